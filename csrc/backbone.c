@@ -1,0 +1,251 @@
+#include "backbone.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "passes.h"
+#include "threads.h"
+
+/* A plan and the lanes that run it at once. */
+typedef struct {
+    gt_plan *plan;   /* NULL until first needed */
+    gt_lane **lanes; /* (n_lanes,) */
+    int n_lanes;
+    int inner; /* threads inside a primitive */
+} gt_crew;
+
+struct gt_backbone {
+    gt_graph graph;
+    gt_backbone_config config;
+    dnnl_engine_t engine;
+    gt_constants constants;
+    gt_crew batches; /* one lane a thread, each primitive on one thread */
+    gt_crew single;  /* one image at a time, each primitive on all threads */
+    pthread_mutex_t lock;
+    pid_t process; /* in which `lock` was made */
+};
+
+gt_status
+gt_backbone_create(gt_backbone **backbone, gt_graph *graph, gt_backbone_config config,
+                   gt_error *error)
+{
+    *backbone = NULL;
+    if (config.threads < 1 || config.sub_batch < 1) {
+        return gt_fail(error, GT_ERROR_ARGUMENT, "threads (%d) and sub_batch (%d) start at 1",
+                       config.threads, config.sub_batch);
+    }
+    gt_backbone *created = calloc(1, sizeof(*created));
+    if (created == NULL) {
+        return gt_fail_memory(error, "the backbone");
+    }
+    gt_status status = gt_optimize(graph, error);
+    if (status == GT_OK) {
+        status = gt_check_engine(dnnl_engine_create(&created->engine, dnnl_cpu, 0),
+                                 "creating the engine", "(all)", error);
+    }
+    if (status != GT_OK) {
+        free(created);
+        return status;
+    }
+    created->graph = *graph;
+    gt_graph_init(graph);
+    created->config = config;
+    created->batches.n_lanes = config.threads;
+    created->batches.inner = 1;
+    created->single.n_lanes = 1;
+    created->single.inner = config.threads;
+    (void)pthread_mutex_init(&created->lock, NULL);
+    created->process = getpid();
+    *backbone = created;
+    return GT_OK;
+}
+
+static void
+dismiss(gt_crew *crew)
+{
+    for (int i = 0; crew->lanes != NULL && i < crew->n_lanes; i++) {
+        gt_lane_free(crew->lanes[i]);
+    }
+    free(crew->lanes);
+    gt_plan_free(crew->plan);
+    crew->lanes = NULL;
+    crew->plan = NULL;
+}
+
+void
+gt_backbone_free(gt_backbone *backbone)
+{
+    if (backbone == NULL) {
+        return;
+    }
+    dismiss(&backbone->batches);
+    dismiss(&backbone->single);
+    gt_constants_clear(&backbone->constants);
+    (void)dnnl_engine_destroy(backbone->engine);
+    gt_graph_clear(&backbone->graph);
+    (void)pthread_mutex_destroy(&backbone->lock);
+    free(backbone);
+}
+
+gt_shape
+gt_backbone_output_shape(const gt_backbone *backbone, int k)
+{
+    return backbone->graph.nodes[backbone->graph.outputs[k]].shape;
+}
+
+int
+gt_backbone_output_count(const gt_backbone *backbone)
+{
+    return backbone->graph.n_outputs;
+}
+
+/* Only the thread that forked lives on in the child, and it does not hold the lock: whoever did
+ * is gone, so the child makes the lock anew. */
+static void
+lock_backbone(gt_backbone *backbone)
+{
+    pid_t process = getpid();
+    if (backbone->process != process) {
+        (void)pthread_mutex_init(&backbone->lock, NULL);
+        backbone->process = process;
+    }
+    (void)pthread_mutex_lock(&backbone->lock);
+}
+
+static void
+unlock_backbone(gt_backbone *backbone)
+{
+    (void)pthread_mutex_unlock(&backbone->lock);
+}
+
+typedef struct {
+    gt_backbone *backbone;
+    gt_crew *crew;
+    int batch;
+} assembly;
+
+static gt_status
+assemble_task(void *context, int worker, gt_error *error)
+{
+    (void)worker;
+    assembly *job = context;
+    gt_backbone *backbone = job->backbone;
+    gt_crew *crew = job->crew;
+    gt_status status = gt_plan_create(&crew->plan, &backbone->graph, job->batch, backbone->engine,
+                                      &backbone->constants, error);
+    if (status != GT_OK) {
+        return status;
+    }
+    crew->lanes = calloc((size_t)crew->n_lanes, sizeof(*crew->lanes));
+    if (crew->lanes == NULL) {
+        return gt_fail_memory(error, "running the network");
+    }
+    for (int i = 0; status == GT_OK && i < crew->n_lanes; i++) {
+        status = gt_lane_create(&crew->lanes[i], crew->plan, error);
+    }
+    return status;
+}
+
+/* Make sure that the crew has its plan and lanes. */
+static gt_status
+assemble(gt_backbone *backbone, gt_crew *crew, int batch, gt_error *error)
+{
+    if (crew->lanes != NULL) {
+        return GT_OK;
+    }
+    assembly job = {.backbone = backbone, .crew = crew, .batch = batch};
+    gt_status status = gt_parallel(1, crew->inner, assemble_task, &job, error);
+    if (status != GT_OK) {
+        dismiss(crew);
+    }
+    return status;
+}
+
+/* A run of equal batches over the lanes of a crew. */
+typedef struct {
+    const gt_backbone *backbone;
+    const gt_crew *crew;
+    const uint8_t *images;
+    float *const *outputs;
+    int64_t first; /* image */
+    int64_t count; /* images, a multiple of the batch */
+} errand;
+
+static gt_status
+run_task(void *context, int worker, gt_error *error)
+{
+    const errand *job = context;
+    const gt_graph *graph = &job->backbone->graph;
+    const gt_plan *plan = job->crew->plan;
+    int64_t batch = plan->batch;
+    size_t image_size = (size_t)plan->input.height * (size_t)plan->input.width *
+                        (size_t)plan->input.channels;
+    gt_status status = GT_OK;
+    float **outputs = malloc((size_t)graph->n_outputs * sizeof(*outputs));
+    if (outputs == NULL) {
+        return gt_fail_memory(error, "running the network");
+    }
+    for (int64_t i = worker * batch; status == GT_OK && i < job->count;
+         i += job->crew->n_lanes * batch) {
+        int64_t image = job->first + i;
+        for (int k = 0; k < graph->n_outputs; k++) {
+            gt_shape shape = gt_backbone_output_shape(job->backbone, k);
+            outputs[k] = job->outputs[k] +
+                         image * shape.height * shape.width * shape.channels;
+        }
+        status = gt_lane_run(job->crew->lanes[worker], job->images + (size_t)image * image_size,
+                             job->backbone->config.preprocessing, outputs, error);
+    }
+    free(outputs);
+    return status;
+}
+
+static gt_status
+run_crew(gt_backbone *backbone, gt_crew *crew, int batch, errand job, gt_error *error)
+{
+    if (job.count == 0) {
+        return GT_OK;
+    }
+    gt_status status = assemble(backbone, crew, batch, error);
+    if (status == GT_OK) {
+        job.backbone = backbone;
+        job.crew = crew;
+        status = gt_parallel(crew->n_lanes, crew->inner, run_task, &job, error);
+    }
+    return status;
+}
+
+gt_status
+gt_backbone_run(gt_backbone *backbone, const uint8_t *images, int64_t count,
+                float *const *outputs, gt_error *error)
+{
+    const gt_backbone_config *config = &backbone->config;
+    int64_t round = (int64_t)config->threads * config->sub_batch;
+    int64_t whole = count / round * round;
+    errand batches = {.images = images, .outputs = outputs, .first = 0, .count = whole};
+    errand rest = {.images = images, .outputs = outputs, .first = whole, .count = count - whole};
+    lock_backbone(backbone);
+    gt_status status = run_crew(backbone, &backbone->batches, config->sub_batch, batches, error);
+    if (status == GT_OK) {
+        status = run_crew(backbone, &backbone->single, 1, rest, error);
+    }
+    unlock_backbone(backbone);
+    return status;
+}
+
+gt_status
+gt_backbone_visit_steps(gt_backbone *backbone, gt_step_visitor visitor, void *context,
+                        gt_error *error)
+{
+    lock_backbone(backbone);
+    gt_status status =
+        assemble(backbone, &backbone->batches, backbone->config.sub_batch, error);
+    for (int i = 0; status == GT_OK && i < backbone->batches.plan->n_steps; i++) {
+        const gt_step *step = &backbone->batches.plan->steps[i];
+        visitor(context, step->layer, step->implementation);
+    }
+    unlock_backbone(backbone);
+    return status;
+}

@@ -1,0 +1,42 @@
+/* A network that runs: any number of images through plans for batches and for single images. */
+#ifndef GT_BACKBONE_H
+#define GT_BACKBONE_H
+
+#include "graph.h"
+#include "run.h"
+
+typedef struct {
+    int threads;   /* at least 1 */
+    int sub_batch; /* images that one thread takes at a time, at least 1 */
+    gt_preprocessing preprocessing;
+} gt_backbone_config;
+
+typedef struct gt_backbone gt_backbone;
+
+/* Take over `graph` (emptied on success), whose shapes are inferred and outputs set, and optimise
+ * it.  The data of its arrays must outlive the backbone.  On failure *backbone is NULL. */
+gt_status gt_backbone_create(gt_backbone **backbone, gt_graph *graph, gt_backbone_config config,
+                             gt_error *error);
+
+/* Accepts NULL. */
+void gt_backbone_free(gt_backbone *backbone);
+
+/* Shape of one image's output k, as asked for in gt_graph_set_outputs. */
+gt_shape gt_backbone_output_shape(const gt_backbone *backbone, int k);
+
+int gt_backbone_output_count(const gt_backbone *backbone);
+
+/* Run `count` images, uint8 (count, height, width, channels), and write output k as float32
+ * (count, height_k, width_k, channels_k) to outputs[k].  May be called from several threads, one
+ * of which runs at a time, and before and after a fork.  Needs no GIL. */
+gt_status gt_backbone_run(gt_backbone *backbone, const uint8_t *images, int64_t count,
+                          float *const *outputs, gt_error *error);
+
+/* One step of a plan, for a person to read. */
+typedef void (*gt_step_visitor)(void *context, const char *layer, const char *implementation);
+
+/* Build the plan for batches where there is none yet and visit its steps in order. */
+gt_status gt_backbone_visit_steps(gt_backbone *backbone, gt_step_visitor visitor, void *context,
+                                  gt_error *error);
+
+#endif

@@ -1,0 +1,41 @@
+/* How a plan grows while it is built: values, steps, and the layers lowered onto them. */
+#ifndef GT_BUILDER_H
+#define GT_BUILDER_H
+
+#include "plan.h"
+
+enum { GT_NO_VALUE = -1 };
+
+typedef struct {
+    gt_plan *plan;
+    const gt_graph *graph;
+    int *value_of; /* (graph->count,) the value that holds each node's result */
+} gt_builder;
+
+/* The argument of a step that reads or writes a value. */
+gt_arg gt_value_arg(int role, int value);
+
+/* Add a value of layout `desc`, which is copied. */
+gt_status gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc,
+                               const char *layer, int *value, gt_error *error);
+
+/* Append the primitive of `desc`, with its scratchpad as one more value, and extend the life of
+ * the values that it touches. */
+gt_status gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t desc,
+                              const char *layer, const gt_arg *args, int n_args,
+                              gt_error *error);
+
+/* Bring `value` into the layout `desc`: the same value where it has that layout already, else a
+ * new one and a step that reorders. */
+gt_status gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc,
+                             const char *layer, int *reordered, gt_error *error);
+
+/* Append the steps of one node and set its value; in lower.c. */
+gt_status gt_lower_node(gt_builder *builder, int index, gt_error *error);
+
+/* A descriptor of `batch` times `shape` in float32 and a given layout, in oneDNN's order of axes
+ * (batch, channels, height, width). */
+gt_status gt_describe(dnnl_memory_desc_t *desc, int batch, gt_shape shape,
+                      dnnl_format_tag_t layout, gt_error *error);
+
+#endif

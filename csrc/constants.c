@@ -1,0 +1,238 @@
+#include "constants.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan.h"
+
+void
+gt_constants_clear(gt_constants *constants)
+{
+    for (int i = 0; i < constants->count; i++) {
+        free(constants->items[i].layer);
+        (void)dnnl_memory_destroy(constants->items[i].memory);
+    }
+    free(constants->items);
+    memset(constants, 0, sizeof(*constants));
+}
+
+size_t
+gt_constants_size(const gt_constants *constants)
+{
+    size_t size = 0;
+    for (int i = 0; i < constants->count; i++) {
+        const_dnnl_memory_desc_t desc = NULL;
+        if (dnnl_memory_get_memory_desc(constants->items[i].memory, &desc) == dnnl_success) {
+            size += dnnl_memory_desc_get_size(desc);
+        }
+    }
+    return size;
+}
+
+static int
+find_constant(const gt_constants *constants, const char *layer, gt_role role,
+              const_dnnl_memory_desc_t desc)
+{
+    for (int i = 0; i < constants->count; i++) {
+        const gt_constant *item = &constants->items[i];
+        const_dnnl_memory_desc_t own = NULL;
+        if (item->role == role && strcmp(item->layer, layer) == 0 &&
+            dnnl_memory_get_memory_desc(item->memory, &own) == dnnl_success &&
+            dnnl_memory_desc_equal(own, desc)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Append room of layout `desc`; its contents are not yet set. */
+static gt_status
+add_constant(gt_constants *constants, const gt_node *node, gt_role role, dnnl_engine_t engine,
+             const_dnnl_memory_desc_t desc, int *index, gt_error *error)
+{
+    if (constants->count == constants->capacity) {
+        int capacity = constants->capacity == 0 ? 64 : 2 * constants->capacity;
+        gt_constant *items = realloc(constants->items, (size_t)capacity * sizeof(*items));
+        if (items == NULL) {
+            return gt_fail_memory(error, "the list of weights");
+        }
+        constants->items = items;
+        constants->capacity = capacity;
+    }
+    size_t length = strlen(node->name) + 1;
+    gt_constant item = {.layer = malloc(length), .role = role, .memory = NULL};
+    if (item.layer == NULL) {
+        return gt_fail_memory(error, "the name of weights");
+    }
+    memcpy(item.layer, node->name, length);
+    gt_status status = gt_check_engine(
+        dnnl_memory_create(&item.memory, desc, engine, DNNL_MEMORY_ALLOCATE), "memory for weights",
+        node->name, error);
+    if (status != GT_OK) {
+        free(item.layer);
+        return status;
+    }
+    constants->items[constants->count] = item;
+    *index = constants->count++;
+    return GT_OK;
+}
+
+static void
+drop_last(gt_constants *constants)
+{
+    gt_constant *item = &constants->items[--constants->count];
+    free(item->layer);
+    (void)dnnl_memory_destroy(item->memory);
+}
+
+/* The kernel as float32 (rows, channels_out), scaled per output channel; to be freed by the
+ * caller; NULL when memory is out.  A convolution without a kernel scales each channel. */
+static float *
+scaled_kernel(const gt_node *node)
+{
+    const gt_array *kernel = &node->arrays[GT_KERNEL];
+    int64_t channels = node->shape.channels;
+    int64_t rows = 1;
+    for (int axis = 0; kernel->data != NULL && axis + 1 < kernel->rank; axis++) {
+        rows *= kernel->shape[axis];
+    }
+    float *values = malloc((size_t)(rows * channels) * sizeof(*values));
+    for (int64_t row = 0; values != NULL && row < rows; row++) {
+        float *out = values + row * channels;
+        for (int64_t c = 0; c < channels; c++) {
+            float value = kernel->data != NULL ? gt_array_at(kernel, row * channels + c) : 1.0f;
+            out[c] = node->scale != NULL ? value * node->scale[c] : value;
+        }
+    }
+    return values;
+}
+
+int
+gt_kernel_dims(const gt_node *node, int channels, dnnl_dims_t dims)
+{
+    int rank = 0;
+    if (node->groups > 1) {
+        dims[rank++] = node->groups;
+    }
+    dims[rank++] = node->shape.channels / node->groups;
+    dims[rank++] = channels / node->groups;
+    dims[rank++] = node->window.size[0];
+    dims[rank++] = node->window.size[1];
+    return rank;
+}
+
+/* Descriptor of the array that scaled_kernel makes: (height, width, in, groups x out). */
+static dnnl_status_t
+describe_kernel(const gt_node *node, dnnl_memory_desc_t *desc)
+{
+    const gt_array *kernel = &node->arrays[GT_KERNEL];
+    int64_t out = node->shape.channels;
+    int64_t in = kernel->data == NULL ? 1 : kernel->shape[kernel->rank - 2];
+    dnnl_dims_t dims = {0};
+    dnnl_dims_t strides = {0};
+    int rank = gt_kernel_dims(node, (int)in * node->groups, dims);
+    int axis = 0;
+    if (node->groups > 1) {
+        strides[axis++] = out / node->groups;
+    }
+    strides[axis++] = 1;
+    strides[axis++] = out;
+    strides[axis++] = node->window.size[1] * in * out;
+    strides[axis++] = in * out;
+    return dnnl_memory_desc_create_with_strides(desc, rank, dims, dnnl_f32, strides);
+}
+
+static gt_status
+reorder_into(float *values, dnnl_memory_desc_t desc, dnnl_memory_t target, dnnl_engine_t engine,
+             const char *layer, gt_error *error)
+{
+    dnnl_memory_t source = NULL;
+    dnnl_primitive_desc_t reorder_desc = NULL;
+    dnnl_primitive_t reorder = NULL;
+    dnnl_stream_t stream = NULL;
+    const_dnnl_memory_desc_t target_desc = NULL;
+    dnnl_status_t code = dnnl_memory_get_memory_desc(target, &target_desc);
+    if (code == dnnl_success) {
+        code = dnnl_memory_create(&source, desc, engine, values);
+    }
+    if (code == dnnl_success) {
+        code = dnnl_reorder_primitive_desc_create(&reorder_desc, desc, engine, target_desc, engine,
+                                                  NULL);
+    }
+    if (code == dnnl_success) {
+        code = dnnl_primitive_create(&reorder, reorder_desc);
+    }
+    if (code == dnnl_success) {
+        code = dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
+    }
+    if (code == dnnl_success) {
+        dnnl_exec_arg_t args[2] = {{DNNL_ARG_FROM, source}, {DNNL_ARG_TO, target}};
+        code = dnnl_primitive_execute(reorder, stream, 2, args);
+    }
+    if (code == dnnl_success) {
+        code = dnnl_stream_wait(stream);
+    }
+    (void)dnnl_stream_destroy(stream);
+    (void)dnnl_primitive_destroy(reorder);
+    (void)dnnl_primitive_desc_destroy(reorder_desc);
+    (void)dnnl_memory_destroy(source);
+    return gt_check_engine(code, "packing the weights", layer, error);
+}
+
+gt_status
+gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
+                    const_dnnl_memory_desc_t desc, int *index, gt_error *error)
+{
+    *index = find_constant(constants, node->name, GT_KERNEL, desc);
+    if (*index >= 0) {
+        return GT_OK;
+    }
+    gt_status status = add_constant(constants, node, GT_KERNEL, engine, desc, index, error);
+    if (status != GT_OK) {
+        return status;
+    }
+    dnnl_memory_desc_t plain = NULL;
+    float *values = scaled_kernel(node);
+    if (values == NULL) {
+        status = gt_fail_memory(error, "unpacked weights");
+    }
+    else {
+        status = gt_check_engine(describe_kernel(node, &plain), "describing the weights",
+                                 node->name, error);
+    }
+    if (status == GT_OK) {
+        status = reorder_into(values, plain, constants->items[*index].memory, engine, node->name,
+                              error);
+    }
+    (void)dnnl_memory_desc_destroy(plain);
+    free(values);
+    if (status != GT_OK) {
+        drop_last(constants);
+    }
+    return status;
+}
+
+gt_status
+gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
+                   const_dnnl_memory_desc_t desc, int *index, gt_error *error)
+{
+    *index = find_constant(constants, node->name, GT_BIAS, desc);
+    if (*index >= 0) {
+        return GT_OK;
+    }
+    gt_status status = add_constant(constants, node, GT_BIAS, engine, desc, index, error);
+    if (status != GT_OK) {
+        return status;
+    }
+    void *data = NULL;
+    status = gt_check_engine(dnnl_memory_get_data_handle(constants->items[*index].memory, &data),
+                             "memory for the bias", node->name, error);
+    if (status != GT_OK) {
+        drop_last(constants);
+        return status;
+    }
+    for (int c = 0; c < node->shape.channels; c++) {
+        ((float *)data)[c] = node->shift != NULL ? node->shift[c] : 0.0f;
+    }
+    return GT_OK;
+}

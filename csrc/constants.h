@@ -1,0 +1,40 @@
+/* Weights in the layouts that oneDNN chose, shared by all plans of one network. */
+#ifndef GT_CONSTANTS_H
+#define GT_CONSTANTS_H
+
+#include <oneapi/dnnl/dnnl.h>
+
+#include "graph.h"
+
+typedef struct {
+    char *layer; /* name of the node they belong to; owned */
+    gt_role role;
+    dnnl_memory_t memory; /* owned */
+} gt_constant;
+
+typedef struct {
+    gt_constant *items; /* (count,) */
+    int count;
+    int capacity;
+} gt_constants;
+
+/* Releases what the store owns; accepts a zeroed store. */
+void gt_constants_clear(gt_constants *constants);
+
+/* The kernel of a convolution or dense node, its scale multiplied in, in the layout `desc`; packed
+ * on the first call for that layout.  Runs oneDNN.  On success *index is its place in the store. */
+gt_status gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
+                              const_dnnl_memory_desc_t desc, int *index, gt_error *error);
+
+/* The shift of a node as a float32 vector, likewise. */
+gt_status gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
+                             const_dnnl_memory_desc_t desc, int *index, gt_error *error);
+
+/* The kernel's extents in oneDNN's order of axes: (groups,) channels out, channels in, height,
+ * width, where `channels` arrive; returns their number, 4 or, with groups, 5. */
+int gt_kernel_dims(const gt_node *node, int channels, dnnl_dims_t dims);
+
+/* Bytes held. */
+size_t gt_constants_size(const gt_constants *constants);
+
+#endif

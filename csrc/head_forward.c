@@ -1,0 +1,196 @@
+#include "head.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <oneapi/dnnl/dnnl.h>
+
+#include "threads.h"
+
+#define PREDICT_ROWS 256 /* of one block: fixed, so that results do not depend on the workers */
+
+/* --- forward ------------------------------------------------------------------------------- */
+
+gt_status
+gt_matrix_product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const float *a,
+                  const float *b, float beta, float *c, gt_error *error)
+{
+    dnnl_status_t result = dnnl_sgemm(op_a, op_b, m, n, k, 1.0f, a, op_a == 'N' ? k : m, b,
+                                      op_b == 'N' ? n : k, beta, c, n);
+
+    if (result == dnnl_out_of_memory) {
+        return gt_fail_memory(error, "a matrix product");
+    }
+    if (result != dnnl_success) {
+        return gt_fail(error, GT_ERROR_ENGINE,
+                       "oneDNN failed (status %d) at a matrix product of %lld x %lld x %lld",
+                       (int)result, (long long)m, (long long)k, (long long)n);
+    }
+    return GT_OK;
+}
+
+/* Inverted dropout: what is kept grows by 1 / (1 - rate), so that prediction needs no scaling. */
+static void
+drop(float *values, int64_t count, double rate, gt_random *random)
+{
+    const float threshold = (float)rate, scale = (float)(1.0 / (1.0 - rate));
+
+    for (int64_t i = 0; i < count; i++) {
+        values[i] *= gt_random_uniform(random) >= threshold ? scale : 0.0f;
+    }
+}
+
+gt_status
+gt_head_forward(const gt_head *head, gt_head_state *state, const float *features, int64_t rows,
+                double dropout, gt_random *random, gt_error *error)
+{
+    const int layers = head->config.layers;
+    const float *input = features; /* (rows, widths[k]) */
+
+    for (int k = 0; k < layers; k++) {
+        const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
+        float *output = state->active[k + 1]; /* (rows, out) */
+        gt_status status;
+
+        for (int64_t i = 0; i < rows; i++) {
+            memcpy(output + i * out, head->weights.bias[k], (size_t)out * sizeof(float));
+        }
+        status = gt_matrix_product('N', 'N', rows, out, in, input, head->weights.kernel[k], 1.0f,
+                                   output, error);
+        if (status != GT_OK) {
+            return status;
+        }
+        if (k + 1 < layers) {
+            for (int64_t i = 0; i < rows * out; i++) {
+                output[i] = output[i] < 0.0f ? 0.0f : output[i]; /* keeps NaN */
+            }
+            if (dropout > 0.0) {
+                drop(output, rows * out, dropout, random);
+            }
+        }
+        input = output;
+    }
+    return GT_OK;
+}
+
+/* exp(x) for x <= 0 to about 2 units in the last place: the polynomial of Cephes' expf, without
+ * branches so that loops over it become vector code. */
+static inline float
+exp_negative(float x)
+{
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+    float clamped = x < -87.0f ? -87.0f : x;
+    float shifted = clamped * 1.44269504088896341f + magic;
+    float n = shifted - magic;
+    float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f, power;
+    uint32_t bits;
+
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    memcpy(&bits, &shifted, sizeof(bits));
+    bits = (bits + 127) << 23; /* the integer n stands in the low bits of shifted */
+    memcpy(&power, &bits, sizeof(power));
+    return x < -87.0f ? 0.0f : (p * r * r + r + 1.0f) * power;
+}
+
+void
+gt_softmax(float *logits, int64_t rows, int64_t c, const int32_t *labels,
+           const float *class_weights, double *loss, int64_t *correct)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        float *row = logits + i * c;
+        const int64_t label = labels != NULL ? labels[i] : 0;
+        const float own = row[label];
+        float largest = row[0], factor;
+        double sum = 0.0;
+        int64_t first = 0; /* index of the largest */
+
+        for (int64_t j = 1; j < c; j++) {
+            largest = row[j] > largest ? row[j] : largest;
+        }
+        while (first + 1 < c && row[first] != largest) {
+            first++;
+        }
+        for (int64_t j = 0; j < c; j++) {
+            row[j] = exp_negative(row[j] - largest);
+        }
+        for (int64_t j = 0; j < c; j++) {
+            sum += (double)row[j];
+        }
+        factor = (float)(1.0 / sum);
+        for (int64_t j = 0; j < c; j++) {
+            row[j] *= factor;
+        }
+        if (labels != NULL) {
+            double weight = class_weights != NULL ? (double)class_weights[label] : 1.0;
+
+            *loss += weight * (log(sum) - ((double)own - (double)largest));
+            *correct += first == label;
+        }
+    }
+}
+
+/* --- prediction ---------------------------------------------------------------------------- */
+
+typedef struct {
+    const gt_head *head;
+    const float *features; /* (n, d) */
+    int64_t n;
+    int logits;
+    int workers;
+    float *output; /* (n, c) */
+} prediction;
+
+/* Blocks worker, worker + workers, ... of PREDICT_ROWS rows. */
+static gt_status
+predict_blocks(void *context, int worker, gt_error *error)
+{
+    const prediction *p = context;
+    const gt_head_config *config = &p->head->config;
+    const int64_t d = config->widths[0], c = config->widths[config->layers];
+    const int64_t step = (int64_t)p->workers * PREDICT_ROWS;
+    gt_head_state state;
+    gt_status status = gt_head_state_create(config, PREDICT_ROWS, 0, &state, error);
+
+    for (int64_t start = (int64_t)worker * PREDICT_ROWS; status == GT_OK && start < p->n;
+         start += step) {
+        const int64_t rows = p->n - start < PREDICT_ROWS ? p->n - start : PREDICT_ROWS;
+        const float *features = p->features + start * d;
+
+        status = gt_check_finite("the features", features, start, rows, d, error);
+        if (status == GT_OK) {
+            state.active[config->layers] = p->output + start * c;
+            status = gt_head_forward(p->head, &state, features, rows, 0.0, NULL, error);
+        }
+        if (status == GT_OK && !p->logits) {
+            gt_softmax(p->output + start * c, rows, c, NULL, NULL, NULL, NULL);
+        }
+    }
+    gt_head_state_free(&state);
+    return status;
+}
+
+gt_status
+gt_head_predict(const gt_head *head, const float *features, int64_t n, int logits, int threads,
+                float *output, gt_error *error)
+{
+    prediction p = {head, features, n, logits, threads, output};
+    int64_t blocks;
+
+    if (n < 1) {
+        return gt_fail(error, GT_ERROR_ARGUMENT, "there are %lld rows of features; give at least 1",
+                       (long long)n);
+    }
+    if (threads < 1) {
+        return gt_fail(error, GT_ERROR_ARGUMENT, "threads is %d; give at least 1", threads);
+    }
+    blocks = (n - 1) / PREDICT_ROWS + 1;
+    if (blocks < threads) {
+        p.workers = (int)blocks;
+    }
+    return gt_parallel(p.workers, 1, predict_blocks, &p, error);
+}

@@ -1,0 +1,71 @@
+/* A network made ready to run: oneDNN primitives with chosen layouts, packed weights, and the
+ * place of every intermediate value in one arena. */
+#ifndef GT_PLAN_H
+#define GT_PLAN_H
+
+#include <oneapi/dnnl/dnnl.h>
+#include <stddef.h>
+
+#include "constants.h"
+#include "graph.h"
+
+/* Fail with GT_ERROR_ENGINE, naming what was asked of oneDNN, unless `code` is success. */
+gt_status gt_check_engine(dnnl_status_t code, const char *what, const char *layer,
+                          gt_error *error);
+
+/* A block of the arena. */
+typedef struct {
+    dnnl_memory_desc_t desc; /* owned; its layout was chosen by oneDNN */
+    size_t size;             /* bytes */
+    size_t offset;           /* bytes from the start of the arena */
+    int first;               /* step that writes it; -1 for the input */
+    int last;                /* last step that reads it */
+    int alias_of;            /* the value whose bytes these are; -1 for its own */
+} gt_value;
+
+typedef enum { GT_ARG_VALUE, GT_ARG_CONSTANT, GT_ARG_OUTPUT } gt_arg_kind;
+
+/* One argument of a primitive: `index` counts values, constants or outputs. */
+typedef struct {
+    int role; /* DNNL_ARG_... */
+    gt_arg_kind kind;
+    int index;
+} gt_arg;
+
+typedef struct {
+    dnnl_primitive_t primitive; /* owned */
+    gt_arg *args;               /* (n_args,) owned */
+    int n_args;
+    char layer[64];          /* name of the layer it belongs to, cut to fit */
+    char implementation[48]; /* what oneDNN chose */
+} gt_step;
+
+typedef struct {
+    int batch;
+    dnnl_engine_t engine;     /* borrowed */
+    gt_constants *constants;  /* borrowed */
+    gt_shape input;           /* of one image */
+    int input_value;
+    bool input_channels_last; /* else channels come first */
+    gt_value *values;         /* (n_values,) */
+    int n_values;
+    int value_capacity;
+    gt_step *steps; /* (n_steps,) */
+    int n_steps;
+    int step_capacity;
+    dnnl_memory_desc_t *outputs; /* (n_outputs,) float32, channels last; owned */
+    int n_outputs;
+    size_t arena_size; /* bytes */
+} gt_plan;
+
+/* Build the plan of an optimised graph for `batch` images at a time.  Must run where gt_parallel
+ * has set the number of threads that the primitives will run on.  Weights are packed into
+ * `constants`, which with `engine` and the arrays of `graph` must outlive the plan.  On failure
+ * *plan is NULL. */
+gt_status gt_plan_create(gt_plan **plan, const gt_graph *graph, int batch, dnnl_engine_t engine,
+                         gt_constants *constants, gt_error *error);
+
+/* Accepts NULL. */
+void gt_plan_free(gt_plan *plan);
+
+#endif

@@ -1,0 +1,276 @@
+/* The type Backbone: a network that runs. */
+#include "core.h"
+
+#include "../backbone.h"
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *module; /* for the exceptions */
+    PyObject *arrays; /* list that keeps the weights' data alive */
+    gt_backbone *backbone;
+    gt_shape input; /* of one image */
+} backbone_object;
+
+static void
+backbone_dealloc(backbone_object *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    gt_backbone_free(self->backbone);
+    Py_XDECREF(self->arrays);
+    Py_XDECREF(self->module);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* Append the pools that the outputs ask for and choose them; -1 with an exception. */
+static int
+choose_outputs(PyObject *module, gt_graph *graph, PyObject *outputs)
+{
+    int chosen[64];
+    gt_error error = {""};
+    Py_ssize_t count = PyTuple_GET_SIZE(outputs);
+    if (count < 1 || count > (Py_ssize_t)(sizeof(chosen) / sizeof(*chosen))) {
+        PyErr_Format(PyExc_ValueError, "from 1 to 64 outputs can be asked for, not %zd", count);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const char *layer = NULL;
+        const char *pooling = NULL;
+        char name[32];
+        gt_node pool;
+        gt_status status = GT_OK;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(outputs, i), "sz", &layer, &pooling)) {
+            return -1;
+        }
+        int index = gt_graph_find(graph, layer);
+        if (index < 0) {
+            PyErr_Format(gt_get_state(module)->graph_error, "the network has no layer '%s'",
+                         layer);
+            return -1;
+        }
+        chosen[i] = index;
+        if (pooling != NULL) {
+            gt_node_init(&pool, gt_op_from_name(pooling));
+            (void)PyOS_snprintf(name, sizeof(name), "(output %d)", (int)i);
+            status = gt_graph_add(graph, &pool, name, &index, 1, &chosen[i], &error);
+        }
+        if (status != GT_OK) {
+            (void)gt_raise(module, status, &error);
+            return -1;
+        }
+    }
+    gt_status status = gt_graph_set_outputs(graph, chosen, (int)count, &error);
+    if (status != GT_OK) {
+        (void)gt_raise(module, status, &error);
+        return -1;
+    }
+    return 0;
+}
+
+PyObject *
+gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"nodes",   "arrays",    "height", "width",  "outputs",
+                            "threads", "sub_batch", "scale",  "offset", NULL};
+    PyObject *nodes = NULL;
+    PyObject *arrays = NULL;
+    PyObject *outputs = NULL;
+    int height = 0;
+    int width = 0;
+    gt_backbone_config config = {0};
+    gt_graph graph;
+    gt_error error = {""};
+    gt_status status = GT_OK;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOiiO!iiff:backbone", names, &nodes, &arrays,
+                                     &height, &width, &PyTuple_Type, &outputs, &config.threads,
+                                     &config.sub_batch, &config.preprocessing.scale,
+                                     &config.preprocessing.offset)) {
+        return NULL;
+    }
+    PyTypeObject *type = (PyTypeObject *)gt_get_state(module)->backbone_type;
+    backbone_object *self = (backbone_object *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    gt_graph_init(&graph);
+    Py_INCREF(module);
+    self->module = module;
+    self->arrays = PyList_New(0);
+    if (self->arrays == NULL ||
+        gt_graph_from_python(module, nodes, arrays, self->arrays, &graph) < 0 ||
+        choose_outputs(module, &graph, outputs) < 0) {
+        goto failed;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    status = gt_graph_infer_shapes(&graph, height, width, &error);
+    if (status == GT_OK) {
+        self->input = graph.nodes[0].shape;
+        status = gt_backbone_create(&self->backbone, &graph, config, &error);
+    }
+    Py_END_ALLOW_THREADS
+    if (status != GT_OK) {
+        (void)gt_raise(module, status, &error);
+        goto failed;
+    }
+    return (PyObject *)self;
+failed:
+    gt_graph_clear(&graph);
+    Py_DECREF(self);
+    return NULL;
+}
+
+PyObject *
+gt_infer_shapes(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"nodes", "arrays", "height", "width", NULL};
+    PyObject *nodes = NULL;
+    PyObject *arrays = NULL;
+    PyObject *keep = PyList_New(0);
+    PyObject *shapes = NULL;
+    int height = 0;
+    int width = 0;
+    gt_graph graph;
+    gt_error error = {""};
+    gt_graph_init(&graph);
+    if (keep == NULL ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "OOii:infer_shapes", names, &nodes, &arrays,
+                                     &height, &width) ||
+        gt_graph_from_python(module, nodes, arrays, keep, &graph) < 0) {
+        goto done;
+    }
+    gt_status status = gt_graph_infer_shapes(&graph, height, width, &error);
+    if (status != GT_OK) {
+        (void)gt_raise(module, status, &error);
+        goto done;
+    }
+    shapes = PyList_New(graph.count);
+    for (int i = 0; shapes != NULL && i < graph.count; i++) {
+        gt_shape shape = graph.nodes[i].shape;
+        PyObject *item = Py_BuildValue("(iii)", shape.height, shape.width, shape.channels);
+        if (item == NULL) {
+            Py_CLEAR(shapes);
+            break;
+        }
+        PyList_SET_ITEM(shapes, i, item);
+    }
+done:
+    gt_graph_clear(&graph);
+    Py_XDECREF(keep);
+    return shapes;
+}
+
+/* Empty float32 arrays for `count` images, as a list; their data go into `data`. */
+static PyObject *
+make_results(backbone_object *self, npy_intp count, float **data)
+{
+    int n_outputs = gt_backbone_output_count(self->backbone);
+    PyObject *results = PyList_New(n_outputs);
+    for (int k = 0; results != NULL && k < n_outputs; k++) {
+        gt_shape shape = gt_backbone_output_shape(self->backbone, k);
+        npy_intp dims[4] = {count, shape.height, shape.width, shape.channels};
+        PyObject *array = PyArray_SimpleNew(4, dims, NPY_FLOAT32);
+        if (array == NULL) {
+            Py_CLEAR(results);
+            break;
+        }
+        data[k] = PyArray_DATA((PyArrayObject *)array);
+        PyList_SET_ITEM(results, k, array);
+    }
+    return results;
+}
+
+PyDoc_STRVAR(run_doc,
+             "run(images)\n--\n\n"
+             "Run uint8 images (n, height, width, channels); a list of float32 arrays\n"
+             "(n, height_k, width_k, channels_k), one an output.");
+
+static PyObject *
+backbone_run(backbone_object *self, PyObject *object)
+{
+    PyArrayObject *images = gt_as_array(object, "images", NPY_UINT8, 4, 0);
+    PyObject *results = NULL;
+    float **data = NULL;
+    gt_error error = {""};
+    gt_status status = GT_OK;
+    if (images == NULL || gt_check_axis(images, "images", 1, self->input.height) < 0 ||
+        gt_check_axis(images, "images", 2, self->input.width) < 0 ||
+        gt_check_axis(images, "images", 3, self->input.channels) < 0) {
+        goto done;
+    }
+    data = PyMem_Malloc((size_t)gt_backbone_output_count(self->backbone) * sizeof(*data));
+    if (data == NULL) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    results = make_results(self, PyArray_DIM(images, 0), data);
+    if (results == NULL) {
+        goto done;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    status = gt_backbone_run(self->backbone, PyArray_DATA(images), PyArray_DIM(images, 0), data,
+                             &error);
+    Py_END_ALLOW_THREADS
+    if (status != GT_OK) {
+        Py_CLEAR(results);
+        (void)gt_raise(self->module, status, &error);
+    }
+done:
+    PyMem_Free(data);
+    Py_XDECREF(images);
+    return results;
+}
+
+/* Appends a step to the list that `context` is; needs the GIL; an error stays pending. */
+static void
+append_step(void *context, const char *layer, const char *implementation)
+{
+    PyObject *item = PyErr_Occurred() ? NULL : Py_BuildValue("(ss)", layer, implementation);
+    if (item != NULL) {
+        (void)PyList_Append(context, item);
+        Py_DECREF(item);
+    }
+}
+
+PyDoc_STRVAR(steps_doc,
+             "steps()\n--\n\n"
+             "The primitives that run, in order: a list of (layer, implementation).");
+
+static PyObject *
+backbone_steps(backbone_object *self, PyObject *unused)
+{
+    (void)unused;
+    gt_error error = {""};
+    PyObject *steps = PyList_New(0);
+    if (steps == NULL) {
+        return NULL;
+    }
+    gt_status status = gt_backbone_visit_steps(self->backbone, append_step, steps, &error);
+    if (status != GT_OK) {
+        (void)gt_raise(self->module, status, &error);
+    }
+    if (PyErr_Occurred()) {
+        Py_CLEAR(steps);
+    }
+    return steps;
+}
+
+static PyMethodDef backbone_methods[] = {
+    {"run", (PyCFunction)backbone_run, METH_O, run_doc},
+    {"steps", (PyCFunction)backbone_steps, METH_NOARGS, steps_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot backbone_slots[] = {
+    {Py_tp_dealloc, backbone_dealloc},
+    {Py_tp_new, gt_refuse_new},
+    {Py_tp_methods, backbone_methods},
+    {Py_tp_doc, "A network that runs; made by backbone()."},
+    {0, NULL},
+};
+
+PyType_Spec gt_backbone_spec = {
+    .name = "gear_transfer._core.Backbone",
+    .basicsize = sizeof(backbone_object),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = backbone_slots,
+};

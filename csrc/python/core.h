@@ -1,0 +1,66 @@
+/* What the files of the binding share.  Nothing here computes: arguments are checked and converted
+ * at the door, the GIL is dropped, the core is called, its status becomes an exception. */
+#ifndef GT_PYTHON_CORE_H
+#define GT_PYTHON_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
+#define PY_ARRAY_UNIQUE_SYMBOL gear_transfer_array_api
+#ifndef GT_IMPORT_ARRAY
+#define NO_IMPORT_ARRAY
+#endif
+#include <numpy/arrayobject.h>
+
+#include "../graph.h"
+#include "../status.h"
+
+/* State of one module instance. */
+typedef struct {
+    PyObject *graph_error;  /* gear_transfer.errors.GraphError */
+    PyObject *engine_error; /* gear_transfer.errors.EngineError */
+    PyObject *backbone_type;
+    PyObject *head_type;
+} gt_module_state;
+
+gt_module_state *gt_get_state(PyObject *module);
+
+/* --- errors.c --- */
+
+/* Set the exception that belongs to a failed status; one that is pending already stays.  Needs the
+ * GIL.  Always returns NULL. */
+PyObject *gt_raise(PyObject *module, gt_status status, const gt_error *error);
+
+/* --- arrays.c --- */
+
+/* `object` as an aligned C-contiguous array of native numbers of `type` and `ndim` axes, a new
+ * reference; copies only where it must.  With `same_kind` numbers are converted as by NumPy's
+ * casting rule of that name; else the type must be right already.  NULL with TypeError or
+ * ValueError, which name `what`. */
+PyArrayObject *gt_as_array(PyObject *object, const char *what, int type, int ndim, int same_kind);
+
+/* Check that an axis has the wanted length; -1 with ValueError naming `what`. */
+int gt_check_axis(PyArrayObject *array, const char *what, int axis, npy_intp wanted);
+
+/* --- network.c --- */
+
+/* Fill `graph` from a sequence of (name, op, inputs, attributes) and a mapping from names to
+ * arrays, float32 or (uint8, scale, minimum).  References that keep the arrays' data alive go into
+ * the list `keep`.  -1 with an exception; the graph then still has to be cleared. */
+int gt_graph_from_python(PyObject *module, PyObject *nodes, PyObject *arrays, PyObject *keep,
+                         gt_graph *graph);
+
+/* --- types: specs for PyType_FromSpec, and the functions that make instances --- */
+
+extern PyType_Spec gt_backbone_spec;
+extern PyType_Spec gt_head_spec;
+
+PyObject *gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *gt_infer_shapes(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *gt_make_head(PyObject *module, PyObject *args, PyObject *kwargs);
+
+/* tp_new of types whose instances come from a function of the module. */
+PyObject *gt_refuse_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
+
+#endif

@@ -1,0 +1,195 @@
+/* The module gear_transfer._core. */
+#define GT_IMPORT_ARRAY
+#include "core.h"
+
+#include <oneapi/dnnl/dnnl.h>
+
+#include "../random.h"
+#include "../threads.h"
+
+gt_module_state *
+gt_get_state(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
+PyDoc_STRVAR(available_threads_doc,
+             "available_threads()\n--\n\n"
+             "Processors that this process may use: affinity and control group limit.");
+
+static PyObject *
+available_threads(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyLong_FromLong(gt_available_threads());
+}
+
+static const char *
+isa_name(dnnl_cpu_isa_t isa)
+{
+    switch (isa) {
+    case dnnl_cpu_isa_sse41:
+        return "SSE4.1";
+    case dnnl_cpu_isa_avx:
+        return "AVX";
+    case dnnl_cpu_isa_avx2:
+        return "AVX2";
+    case dnnl_cpu_isa_avx2_vnni:
+        return "AVX2 VNNI";
+    case dnnl_cpu_isa_avx512_core:
+        return "AVX-512";
+    case dnnl_cpu_isa_avx512_core_vnni:
+        return "AVX-512 VNNI";
+    case dnnl_cpu_isa_avx512_core_bf16:
+        return "AVX-512 BF16";
+    case dnnl_cpu_isa_avx512_core_fp16:
+        return "AVX-512 FP16";
+    case dnnl_cpu_isa_avx512_core_amx:
+        return "AMX";
+    default:
+        return "other";
+    }
+}
+
+PyDoc_STRVAR(engine_info_doc,
+             "engine_info()\n--\n\n"
+             "oneDNN's version and the instruction set it uses, two str.");
+
+static PyObject *
+engine_info(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    const dnnl_version_t *version = dnnl_version();
+    PyObject *text = PyUnicode_FromFormat("%d.%d.%d", version->major, version->minor,
+                                          version->patch);
+    if (text == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("(Ns)", text, isa_name(dnnl_get_effective_cpu_isa()));
+}
+
+PyDoc_STRVAR(shuffle_doc,
+             "shuffle(n, seed, epoch)\n--\n\n"
+             "The order in which an epoch visits n rows, int64 (n,).");
+
+static PyObject *
+shuffle(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_ssize_t n = 0;
+    unsigned long long seed = 0;
+    unsigned long long epoch = 0;
+    if (!PyArg_ParseTuple(args, "nKK:shuffle", &n, &seed, &epoch)) {
+        return NULL;
+    }
+    if (n < 0) {
+        PyErr_SetString(PyExc_ValueError, "n must not be negative");
+        return NULL;
+    }
+    npy_intp length = n;
+    PyObject *order = PyArray_SimpleNew(1, &length, NPY_INT64);
+    if (order != NULL) {
+        gt_shuffle(PyArray_DATA((PyArrayObject *)order), n, seed, epoch);
+    }
+    return order;
+}
+
+PyDoc_STRVAR(backbone_doc,
+             "backbone(nodes, arrays, height, width, outputs, threads, sub_batch, scale, offset)"
+             "\n--\n\n"
+             "A Backbone of a network described by nodes (name, op, inputs, attributes) and\n"
+             "arrays, float32 or (uint8, scale, minimum) by name, for images of height x width\n"
+             "seen as byte * scale + offset. outputs holds pairs (layer, pool) where pool is\n"
+             "None or the name of a global pooling operation.");
+
+PyDoc_STRVAR(infer_shapes_doc,
+             "infer_shapes(nodes, arrays, height, width)\n--\n\n"
+             "The (height, width, channels) of each node's result.");
+
+PyDoc_STRVAR(head_doc,
+             "head(widths, seed)\n--\n\n"
+             "A Head with freshly initialised weights; widths are those of the features, of\n"
+             "the hidden layers and of the classes.");
+
+static PyMethodDef module_methods[] = {
+    {"available_threads", available_threads, METH_NOARGS, available_threads_doc},
+    {"engine_info", engine_info, METH_NOARGS, engine_info_doc},
+    {"shuffle", shuffle, METH_VARARGS, shuffle_doc},
+    {"backbone", (PyCFunction)(void (*)(void))gt_make_backbone, METH_VARARGS | METH_KEYWORDS,
+     backbone_doc},
+    {"infer_shapes", (PyCFunction)(void (*)(void))gt_infer_shapes, METH_VARARGS | METH_KEYWORDS,
+     infer_shapes_doc},
+    {"head", (PyCFunction)(void (*)(void))gt_make_head, METH_VARARGS | METH_KEYWORDS, head_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+module_exec(PyObject *module)
+{
+    gt_module_state *state = gt_get_state(module);
+    import_array1(-1);
+    PyObject *errors = PyImport_ImportModule("gear_transfer.errors");
+    if (errors == NULL) {
+        return -1;
+    }
+    state->graph_error = PyObject_GetAttrString(errors, "GraphError");
+    state->engine_error = PyObject_GetAttrString(errors, "EngineError");
+    Py_DECREF(errors);
+    state->backbone_type = PyType_FromSpec(&gt_backbone_spec);
+    state->head_type = PyType_FromSpec(&gt_head_spec);
+    if (state->graph_error == NULL || state->engine_error == NULL ||
+        state->backbone_type == NULL || state->head_type == NULL) {
+        return -1;
+    }
+    return 0;
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    gt_module_state *state = gt_get_state(module);
+    if (state != NULL) {
+        Py_VISIT(state->graph_error);
+        Py_VISIT(state->engine_error);
+        Py_VISIT(state->backbone_type);
+        Py_VISIT(state->head_type);
+    }
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    gt_module_state *state = gt_get_state(module);
+    if (state != NULL) {
+        Py_CLEAR(state->graph_error);
+        Py_CLEAR(state->engine_error);
+        Py_CLEAR(state->backbone_type);
+        Py_CLEAR(state->head_type);
+    }
+    return 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+    {0, NULL},
+};
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "gear_transfer._core",
+    .m_doc = "The compute core of gear_transfer: backbones and heads.",
+    .m_size = sizeof(gt_module_state),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&module_def);
+}

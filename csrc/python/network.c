@@ -1,0 +1,276 @@
+/* From a description in Python to a graph of the core. */
+#include <limits.h>
+#include <string.h>
+
+#include "core.h"
+
+/* The attribute of that name, borrowed, or NULL (with an exception only if the look-up failed). */
+static PyObject *
+get_attribute(PyObject *attributes, const char *name)
+{
+    PyObject *key = PyUnicode_FromString(name);
+    if (key == NULL) {
+        return NULL;
+    }
+    PyObject *value = PyDict_GetItemWithError(attributes, key);
+    Py_DECREF(key);
+    return value;
+}
+
+/* A whole number that fits an int; -1 with an exception. */
+static int
+read_int(PyObject *object, const char *layer, const char *name, int *value)
+{
+    int overflow = 0;
+    long number = PyLong_AsLongAndOverflow(object, &overflow);
+    if (number == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (overflow != 0 || number > INT_MAX || number < INT_MIN) {
+        PyErr_Format(PyExc_ValueError, "layer '%s': %s is too large", layer, name);
+        return -1;
+    }
+    *value = (int)number;
+    return 0;
+}
+
+/* `count` whole numbers from a sequence; 0 where the attribute is missing, 1 where it was read, -1
+ * with an exception. */
+static int
+read_ints(PyObject *attributes, const char *layer, const char *name, int count, int *values)
+{
+    PyObject *object = get_attribute(attributes, name);
+    if (object == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    PyObject *items = PySequence_Fast(object, name);
+    if (items == NULL) {
+        return -1;
+    }
+    if (PySequence_Fast_GET_SIZE(items) != count) {
+        PyErr_Format(PyExc_ValueError, "layer '%s': %s must hold %d numbers", layer, name, count);
+        Py_DECREF(items);
+        return -1;
+    }
+    int result = 1;
+    for (int i = 0; result > 0 && i < count; i++) {
+        if (read_int(PySequence_Fast_GET_ITEM(items, i), layer, name, &values[i]) < 0) {
+            result = -1;
+        }
+    }
+    Py_DECREF(items);
+    return result;
+}
+
+static int
+read_double(PyObject *attributes, const char *name, double *value)
+{
+    PyObject *object = get_attribute(attributes, name);
+    if (object == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    *value = PyFloat_AsDouble(object);
+    return *value == -1.0 && PyErr_Occurred() ? -1 : 1;
+}
+
+static int
+read_padding(PyObject *attributes, const char *layer, gt_window *window)
+{
+    PyObject *object = get_attribute(attributes, "padding");
+    if (object == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    if (PyUnicode_Check(object)) {
+        if (PyUnicode_CompareWithASCIIString(object, "same") == 0) {
+            window->pad_mode = GT_PAD_SAME;
+        }
+        else if (PyUnicode_CompareWithASCIIString(object, "valid") != 0) {
+            PyErr_Format(PyExc_ValueError, "layer '%s': padding %R is not 'same' or 'valid'",
+                         layer, object);
+            return -1;
+        }
+        return 0;
+    }
+    int sides[4] = {0, 0, 0, 0}; /* top, left, bottom, right */
+    if (read_ints(attributes, layer, "padding", 4, sides) < 0) {
+        return -1;
+    }
+    window->pad_mode = GT_PAD_EXPLICIT;
+    memcpy(window->before, sides, sizeof(window->before));
+    memcpy(window->after, sides + 2, sizeof(window->after));
+    return 0;
+}
+
+static int
+read_settings(PyObject *attributes, const char *layer, gt_node *node)
+{
+    gt_window *window = &node->window;
+    double maximum = 0.0;
+    PyObject *count_padding = get_attribute(attributes, "count_include_padding");
+    if (count_padding != NULL) {
+        int truth = PyObject_IsTrue(count_padding);
+        if (truth < 0) {
+            return -1;
+        }
+        window->count_padding = truth;
+    }
+    if (PyErr_Occurred() || read_ints(attributes, layer, "strides", 2, window->strides) < 0 ||
+        read_ints(attributes, layer, "dilations", 2, window->dilations) < 0 ||
+        read_ints(attributes, layer, "pool_size", 2, window->size) < 0 ||
+        read_padding(attributes, layer, window) < 0 ||
+        read_double(attributes, "epsilon", &node->epsilon) < 0) {
+        return -1;
+    }
+    int has_maximum = read_double(attributes, "max_value", &maximum);
+    if (has_maximum > 0) {
+        node->relu_max = (float)maximum;
+    }
+    const char *counter = node->op == GT_OP_INPUT ? "channels" : "groups";
+    int *count = node->op == GT_OP_INPUT ? &node->shape.channels : &node->groups;
+    PyObject *object = get_attribute(attributes, counter);
+    if (has_maximum < 0 || (object == NULL && PyErr_Occurred())) {
+        return -1;
+    }
+    return object == NULL ? 0 : read_int(object, layer, counter, count);
+}
+
+/* Describe `object`, a float32 array or a tuple (uint8 array, scale, minimum), to the core. */
+static int
+read_array(PyObject *object, const char *name, PyObject *keep, gt_array *array)
+{
+    PyObject *values = object;
+    array->type = GT_FLOAT32;
+    if (PyTuple_Check(object)) {
+        if (!PyArg_ParseTuple(object, "Off", &values, &array->scale, &array->minimum)) {
+            return -1;
+        }
+        array->type = GT_UINT8;
+    }
+    if (!PyArray_Check(values)) {
+        PyErr_Format(PyExc_TypeError, "array %s is not a NumPy array", name);
+        return -1;
+    }
+    int ndim = PyArray_NDIM((PyArrayObject *)values);
+    if (ndim < 1 || ndim > 4) {
+        PyErr_Format(PyExc_ValueError, "array %s has %d dimensions, 1 to 4 are possible", name,
+                     ndim);
+        return -1;
+    }
+    PyArrayObject *converted =
+        gt_as_array(values, name, array->type == GT_UINT8 ? NPY_UINT8 : NPY_FLOAT32, ndim, 0);
+    if (converted == NULL) {
+        return -1;
+    }
+    array->data = PyArray_DATA(converted);
+    array->rank = ndim;
+    for (int axis = 0; axis < ndim; axis++) {
+        array->shape[axis] = PyArray_DIM(converted, axis);
+    }
+    int code = PyList_Append(keep, (PyObject *)converted);
+    Py_DECREF(converted);
+    return code;
+}
+
+static int
+read_arrays(PyObject *attributes, PyObject *arrays, PyObject *keep, gt_node *node)
+{
+    for (int role = 0; role < GT_ROLE_COUNT; role++) {
+        PyObject *name = get_attribute(attributes, gt_role_name((gt_role)role));
+        if (name == NULL) {
+            if (PyErr_Occurred()) {
+                return -1;
+            }
+            continue;
+        }
+        PyObject *object = PyObject_GetItem(arrays, name);
+        if (object == NULL) {
+            return -1;
+        }
+        const char *text = PyUnicode_AsUTF8(name);
+        int code = text == NULL ? -1 : read_array(object, text, keep, &node->arrays[role]);
+        Py_DECREF(object);
+        if (code < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+add_node(PyObject *module, gt_graph *graph, const gt_node *node, const char *name,
+         PyObject *inputs)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(inputs);
+    gt_error error = {""};
+    int index = 0;
+    if (count > 4096) {
+        PyErr_Format(PyExc_ValueError, "layer '%s' has too many inputs", name);
+        return -1;
+    }
+    int *indices = PyMem_Malloc((size_t)(count + 1) * sizeof(*indices));
+    if (indices == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const char *input = PyUnicode_AsUTF8(PyTuple_GET_ITEM(inputs, i));
+        if (input == NULL) {
+            PyMem_Free(indices);
+            return -1;
+        }
+        indices[i] = gt_graph_find(graph, input);
+    }
+    gt_status status = gt_graph_add(graph, node, name, indices, (int)count, &index, &error);
+    PyMem_Free(indices);
+    if (status != GT_OK) {
+        (void)gt_raise(module, status, &error);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+read_node(PyObject *module, PyObject *item, PyObject *arrays, PyObject *keep, gt_graph *graph)
+{
+    const char *name = NULL;
+    const char *op_name = NULL;
+    PyObject *inputs = NULL;
+    PyObject *attributes = NULL;
+    gt_node node;
+    if (!PyTuple_Check(item)) {
+        PyErr_SetString(PyExc_TypeError, "a node is a tuple (name, op, inputs, attributes)");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(item, "ssO!O!", &name, &op_name, &PyTuple_Type, &inputs, &PyDict_Type,
+                          &attributes)) {
+        return -1;
+    }
+    gt_op op = gt_op_from_name(op_name);
+    if (op == GT_OP_COUNT) {
+        PyErr_Format(gt_get_state(module)->graph_error, "layer '%s': unknown operation '%s'",
+                     name, op_name);
+        return -1;
+    }
+    gt_node_init(&node, op);
+    if (read_settings(attributes, name, &node) < 0 ||
+        read_arrays(attributes, arrays, keep, &node) < 0) {
+        return -1;
+    }
+    return add_node(module, graph, &node, name, inputs);
+}
+
+int
+gt_graph_from_python(PyObject *module, PyObject *nodes, PyObject *arrays, PyObject *keep,
+                     gt_graph *graph)
+{
+    PyObject *items = PySequence_Fast(nodes, "nodes must be a sequence");
+    if (items == NULL) {
+        return -1;
+    }
+    int code = 0;
+    for (Py_ssize_t i = 0; code == 0 && i < PySequence_Fast_GET_SIZE(items); i++) {
+        code = read_node(module, PySequence_Fast_GET_ITEM(items, i), arrays, keep, graph);
+    }
+    Py_DECREF(items);
+    return code;
+}

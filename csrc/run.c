@@ -1,0 +1,165 @@
+#include "run.h"
+
+#include <stdlib.h>
+
+#include "arena.h"
+
+struct gt_lane {
+    const gt_plan *plan;
+    char *arena;             /* (plan->arena_size,) bytes */
+    dnnl_stream_t stream;
+    dnnl_memory_t *values;   /* (plan->n_values,) over the arena */
+    dnnl_memory_t *outputs;  /* (plan->n_outputs,) over memory that each run names */
+    dnnl_exec_arg_t **args;  /* (plan->n_steps,) */
+};
+
+static dnnl_memory_t
+memory_of(const gt_lane *lane, const gt_arg *arg)
+{
+    switch (arg->kind) {
+    case GT_ARG_VALUE:
+        return lane->values[arg->index];
+    case GT_ARG_CONSTANT:
+        return lane->plan->constants->items[arg->index].memory;
+    case GT_ARG_OUTPUT:
+        break;
+    }
+    return lane->outputs[arg->index];
+}
+
+static gt_status
+allocate(gt_lane *lane, gt_error *error)
+{
+    const gt_plan *plan = lane->plan;
+    lane->arena = gt_arena_allocate(plan->arena_size);
+    lane->values = calloc((size_t)plan->n_values + 1, sizeof(*lane->values));
+    lane->outputs = calloc((size_t)plan->n_outputs + 1, sizeof(*lane->outputs));
+    lane->args = calloc((size_t)plan->n_steps + 1, sizeof(*lane->args));
+    bool complete = lane->arena != NULL && lane->values != NULL && lane->outputs != NULL &&
+                    lane->args != NULL;
+    for (int i = 0; complete && i < plan->n_steps; i++) {
+        lane->args[i] = calloc((size_t)plan->steps[i].n_args + 1, sizeof(**lane->args));
+        complete = lane->args[i] != NULL;
+    }
+    return complete ? GT_OK : gt_fail_memory(error, "running the network");
+}
+
+static gt_status
+bind_memory(gt_lane *lane, gt_error *error)
+{
+    const gt_plan *plan = lane->plan;
+    dnnl_status_t code = dnnl_stream_create(&lane->stream, plan->engine, dnnl_stream_in_order);
+    for (int i = 0; code == dnnl_success && i < plan->n_values; i++) {
+        code = dnnl_memory_create(&lane->values[i], plan->values[i].desc, plan->engine,
+                                  lane->arena + plan->values[i].offset);
+    }
+    for (int i = 0; code == dnnl_success && i < plan->n_outputs; i++) {
+        code = dnnl_memory_create(&lane->outputs[i], plan->outputs[i], plan->engine,
+                                  DNNL_MEMORY_NONE);
+    }
+    for (int i = 0; code == dnnl_success && i < plan->n_steps; i++) {
+        const gt_step *step = &plan->steps[i];
+        for (int k = 0; k < step->n_args; k++) {
+            lane->args[i][k].arg = step->args[k].role;
+            lane->args[i][k].memory = memory_of(lane, &step->args[k]);
+        }
+    }
+    return gt_check_engine(code, "binding memory", "(all)", error);
+}
+
+gt_status
+gt_lane_create(gt_lane **lane, const gt_plan *plan, gt_error *error)
+{
+    *lane = NULL;
+    gt_lane *created = calloc(1, sizeof(*created));
+    if (created == NULL) {
+        return gt_fail_memory(error, "running the network");
+    }
+    created->plan = plan;
+    gt_status status = allocate(created, error);
+    if (status == GT_OK) {
+        status = bind_memory(created, error);
+    }
+    if (status != GT_OK) {
+        gt_lane_free(created);
+        return status;
+    }
+    *lane = created;
+    return GT_OK;
+}
+
+void
+gt_lane_free(gt_lane *lane)
+{
+    if (lane == NULL) {
+        return;
+    }
+    for (int i = 0; lane->values != NULL && i < lane->plan->n_values; i++) {
+        (void)dnnl_memory_destroy(lane->values[i]);
+    }
+    for (int i = 0; lane->outputs != NULL && i < lane->plan->n_outputs; i++) {
+        (void)dnnl_memory_destroy(lane->outputs[i]);
+    }
+    for (int i = 0; lane->args != NULL && i < lane->plan->n_steps; i++) {
+        free(lane->args[i]);
+    }
+    (void)dnnl_stream_destroy(lane->stream);
+    free(lane->values);
+    free(lane->outputs);
+    free(lane->args);
+    gt_arena_free(lane->arena);
+    free(lane);
+}
+
+/* The photographs as floats in the layout of the input value. */
+static void
+write_input(const gt_lane *lane, const uint8_t *images, gt_preprocessing preprocessing)
+{
+    const gt_plan *plan = lane->plan;
+    float *target = (float *)(void *)(lane->arena + plan->values[plan->input_value].offset);
+    size_t channels = (size_t)plan->input.channels;
+    size_t pixels = (size_t)plan->input.height * (size_t)plan->input.width;
+    float scale = preprocessing.scale;
+    float offset = preprocessing.offset;
+    if (plan->input_channels_last) {
+        size_t total = (size_t)plan->batch * pixels * channels;
+        for (size_t i = 0; i < total; i++) {
+            target[i] = (float)images[i] * scale + offset;
+        }
+        return;
+    }
+    for (size_t image = 0; image < (size_t)plan->batch; image++) {
+        for (size_t c = 0; c < channels; c++) {
+            const uint8_t *source = images + image * pixels * channels + c;
+            float *plane = target + (image * channels + c) * pixels;
+            for (size_t i = 0; i < pixels; i++) {
+                plane[i] = (float)source[i * channels] * scale + offset;
+            }
+        }
+    }
+}
+
+gt_status
+gt_lane_run(gt_lane *lane, const uint8_t *images, gt_preprocessing preprocessing,
+            float *const *outputs, gt_error *error)
+{
+    const gt_plan *plan = lane->plan;
+    for (int i = 0; i < plan->n_outputs; i++) {
+        gt_status status = gt_check_engine(
+            dnnl_memory_set_data_handle(lane->outputs[i], outputs[i]), "placing a result",
+            "(output)", error);
+        if (status != GT_OK) {
+            return status;
+        }
+    }
+    write_input(lane, images, preprocessing);
+    for (int i = 0; i < plan->n_steps; i++) {
+        const gt_step *step = &plan->steps[i];
+        dnnl_status_t code =
+            dnnl_primitive_execute(step->primitive, lane->stream, step->n_args, lane->args[i]);
+        if (code != dnnl_success) {
+            return gt_check_engine(code, "running", step->layer, error);
+        }
+    }
+    return gt_check_engine(dnnl_stream_wait(lane->stream), "waiting", "(all)", error);
+}

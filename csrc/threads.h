@@ -1,0 +1,22 @@
+/* Threads that live for one call. */
+#ifndef GT_THREADS_H
+#define GT_THREADS_H
+
+#include "status.h"
+
+typedef gt_status (*gt_task)(void *context, int worker, gt_error *error);
+
+/* Run task(context, worker, error) for worker = 0 .. workers - 1, each on a thread of its own in
+ * which oneDNN uses `inner` threads, and wait for all of them.  Returns the failure of the lowest
+ * worker that failed, with its message in `error`.
+ *
+ * All work of oneDNN goes through here: libgomp binds its pool to the thread that opened the first
+ * parallel region, and a pool of the calling thread would hang a forked child.  The threads end
+ * with the call, so nothing is left to inherit. */
+gt_status gt_parallel(int workers, int inner, gt_task task, void *context, gt_error *error);
+
+/* Processors this process may use: its affinity mask, lowered to the limit of its control group
+ * (cpu.max, or cpu.cfs_quota_us of version 1), at least 1. */
+int gt_available_threads(void);
+
+#endif

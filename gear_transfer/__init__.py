@@ -1,0 +1,55 @@
+"""Photographs in, a trained classifier out, on an ordinary CPU.
+
+>>> import gear_transfer as gt                                    # doctest: +SKIP
+>>> images = gt.load_folder("gear_images")                        # doctest: +SKIP
+>>> model = gt.TransferClassifier().fit(images.paths, images.labels)  # doctest: +SKIP
+>>> model.predict(["new/axe.jpg"])                                # doctest: +SKIP
+
+Public names are imported when they are first used, so that importing the
+package costs little and what is not used (matplotlib, scikit-learn, h5py) is
+not loaded.
+"""
+import importlib
+import sys
+import types
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "backbone": ["Backbone"],
+    "classifier": ["TransferClassifier"],
+    "datasets": ["make_shape", "make_shapes"],
+    "errors": ["DatasetError", "EngineError", "GearTransferError", "GraphError", "ImageError",
+               "ModelFileError", "SkippedImageWarning", "WeightsError"],
+    "features": ["FeatureExtractor"],
+    "head": ["HeadClassifier"],
+    "image_set": ["ImageSet", "load_folder", "load_images"],
+    "images": ["read_image"],
+    "importers.convert": ["convert"],
+    "importers.weights": ["download_official_weights"],
+    "model_file": ["load_model"],
+    "plots": ["plot_confusion_matrix", "plot_history", "plot_images", "plot_predictions"],
+}
+_HOME_OF = dict((name, home) for home in _HOMES for name in _HOMES[home])
+
+__all__ = sorted(_HOME_OF)
+
+
+class _LazyPackage(types.ModuleType):
+    """This package with its public names imported on first use.
+
+    A module-level ``__getattr__`` would do, but needs Python 3.7.
+    """
+
+    def __getattr__(self, name):
+        if name not in _HOME_OF:
+            raise AttributeError("module {!r} has no attribute {!r}".format(self.__name__, name))
+        value = getattr(importlib.import_module("." + _HOME_OF[name], self.__name__), name)
+        setattr(self, name, value)
+        return value
+
+    def __dir__(self):
+        return sorted(set(super().__dir__()) | set(__all__))
+
+
+sys.modules[__name__].__class__ = _LazyPackage

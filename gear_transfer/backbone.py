@@ -1,0 +1,322 @@
+"""The Python face of the core: a network that turns images into features."""
+import os
+
+import numpy as np
+
+from . import _core
+from .errors import GraphError
+from .importers import QuantizedArray, load_network
+from .importers.weights import default_backbone_path, find_official_weights
+
+#: Backbones known by name.
+DEFAULT_BACKBONE = "inception_v3"
+OFFICIAL_BACKBONE = "inception_v3_imagenet"
+
+#: What is tapped, at which size, where an Inception V3 is loaded and nothing else is said: among
+#: the layers and sizes within half a point of the best accuracy on photographs of gear, the
+#: cheapest (benchmarks/RESULTS.md).
+DEFAULT_LAYER = "mixed4"
+DEFAULT_INPUT_SIZE = (192, 192)
+
+POOLINGS = {"average": "global_average_pool", "max": "global_max_pool", None: None}
+
+#: Images that one thread takes at a time.
+SUB_BATCH = 4
+
+
+class Backbone(object):
+    """A frozen network, tapped at one or several layers.
+
+    Made by `Backbone.load`; runs in the C core, which drops the GIL.
+
+    Attributes
+    ----------
+    name : str
+        The name or path it was loaded by.
+    layer : str or tuple of str
+        The tapped layer or layers.
+    layers : list of str
+        All layers of the network that can be tapped.
+    input_size : tuple of int
+        Height and width of the images, in pixels.
+    pooling : {"average", "max"} or None
+    threads : int
+    shapes : list of tuple of int
+        Shape of one image's features, for each tapped layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gear_transfer import Backbone
+    >>> backbone = Backbone.load("inception_v3", layer="mixed4", input_size=128)
+    >>> backbone.features(np.zeros((2, 128, 128, 3), np.uint8)).shape
+    (2, 768)
+    """
+
+    def __init__(self, network, name, layer, input_size, pooling, threads):
+        self.name = name
+        self.input_size = input_size
+        self.pooling = pooling
+        self.threads = threads
+        self.layer = layer
+        self.layers = list(network.layers)
+        self._network = network.upto(self._tapped())
+        self._node_shapes = self._infer()
+        self._engine = None
+        self.shapes = [self._feature_shape(layer) for layer in self._tapped()]
+
+    @classmethod
+    def load(cls, name_or_path=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
+             threads=None):
+        """Load a backbone.
+
+        Parameters
+        ----------
+        name_or_path : str or Path
+            "inception_v3": the one that comes with the package, up to mixed7
+            (its weights are described in gear_transfer/data/PROVENANCE.md);
+            "inception_v3_imagenet": Keras's official weights, found as
+            `find_official_weights` describes; or the path of a Keras HDF5
+            file, of a file in the native format or of a saved model.
+        layer : str or sequence of str, optional
+            Layer or layers to tap. Default for an Inception V3 is "mixed4",
+            for another network the last layer that is a map of several pixels.
+        input_size : int or (int, int), optional
+            Size of the images, height and width. Default is 192 for an
+            Inception V3 tapped at its default layer, else the network's own.
+        pooling : {"average", "max"} or None
+            How a map becomes a vector; None leaves it a map.
+        threads : int, optional
+            Default is the number of processors this process may use.
+
+        Returns
+        -------
+        Backbone
+
+        Raises
+        ------
+        WeightsError
+            If the file is missing, damaged or of an unknown kind.
+        GraphError
+            If a layer does not exist or the input size does not fit.
+        ValueError
+            If another argument makes no sense.
+        """
+        name = str(name_or_path)
+        return cls.from_network(load_network(find_backbone(name)), name, layer, input_size,
+                                pooling, threads)
+
+    @classmethod
+    def from_network(cls, network, name, layer=None, input_size=None, pooling="average",
+                     threads=None):
+        """A backbone of a network that an importer has read; for the rest see `load`.
+
+        Parameters
+        ----------
+        network : Network
+        name : str
+            What it was loaded by.
+        layer, input_size, pooling, threads
+            As for `load`.
+
+        Returns
+        -------
+        Backbone
+        """
+        if pooling not in POOLINGS:
+            raise ValueError("pooling must be 'average', 'max' or None, not {!r}".format(pooling))
+        size = network.input_size
+        if layer is None:
+            layer = _default_layer(network)
+            size = DEFAULT_INPUT_SIZE if layer == DEFAULT_LAYER else size
+        layer = layer if isinstance(layer, str) else tuple(layer)
+        if not layer:
+            raise ValueError("layer must name at least one layer")
+        return cls(network, name, layer, _check_size(input_size, size), pooling,
+                   check_threads(threads))
+
+    def _tapped(self):
+        return (self.layer,) if isinstance(self.layer, str) else self.layer
+
+    def _infer(self):
+        """(height, width, channels) of every node's result, by name."""
+        nodes, arrays = describe(self._network)
+        shapes = _core.infer_shapes(nodes, arrays, *self.input_size)
+        return dict(zip(self._network.layers, shapes))
+
+    def _feature_shape(self, layer):
+        height, width, channels = self._node_shapes[layer]
+        if self.pooling is not None or height == width == 1:
+            return (channels,)
+        return (height, width, channels)
+
+    def _loaded_engine(self):
+        """The core's backbone, built on first use."""
+        if self._engine is None:
+            nodes, arrays = describe(self._network)
+            outputs = tuple((name, POOLINGS[self.pooling]) for name in self._tapped())
+            preprocessing = self._network.preprocessing
+            self._engine = _core.backbone(
+                nodes, arrays, self.input_size[0], self.input_size[1], outputs, self.threads,
+                SUB_BATCH, preprocessing["scale"], preprocessing["offset"])
+        return self._engine
+
+    def features(self, images):
+        """Features of images.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (n, height, width, 3)
+            Pixels from 0 to 255 of the backbone's input size; the scaling
+            that the network wants is part of the backbone.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, channels), or list of them
+            Of shape (n, height, width, channels) without pooling; a list,
+            one array a layer, where several layers are tapped.
+
+        Raises
+        ------
+        TypeError
+            If the images are not of type uint8.
+        ValueError
+            If they have another shape.
+        EngineError
+            If oneDNN fails.
+        """
+        images = np.asarray(images)
+        wanted = self.input_size + (self._node_shapes[self._network.nodes[0].name][2],)
+        if images.dtype != np.uint8:
+            raise TypeError("images must be of type uint8 with values from 0 to 255, not {}".format(
+                images.dtype))
+        if images.ndim != 4 or images.shape[1:] != wanted:
+            raise ValueError("images must have the shape (n, {}, {}, {}), not {}".format(
+                *(wanted + (images.shape,))))
+        results = self._loaded_engine().run(images)
+        results = [result.reshape((len(images),) + shape)
+                   for result, shape in zip(results, self.shapes)]
+        return results[0] if isinstance(self.layer, str) else results
+
+    @property
+    def n_features(self):
+        """Length of the features of one image, over all tapped layers, when flat."""
+        return int(sum(np.prod(shape) for shape in self.shapes))
+
+    @property
+    def network(self):
+        """The network up to the tapped layers, as the importer described it."""
+        return self._network
+
+    def fingerprint(self):
+        """SHA-256 of the network up to the tapped layers and its weights, 64 digits."""
+        return self._network.fingerprint()
+
+    def primitives(self):
+        """The oneDNN primitives that run, in order.
+
+        Returns
+        -------
+        list of (str, str)
+            Layer and the implementation that oneDNN chose.
+        """
+        return self._loaded_engine().steps()
+
+    def summary(self):
+        """A table of the layers that run: name, operation, shape and parameters.
+
+        Returns
+        -------
+        str
+        """
+        rows = []
+        for node in self._network.nodes:
+            count = sum(int(np.prod(self._network.arrays[value].shape))
+                        for value in node.attributes.values()
+                        if isinstance(value, str) and value in self._network.arrays)
+            height, width, channels = self._node_shapes[node.name]
+            shape = "{} x {} x {}".format(height, width, channels)
+            rows.append((node.name, node.op, shape, count))
+        total = sum(row[3] for row in rows)
+        line = "{:<32} {:<20} {:<18} {:>12}"
+        text = ["Backbone {}, tapped at {} ({} pooling), input {} x {}".format(
+            self.name, ", ".join(self._tapped()), self.pooling or "no", *self.input_size)]
+        text.append(line.format("layer", "operation", "shape", "parameters"))
+        text += [line.format(row[0], row[1], row[2], "{:,}".format(row[3])) for row in rows]
+        text.append(line.format("all", "", "", "{:,}".format(total)))
+        return "\n".join(text)
+
+    def __repr__(self):
+        return "Backbone({!r}, layer={!r}, input_size={!r}, pooling={!r}, threads={})".format(
+            self.name, self.layer, self.input_size, self.pooling, self.threads)
+
+    def __reduce__(self):
+        return (_reload, (self.name, self.layer, self.input_size, self.pooling, self.threads))
+
+    def __deepcopy__(self, memo):
+        return self  # never changes once loaded
+
+
+def _reload(name, layer, input_size, pooling, threads):
+    return Backbone.load(name, layer, input_size, pooling, threads)
+
+
+def find_backbone(name):
+    """Path of the weight file of a backbone known by name, or the path itself."""
+    if name == DEFAULT_BACKBONE:
+        return default_backbone_path()
+    if name == OFFICIAL_BACKBONE:
+        return find_official_weights()
+    if not os.path.splitext(name)[1] and os.sep not in name and not os.path.exists(name):
+        raise ValueError("no backbone is called {!r}; give {!r}, {!r} or the path of a file".format(
+            name, DEFAULT_BACKBONE, OFFICIAL_BACKBONE))
+    return name
+
+
+def describe(network):
+    """Nodes and arrays of a network as the core takes them."""
+    nodes = [(node.name, node.op, node.inputs, node.attributes) for node in network.nodes]
+    arrays = {}
+    for name, array in network.arrays.items():
+        is_bytes = isinstance(array, QuantizedArray)
+        arrays[name] = (array.values, array.scale, array.minimum) if is_bytes else array
+    return nodes, arrays
+
+
+def check_threads(threads):
+    """A number of threads, all that may be used for None."""
+    if threads is None:
+        return _core.available_threads()
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise ValueError("threads must be a whole number from 1 on, or None, not {!r}".format(
+            threads))
+    return int(threads)
+
+
+def _default_layer(network):
+    """mixed4 of an Inception V3, else the last layer before the map is pooled or flattened."""
+    if DEFAULT_LAYER in network.layers:
+        return DEFAULT_LAYER
+    flat = ("global_average_pool", "global_max_pool", "flatten", "dense", "softmax")
+    for i, node in enumerate(network.nodes):
+        if node.op in flat:
+            return network.nodes[i - 1].name if i > 1 else node.name
+    return network.nodes[-1].name
+
+
+def _check_size(size, default):
+    """A pair (height, width)."""
+    if size is None:
+        size = default
+    if size is None:
+        raise GraphError("the file does not say its input size; give input_size=")
+    pair = (size, size) if isinstance(size, (int, np.integer)) else size
+    try:
+        height, width = pair
+        valid = int(height) == height and int(width) == width and height > 0 and width > 0
+    except (TypeError, ValueError):
+        valid = False
+    if not valid:
+        raise ValueError("input_size must be a number of pixels or (height, width), not {!r}".format(
+            size))
+    return int(height), int(width)

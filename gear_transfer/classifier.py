@@ -1,0 +1,333 @@
+"""The whole job as one scikit-learn classifier: photographs in, class names out."""
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .backbone import DEFAULT_BACKBONE
+from .errors import DatasetError, SkippedImageWarning
+from .features import FeatureExtractor, check_images
+from .head import HeadClassifier, check_settings
+from .image_set import ImageSet, SkippedFile
+
+_EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
+                         "verbose")
+_HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learning_rate",
+                    "optimizer", "momentum", "l2", "validation_fraction", "early_stopping",
+                    "patience", "class_weight", "random_state", "threads", "verbose")
+
+
+class TransferClassifier(ClassifierMixin, BaseEstimator):
+    """A classifier of photographs: a frozen backbone and a dense head that is trained.
+
+    Each photograph goes through the backbone once; the head is then trained on
+    the features. Reading, resizing and scaling of photographs belong to the
+    classifier and are the same in `fit`, in `predict` and in a loaded model.
+
+    Parameters
+    ----------
+    backbone : str, Path or Backbone
+        See `Backbone.load`.
+    layer : str or sequence of str, optional
+        Tapped layer or layers; default "mixed4" of an Inception V3.
+    input_size : int or (int, int), optional
+        Size to which photographs are brought; default 192 for that layer.
+    pooling : {"average", "max"} or None
+    resize : {"pad", "stretch"}
+        Whether photographs become square by white borders or by stretching.
+    hidden_layers, dropout, epochs, batch_size, learning_rate, optimizer, momentum, l2,
+    validation_fraction, early_stopping, patience, class_weight, random_state
+        See `HeadClassifier`.
+    threads : int, optional
+        Default is the number of processors this process may use.
+    strict : bool
+        Raise at the first image that cannot be read, where otherwise it is
+        left out, reported and listed in `skipped_`.
+    verbose : bool or int
+        Show progress bars.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (c,)
+    history_ : dict of list of float
+        loss, accuracy, val_loss and val_accuracy after each epoch.
+    skipped_ : list of SkippedFile
+        Images of the last `fit` that could not be read, with the reason.
+    extractor_ : FeatureExtractor
+    head_ : HeadClassifier
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import gear_transfer as gt
+    >>> folder = gt.make_shapes(tempfile.mkdtemp() + "/shapes", per_class=20)
+    >>> images = gt.load_folder(folder)
+    >>> model = gt.TransferClassifier(input_size=96).fit(images.paths, images.labels)
+    >>> model.predict(images.paths[:1]).tolist()
+    ['circle']
+    """
+
+    def __init__(self, backbone=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
+                 resize="pad", hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
+                 learning_rate=0.003, optimizer="adam", momentum=0.9, l2=0.005,
+                 validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
+                 random_state=0, threads=None, strict=False, verbose=0):
+        self.backbone = backbone
+        self.layer = layer
+        self.input_size = input_size
+        self.pooling = pooling
+        self.resize = resize
+        self.hidden_layers = hidden_layers
+        self.dropout = dropout
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.momentum = momentum
+        self.l2 = l2
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.patience = patience
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.threads = threads
+        self.strict = strict
+        self.verbose = verbose
+
+    def _parts(self):
+        """A new extractor and a new head with these parameters."""
+        parameters = self.get_params(deep=False)
+        return (FeatureExtractor(**dict((name, parameters[name])
+                                        for name in _EXTRACTOR_PARAMETERS)),
+                HeadClassifier(**dict((name, parameters[name]) for name in _HEAD_PARAMETERS)))
+
+    def fit(self, X, y=None, validation_data=None):
+        """Compute the features of the photographs and train the head.
+
+        Parameters
+        ----------
+        X : sequence of str, Path, PIL.Image.Image or uint8 ndarray; or ImageSet
+            The photographs.
+        y : array-like of shape (n,)
+            Their labels; not needed with an ImageSet.
+        validation_data : ImageSet or tuple (X, y), optional
+            Photographs to validate on, in place of a share of these.
+
+        Returns
+        -------
+        TransferClassifier
+            This one.
+
+        Raises
+        ------
+        DatasetError
+            If there are fewer than two classes, or too few readable images.
+        ImageError
+            For the first unreadable image, with ``strict``.
+        ValueError, WeightsError, GraphError
+            If a parameter makes no sense or the backbone cannot be loaded.
+        """
+        check_settings(self)
+        X, y = _labelled(X, y, "y")
+        extractor, head = self._parts()
+        extractor.fit()
+        features, labels, skipped = _extract_labelled(extractor, X, y, self.strict)
+        if validation_data is not None:
+            pair = (validation_data, None) if isinstance(
+                validation_data, ImageSet) else validation_data
+            X_held, y_held = _labelled(*(tuple(pair) + ("validation_data",)))
+            held, held_labels, held_skipped = _extract_labelled(extractor, X_held, y_held,
+                                                                self.strict)
+            validation_data = (held, held_labels)
+            skipped += held_skipped
+        head.fit(features, labels, validation_data=validation_data)
+        self.extractor_, self.head_, self.skipped_ = extractor, head, skipped
+        self.classes_, self.history_ = head.classes_, head.history_
+        self.n_images_ = len(features)
+        return self
+
+    def _extract(self, X):
+        check_is_fitted(self, "head_")
+        extraction = self.extractor_.extract(X, self.strict)
+        warn_of_failures(extraction.failures)
+        return extraction
+
+    def predict_proba(self, X):
+        """Probability of each class for each photograph.
+
+        Parameters
+        ----------
+        X : sequence
+            Photographs, as for `fit`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, c)
+            In the order of `classes_`; NaN for an image that cannot be read.
+        """
+        extraction = self._extract(X)
+        n = len(extraction.positions) + len(extraction.failures)
+        probabilities = np.full((n, len(self.classes_)), np.nan, np.float32)
+        if len(extraction.positions):
+            probabilities[extraction.positions] = self.head_.predict_proba(extraction.features)
+        return probabilities
+
+    def predict(self, X):
+        """The most probable class of each photograph.
+
+        Parameters
+        ----------
+        X : sequence
+            Photographs, as for `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Class names. Where an image cannot be read (with ``strict`` that
+            is an error) a warning names it and its place holds None, in an
+            array of objects.
+        """
+        return self.classes_from(self.predict_proba(X))
+
+    def classes_from(self, probabilities):
+        """The most probable classes, given what `predict_proba` returned.
+
+        Parameters
+        ----------
+        probabilities : ndarray of shape (n, c)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            As `predict` returns them.
+        """
+        check_is_fitted(self, "head_")
+        unreadable = np.isnan(probabilities).any(axis=1)
+        if not unreadable.any():
+            return self.classes_[probabilities.argmax(axis=1)]
+        predicted = np.full(len(probabilities), None, dtype=object)
+        best = probabilities[~unreadable].argmax(axis=1)
+        predicted[~unreadable] = self.classes_[best]
+        return predicted
+
+    def score(self, X, y=None, sample_weight=None):
+        """Share of the readable photographs that are classified rightly.
+
+        Parameters
+        ----------
+        X : sequence or ImageSet
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), optional
+
+        Returns
+        -------
+        float
+        """
+        from sklearn.metrics import accuracy_score
+        X, y = _labelled(X, y, "y", least=1)
+        extraction = self._extract(X)
+        if not len(extraction.positions):
+            raise DatasetError("none of the {} images can be read".format(len(y)))
+        weights = None if sample_weight is None else np.asarray(sample_weight)[extraction.positions]
+        return float(accuracy_score(y[extraction.positions],
+                                    self.head_.predict(extraction.features),
+                                    sample_weight=weights))
+
+    def summary(self):
+        """What the classifier consists of, in a few lines.
+
+        Returns
+        -------
+        str
+        """
+        check_is_fitted(self, "head_")
+        backbone, head = self.extractor_.backbone_, self.head_
+        layer = backbone.layer if isinstance(backbone.layer, str) else ", ".join(backbone.layer)
+        frozen = sum(int(np.prod(array.shape)) for array in backbone.network.arrays.values())
+        rows = [("photographs", "{} to {} x {}".format(
+            "padded with white" if self.resize == "pad" else "stretched", *backbone.input_size), "")]
+        rows.append(("backbone", "{} up to {}, frozen".format(backbone.name, layer),
+                     "{:,}".format(frozen)))
+        rows.append(("features", "{:,} ({} pooling)".format(
+            backbone.n_features, backbone.pooling or "no"), ""))
+        for i, kernel in enumerate(head.coefs_):
+            last = i + 1 == len(head.coefs_)
+            rows.append(("dense", "{:,} -> {:,}, {}".format(
+                kernel.shape[0], kernel.shape[1], "softmax" if last else "ReLU"),
+                "{:,}".format(kernel.size + kernel.shape[1])))
+        lines = ["{:<12} {:<48} {:>12}".format(*row) for row in [
+            ("part", "what it does", "parameters")] + rows]
+        lines.append("{:<12} {}".format("classes", ", ".join(str(name) for name in self.classes_)))
+        last = ", ".join("{} {:.3f}".format(key, values[-1])
+                         for key, values in self.history_.items() if values)
+        lines.append("{:<12} {:,} photographs, {} epochs: {}".format(
+            "trained on", self.n_images_, len(self.history_["loss"]), last))
+        return "\n".join(lines)
+
+    def save(self, path):
+        """Write the classifier to one file that needs nothing else.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file appears whole or not at all.
+
+        See Also
+        --------
+        load_model
+        """
+        from .model_file import save_model
+        save_model(self, path)
+
+    def _more_tags(self):
+        return {"X_types": ["images"], "no_validation": True}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.no_validation = True
+        return tags
+
+
+def _labelled(X, y, name, least=2):
+    """Images and their labels, checked before any image is read."""
+    if isinstance(X, ImageSet):
+        y = X.labels if y is None else y
+        X = X.paths
+    X = check_images(X)
+    if y is None:
+        raise ValueError("labels are missing: give {} or an ImageSet".format(name))
+    y = np.asarray(y)
+    if y.ndim != 1 or len(y) != len(X):
+        raise ValueError("{} images need as many labels, found labels of shape {}".format(
+            len(X), y.shape))
+    _check_classes(y, least)
+    return X, y
+
+
+def _check_classes(y, least, lost=""):
+    classes = sorted(set(y.tolist()), key=str)
+    if len(classes) < least:
+        raise DatasetError("a classifier needs photographs of {} classes or more, found {}{}".format(
+            least, "only {!r}".format(classes[0]) if classes else "none", lost))
+
+
+def _extract_labelled(extractor, X, y, strict):
+    """Features and labels of the images that can be read, and a list of the others."""
+    extraction = extractor.extract(X, strict)
+    warn_of_failures(extraction.failures)
+    skipped = [SkippedFile(error.path, error.reason) for _, error in extraction.failures]
+    labels = y[extraction.positions]
+    lost = "; {} images cannot be read, the first is {}: {}".format(
+        len(skipped), skipped[0].path, skipped[0].reason) if skipped else ""
+    _check_classes(labels, 2 if len(set(y.tolist())) > 1 else 1, lost)
+    return extraction.features, labels, skipped
+
+
+def warn_of_failures(failures):
+    """Warn once of all images that cannot be read, naming the first few."""
+    if failures:
+        named = "; ".join(str(error) for _, error in failures[:3])
+        more = " and {} more".format(len(failures) - 3) if len(failures) > 3 else ""
+        warnings.warn("{} of the images are left out: {}{}".format(len(failures), named, more),
+                      SkippedImageWarning, stacklevel=4)

@@ -1,0 +1,360 @@
+"""The dense head as a scikit-learn classifier on features."""
+import collections
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from . import _core
+from .backbone import check_threads
+from .progress import progress_bar
+
+#: Keys of `history_`, named as Keras names them.
+HISTORY_KEYS = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+class HeadClassifier(ClassifierMixin, BaseEstimator):
+    """Fully connected layers with softmax, trained on features in the C core.
+
+    The features are standardised for training; afterwards the scaling is
+    folded into the first layer, so prediction works on features as they are.
+
+    Parameters
+    ----------
+    hidden_layers : sequence of int
+        Widths of hidden layers with ReLU; none by default.
+    dropout : float
+        Share of the hidden activations dropped in training, 0 <= dropout < 1.
+    epochs : int
+    batch_size : int
+    learning_rate : float
+        Of the first step; falls to zero along a cosine.
+    optimizer : {"adam", "sgd"}
+    momentum : float
+        For "sgd".
+    l2 : float
+        Adds l2 * sum(kernel ** 2) to the loss, as Keras does.
+    validation_fraction : float
+        Share of the samples held back, stratified, to report val_loss and
+        val_accuracy; 0 for none.
+    early_stopping : bool
+        Stop when val_loss has not fallen for `patience` epochs, and return
+        to the weights of the best epoch.
+    patience : int
+    class_weight : dict, "balanced" or None
+    random_state : int, RandomState or None
+        Decides initial weights, order and validation samples. The same
+        integer gives the same model bit for bit at the same number of threads.
+    threads : int, optional
+        Default is the number of processors this process may use.
+    verbose : bool or int
+        Show a progress bar.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (c,)
+    coefs_ : list of ndarray of float32, shape (in, out)
+        Kernels for features as they are.
+    intercepts_ : list of ndarray of float32, shape (out,)
+    history_ : dict of list of float
+        loss, accuracy, val_loss and val_accuracy after each epoch.
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gear_transfer import HeadClassifier
+    >>> rng = np.random.RandomState(0)
+    >>> X = np.concatenate([rng.randn(50, 5), rng.randn(50, 5) + 4])
+    >>> y = np.repeat(["left", "right"], 50)
+    >>> HeadClassifier(epochs=20).fit(X, y).score(X, y)
+    1.0
+    """
+
+    def __init__(self, hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
+                 learning_rate=0.003, optimizer="adam", momentum=0.9, l2=0.005,
+                 validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
+                 random_state=0, threads=None, verbose=0):
+        self.hidden_layers = hidden_layers
+        self.dropout = dropout
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.momentum = momentum
+        self.l2 = l2
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.patience = patience
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.threads = threads
+        self.verbose = verbose
+
+    def fit(self, X, y, validation_data=None):
+        """Train the head.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Features.
+        y : array-like of shape (n,)
+            Labels.
+        validation_data : tuple (X, y), optional
+            Samples to validate on, in place of a share of these.
+
+        Returns
+        -------
+        HeadClassifier
+            This one.
+
+        Raises
+        ------
+        ValueError
+            If an argument or the data make no sense.
+        """
+        check_settings(self)
+        X, y = _check_features(self, X, y)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError("a classifier needs two classes or more, found one class: {!r}".format(
+                self.classes_[0]))
+        seed = _seed(self.random_state)
+        train, held_out = self._split(X, labels.astype(np.int32), validation_data, seed)
+        widths = (X.shape[1],) + tuple(int(width) for width in self.hidden_layers)
+        core = _core.head(widths + (len(self.classes_),), seed)
+        self._train(core, train, held_out, seed)
+        self.set_layers(core.get_layers())
+        return self
+
+    def _split(self, X, labels, validation_data, seed):
+        """Training and validation samples, each (X, labels); (None, None) without validation."""
+        if validation_data is not None:
+            X_held, y_held = validation_data
+            X_held = check_array(X_held, dtype=np.float32)
+            unknown = set(np.asarray(y_held).tolist()) - set(self.classes_.tolist())
+            if unknown:
+                raise ValueError("validation_data has the class {!r}, which is not in y".format(
+                    sorted(unknown, key=str)[0]))
+            return (X, labels), (X_held, np.searchsorted(self.classes_, y_held).astype(np.int32))
+        indices = held_out_indices(labels, self.validation_fraction, seed)
+        if indices is None:
+            return (X, labels), (None, None)
+        train, held = indices
+        return (X[train], labels[train]), (X[held], labels[held])
+
+    def _train(self, core, train, held_out, seed):
+        """Run the epochs; `core` then has its final weights, scaling folded in."""
+        X, labels = train
+        mean, inverse_deviation = _standardisation(X)
+        weights = None
+        if self.class_weight is not None:
+            present = np.unique(labels)
+            names = self.classes_[present]
+            weights = np.ones(len(self.classes_), np.float32)
+            weights[present] = compute_class_weight(self.class_weight, classes=names,
+                                                    y=self.classes_[labels])
+        with progress_bar(self.epochs, "Head", "epoch", self.verbose) as bar:
+            watch = _Watch(core, self, bar, held_out[0] is not None)
+            core.train(X, labels, validation_features=held_out[0], validation_labels=held_out[1],
+                       mean=mean, inverse_deviation=inverse_deviation, class_weights=weights,
+                       epochs=self.epochs, batch_size=self.batch_size, optimizer=self.optimizer,
+                       schedule="cosine", learning_rate=self.learning_rate,
+                       momentum=self.momentum, l2=self.l2, dropout=self.dropout, seed=seed,
+                       threads=check_threads(self.threads), callback=watch)
+        watch.restore_best()
+        core.fold_scaling(mean, inverse_deviation)
+        self.history_ = watch.history
+        self.n_iter_ = len(watch.history["loss"])
+
+    def set_layers(self, layers):
+        """Give the head its weights, as `fit` and a saved model do.
+
+        Parameters
+        ----------
+        layers : list of (kernel (in, out), bias (out,)), float32
+        """
+        self.coefs_ = [kernel for kernel, _ in layers]
+        self.intercepts_ = [bias for _, bias in layers]
+        self._core_head = None
+
+    def _head(self):
+        """The core's head with the fitted weights, built anew after unpickling."""
+        if getattr(self, "_core_head", None) is None:
+            widths = tuple(kernel.shape[0] for kernel in self.coefs_) + (len(self.classes_),)
+            self._core_head = _core.head(widths, 0)
+            for i, (kernel, bias) in enumerate(zip(self.coefs_, self.intercepts_)):
+                self._core_head.set_layer(i, kernel, bias)
+        return self._core_head
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        state.pop("_core_head", None)
+        return state
+
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        ndarray of float32, shape (n, c)
+            In the order of `classes_`.
+        """
+        check_is_fitted(self, "coefs_")
+        X = _check_features(self, X)
+        return self._head().predict(X, check_threads(self.threads))
+
+    def predict(self, X):
+        """The most probable class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+
+class _Watch(object):
+    """Called after each epoch: keeps the history, moves the bar, decides when to stop."""
+
+    def __init__(self, core, settings, bar, has_validation):
+        self._core = core
+        self._settings = settings
+        self._bar = bar
+        self._keys = HISTORY_KEYS if has_validation else HISTORY_KEYS[:2]
+        self.history = collections.OrderedDict((key, []) for key in self._keys)
+        self._best_loss = np.inf
+        self._best_layers = None
+        self._best_epoch = -1
+
+    def __call__(self, epoch, loss, accuracy, val_loss, val_accuracy):
+        values = (loss, accuracy, val_loss, val_accuracy)
+        for key, value in zip(self._keys, values):
+            self.history[key].append(value)
+        self._bar.set_postfix(collections.OrderedDict(
+            (key, "{:.3f}".format(self.history[key][-1])) for key in self._keys), refresh=False)
+        self._bar.update(1)
+        if not self._settings.early_stopping or "val_loss" not in self.history:
+            return False
+        if val_loss < self._best_loss:
+            self._best_loss, self._best_epoch = val_loss, epoch
+            self._best_layers = self._core.get_layers()
+        return epoch - self._best_epoch >= self._settings.patience
+
+    def restore_best(self):
+        """Bring the weights of the best epoch back, if they were kept."""
+        for i, (kernel, bias) in enumerate(self._best_layers or []):
+            self._core.set_layer(i, kernel, bias)
+
+
+def check_settings(settings):
+    """Check the parameters that `HeadClassifier` and `TransferClassifier` share.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter and its value.
+    """
+    def whole(value):
+        return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+    def number(value):
+        return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and (
+            np.isfinite(value))
+
+    def require(name, valid, wanted):
+        if not valid:
+            raise ValueError("{} must be {}, not {!r}".format(name, wanted, getattr(settings, name)))
+
+    hidden = settings.hidden_layers
+    require("hidden_layers", not isinstance(hidden, str) and hasattr(hidden, "__len__")
+            and all(whole(width) and width > 0 for width in hidden) and len(hidden) < 16,
+            "a sequence of fewer than 16 whole numbers from 1 on")
+    for name in ("epochs", "batch_size", "patience"):
+        require(name, whole(getattr(settings, name)) and getattr(settings, name) > 0,
+                "a whole number from 1 on")
+    require("learning_rate", number(settings.learning_rate) and settings.learning_rate > 0,
+            "a number greater than 0")
+    require("l2", number(settings.l2) and settings.l2 >= 0, "a number from 0 on")
+    for name in ("dropout", "momentum", "validation_fraction"):
+        value = getattr(settings, name)
+        require(name, number(value) and 0 <= value < 1, "a number from 0 to below 1")
+    require("optimizer", settings.optimizer in ("adam", "sgd"), "'adam' or 'sgd'")
+    weight = settings.class_weight
+    require("class_weight", weight is None or isinstance(weight, dict) or (
+        isinstance(weight, str) and weight == "balanced"), "None, 'balanced' or a dict")
+    require("early_stopping", not settings.early_stopping or settings.validation_fraction > 0,
+            "False where validation_fraction is 0")
+
+
+def held_out_indices(labels, fraction, seed):
+    """Stratified positions (training, validation), or None where there are too few samples."""
+    if fraction == 0:
+        return None
+    from sklearn.model_selection import StratifiedShuffleSplit
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    n_held = max(int(np.ceil(fraction * len(labels))), len(counts))
+    if counts.min() < 2 or len(labels) - n_held < len(counts):
+        warnings.warn("{} samples in {} classes are too few to hold some back for validation; "
+                      "training without".format(len(labels), len(counts)))
+        return None
+    splitter = StratifiedShuffleSplit(n_splits=1, test_size=n_held, random_state=seed % 2**32)
+    return next(splitter.split(labels, labels))
+
+
+def _standardisation(X):
+    """Mean and inverse standard deviation of each feature, float32."""
+    from sklearn.preprocessing import StandardScaler
+    scaler = StandardScaler().fit(X)
+    return scaler.mean_.astype(np.float32), (1.0 / scaler.scale_).astype(np.float32)
+
+
+def _seed(random_state):
+    """A seed of 63 bits from what scikit-learn accepts as random_state."""
+    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
+        if random_state < 0:
+            raise ValueError("random_state must not be negative, not {}".format(random_state))
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _check_features(estimator, X, y=None):
+    """Validate features, and labels in fit, as this release of scikit-learn does."""
+    fitting = y is not None
+    labels = {"y": y} if fitting else {}
+    try:
+        from sklearn.utils.validation import validate_data
+    except ImportError:
+        return _check_features_before_1_6(estimator, X, y)
+    return validate_data(estimator, X, dtype=np.float32, reset=fitting, **labels)
+
+
+def _check_features_before_1_6(estimator, X, y):
+    if hasattr(estimator, "_validate_data"):
+        labels = {} if y is None else {"y": y}
+        return estimator._validate_data(X, dtype=np.float32, reset=y is not None, **labels)
+    from sklearn.utils.validation import check_X_y
+    if y is not None:
+        X, y = check_X_y(X, y, dtype=np.float32)
+        estimator.n_features_in_ = X.shape[1]
+        return X, y
+    X = check_array(X, dtype=np.float32)
+    if X.shape[1] != estimator.n_features_in_:
+        raise ValueError("X has {} features, but {} is expecting {} features".format(
+            X.shape[1], type(estimator).__name__, estimator.n_features_in_))
+    return X

@@ -1,0 +1,309 @@
+"""Folders of images: which files belong to which class, and which are left out."""
+import collections
+import collections.abc
+import html
+import os
+
+import numpy as np
+
+from .errors import DatasetError, ImageError
+from .images import open_image
+
+SkippedFile = collections.namedtuple("SkippedFile", ["path", "reason"])
+SkippedFile.__doc__ = "A file or folder that was left out, and why (both str)."
+
+_SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+_ROWS_SHOWN = 20
+
+
+class ImageSet:
+    """Labelled images: paths, class names, and what was left out.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        One file an image.
+    labels : sequence of str, as long as `paths`
+        The class of each.
+    skipped : sequence of SkippedFile, optional
+        Files that were found and left out.
+
+    Attributes
+    ----------
+    paths : list of str
+    labels : ndarray of str, shape (n,)
+    classes : list of str
+        The different labels, sorted as strings.
+    skipped : list of SkippedFile
+    """
+
+    def __init__(self, paths, labels, skipped=()):
+        self.paths = [str(path) for path in paths]
+        self.labels = np.array([str(label) for label in labels], dtype=str)
+        if len(self.paths) != len(self.labels):
+            raise DatasetError("{} paths but {} labels".format(len(self.paths), len(self.labels)))
+        self.classes = sorted(set(self.labels.tolist()))
+        self.skipped = [SkippedFile(*entry) for entry in skipped]
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __repr__(self):
+        return "<ImageSet: {} of {}, {} skipped>".format(
+            _count(len(self), "image"), _count(len(self.classes), "class", "classes"),
+            len(self.skipped))
+
+    def counts(self):
+        """Number of images of each class, as an OrderedDict in the order of `classes`."""
+        counted = collections.Counter(self.labels.tolist())
+        return collections.OrderedDict((name, counted[name]) for name in self.classes)
+
+    def subset(self, indices):
+        """A new ImageSet of some of the images, nothing skipped in it.
+
+        Parameters
+        ----------
+        indices : sequence of int, slice, or bool mask of shape (n,)
+            Which images, in the order wanted.
+        """
+        if not isinstance(indices, slice):
+            indices = np.asarray(indices)
+            if indices.size == 0:
+                indices = indices.astype(int)
+        chosen = np.arange(len(self))[indices]
+        return ImageSet([self.paths[i] for i in chosen], self.labels[chosen])
+
+    def _repr_html_(self):
+        rows = ["<tr><td style='text-align:left'>{}</td><td>{}</td></tr>".format(_escape(name), n)
+                for name, n in self.counts().items()]
+        table = ("<table><thead><tr><th style='text-align:left'>class</th><th>images</th></tr>"
+                 "</thead><tbody>{}</tbody><tfoot><tr><th style='text-align:left'>total</th>"
+                 "<th>{}</th></tr></tfoot></table>").format("".join(rows), len(self))
+        return table + _skipped_html(self.skipped)
+
+
+class ImageList(collections.abc.Sequence):
+    """Images without labels: a sequence of paths.
+
+    Attributes
+    ----------
+    paths : list of str
+    skipped : list of SkippedFile
+    """
+
+    def __init__(self, paths, skipped=()):
+        self.paths = list(paths)
+        self.skipped = list(skipped)
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        return self.paths[index]
+
+    def __repr__(self):
+        return "<ImageList: {}, {} skipped>".format(
+            _count(len(self), "image"), len(self.skipped))
+
+
+def load_folder(folder, strict=False):
+    """Find the images of a folder that has one sub-folder for each class.
+
+    Class folders are searched to any depth. Hidden files and folders (a leading
+    dot), Thumbs.db and desktop.ini are ignored. Only the header of each file is
+    looked at, so a picture that is cut short is found out when it is decoded.
+    Links to files within `folder` are followed, other symbolic links are not.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        The folder with the class folders.
+    strict : bool
+        Raise at the first thing that would be skipped.
+
+    Returns
+    -------
+    images : ImageSet
+        Sorted by class, then by path. What was left out is in ``skipped``.
+
+    Raises
+    ------
+    DatasetError
+        The folder is missing or is no folder, has no class folders, or has fewer
+        than two with images.
+    ImageError
+        With `strict`, for the first file that cannot be used.
+    """
+    folder = str(folder)
+    search = _Search(folder, strict)
+    folders, files = search.root_entries()
+    if not folders:
+        _raise_no_classes(folder, files)
+    for path in files:
+        search.skip(path, "it lies beside the class folders, not in one")
+    paths, labels = [], []
+    for class_folder in folders:
+        found = search.images_below(class_folder)
+        if not found:
+            search.skip(class_folder, "no images")
+        paths.extend(found)
+        labels.extend([os.path.basename(class_folder)] * len(found))
+    images = ImageSet(paths, labels, search.skipped)
+    if len(images) == 0:
+        raise DatasetError("no readable images in {!r}{}".format(
+            folder, _first_reasons(search.skipped)))
+    if len(images.classes) < 2:
+        raise DatasetError(
+            "only one class with images in {!r}: {!r}. Two or more class folders are needed{}"
+            .format(folder, images.classes[0], _first_reasons(search.skipped)))
+    return images
+
+
+def load_images(folder, strict=False):
+    """Find the images that lie directly in a folder, for prediction.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+    strict : bool
+        Raise at the first file that would be skipped.
+
+    Returns
+    -------
+    images : ImageList
+        A sequence of paths sorted by name, with ``paths`` and ``skipped``.
+
+    Raises
+    ------
+    DatasetError
+        The folder is missing, is no folder, or holds no readable image.
+    ImageError
+        With `strict`, for the first file that cannot be used.
+    """
+    folder = str(folder)
+    search = _Search(folder, strict)
+    folders, files = search.root_entries()
+    paths = [path for path in files if search.is_image(path)]
+    if not paths:
+        hint = "; it has sub-folders: did you mean one of them, or load_folder?" if folders else ""
+        raise DatasetError("no readable images in {!r}{}{}".format(
+            folder, hint, _first_reasons(search.skipped)))
+    return ImageList(paths, search.skipped)
+
+
+class _Search:
+    """One walk over a folder, which notes what is left out and why."""
+
+    def __init__(self, folder, strict):
+        if not os.path.exists(folder):
+            raise DatasetError("there is no folder {!r} (looked in {})".format(
+                folder, os.path.dirname(os.path.abspath(folder))))
+        if not os.path.isdir(folder):
+            raise DatasetError("{!r} is a file, not a folder".format(folder))
+        self.folder = folder
+        self.real_folder = os.path.realpath(folder)
+        self.strict = strict
+        self.skipped = []
+
+    def skip(self, path, reason):
+        if self.strict:
+            raise ImageError(path, reason)
+        self.skipped.append(SkippedFile(path, reason))
+
+    def root_entries(self):
+        try:
+            return self.entries(self.folder)
+        except OSError as error:
+            raise DatasetError("folder {!r} cannot be listed: {}".format(
+                self.folder, error.strerror)) from error
+
+    def entries(self, folder):
+        """Sorted paths of the folders and of the files in a folder, hidden ones left out."""
+        folders, files = [], []
+        for name in sorted(os.listdir(folder)):
+            if name.startswith(".") or name.lower() in _SYSTEM_FILES:
+                continue
+            path = os.path.join(folder, name)
+            if os.path.islink(path) and not self.may_follow(path):
+                continue
+            (folders if os.path.isdir(path) else files).append(path)
+        return folders, files
+
+    def may_follow(self, link):
+        """Whether a symbolic link is a file within the folder; if not it is skipped."""
+        real = os.path.realpath(link)
+        inside = (real + os.sep).startswith(os.path.join(self.real_folder, ""))
+        if not os.path.exists(link):
+            self.skip(link, "it is a symbolic link that leads nowhere or back to itself")
+        elif not inside:
+            self.skip(link, "it is a symbolic link that leads out of the folder")
+        elif os.path.isdir(link):
+            self.skip(link, "it is a symbolic link to a folder inside, which would count twice")
+        else:
+            return True
+        return False
+
+    def images_below(self, folder):
+        """Paths of the images in a folder and all folders below it."""
+        images = []
+        waiting = [folder]
+        while waiting:
+            current = waiting.pop()
+            try:
+                folders, files = self.entries(current)
+            except OSError as error:
+                self.skip(current, "the folder cannot be listed: {}".format(error.strerror))
+                continue
+            images.extend(path for path in files if self.is_image(path))
+            waiting.extend(folders)
+        return sorted(images, key=lambda path: path.split(os.sep))
+
+    def is_image(self, path):
+        try:
+            with open_image(path):
+                return True
+        except ImageError as error:
+            self.skip(path, error.reason)
+            return False
+
+
+def _raise_no_classes(folder, files):
+    for path in files:
+        try:
+            with open_image(path):
+                raise DatasetError(
+                    "the images lie directly in {!r} ({}). Put them in one sub-folder for "
+                    "each class: {}".format(folder, os.path.basename(path),
+                                            os.path.join(folder, "<class>", "<image>")))
+        except ImageError:
+            continue
+    raise DatasetError("{!r} has no sub-folders. One for each class is needed: {}".format(
+        folder, os.path.join(folder, "<class>", "<image>")))
+
+
+def _first_reasons(skipped, limit=3):
+    """The first few skipped files as the end of a sentence."""
+    if not skipped:
+        return ""
+    text = "; ".join("{}: {}".format(*entry) for entry in skipped[:limit])
+    more = "; and {} more".format(len(skipped) - limit) if len(skipped) > limit else ""
+    return ". Skipped: {}{}".format(text, more)
+
+
+def _count(number, one, many=None):
+    return "{} {}".format(number, one if number == 1 else many or one + "s")
+
+
+def _escape(text):
+    # Names that are not UTF-8 on disk come as lone surrogates, which no page can hold.
+    return html.escape(text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _skipped_html(skipped):
+    if not skipped:
+        return ""
+    items = ["<li>{}: {}</li>".format(_escape(path), _escape(reason))
+             for path, reason in skipped[:_ROWS_SHOWN]]
+    if len(skipped) > _ROWS_SHOWN:
+        items.append("<li>and {} more</li>".format(len(skipped) - _ROWS_SHOWN))
+    return "<p>{} skipped:</p><ul>{}</ul>".format(len(skipped), "".join(items))

@@ -1,0 +1,64 @@
+"""Weight files in, a `Network` out; the only way that weights come in."""
+import os
+
+from ..errors import WeightsError
+from .network import Network, Node, QuantizedArray
+
+__all__ = ["Network", "Node", "QuantizedArray", "load_network"]
+
+READABLE = ("Keras HDF5 (.h5: official Inception V3 weights or a whole saved model) and the native "
+            "format (.gtw, safetensors layout)")
+
+
+def _head(path):
+    """The first 16 bytes of a file and its size."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(16), os.fstat(stream.fileno()).st_size
+    except FileNotFoundError:
+        raise WeightsError("{}: no such file".format(path))
+    except IsADirectoryError:
+        raise WeightsError("{}: a folder, expected a weight file".format(path))
+    except OSError as error:
+        raise WeightsError("{}: cannot be read ({})".format(path, error.strerror or error))
+
+
+def load_network(path, layer=None, preprocessing=None):
+    """Read a network from a weight file; its kind is told by its content.
+
+    Parameters
+    ----------
+    path : str or Path
+        A Keras HDF5 file or one in the native format.
+    layer : str, optional
+        Cut the network here: this layer is the last node.
+    preprocessing : dict, optional
+        ``{"scale": s, "offset": o}``, so that the network sees
+        ``uint8 * s + o``, in place of what the file says or implies.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged, of an unknown kind or breaks a rule.
+    GraphError
+        If `layer` does not exist.
+    """
+    path = str(path)
+    head, size = _head(path)
+    if size == 0:
+        raise WeightsError("{}: the file is empty".format(path))
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        from .keras_h5 import load_keras_h5
+        return load_keras_h5(path, layer, preprocessing)
+    if head[8:9] == b"{":
+        from .native import read_network
+        network = read_network(path)
+        if preprocessing is not None:
+            network.preprocessing = dict(preprocessing)
+        return network if layer is None else network.upto(layer)
+    raise WeightsError("{}: not a weight file of a known kind; readable are {}".format(
+        path, READABLE))

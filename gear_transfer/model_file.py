@@ -1,0 +1,228 @@
+"""Saved classifiers: one file in the native format, from pixels to probabilities.
+
+The file holds the backbone up to the tapped layers with the trained head as
+further nodes behind it, so it is a whole network of its own; what else the
+classifier needs (class names, how photographs are resized) is JSON in its
+metadata. Nothing in it is ever executed.
+"""
+import collections
+import json
+
+import numpy as np
+
+from .backbone import POOLINGS, Backbone
+from .errors import GraphError, ModelFileError, WeightsError
+from .importers.native import read_network, write_network
+from .importers.network import Network, Node
+
+_PREFIX = "classifier"
+_VERSION = 1
+
+#: Parameters of the classifier that the file keeps, with the types they may have.
+_PARAMETERS = {
+    "resize": (str,), "pooling": (str, type(None)), "hidden_layers": (list,),
+    "dropout": (float, int), "epochs": (int,), "batch_size": (int,),
+    "learning_rate": (float, int), "optimizer": (str,), "momentum": (float, int),
+    "l2": (float, int), "validation_fraction": (float, int), "early_stopping": (bool,),
+    "patience": (int,), "class_weight": (str, type(None)), "random_state": (int, type(None)),
+    "strict": (bool,),
+}
+
+
+def save_model(model, path):
+    """Write a fitted TransferClassifier; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    model : TransferClassifier
+    path : str or Path
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If the classifier has not been fitted.
+    ModelFileError
+        If the file cannot be written.
+    """
+    from sklearn.utils.validation import check_is_fitted
+    check_is_fitted(model, "head_")
+    backbone = model.extractor_.backbone_
+    network = _with_head(backbone, model.head_)
+    network.extra = {_PREFIX: json.dumps(_settings(model, backbone), sort_keys=True)}
+    try:
+        write_network(path, network)
+    except WeightsError as error:
+        raise ModelFileError("the model cannot be saved: {}".format(error)) from error
+
+
+def _settings(model, backbone):
+    """All of the classifier that is not a weight, for JSON."""
+    labels = model.classes_
+    if labels.dtype.kind not in "UOiub" or not all(
+            isinstance(name, (str, int, bool)) for name in labels.tolist()):
+        raise ModelFileError("class names of type {} cannot be saved; use text or whole numbers".format(
+            labels.dtype))
+    parameters = dict((name, getattr(model, name)) for name in _PARAMETERS)
+    parameters["hidden_layers"] = [int(width) for width in model.hidden_layers]
+    for name, kinds in _PARAMETERS.items():
+        if isinstance(parameters[name], np.generic):
+            parameters[name] = parameters[name].item()
+        if not isinstance(parameters[name], kinds):
+            parameters[name] = None  # a dict of class weights or a RandomState: of no use later
+    layers = [backbone.layer] if isinstance(backbone.layer, str) else list(backbone.layer)
+    return {
+        "version": _VERSION,
+        "classes": labels.tolist(),
+        "layers": layers,
+        "single_layer": isinstance(backbone.layer, str),
+        "input_size": list(backbone.input_size),
+        "backbone": backbone.name,
+        "parameters": parameters,
+        "history": dict((key, [float(value) for value in values])
+                        for key, values in model.history_.items()),
+        "n_images": int(model.n_images_),
+    }
+
+
+def _with_head(backbone, head):
+    """The backbone's network with the head behind it."""
+    network = backbone.network
+    nodes, arrays = list(network.nodes), collections.OrderedDict(network.arrays)
+    last = []
+    for i, layer in enumerate([backbone.layer] if isinstance(
+            backbone.layer, str) else backbone.layer):
+        name = "{}/features_{}".format(_PREFIX, i + 1)
+        nodes.append(Node(name, POOLINGS[backbone.pooling] or "flatten", (layer,)))
+        last.append(name)
+    if len(last) > 1:
+        nodes.append(Node(_PREFIX + "/features", "concat", last))
+        last = [_PREFIX + "/features"]
+    for i, (kernel, bias) in enumerate(zip(head.coefs_, head.intercepts_)):
+        name = "{}/dense_{}".format(_PREFIX, i + 1)
+        arrays[name + "/kernel"], arrays[name + "/bias"] = kernel, bias
+        nodes.append(Node(name, "dense", last, {"kernel": name + "/kernel",
+                                                "bias": name + "/bias"}))
+        is_last = i + 1 == len(head.coefs_)
+        activation = _PREFIX + "/softmax" if is_last else name + "/relu"
+        nodes.append(Node(activation, "softmax" if is_last else "relu", (name,)))
+        last = [activation]
+    return Network(network.name, nodes, arrays, backbone.input_size, network.preprocessing,
+                   network.provenance)
+
+
+def load_model(path, threads=None, verbose=0):
+    """Read a classifier that `TransferClassifier.save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+    threads : int, optional
+        Default is the number of processors this process may use.
+    verbose : bool or int
+
+    Returns
+    -------
+    TransferClassifier
+        Fitted; predicts as the saved one did.
+
+    Raises
+    ------
+    ModelFileError
+        Naming the file, if it is missing, damaged or not a saved classifier.
+    """
+    path = str(path)
+    try:
+        network = read_network(path)
+        settings = _checked_settings(network, path)
+        return _rebuild(network, settings, path, threads, verbose)
+    except ModelFileError:
+        raise
+    except (WeightsError, GraphError) as error:
+        raise ModelFileError("cannot load the model: {}".format(error)) from error
+
+
+def _checked_settings(network, path):
+    """The classifier's settings, each of the type it must have."""
+    def require(valid, what):
+        if not valid:
+            raise ModelFileError("{}: the saved classifier's {} is missing or damaged".format(
+                path, what))
+
+    if _PREFIX not in network.extra:
+        raise ModelFileError("{}: a network without a classifier; load it with Backbone.load".format(
+            path))
+    try:
+        settings = json.loads(network.extra[_PREFIX])
+    except ValueError:
+        settings = None
+    require(isinstance(settings, dict), "description")
+    if settings.get("version") != _VERSION:
+        raise ModelFileError("{}: saved in version {!r} of the model format, this release reads "
+                             "version {}".format(path, settings.get("version"), _VERSION))
+    classes = settings.get("classes")
+    require(isinstance(classes, list) and len(classes) > 1 and len(set(
+        type(name) for name in classes)) == 1 and isinstance(classes[0], (str, int, bool))
+        and len(set(classes)) == len(classes), "list of classes")
+    layers = settings.get("layers")
+    require(isinstance(layers, list) and layers and all(isinstance(name, str) for name in layers)
+            and (len(layers) == 1 or settings.get("single_layer") is False), "list of layers")
+    size = settings.get("input_size")
+    require(isinstance(size, list) and len(size) == 2 and all(
+        type(side) is int and side > 0 for side in size), "input size")
+    require(isinstance(settings.get("backbone"), str), "backbone")
+    require(type(settings.get("n_images")) is int, "number of images")
+    history = settings.get("history")
+    require(isinstance(history, dict) and isinstance(history.get("loss"), list) and all(
+        isinstance(values, list) and all(isinstance(value, float) for value in values)
+        for values in history.values()), "history")
+    parameters = settings.get("parameters")
+    require(isinstance(parameters, dict) and set(parameters) == set(_PARAMETERS), "parameters")
+    for name, kinds in _PARAMETERS.items():
+        require(parameters[name] is None or isinstance(parameters[name], kinds), name)
+    require(parameters["resize"] in ("pad", "stretch") and parameters["pooling"] in POOLINGS,
+            "preprocessing")
+    return settings
+
+
+def _head_arrays(network, n_classes, path):
+    """Kernels and biases of the head, in order."""
+    kernels, biases = [], []
+    while "{}/dense_{}/kernel".format(_PREFIX, len(kernels) + 1) in network.arrays:
+        name = "{}/dense_{}".format(_PREFIX, len(kernels) + 1)
+        if name + "/bias" not in network.arrays:
+            raise ModelFileError("{}: the array '{}/bias' is missing".format(path, name))
+        kernels.append(np.array(network.arrays[name + "/kernel"], np.float32))
+        biases.append(np.array(network.arrays[name + "/bias"], np.float32))
+    if not kernels or kernels[-1].shape[1] != n_classes:
+        raise ModelFileError("{}: the head does not end in {} classes".format(path, n_classes))
+    return kernels, biases
+
+
+def _rebuild(network, settings, path, threads, verbose):
+    from .classifier import TransferClassifier
+    from .features import FeatureExtractor
+    parameters = dict(settings["parameters"])
+    parameters["hidden_layers"] = tuple(parameters["hidden_layers"])
+    layers = settings["layers"]
+    layer = layers[0] if settings["single_layer"] else tuple(layers)
+    size = tuple(settings["input_size"])
+    model = TransferClassifier(backbone=path, layer=layer, input_size=size, threads=threads,
+                               verbose=verbose, **parameters)
+    extractor, head = model._parts()
+    backbone = Backbone.from_network(network, path, layer=layer, input_size=size,
+                                     pooling=parameters["pooling"], threads=threads)
+    kernels, biases = _head_arrays(network, len(settings["classes"]), path)
+    if kernels[0].shape[0] != backbone.n_features:
+        raise ModelFileError("{}: the head takes {} features, the backbone gives {}".format(
+            path, kernels[0].shape[0], backbone.n_features))
+    extractor.backbone_ = backbone
+    head.classes_ = np.array(settings["classes"])
+    head.n_features_in_ = backbone.n_features
+    head.history_ = collections.OrderedDict(
+        (key, settings["history"][key]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")
+        if key in settings["history"])
+    head.set_layers(list(zip(kernels, biases)))
+    model.extractor_, model.head_, model.skipped_ = extractor, head, []
+    model.classes_, model.history_ = head.classes_, head.history_
+    model.n_images_ = settings["n_images"]
+    return model

@@ -1,0 +1,118 @@
+"""Decoding images in threads, a few batches ahead of whoever uses them."""
+import collections
+import concurrent.futures
+import itertools
+import os
+
+import numpy as np
+
+from .errors import ImageError
+from .images import RESIZE_RULES, read_image, size_pair
+
+_Pending = collections.namedtuple("_Pending", ["start", "pixels", "futures"])
+
+
+def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=None, ahead=None):
+    """Decode images in batches, in order, while earlier batches are being used.
+
+    Wrap it in ``contextlib.closing`` where the loop may be left early: closing
+    drops what waits and ends the threads at once.
+
+    Parameters
+    ----------
+    images : sequence of str, pathlib.Path, PIL.Image.Image or uint8 ndarray
+        As `read_image` takes them; a uint8 array (n, h, w, 3) is such a sequence.
+    input_size : int or (int, int)
+        Side of a square, or height and width, in pixels.
+    resize : {"pad", "stretch"}
+        See `read_image`.
+    batch_size : int
+        Images in a batch; the last may be smaller.
+    workers : int, optional
+        Threads that decode. Default: the CPUs this process may use.
+    ahead : int, optional
+        How many batches, at most, are decoded or being decoded beyond the one
+        that was handed out last. Default 2.
+
+    Returns
+    -------
+    batches : generator of (indices, pixels, failures)
+        indices : int ndarray of shape (n,), positions in `images` of what was read.
+        pixels : uint8 ndarray of shape (n, height, width, 3).
+        failures : list of (int, ImageError), the positions that cannot be read.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument makes no sense.
+    """
+    if isinstance(images, str):
+        raise TypeError("images must be a sequence of images, not the one path {!r}".format(images))
+    if not isinstance(images, np.ndarray):
+        images = list(images)
+    size = size_pair(input_size)
+    if resize not in RESIZE_RULES:
+        raise ValueError("resize must be 'pad' or 'stretch', not {!r}".format(resize))
+    workers = available_cpus() if workers is None else workers
+    ahead = 2 if ahead is None else ahead
+    for name, value in (("batch_size", batch_size), ("workers", workers), ("ahead", ahead)):
+        if value < 1:
+            raise ValueError("{} must be at least 1, not {}".format(name, value))
+    return _generate(images, size, resize, batch_size, workers, ahead)
+
+
+def available_cpus():
+    """Number of CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _generate(images, size, resize, batch_size, workers, ahead):
+    executor = concurrent.futures.ThreadPoolExecutor(max_workers=workers)
+    pending = collections.deque()
+    starts = iter(range(0, len(images), batch_size))
+
+    def submit(count):
+        for start in itertools.islice(starts, count):
+            n = min(batch_size, len(images) - start)
+            pixels = np.empty((n,) + size + (3,), dtype=np.uint8)
+            futures = []
+            pending.append(_Pending(start, pixels, futures))
+            for row in range(n):
+                futures.append(executor.submit(
+                    _read_into, pixels, row, images[start + row], size, resize))
+
+    try:
+        submit(ahead)
+        while pending:
+            batch = _collect(pending[0])
+            pending.popleft()
+            submit(1)
+            yield batch
+            batch = None  # else it would stay in memory while the next one is waited for
+    finally:
+        for batch in pending:
+            for future in batch.futures:
+                future.cancel()
+        # What was cancelled never runs, so this waits for one image a thread at most.
+        executor.shutdown()
+
+
+def _read_into(pixels, row, image, size, resize):
+    pixels[row] = read_image(image, size, resize)
+
+
+def _collect(batch):
+    """Wait for a batch and leave out the images that cannot be read."""
+    failures = []
+    good = []
+    for row, future in enumerate(batch.futures):
+        try:
+            future.result()
+            good.append(row)
+        except ImageError as error:
+            # A fresh error: the old one's traceback would keep the pixels alive.
+            failures.append((batch.start + row, ImageError(error.path, error.reason)))
+    pixels = batch.pixels[good] if failures else batch.pixels
+    return batch.start + np.array(good, dtype=int), pixels, failures

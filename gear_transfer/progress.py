@@ -1,0 +1,46 @@
+"""Progress bars: tqdm's, in the form that suits where the program runs."""
+import sys
+
+
+def progress_bar(total, description, unit, verbose):
+    """A tqdm bar with the time left, or a silent one.
+
+    Parameters
+    ----------
+    total : int
+        Number of units.
+    description : str
+    unit : str
+        Name of one unit.
+    verbose : bool or int
+        False for no bar.
+
+    Returns
+    -------
+    tqdm.tqdm
+        To be used as a context manager.
+    """
+    options = {"total": total, "desc": description, "unit": unit, "disable": not verbose}
+    if verbose and _can_show_widgets():
+        from tqdm.notebook import tqdm
+        return tqdm(**options)
+    from tqdm import tqdm
+    return tqdm(file=sys.stdout if _is_notebook() else sys.stderr, **options)
+
+
+def _is_notebook():
+    """Whether the program runs in a Jupyter kernel."""
+    shell = sys.modules.get("IPython")
+    instance = shell.get_ipython() if shell is not None else None
+    return instance is not None and type(instance).__name__ == "ZMQInteractiveShell"
+
+
+def _can_show_widgets():
+    """Whether a notebook has the package that draws tqdm's bar as a widget."""
+    if not _is_notebook():
+        return False
+    try:
+        import ipywidgets
+    except ImportError:
+        return False
+    return ipywidgets is not None

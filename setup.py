@@ -1,0 +1,141 @@
+"""Build of the extension module; what the package is stands in setup() below."""
+import glob
+import os
+import platform
+import sys
+import sysconfig
+
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ONEDNN_ROOT = os.environ.get("ONEDNN_ROOT")
+
+NO_ONEDNN = """oneDNN's {what} was not found in {places}.
+Install it with 'pip install onednn-devel-cpu-gomp onednn-cpu-gomp', or set ONEDNN_ROOT to the
+folder of another oneDNN 3.x that holds include/ and lib/."""
+
+NO_COMPILER = """the C compiler failed: {reason}
+A C compiler and Python's headers are needed ('apt-get install gcc python3-dev' on Debian and
+Ubuntu)."""
+
+
+def onednn_version():
+    """The release on PyPI that runs with this C library: 2023.2.0 needs glibc 2.27."""
+    name, version = platform.libc_ver()
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    return "2023.0.0" if name == "glibc" and numbers < (2, 27) else "2023.2.0"
+
+
+def onednn_requirements(*packages):
+    """Requirements for those packages, none where ONEDNN_ROOT names another oneDNN."""
+    if ONEDNN_ROOT:
+        return []
+    return ["{}=={}".format(package, onednn_version()) for package in packages]
+
+
+def onednn_places():
+    """Folders that may hold include/ and lib/, best first."""
+    if ONEDNN_ROOT:
+        return [os.path.abspath(ONEDNN_ROOT)]
+    places = [os.path.dirname(os.path.dirname(path)) for path in os.environ.get(
+        "PATH", "").split(os.pathsep) if os.path.basename(path) == "bin"]
+    places += [os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(path))))
+               for path in sys.path if os.path.basename(path) == "site-packages"]
+    places += [os.path.join(path, "..", "..", "..") for path in sys.path]
+    places += [sys.prefix, sysconfig.get_config_var("base") or sys.prefix]
+    return [os.path.normpath(place) for place in places if place]
+
+
+def find_onednn(what, *names):
+    """The folder of the first place in which one of the files is found."""
+    places = onednn_places()
+    for place in places:
+        for name in names:
+            if os.path.exists(os.path.join(place, name)):
+                return os.path.dirname(os.path.join(place, name))
+    seen = sorted(set(places)) if len(set(places)) < 4 else [sys.prefix]
+    sys.exit("error: " + NO_ONEDNN.format(what=what, places=", ".join(seen)))
+
+
+class BuildCore(build_ext):
+    """Finds NumPy and oneDNN, which may have been installed for this build only."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.built_in_place = self.inplace  # setuptools clears it while building
+
+    def build_extensions(self):
+        import numpy
+        include = find_onednn("header", os.path.join("include", "oneapi", "dnnl", "dnnl.h"))
+        library = find_onednn("library", os.path.join("lib", "libdnnl.so"),
+                              os.path.join("lib64", "libdnnl.so"))
+        for extension in self.extensions:
+            extension.include_dirs += [numpy.get_include(),
+                                       os.path.dirname(os.path.dirname(include))]
+            extension.library_dirs.append(library)
+            if ONEDNN_ROOT:
+                extension.runtime_library_dirs.insert(0, library)
+            elif self.built_in_place:
+                extension.runtime_library_dirs += [os.path.join(sys.prefix, "lib"), library]
+        try:
+            super().build_extensions()
+        except Exception as error:
+            if type(error).__name__ not in ("CompileError", "LinkError", "DistutilsExecError",
+                                            "DistutilsPlatformError", "CCompilerError"):
+                raise
+            sys.exit("error: " + NO_COMPILER.format(reason=error))
+
+
+CORE = Extension(
+    "gear_transfer._core",
+    sources=sorted(glob.glob("csrc/*.c") + glob.glob("csrc/python/*.c")),
+    depends=sorted(glob.glob("csrc/*.h") + glob.glob("csrc/python/*.h")),
+    define_macros=[("_GNU_SOURCE", None)],
+    extra_compile_args=["-std=c11", "-O3", "-fno-math-errno", "-fopenmp", "-fvisibility=hidden", "-Wall", "-Wextra"]
+    + os.environ.get("GEAR_TRANSFER_CFLAGS", "").split(),
+    extra_link_args=["-fopenmp"],
+    libraries=["dnnl"],
+    # <prefix>/lib as seen from <prefix>/lib/pythonX.Y/site-packages/gear_transfer, and from a
+    # folder that 'pip install --target' filled.
+    runtime_library_dirs=["$ORIGIN/../../../../lib", "$ORIGIN/../lib"],
+)
+
+
+def read(name):
+    """The text of a file beside this one."""
+    with open(os.path.join(HERE, name), encoding="utf-8") as file:
+        return file.read()
+
+
+setup(
+    name="gear-transfer",
+    version="0.1.0",
+    description="Photographs in, a trained classifier out, on an ordinary CPU.",
+    long_description=read("README.md") if os.path.exists(os.path.join(HERE, "README.md")) else "",
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["gear_transfer", "gear_transfer.*"]),
+    package_data={"gear_transfer": ["data/*"]},
+    ext_modules=[CORE],
+    cmdclass={"build_ext": BuildCore},
+    python_requires=">=3.5",
+    setup_requires=onednn_requirements("onednn-devel-cpu-gomp", "onednn-cpu-gomp"),
+    install_requires=[
+        "numpy>=1.11",
+        "Pillow>=7.0",
+        "h5py>=2.10",
+        "scikit-learn>=0.22",
+        "matplotlib>=3.0",
+        "tqdm>=4.40",
+    ] + onednn_requirements("onednn-cpu-gomp"),
+    entry_points={"console_scripts": ["gear-transfer = gear_transfer.cli:main"]},
+    zip_safe=False,
+    classifiers=[
+        "License :: OSI Approved :: MIT License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: C",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)

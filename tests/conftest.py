@@ -1,0 +1,27 @@
+"""Fixtures and rules that all tests share."""
+import os
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SHARED = os.environ.get("GEAR_TRANSFER_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
+SHARED_PRESENT = os.path.isdir(os.path.join(SHARED, "gear"))
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """Path of the folder with real photographs, weights and reference outputs."""
+    if not SHARED_PRESENT:
+        pytest.skip("needs the photographs, weights and references in " + SHARED)
+    return SHARED
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Turn a skip into a failure in CI when the shared data are there."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and os.environ.get("CI") == "true" and SHARED_PRESENT:
+        if not hasattr(report, "wasxfail"):
+            report.outcome = "failed"
+            report.longrepr = "skipped in CI with shared data present: {}".format(report.longrepr)

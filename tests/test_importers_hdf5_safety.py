@@ -1,0 +1,168 @@
+"""HDF5 files that reach outside themselves or claim more than they hold."""
+import os
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+
+from gear_transfer.errors import WeightsError
+from gear_transfer.importers import load_network
+from keras_files import small_model, small_weights
+
+BETA = "norm/norm/beta:0"
+VALUES = np.arange(4, dtype=np.float32)
+
+
+def fails(path, *parts):
+    with pytest.raises(WeightsError) as caught:
+        load_network(path)
+    for part in (os.path.basename(str(path)),) + parts:
+        assert part in str(caught.value)
+
+
+def replaced(tmp_path, make):
+    """The small model with one data set replaced by what `make(group, path)` puts there."""
+    path = small_model(tmp_path / "replaced.h5")
+    with h5py.File(path, "r+") as stream:
+        group = stream["model_weights"]
+        del group[BETA]
+        make(group, BETA)
+    return path
+
+
+def test_soft_link(tmp_path):
+    def make(group, path):
+        group["elsewhere"] = VALUES
+        group[path] = h5py.SoftLink("/model_weights/elsewhere")
+
+    fails(replaced(tmp_path, make), "norm", "soft or external link")
+
+
+def test_external_link(tmp_path):
+    other = str(tmp_path / "other.h5")
+    with h5py.File(other, "w") as stream:
+        stream["beta"] = VALUES
+
+    fails(replaced(tmp_path, lambda group, path: group.__setitem__(
+        path, h5py.ExternalLink(other, "/beta"))), "soft or external link")
+
+
+def test_link_in_the_middle_of_a_path(tmp_path):
+    path = small_model(tmp_path / "middle.h5")
+    with h5py.File(path, "r+") as stream:
+        stream.move("model_weights/norm/norm", "aside")
+        stream["model_weights/norm/norm"] = h5py.SoftLink("/aside")
+    fails(path, "soft or external link")
+    with h5py.File(path, "r+") as stream:
+        stream.move("model_weights", "moved")
+        stream["model_weights"] = h5py.SoftLink("/moved")
+    fails(path, "soft or external link")
+
+
+def test_external_storage(tmp_path):
+    raw = tmp_path / "raw.bin"
+    raw.write_bytes(VALUES.tobytes())
+
+    def make(group, path):
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_external(str(raw).encode(), 0, VALUES.nbytes)
+        parent, name = path.rsplit("/", 1)
+        h5py.h5d.create(group[parent].id, name.encode(), h5py.h5t.IEEE_F32LE,
+                        h5py.h5s.create_simple((4,)), properties)
+
+    fails(replaced(tmp_path, make), "another file")
+
+
+def test_virtual_dataset(tmp_path):
+    other = str(tmp_path / "other.h5")
+    with h5py.File(other, "w") as stream:
+        stream["beta"] = VALUES
+
+    def make(group, path):
+        layout = h5py.VirtualLayout(shape=(4,), dtype="f4")
+        layout[:] = h5py.VirtualSource(other, "beta", shape=(4,))
+        group.create_virtual_dataset(path, layout)
+
+    fails(replaced(tmp_path, make), "virtual")
+
+
+@pytest.mark.parametrize("values", [np.array([b"a", b"b", b"c", b"d"]),
+                                    np.zeros(4, [("x", "f4")]), np.zeros(4, "c8"),
+                                    np.zeros(4, bool)])
+def test_not_numbers(tmp_path, values):
+    fails(replaced(tmp_path, lambda group, path: group.__setitem__(path, values)),
+          "'norm'", "beta", "plain numbers")
+
+
+@pytest.mark.parametrize("kind", ["f2", "f8", ">f4", "i1", "u2", "i8"])
+def test_other_numbers_are_converted(tmp_path, kind):
+    path = replaced(tmp_path, lambda group, path: group.__setitem__(path, VALUES.astype(kind)))
+    array = load_network(path).arrays["norm/beta"]
+    assert array.dtype == np.float32 and array.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("options", [
+    {"compression": "gzip"}, {"compression": "gzip", "shuffle": True, "fletcher32": True},
+    {"fletcher32": True}, {"chunks": (3,)}, {"maxshape": (None,)}])
+def test_built_in_filters(tmp_path, options):
+    path = replaced(tmp_path, lambda group, path: group.create_dataset(path, data=VALUES,
+                                                                       **options))
+    assert load_network(path).arrays["norm/beta"].tolist() == [0, 1, 2, 3]
+
+
+def test_other_filter(tmp_path):
+    fails(replaced(tmp_path, lambda group, path: group.create_dataset(
+        path, data=VALUES, compression="lzf")), "filter", "gzip")
+
+
+def test_values_that_are_not_stored(tmp_path):
+    fails(replaced(tmp_path, lambda group, path: group.create_dataset(path, (4,), "f4")),
+          "claims 16 bytes but only 0 are stored")
+
+
+def test_chunk_that_expands_beyond_its_size(tmp_path):
+    def make(group, path):
+        dataset = group.create_dataset(path, (4,), "f4", chunks=(4,), compression="gzip")
+        dataset.id.write_direct_chunk((0,), zlib.compress(b"\0" * (1 << 22), 9))
+
+    fails(replaced(tmp_path, make), "expands beyond its size")
+
+
+def test_damaged_chunk(tmp_path):
+    def make(group, path):
+        dataset = group.create_dataset(path, (4,), "f4", chunks=(4,), compression="gzip")
+        dataset.id.write_direct_chunk((0,), b"this is no zlib stream")
+
+    fails(replaced(tmp_path, make), "damaged")
+
+
+def test_long_lists_of_names_lie_in_parts(tmp_path):
+    path = small_model(tmp_path / "parts.h5")
+    with h5py.File(path, "r+") as stream:
+        group = stream["model_weights/norm"]
+        names = list(group.attrs["weight_names"])
+        del group.attrs["weight_names"]
+        group.attrs["weight_names0"] = names[:3]
+        group.attrs["weight_names1"] = names[3:]
+    arrays = load_network(path).arrays
+    np.testing.assert_array_equal(arrays["norm/beta"], small_weights()[1][1]["beta"])
+
+
+def test_cut_short_at_any_place(tmp_path):
+    with open(small_model(tmp_path / "whole.h5"), "rb") as stream:
+        whole = stream.read()
+    path = tmp_path / "cut.h5"
+    for size in (0, 4, 8, 100, 2048, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        fails(path)
+
+
+def test_not_a_weight_file(tmp_path):
+    path = tmp_path / "text.h5"
+    path.write_text("this is a text, not a weight file")
+    fails(path, "readable are", "Keras HDF5", "native")
+    path.write_bytes(b"")
+    fails(path, "empty")
+    fails(tmp_path / "missing.h5", "no such file")
+    fails(tmp_path, "folder")

@@ -1,0 +1,293 @@
+"""The native format: round trips, its layout, and every way in which a file can be wrong."""
+import copy
+import json
+import os
+import struct
+
+import numpy as np
+import pytest
+
+from gear_transfer.errors import GraphError, WeightsError
+from gear_transfer.importers import Network, Node, QuantizedArray, load_network
+from gear_transfer.importers.native import read_network, write_network
+
+
+def small_network():
+    random = np.random.RandomState(1)
+    nodes = [
+        Node("in", "input", (), {"channels": 3}),
+        Node("a", "conv2d", ["in"], {"kernel": "a/k", "strides": [2, 2],
+                                     "padding": [0, 1, 2, 3], "groups": 1}),
+        Node("n", "batch_norm", ["a"], {"mean": "n/m", "variance": "n/v", "epsilon": 1e-3}),
+        Node("r", "relu", ["n"], {"max_value": 6.0}),
+        Node("p", "average_pool", ["r"], {"pool_size": [3, 3], "strides": [1, 1],
+                                          "padding": "same", "count_include_padding": False}),
+        Node("c", "concat", ["r", "p"]),
+        Node("g", "global_average_pool", ["c"]),
+        Node("d", "dense", ["g"], {"kernel": "d/k", "bias": "d/b"}),
+    ]
+    arrays = {
+        "a/k": QuantizedArray(random.randint(0, 256, (3, 3, 3, 5)).astype(np.uint8), 0.1, -3.7),
+        "n/m": QuantizedArray(np.arange(5, dtype=np.uint8), 1e-3, 0.3),
+        "n/v": np.linspace(0.5, 2, 5).astype(np.float32),
+        "d/k": random.normal(size=(10, 3)).astype(np.float32),
+        "d/b": random.normal(size=3).astype(np.float32),
+    }
+    return Network("small", nodes, arrays, (32, 48), {"scale": 1 / 127.5, "offset": -1.0},
+                   {"source": "a test", "licence": "none"})
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = str(tmp_path / "small.gtw")
+    write_network(path, small_network())
+    return path
+
+
+def split(path):
+    with open(path, "rb") as stream:
+        content = stream.read()
+    length = struct.unpack("<Q", content[:8])[0]
+    return json.loads(content[8:8 + length].decode("utf-8")), content[8 + length:]
+
+
+def join(path, header, data):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as stream:
+        stream.write(struct.pack("<Q", len(text)) + text + data)
+
+
+def fails(path, *parts):
+    with pytest.raises(WeightsError) as caught:
+        load_network(path)
+    for part in (os.path.basename(path),) + parts:
+        assert part in str(caught.value)
+
+
+def test_round_trip(path):
+    before, after = small_network(), load_network(path)
+    assert [repr(node) for node in after.nodes] == [repr(node) for node in before.nodes]
+    assert after.name == "small" and after.input_size == (32, 48)
+    assert after.preprocessing == before.preprocessing
+    assert after.provenance == before.provenance
+    assert after.fingerprint() == before.fingerprint()
+    assert set(after.arrays) == set(before.arrays)
+    for name, array in before.arrays.items():
+        if isinstance(array, QuantizedArray):
+            np.testing.assert_array_equal(after.arrays[name].values, array.values)
+            array, found = array.dequantize(), after.arrays[name].dequantize()
+        else:
+            found = after.arrays[name]
+        np.testing.assert_array_equal(found.view(np.uint32), array.view(np.uint32))
+
+
+def test_arrays_are_views_of_the_file(path):
+    arrays = load_network(path).arrays
+    for array in (arrays["d/k"], arrays["a/k"].values):
+        assert not array.flags.writeable and not array.flags.owndata
+        assert array.flags.aligned and array.flags.c_contiguous
+
+
+def test_layout_is_that_of_safetensors(path):
+    header, data = split(path)
+    metadata = header.pop("__metadata__")
+    assert all(isinstance(value, str) for value in metadata.values())
+    position = 0
+    for entry in sorted(header.values(), key=lambda entry: entry["data_offsets"]):
+        assert set(entry) == {"dtype", "shape", "data_offsets"}
+        assert entry["data_offsets"][0] == position
+        size = int(np.prod(entry["shape"])) * {"F32": 4, "U8": 1}[entry["dtype"]]
+        position += size
+        assert entry["data_offsets"][1] == position
+    assert position == len(data)
+    start, end = header["d/b"]["data_offsets"]
+    np.testing.assert_array_equal(np.frombuffer(data[start:end], "<f4"),
+                                  small_network().arrays["d/b"])
+
+
+def test_same_network_same_bytes(path, tmp_path):
+    other = str(tmp_path / "other.gtw")
+    write_network(other, load_network(path))
+    with open(path, "rb") as one, open(other, "rb") as two:
+        assert one.read() == two.read()
+
+
+def test_fingerprint_sees_every_change():
+    def changed(change):
+        network = small_network()
+        change(network)
+        return network.fingerprint()
+
+    def twist(network):
+        network.arrays["d/k"] = network.arrays["d/k"].copy()
+        network.arrays["d/k"][0, 0] += 1
+
+    def quantised(network, **change):
+        old = network.arrays["n/m"]
+        settings = {"values": old.values, "scale": old.scale, "minimum": old.minimum}
+        settings.update(change)
+        network.arrays["n/m"] = QuantizedArray(**settings)
+
+    prints = [changed(change) for change in (
+        lambda network: None,
+        twist,
+        lambda network: quantised(network, scale=0.5),
+        lambda network: quantised(network, minimum=0.5),
+        lambda network: quantised(network, values=np.zeros(5, np.uint8)),
+        lambda network: network.preprocessing.update(scale=1.0),
+        lambda network: network.nodes[3].attributes.clear(),
+        lambda network: setattr(network.nodes[-1], "name", "other"))]
+    assert len(set(prints)) == len(prints)
+    assert changed(lambda network: network.provenance.clear()) == prints[0]
+    network = small_network()
+    network.arrays = dict(reversed(sorted(network.arrays.items())))
+    assert network.fingerprint() == prints[0]
+
+
+def test_upto(path):
+    network = load_network(path, "r")
+    assert network.layers == ["in", "a", "n", "r"]
+    assert sorted(network.arrays) == ["a/k", "n/m", "n/v"]
+    assert load_network(path).upto(["p", "r"]).layers == ["in", "a", "n", "r", "p"]
+    with pytest.raises(GraphError, match="no layer 'x'"):
+        load_network(path, "x")
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    network = small_network()
+    network.arrays["d/k"] = network.arrays["d/k"].astype(np.float64)
+    with pytest.raises(WeightsError, match="float64"):
+        write_network(str(tmp_path / "x.gtw"), network)
+    with pytest.raises(WeightsError, match="cannot be written"):
+        write_network(str(tmp_path / "no" / "x.gtw"), small_network())
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WeightsError, match="cannot be written"):
+        write_network(str(tmp_path / "folder"), small_network())
+    assert os.listdir(str(tmp_path)) == ["folder"]
+
+
+def test_cut_short_or_longer(path):
+    with open(path, "rb") as stream:
+        whole = stream.read()
+    for size in (0, 3, 8, 9, 200, len(whole) // 2, len(whole) - 1):
+        with open(path, "wb") as stream:
+            stream.write(whole[:size])
+        fails(path)
+        if size:
+            with pytest.raises(WeightsError):
+                read_network(path)
+    with open(path, "wb") as stream:
+        stream.write(whole + b"x")
+    fails(path, "1 bytes lie behind")
+
+
+@pytest.mark.parametrize("length", [1 << 63, (1 << 64) - 1, 17 << 20])
+def test_header_that_claims_too_much(path, length):
+    with open(path, "r+b") as stream:
+        stream.write(struct.pack("<Q", length))
+    fails(path, "header claims", "at most")
+
+
+@pytest.mark.parametrize("text", [b"{", b"{} x", b"{\"a\": NaN}", b"{\"a\": 1, \"a\": 2}",
+                                  b"{\"\xff\": 1}", b"{\"a\":" + b"[" * 200000])
+def test_header_that_is_not_json(path, text):
+    join(path, text, b"")
+    fails(path, "not valid JSON")
+
+
+def test_another_safetensors_file(path):
+    header, data = split(path)
+    header["__metadata__"] = {"format": "pt"}
+    join(path, header, data)
+    fails(path, "not one of gear_transfer's")
+
+
+def tensor(**changes):
+    return lambda header: header["d/b"].update(changes)
+
+
+def metadata(key, change):
+    def apply(header):
+        value = json.loads(header["__metadata__"][key])
+        value = change(value) or value
+        header["__metadata__"][key] = json.dumps(value)
+    return apply
+
+
+def attribute(index, **changes):
+    return metadata("graph", lambda graph: graph[index]["attributes"].update(changes))
+
+
+def node(index, **changes):
+    return metadata("graph", lambda graph: graph[index].update(changes))
+
+
+@pytest.mark.parametrize("change, part", [
+    (tensor(dtype="F64"), "dtype"), (tensor(dtype=["F32"]), "dtype"),
+    (tensor(shape=[3.5]), "shape"), (tensor(shape=[-3]), "shape"), (tensor(shape=[True]), "shape"),
+    (tensor(shape=[]), "shape"), (tensor(shape=[0]), "shape"), (tensor(shape=[1] * 9), "shape"),
+    (tensor(shape=[1 << 62, 1 << 62]), "takes"), (tensor(shape=[4]), "takes 16"),
+    (tensor(data_offsets=[4, 16]), "'d/b'"), (tensor(data_offsets=[-12, 0]), "data_offsets"),
+    (tensor(data_offsets=[12, 0]), "takes"), (tensor(data_offsets=[1, 13]), "gap"),
+    (tensor(data_offsets=[1 << 70, (1 << 70) + 12]), "gap"),
+    (tensor(extra=1), "must have"), (lambda header: header.update(x=3), "'x'"),
+    (lambda header: header.pop("n/v"), "gap"),
+    (lambda header: header.pop("__metadata__"), "metadata"),
+    (lambda header: header["__metadata__"].update(version="2"), "version"),
+    (lambda header: header["__metadata__"].pop("graph"), "'graph'"),
+    (lambda header: header["__metadata__"].update(graph="["), "not valid JSON"),
+    (lambda header: header["__metadata__"].update(graph="{}"), "not a JSON list"),
+    (lambda header: header["__metadata__"].update(graph="[]"), "input"),
+    (metadata("quantization", lambda q: q.pop("a/k") and q), "no scale"),
+    (metadata("quantization", lambda q: q.update({"d/b": [1.0, 0.0]})), "F32 but has a scale"),
+    (metadata("quantization", lambda q: q.update({"zz": [1.0, 0.0]})), "'zz'"),
+    (metadata("quantization", lambda q: q.update({"a/k": [0.0, 1.0]})), "scale"),
+    (metadata("quantization", lambda q: q.update({"a/k": [1e300, 1.0]})), "scale"),
+    (metadata("quantization", lambda q: q.update({"a/k": [10 ** 400, 1.0]})), "scale"),
+    (metadata("quantization", lambda q: q.update({"a/k": ["1", 1.0]})), "no scale"),
+    (metadata("preprocessing", lambda p: p.pop("scale") and p), "preprocessing"),
+    (metadata("preprocessing", lambda p: p.update(scale="1")), "preprocessing"),
+    (metadata("input_size", lambda size: [0, 5]), "input_size"),
+    (metadata("input_size", lambda size: "big"), "input_size"),
+    (metadata("provenance", lambda p: p.update(source=1)), "provenance"),
+    (node(1, op="exec"), "unknown operation"), (node(1, inputs=["p"]), "not an earlier node"),
+    (node(1, inputs="in"), "wrong type"), (node(1, inputs=["in", "in"]), "2 inputs"),
+    (node(2, name="a"), "two nodes"), (node(2, name=""), "no name"), (node(2, extra=1), "must"),
+    (node(1, op="input", inputs=[], attributes={"channels": 3}), "second input"),
+    (attribute(0, channels=0), "channels"), (attribute(0, channels="3"), "channels"),
+    (attribute(1, strides=[1]), "strides"), (attribute(1, strides=[1, 1.5]), "strides"),
+    (attribute(1, strides=[0, 1]), "strides"), (attribute(1, padding="full"), "padding"),
+    (attribute(1, padding=[1, 1, 1, -1]), "padding"), (attribute(1, kernel=3), "kernel"),
+    (attribute(1, kernel="zz"), "'zz'"), (attribute(1, kernel="d/k"), "dimension"),
+    (attribute(1, kernel="n/v"), "dimension"), (attribute(1, flag=1), "unknown attribute"),
+    (attribute(2, epsilon=0.0), "epsilon"), (attribute(2, epsilon=True), "epsilon"),
+    (attribute(3, max_value=-1), "max_value"),
+    (attribute(4, count_include_padding=1), "count_include_padding"),
+    (metadata("graph", lambda graph: graph[1]["attributes"].pop("strides") and graph), "lacks"),
+    (metadata("graph", lambda graph: graph[:-1]), "no node uses"),
+    (metadata("graph", lambda graph: graph + [3]), "node number 8"),
+])
+def test_malformed(path, change, part):
+    header, data = split(path)
+    changed = copy.deepcopy(header)
+    change(changed)
+    assert changed != header
+    join(path, changed, data)
+    fails(path, part)
+
+
+def test_not_finite(path):
+    header, data = split(path)
+    start = header["n/v"]["data_offsets"][0]
+    join(path, header, data[:start] + struct.pack("<f", float("nan")) + data[start + 4:])
+    fails(path, "'n/v' holds NaN")
+
+
+def test_misaligned(path):
+    header, data = split(path)
+    text = json.dumps(header).encode("utf-8")
+    text += b" " * (-len(text) % 8) + b" "
+    with open(path, "wb") as stream:
+        stream.write(struct.pack("<Q", len(text)) + text + data)
+    fails(path, "not aligned")

@@ -1,0 +1,289 @@
+"""Plots: what is written on them, and that they leave the session alone."""
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+
+from matplotlib import colors  # noqa: E402
+from matplotlib import pyplot as plt  # noqa: E402
+
+from gear_transfer.image_set import ImageSet  # noqa: E402
+from gear_transfer.plots import (plot_confusion_matrix, plot_history, plot_images,  # noqa: E402
+                                 plot_predictions)
+
+HISTORY = {"loss": [2.0, 1.0, 0.5, 0.4], "val_loss": [2.1, 1.2, 0.9, 1.0],
+           "accuracy": [0.3, 0.6, 0.8, 0.9], "val_accuracy": [0.25, 0.5, 0.7, 0.65]}
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def photographs():
+    rng = np.random.RandomState(0)
+    return [rng.randint(0, 255, shape).astype(np.uint8)
+            for shape in ((30, 40, 3), (40, 30), (20, 20, 4), (60, 20, 3), (8, 8, 1))]
+
+
+def drawn(figure):
+    """Draw and return where each title, label and tick label lies, in pixels."""
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
+    texts = [text for ax in figure.axes
+             for text in [ax.title, ax.xaxis.label, ax.yaxis.label]
+             + [label for label, tick in zip(ax.get_xticklabels(), ax.get_xticks())
+                if ax.get_xlim()[0] <= tick <= ax.get_xlim()[1]]
+             + [label for label, tick in zip(ax.get_yticklabels(), ax.get_yticks())
+                if min(ax.get_ylim()) <= tick <= max(ax.get_ylim())]]
+    return [(text, text.get_window_extent(renderer)) for text in texts if text.get_text()]
+
+
+def assert_nothing_is_cut_off(figure):
+    box = figure.bbox
+    for text, extent in drawn(figure):
+        assert extent.x0 >= box.x0 - 2 and extent.x1 <= box.x1 + 2, text
+        assert extent.y0 >= box.y0 - 2 and extent.y1 <= box.y1 + 2, text
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+# History
+
+def test_history_on_a_new_figure():
+    loss, accuracy = plot_history(HISTORY)
+    for ax, name in ((loss, "loss"), (accuracy, "accuracy")):
+        training, validation, _, best = ax.get_lines()
+        assert training.get_xdata().tolist() == [1, 2, 3, 4]
+        assert training.get_ydata().tolist() == HISTORY[name]
+        assert validation.get_ydata().tolist() == HISTORY["val_" + name]
+        assert list(best.get_xdata()) == [3]
+        assert ax.get_title() == name and ax.get_xlabel() == "epoch"
+        assert legend(ax)[:2] == ["training", "validation"]
+    assert legend(loss)[2] == "best epoch 3: 0.9"
+    assert legend(accuracy)[2] == "best epoch 3: 70.0%"
+    assert_nothing_is_cut_off(loss.figure)
+
+
+def test_history_without_validation_or_accuracy():
+    loss, = plot_history({"loss": [3, 1, 2]})
+    assert legend(loss) == ["training", "best epoch 2: 1"]
+    assert len(plot_history({"loss": [3.0], "accuracy": [0.5]})) == 2
+
+
+def test_history_that_is_not_a_number():
+    nan = float("nan")
+    loss, = plot_history({"loss": [nan, nan]})
+    assert legend(loss) == ["training"]
+    loss, = plot_history({"loss": [nan, 2, 3]})
+    assert legend(loss)[1] == "best epoch 2: 2"
+    loss.figure.canvas.draw()
+
+
+def test_history_on_given_axes():
+    figure, ax = plt.subplots()
+    assert plot_history(HISTORY, ax) is ax
+    assert ax.get_title() == "loss" and figure.axes == [ax]
+    _, pair = plt.subplots(1, 2)
+    plot_history(HISTORY, pair)
+    assert [ax.get_title() for ax in pair] == ["loss", "accuracy"]
+
+
+@pytest.mark.parametrize("history", [{}, {"loss": []}, {"accuracy": [1]}])
+def test_history_needs_a_loss(history):
+    with pytest.raises(ValueError, match="'loss'"):
+        plot_history(history)
+
+
+def test_epoch_ticks_are_whole_numbers():
+    for epochs in (1, 2, 30):
+        loss, = plot_history({"loss": np.linspace(2, 1, epochs)})
+        loss.figure.canvas.draw()
+        low, high = loss.get_xlim()
+        ticks = [tick for tick in loss.get_xticks() if low <= tick <= high]
+        assert ticks and all(tick == int(tick) and tick >= 1 for tick in ticks)
+
+
+# Predictions
+
+def test_titles(photographs):
+    names = ["axes", "a_b", "rope", "tents", "boots"]
+    axes = plot_predictions(photographs, names, [0.5, 0.999, 1, 0.25, 0.1],
+                            ["axes", "a_b", "boots", "tents", "boots"])
+    titles = [ax.get_title().split("\n") for ax in axes]
+    assert [title[0] for title in titles] == names
+    assert titles[0][1:] == ["50.0%"] and titles[1][1] == "99.9%"
+    assert titles[2] == ["rope", "100.0%", "true: boots"]
+    reds = [colors.to_rgb(ax.title.get_color())[0] > 0.6 for ax in axes]
+    assert reds == [False, False, True, False, False]
+    assert len(axes[0].figure.axes) == 5
+    assert_nothing_is_cut_off(axes[0].figure)
+
+
+def test_titles_without_confidence(photographs):
+    axes = plot_predictions(photographs, list("abcde"), columns=2)
+    assert [ax.get_title() for ax in axes] == list("abcde")
+    assert len(axes[0].figure.axes) == 5
+    assert_nothing_is_cut_off(axes[0].figure)
+
+
+def test_titles_do_not_overlap(photographs):
+    names = ["hardshell_jackets_of_the_longest_kind"] * 5
+    axes = plot_predictions(photographs, names, np.full(5, 0.5), ["x"] * 5)
+    boxes = [extent for text, extent in drawn(axes[0].figure) if text.get_text()[0] == "h"]
+    assert len(boxes) == 5
+    for left, right in zip(boxes, boxes[1:]):
+        assert left.x1 < right.x0
+
+
+def test_confidence_from_a_matrix(photographs):
+    axes = plot_predictions(photographs[:1], ["a"], np.array([[0.25, 0.75]]))
+    assert axes[0].get_title() == "a\n75.0%"
+
+
+def test_dollars_are_no_mathematics(photographs):
+    axes = plot_predictions(photographs[:1], [r"$\notacommand$"])
+    axes[0].figure.canvas.draw()
+    plot_confusion_matrix(["$a$", "$\\b$"], ["$a$", "$a$"]).figure.canvas.draw()
+
+
+def test_unreadable_image_is_a_grey_tile(photographs):
+    axes = plot_predictions([photographs[0], "/none.jpg"], ["a", "b"])
+    assert "no such file" in axes[1].texts[0].get_text().replace("\n", " ")
+    pixels = np.asarray(axes[1].images[0].get_array())
+    assert (pixels == pixels[0, 0, 0]).all() and 200 < pixels[0, 0, 0] < 250
+    assert axes[1].get_title() == "b" and not axes[0].texts
+
+
+def test_image_set_and_given_axes(photographs):
+    figure, given = plt.subplots(2, 3)
+    axes = plot_predictions(photographs, list("abcde"), axes=given)
+    assert list(axes) == list(given.ravel()[:5]) and len(figure.axes) == 6
+    assert len(plot_predictions(ImageSet(["/none"], ["a"]), ["a"])) == 1
+
+
+def test_lengths_are_checked(photographs):
+    with pytest.raises(ValueError, match="5 images but 1 predictions"):
+        plot_predictions(photographs, ["a"])
+    with pytest.raises(ValueError, match="5 images but 2 probabilities"):
+        plot_predictions(photographs, list("abcde"), [0.1, 0.2])
+    with pytest.raises(ValueError, match="5 images but 1 true_labels"):
+        plot_predictions(photographs, list("abcde"), true_labels=["a"])
+    with pytest.raises(ValueError, match="only 1 axes"):
+        plot_predictions(photographs, list("abcde"), axes=[plt.gca()])
+    with pytest.raises(ValueError, match="columns"):
+        plot_predictions(photographs, list("abcde"), columns=0)
+    with pytest.raises(ValueError, match="no images"):
+        plot_predictions([], [])
+    with pytest.raises(TypeError, match="one path"):
+        plot_predictions("a.jpg", ["a"])
+
+
+# Confusion matrix
+
+def cells(ax):
+    n = len(ax.get_xticks())
+    return np.array([text.get_text() for text in ax.texts]).reshape(n, n).tolist()
+
+
+def test_confusion_matrix_counts():
+    ax = plot_confusion_matrix(list("aabbc"), list("abbbc"))
+    assert cells(ax) == [["1", "1", "0"], ["0", "2", "0"], ["0", "0", "1"]]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert ax.get_xlabel() == "predicted class" and ax.get_ylabel() == "true class"
+    assert ax.get_title() == "4 of 5 right (80.0%)"
+    np.testing.assert_allclose(ax.images[0].get_array()[0], [0.5, 0.5, 0])
+
+
+def test_confusion_matrix_shares():
+    ax = plot_confusion_matrix(["a"] * 300 + ["b"], ["a"] * 299 + ["b", "b"], normalize=True)
+    assert cells(ax) == [["100", "<1"], ["0", "100"]]
+
+
+def test_confusion_matrix_with_given_classes():
+    ax = plot_confusion_matrix(["a", "b"], ["a", "a"], classes=["c", "b", "a"])
+    assert cells(ax) == [["0", "0", "0"], ["0", "0", "1"], ["0", "0", "1"]]
+    with pytest.raises(ValueError, match="not among the classes: b"):
+        plot_confusion_matrix(["a", "b"], ["a", "a"], classes=["a"])
+    with pytest.raises(ValueError, match="2 true but 1"):
+        plot_confusion_matrix(["a", "b"], ["a"])
+    with pytest.raises(ValueError, match="0 true"):
+        plot_confusion_matrix([], [])
+
+
+@pytest.mark.parametrize("count", [2, 12, 20])
+def test_confusion_matrix_is_readable(count):
+    names = ["insulated_jackets_{}".format(i) for i in range(count)]
+    ax = plot_confusion_matrix(names * 400, names * 399 + [names[0]] * count)
+    assert_nothing_is_cut_off(ax.figure)
+    renderer = ax.figure.canvas.get_renderer()
+    width = ax.get_window_extent(renderer).width / count
+    assert all(text.get_window_extent(renderer).width < width for text in ax.texts)
+    for text, share in zip(ax.texts, np.ravel(ax.images[0].get_array())):
+        assert (sum(colors.to_rgb(text.get_color())) > 2.9) == (share > 0.9)
+
+
+def test_confusion_matrix_on_given_axes():
+    _, axes = plt.subplots(1, 2)
+    assert plot_confusion_matrix(["a", "b"], ["a", "a"], ax=axes[1]) is axes[1]
+    assert not axes[0].images
+
+
+# First images
+
+def test_first_images_of_each_class():
+    paths = ["/{}".format(i) for i in range(7)]
+    images = ImageSet(paths, ["b", "a", "b", "a", "b", "c", "b"])
+    axes = plot_images(images)
+    assert [ax.get_title() for ax in axes] == ["a\n2 images", "b\n4 images", "c\n1 image"]
+    axes = plot_images(images, per_class=3)
+    assert [ax.get_title() for ax in axes] == [
+        "a\n2 images", "", "b\n4 images", "", "", "c\n1 image"]
+    assert len(axes[0].figure.axes) == 6
+    assert_nothing_is_cut_off(axes[0].figure)
+    with pytest.raises(ValueError, match="per_class"):
+        plot_images(images, per_class=0)
+    with pytest.raises(ValueError, match="no images"):
+        plot_images(ImageSet([], []))
+
+
+# The session
+
+def test_module_does_not_load_matplotlib():
+    code = ("import sys, gear_transfer.plots, gear_transfer.image_set, gear_transfer.datasets; "
+            "assert not [m for m in ('matplotlib', 'sklearn', 'h5py') if m in sys.modules]")
+    subprocess.check_call([sys.executable, "-c", code], cwd=ROOT)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # matplotlib 3.0 on reading its own settings
+def test_nothing_is_shown_and_the_backend_stays(monkeypatch, photographs):
+    monkeypatch.setattr(plt, "show", None)
+    monkeypatch.setattr(plt, "close", None)
+    before = matplotlib.get_backend()
+    settings = dict.copy(matplotlib.rcParams)
+    plot_history(HISTORY)
+    plot_predictions(photographs, list("abcde"))
+    plot_confusion_matrix(["a", "b"], ["a", "a"])
+    monkeypatch.undo()
+    assert matplotlib.get_backend() == before and dict.copy(matplotlib.rcParams) == settings
+
+
+def test_gear(shared, tmp_path):
+    from gear_transfer.image_set import load_folder, load_images
+
+    axes = plot_images(load_folder(os.path.join(shared, "gear", "images")))
+    assert len(axes) == 12 and not any(ax.texts for ax in axes)
+    new = load_images(os.path.join(shared, "gear", "new_images"))
+    axes = plot_predictions(new, ["axes", "carabiners", "hardshell_jackets", "rope", "tents"])
+    axes[0].figure.savefig(str(tmp_path / "new.png"))
+    assert os.path.getsize(str(tmp_path / "new.png")) > 10000
