@@ -129,6 +129,11 @@ setup(
         "matplotlib>=3.0",
         "tqdm>=4.40",
     ] + onednn_requirements("onednn-cpu-gomp"),
+    extras_require={
+        "notebook": ["nbconvert>=5.6", "ipykernel>=5.5"],
+        "test": ["pytest>=6.1", "nbconvert>=5.6", "ipykernel>=5.5"]
+        + onednn_requirements("onednn-devel-cpu-gomp"),
+    },
     entry_points={"console_scripts": ["gear-transfer = gear_transfer.cli:main"]},
     zip_safe=False,
     classifiers=[

@@ -96,6 +96,8 @@ gt_graph_find(const gt_graph *graph, const char *name)
     return -1;
 }
 
+enum { MAX_INPUTS = 1024 }; /* oneDNN counts the sources of a concatenation so far */
+
 static gt_status
 check_inputs(const gt_graph *graph, const gt_node *node, const char *name, const int *inputs,
              int n_inputs, gt_error *error)
@@ -106,6 +108,10 @@ check_inputs(const gt_graph *graph, const gt_node *node, const char *name, const
         return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': %s takes %s, not %d", name,
                        gt_op_name(node->op), many ? "one input or more" : wanted ? "one input" : "no input",
                        n_inputs);
+    }
+    if (n_inputs > MAX_INPUTS) {
+        return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': %d inputs are too many, %d are possible",
+                       name, n_inputs, MAX_INPUTS);
     }
     if ((node->op == GT_OP_INPUT) != (graph->count == 0)) {
         return gt_fail(error, GT_ERROR_GRAPH,

@@ -130,14 +130,14 @@ create_convolution(const gt_builder *builder, const gt_node *node, dnnl_primitiv
 }
 
 /* The photographs are written straight into the layout that the first convolution wants, if it
- * is one of the two plain ones. */
+ * is one of the two plain ones and nothing else, not even a flat view, relies on the other. */
 static gt_status
 adopt_input_layout(gt_builder *builder, const_dnnl_memory_desc_t wanted, gt_error *error)
 {
     gt_plan *plan = builder->plan;
     gt_value *input = &plan->values[plan->input_value];
     dnnl_memory_desc_t planes = NULL;
-    if (plan->n_steps > 0 || dnnl_memory_desc_equal(input->desc, wanted)) {
+    if (plan->n_values > 1 || dnnl_memory_desc_equal(input->desc, wanted)) {
         return GT_OK;
     }
     gt_status status = gt_describe(&planes, plan->batch, plan->input, dnnl_nchw, error);

@@ -136,13 +136,14 @@ own_affine(gt_node *node, gt_error *error)
     return GT_OK;
 }
 
+/* `layer` is the one to blame. */
 static gt_status
-check_finite(const gt_node *node, gt_error *error)
+check_finite(const gt_node *node, const char *layer, gt_error *error)
 {
     for (int c = 0; c < node->shape.channels; c++) {
         if (!isfinite(node->scale[c]) || !isfinite(node->shift[c])) {
             return gt_fail(error, GT_ERROR_GRAPH,
-                           "layer '%s': channel %d has no finite scale and shift", node->name, c);
+                           "layer '%s': channel %d has no finite scale and shift", layer, c);
         }
     }
     return GT_OK;
@@ -191,6 +192,9 @@ gt_fold_affine(gt_graph *graph, gt_error *error)
         gt_node *node = &graph->nodes[i];
         if (is_linear(node)) {
             status = own_affine(node, error);
+            if (status == GT_OK) {
+                status = check_finite(node, node->name, error);
+            }
         }
         if (node->op != GT_OP_BIAS && node->op != GT_OP_BATCH_NORM) {
             continue;
@@ -200,13 +204,14 @@ gt_fold_affine(gt_graph *graph, gt_error *error)
         if (is_linear(target) && only_feeds_next(graph, before)) {
             status = fold_into(target, node, error);
             redirect(graph, i, before);
+            node->n_inputs = 0; /* it no longer counts as a reader of `before` */
         }
         else {
             status = become_depthwise(node, error);
             target = node;
         }
         if (status == GT_OK) {
-            status = check_finite(target, error);
+            status = check_finite(target, node->name, error);
         }
     }
     return status == GT_OK ? gt_prune(graph, error) : status;

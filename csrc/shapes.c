@@ -53,7 +53,8 @@ slide(gt_node *node, int axis, int input, int *output, gt_error *error)
     int stride = window->strides[axis];
     int dilation = window->dilations[axis];
     int limit = 1 << 16;
-    if (size < 1 || stride < 1 || dilation < 1 || size > limit || stride > limit ||
+    int64_t extent = (int64_t)(size - 1) * dilation + 1;
+    if (extent > limit || size < 1 || stride < 1 || dilation < 1 || size > limit || stride > limit ||
         dilation > limit || window->before[axis] < 0 || window->after[axis] < 0 ||
         window->before[axis] > limit || window->after[axis] > limit) {
         return gt_fail(error, GT_ERROR_GRAPH,
@@ -62,7 +63,6 @@ slide(gt_node *node, int axis, int input, int *output, gt_error *error)
                        node->name, size, stride, dilation, window->before[axis],
                        window->after[axis]);
     }
-    int64_t extent = (int64_t)(size - 1) * dilation + 1;
     if (window->pad_mode == GT_PAD_SAME) {
         int64_t same = ((int64_t)input + stride - 1) / stride;
         int64_t total = (same - 1) * stride + extent - input;
@@ -81,12 +81,36 @@ slide(gt_node *node, int axis, int input, int *output, gt_error *error)
     return GT_OK;
 }
 
+/* Every window of a pool must hold a pixel, or its average is 0 / 0. */
+static gt_status
+check_pool(const gt_node *node, gt_error *error)
+{
+    const gt_window *window = &node->window;
+    for (int axis = 0; axis < 2; axis++) {
+        if (window->dilations[axis] != 1) {
+            return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': a pool has no dilation",
+                           node->name);
+        }
+        if (window->before[axis] >= window->size[axis] ||
+            window->after[axis] >= window->size[axis]) {
+            return gt_fail(error, GT_ERROR_GRAPH,
+                           "layer '%s': padding %d and %d must be less than the pool size %d",
+                           node->name, window->before[axis], window->after[axis],
+                           window->size[axis]);
+        }
+    }
+    return GT_OK;
+}
+
 static gt_status
 infer_window(gt_node *node, const gt_shape *input, gt_error *error)
 {
     gt_status status = slide(node, 0, input->height, &node->shape.height, error);
     if (status == GT_OK) {
         status = slide(node, 1, input->width, &node->shape.width, error);
+    }
+    if (status == GT_OK && node->op != GT_OP_CONV2D) {
+        status = check_pool(node, error);
     }
     return status;
 }
@@ -144,18 +168,6 @@ infer_dense(gt_node *node, const gt_shape *input, gt_error *error)
 }
 
 static gt_status
-infer_flatten(gt_node *node, const gt_shape *input, gt_error *error)
-{
-    int64_t size = (int64_t)input->height * input->width * input->channels;
-    if (size > INT_MAX) {
-        return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': a flat value of %lld is too large",
-                       node->name, (long long)size);
-    }
-    node->shape = (gt_shape){1, 1, (int)size};
-    return GT_OK;
-}
-
-static gt_status
 infer_join(const gt_graph *graph, gt_node *node, gt_error *error)
 {
     const gt_shape *first = &graph->nodes[node->inputs[0]].shape;
@@ -201,8 +213,9 @@ infer_node(const gt_graph *graph, gt_node *node, gt_error *error)
     case GT_OP_GLOBAL_MAX_POOL:
         node->shape = (gt_shape){1, 1, input->channels};
         return GT_OK;
-    case GT_OP_FLATTEN:
-        return infer_flatten(node, input, error);
+    case GT_OP_FLATTEN: /* check_size has bounded the product */
+        node->shape = (gt_shape){1, 1, input->height * input->width * input->channels};
+        return GT_OK;
     case GT_OP_DENSE:
         return infer_dense(node, input, error);
     case GT_OP_BATCH_NORM:
@@ -216,12 +229,29 @@ infer_node(const gt_graph *graph, gt_node *node, gt_error *error)
         }
         return GT_OK;
     case GT_OP_RELU:
+        if (!(node->relu_max >= 0.0f)) {
+            return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': the limit %g of a ReLU is below 0",
+                           node->name, (double)node->relu_max);
+        }
         return GT_OK;
     case GT_OP_INPUT:
     case GT_OP_COUNT:
         break;
     }
     return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': unknown operation", node->name);
+}
+
+/* The numbers of one map are counted in an int, and their bytes in 64 bits for any batch. */
+static gt_status
+check_size(const gt_node *node, gt_error *error)
+{
+    const gt_shape *shape = &node->shape;
+    int64_t pixels = (int64_t)shape->height * shape->width;
+    if (pixels <= INT_MAX / shape->channels) {
+        return GT_OK;
+    }
+    return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': its result of %d x %d x %d is too large",
+                   node->name, shape->height, shape->width, shape->channels);
 }
 
 gt_status
@@ -238,11 +268,12 @@ gt_graph_infer_shapes(gt_graph *graph, int height, int width, gt_error *error)
     }
     input->height = height;
     input->width = width;
-    for (int i = 1; i < graph->count; i++) {
-        gt_status status = infer_node(graph, &graph->nodes[i], error);
-        if (status != GT_OK) {
-            return status;
+    gt_status status = check_size(&graph->nodes[0], error);
+    for (int i = 1; status == GT_OK && i < graph->count; i++) {
+        status = infer_node(graph, &graph->nodes[i], error);
+        if (status == GT_OK) {
+            status = check_size(&graph->nodes[i], error);
         }
     }
-    return GT_OK;
+    return status;
 }

@@ -6,6 +6,7 @@ import numpy as np
 from . import _core
 from .errors import GraphError
 from .importers import QuantizedArray, load_network
+from .importers.operations import LARGEST_EXTENT
 from .importers.weights import default_backbone_path, find_official_weights
 
 #: Backbones known by name.
@@ -22,6 +23,9 @@ POOLINGS = {"average": "global_average_pool", "max": "global_max_pool", None: No
 
 #: Images that one thread takes at a time.
 SUB_BATCH = 4
+
+#: More than this is taken for a mistake.
+MOST_THREADS = 1024
 
 
 class Backbone(object):
@@ -129,9 +133,7 @@ class Backbone(object):
         if layer is None:
             layer = _default_layer(network)
             size = DEFAULT_INPUT_SIZE if layer == DEFAULT_LAYER else size
-        layer = layer if isinstance(layer, str) else tuple(layer)
-        if not layer:
-            raise ValueError("layer must name at least one layer")
+        layer = _check_layer(layer)
         return cls(network, name, layer, _check_size(input_size, size), pooling,
                    check_threads(threads))
 
@@ -287,9 +289,10 @@ def check_threads(threads):
     """A number of threads, all that may be used for None."""
     if threads is None:
         return _core.available_threads()
-    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise ValueError("threads must be a whole number from 1 on, or None, not {!r}".format(
-            threads))
+    if isinstance(threads, bool) or not isinstance(
+            threads, (int, np.integer)) or not 1 <= threads <= MOST_THREADS:
+        raise ValueError("threads must be a whole number from 1 to {}, or None, not {!r}".format(
+            MOST_THREADS, threads))
     return int(threads)
 
 
@@ -304,6 +307,16 @@ def _default_layer(network):
     return network.nodes[-1].name
 
 
+def _check_layer(layer):
+    """The name of a layer, or a tuple of names."""
+    names = (layer,) if isinstance(layer, str) else layer
+    if not isinstance(names, (tuple, list)) or not names or not all(
+            isinstance(name, str) and name for name in names):
+        raise ValueError("layer must be the name of a layer or a sequence of names, not {!r}".format(
+            layer))
+    return layer if isinstance(layer, str) else tuple(layer)
+
+
 def _check_size(size, default):
     """A pair (height, width)."""
     if size is None:
@@ -312,9 +325,9 @@ def _check_size(size, default):
         raise GraphError("the file does not say its input size; give input_size=")
     pair = (size, size) if isinstance(size, (int, np.integer)) else size
     try:
-        height, width = pair
-        valid = int(height) == height and int(width) == width and height > 0 and width > 0
-    except (TypeError, ValueError):
+        height, width = pair = tuple(pair)
+        valid = all(int(side) == side and 0 < side <= LARGEST_EXTENT for side in pair)
+    except (TypeError, ValueError, OverflowError):
         valid = False
     if not valid:
         raise ValueError("input_size must be a number of pixels or (height, width), not {!r}".format(

@@ -128,7 +128,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         ValueError, WeightsError, GraphError
             If a parameter makes no sense or the backbone cannot be loaded.
         """
-        check_settings(self)
+        check_settings(self, validation_data is not None)
         X, y = _labelled(X, y, "y")
         extractor, head = self._parts()
         extractor.fit()

@@ -117,7 +117,9 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If an argument or the data make no sense.
         """
-        check_settings(self)
+        check_settings(self, validation_data is not None)
+        if y is None:
+            raise ValueError("requires y to be passed, but the target y is None")
         X, y = _check_features(self, X, y)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -181,21 +183,25 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         """
         self.coefs_ = [kernel for kernel, _ in layers]
         self.intercepts_ = [bias for _, bias in layers]
-        self._core_head = None
+        self._core_head = self._build_head()
 
-    def _head(self):
-        """The core's head with the fitted weights, built anew after unpickling."""
-        if getattr(self, "_core_head", None) is None:
-            widths = tuple(kernel.shape[0] for kernel in self.coefs_) + (len(self.classes_),)
-            self._core_head = _core.head(widths, 0)
-            for i, (kernel, bias) in enumerate(zip(self.coefs_, self.intercepts_)):
-                self._core_head.set_layer(i, kernel, bias)
-        return self._core_head
+    def _build_head(self):
+        """The core's head with the fitted weights."""
+        widths = tuple(kernel.shape[0] for kernel in self.coefs_) + (len(self.classes_),)
+        head = _core.head(widths, 0)
+        for i, (kernel, bias) in enumerate(zip(self.coefs_, self.intercepts_)):
+            head.set_layer(i, kernel, bias)
+        return head
 
     def __getstate__(self):
         state = dict(super().__getstate__())
         state.pop("_core_head", None)
         return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "coefs_" in state:
+            self._core_head = self._build_head()
 
     def predict_proba(self, X):
         """Probability of each class.
@@ -211,7 +217,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "coefs_")
         X = _check_features(self, X)
-        return self._head().predict(X, check_threads(self.threads))
+        return self._core_head.predict(X, check_threads(self.threads))
 
     def predict(self, X):
         """The most probable class.
@@ -261,8 +267,14 @@ class _Watch(object):
             self._core.set_layer(i, kernel, bias)
 
 
-def check_settings(settings):
+def check_settings(settings, has_validation=False):
     """Check the parameters that `HeadClassifier` and `TransferClassifier` share.
+
+    Parameters
+    ----------
+    settings : HeadClassifier or TransferClassifier
+    has_validation : bool
+        Whether samples to validate on are given, so that none need be held back.
 
     Raises
     ------
@@ -297,8 +309,8 @@ def check_settings(settings):
     weight = settings.class_weight
     require("class_weight", weight is None or isinstance(weight, dict) or (
         isinstance(weight, str) and weight == "balanced"), "None, 'balanced' or a dict")
-    require("early_stopping", not settings.early_stopping or settings.validation_fraction > 0,
-            "False where validation_fraction is 0")
+    require("early_stopping", not settings.early_stopping or has_validation
+            or settings.validation_fraction > 0, "False where validation_fraction is 0")
 
 
 def held_out_indices(labels, fraction, seed):

@@ -64,6 +64,9 @@ def _settings(model, backbone):
             labels.dtype))
     parameters = dict((name, getattr(model, name)) for name in _PARAMETERS)
     parameters["hidden_layers"] = [int(width) for width in model.hidden_layers]
+    parameters["pooling"], parameters["resize"] = backbone.pooling, model.extractor_.resize
+    for name in ("early_stopping", "strict"):
+        parameters[name] = bool(parameters[name])
     for name, kinds in _PARAMETERS.items():
         if isinstance(parameters[name], np.generic):
             parameters[name] = parameters[name].item()
@@ -153,7 +156,7 @@ def _checked_settings(network, path):
             path))
     try:
         settings = json.loads(network.extra[_PREFIX])
-    except ValueError:
+    except (ValueError, RecursionError):
         settings = None
     require(isinstance(settings, dict), "description")
     if settings.get("version") != _VERSION:
@@ -165,7 +168,8 @@ def _checked_settings(network, path):
         and len(set(classes)) == len(classes), "list of classes")
     layers = settings.get("layers")
     require(isinstance(layers, list) and layers and all(isinstance(name, str) for name in layers)
-            and (len(layers) == 1 or settings.get("single_layer") is False), "list of layers")
+            and settings.get("single_layer") in ((True, False) if len(layers) == 1 else (False,)),
+            "list of layers")
     size = settings.get("input_size")
     require(isinstance(size, list) and len(size) == 2 and all(
         type(side) is int and side > 0 for side in size), "input size")
@@ -178,7 +182,7 @@ def _checked_settings(network, path):
     parameters = settings.get("parameters")
     require(isinstance(parameters, dict) and set(parameters) == set(_PARAMETERS), "parameters")
     for name, kinds in _PARAMETERS.items():
-        require(parameters[name] is None or isinstance(parameters[name], kinds), name)
+        require(isinstance(parameters[name], kinds), name)
     require(parameters["resize"] in ("pad", "stretch") and parameters["pooling"] in POOLINGS,
             "preprocessing")
     return settings
@@ -195,6 +199,11 @@ def _head_arrays(network, n_classes, path):
         biases.append(np.array(network.arrays[name + "/bias"], np.float32))
     if not kernels or kernels[-1].shape[1] != n_classes:
         raise ModelFileError("{}: the head does not end in {} classes".format(path, n_classes))
+    for i, (kernel, bias) in enumerate(zip(kernels, biases)):
+        if bias.shape != kernel.shape[1:] or i and kernel.shape[0] != kernels[i - 1].shape[1]:
+            raise ModelFileError("{}: the layer '{}/dense_{}' of the head has a kernel of shape {} "
+                                 "and a bias of shape {}".format(path, _PREFIX, i + 1, kernel.shape,
+                                                                 bias.shape))
     return kernels, biases
 
 

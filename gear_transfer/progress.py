@@ -25,7 +25,10 @@ def progress_bar(total, description, unit, verbose):
         from tqdm.notebook import tqdm
         return tqdm(**options)
     from tqdm import tqdm
-    return tqdm(file=sys.stdout if _is_notebook() else sys.stderr, **options)
+    if _is_notebook():
+        # Each refresh is kept in the notebook's file where nothing draws over it.
+        return tqdm(file=sys.stdout, mininterval=1.0, **options)
+    return tqdm(file=sys.stderr, **options)
 
 
 def _is_notebook():

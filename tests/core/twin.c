@@ -1,0 +1,495 @@
+#include "twin.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void
+must(bool held, const char *message)
+{
+    if (!held) {
+        fprintf(stderr, "test network: %s\n", message);
+        abort();
+    }
+}
+
+/* --- building ------------------------------------------------------------------------------ */
+
+void
+gt_net_start(gt_net *net, int height, int width, int channels)
+{
+    gt_node input;
+    memset(net, 0, sizeof(*net));
+    net->height = height;
+    net->width = width;
+    net->random = 12345;
+    gt_graph_init(&net->graph);
+    gt_node_init(&input, GT_OP_INPUT);
+    input.shape.channels = channels;
+    (void)gt_net_add(net, input, "input", -1);
+}
+
+void
+gt_net_clear(gt_net *net)
+{
+    for (int i = 0; i < net->n_blocks; i++) {
+        free(net->blocks[i]);
+    }
+    gt_graph_clear(&net->graph);
+    net->n_blocks = 0;
+}
+
+static uint32_t
+next_random(gt_net *net)
+{
+    net->random ^= net->random << 13;
+    net->random ^= net->random >> 17;
+    net->random ^= net->random << 5;
+    return net->random;
+}
+
+double
+gt_net_random(gt_net *net, double low, double high)
+{
+    return low + (high - low) * (next_random(net) >> 8) / 16777216.0;
+}
+
+int
+gt_net_choice(gt_net *net, int low, int high)
+{
+    return low + (int)(next_random(net) >> 8) % (high - low + 1);
+}
+
+static void *
+new_block(gt_net *net, size_t size)
+{
+    void *block = malloc(size);
+    must(block != NULL && net->n_blocks < 512, "too many arrays");
+    net->blocks[net->n_blocks++] = block;
+    return block;
+}
+
+static gt_array
+fill(gt_net *net, gt_array array, double low, double high)
+{
+    int64_t size = 1;
+    for (int axis = 0; axis < array.rank; axis++) {
+        size *= array.shape[axis];
+    }
+    float *data = new_block(net, (size_t)size * sizeof(*data));
+    for (int64_t i = 0; i < size; i++) {
+        data[i] = (float)gt_net_random(net, low, high);
+    }
+    array.data = data;
+    return array;
+}
+
+gt_array
+gt_net_vector(gt_net *net, int channels, double low, double high)
+{
+    return fill(net, (gt_array){.rank = 1, .shape = {channels}}, low, high);
+}
+
+gt_array
+gt_net_kernel(gt_net *net, int height, int width, int in, int out)
+{
+    double limit = 1.7 / sqrt((double)height * width * in);
+    return fill(net, (gt_array){.rank = 4, .shape = {height, width, in, out}}, -limit, limit);
+}
+
+gt_array
+gt_net_byte_kernel(gt_net *net, int height, int width, int in, int out)
+{
+    float limit = (float)(1.7 / sqrt((double)height * width * in));
+    gt_array array = {.type = GT_UINT8, .scale = limit / 127.5f, .minimum = -limit, .rank = 4,
+                      .shape = {height, width, in, out}};
+    size_t size = (size_t)height * (size_t)width * (size_t)in * (size_t)out;
+    uint8_t *data = new_block(net, size);
+    for (size_t i = 0; i < size; i++) {
+        data[i] = (uint8_t)(next_random(net) >> 24);
+    }
+    array.data = data;
+    return array;
+}
+
+gt_array
+gt_net_matrix(gt_net *net, int in, int out)
+{
+    double limit = 1.7 / sqrt((double)in);
+    return fill(net, (gt_array){.rank = 2, .shape = {in, out}}, -limit, limit);
+}
+
+gt_node
+gt_net_conv(gt_net *net, int from, int height, int width, int out, int groups)
+{
+    gt_node node;
+    gt_node_init(&node, GT_OP_CONV2D);
+    node.groups = groups;
+    node.window.pad_mode = GT_PAD_SAME;
+    node.arrays[GT_KERNEL] =
+        gt_net_kernel(net, height, width, net->graph.nodes[from].shape.channels / groups, out);
+    return node;
+}
+
+gt_node
+gt_net_pool(gt_op op, int size, int stride, gt_pad_mode pad_mode)
+{
+    gt_node node;
+    gt_node_init(&node, op);
+    for (int axis = 0; axis < 2; axis++) {
+        node.window.size[axis] = size;
+        node.window.strides[axis] = stride;
+    }
+    node.window.pad_mode = pad_mode;
+    return node;
+}
+
+gt_node
+gt_net_batch_norm(gt_net *net, int from)
+{
+    int channels = net->graph.nodes[from].shape.channels;
+    gt_node node;
+    gt_node_init(&node, GT_OP_BATCH_NORM);
+    node.epsilon = 1e-3;
+    node.arrays[GT_GAMMA] = gt_net_vector(net, channels, 0.5, 1.5);
+    node.arrays[GT_BETA] = gt_net_vector(net, channels, -0.5, 0.5);
+    node.arrays[GT_MEAN] = gt_net_vector(net, channels, -0.5, 0.5);
+    node.arrays[GT_VARIANCE] = gt_net_vector(net, channels, 0.5, 1.5);
+    return node;
+}
+
+static int
+add(gt_net *net, const gt_node *node, const char *name, const int *from, int n_from)
+{
+    char fresh[32];
+    int index = -1;
+    gt_error error = {""};
+    (void)snprintf(fresh, sizeof(fresh), "node_%d", net->graph.count);
+    gt_status status = gt_graph_add(&net->graph, node, name != NULL ? name : fresh, from, n_from,
+                                    &index, &error);
+    must(status == GT_OK, error.message);
+    status = gt_graph_infer_shapes(&net->graph, net->height, net->width, &error);
+    must(status == GT_OK, error.message);
+    return index;
+}
+
+int
+gt_net_add(gt_net *net, gt_node node, const char *name, int from)
+{
+    return add(net, &node, name, &from, node.op == GT_OP_INPUT ? 0 : 1);
+}
+
+int
+gt_net_join(gt_net *net, gt_op op, const char *name, const int *from, int n_from)
+{
+    gt_node node;
+    gt_node_init(&node, op);
+    return add(net, &node, name, from, n_from);
+}
+
+int
+gt_net_plain(gt_net *net, gt_op op, const char *name, int from)
+{
+    gt_node node;
+    gt_node_init(&node, op);
+    return gt_net_add(net, node, name, from);
+}
+
+gt_graph
+gt_net_graph(const gt_net *net, const int *outputs, int n_outputs)
+{
+    gt_graph graph;
+    gt_error error = {""};
+    int index = -1;
+    gt_graph_init(&graph);
+    for (int i = 0; i < net->graph.count; i++) {
+        const gt_node *node = &net->graph.nodes[i];
+        gt_status status = gt_graph_add(&graph, node, node->name, node->inputs, node->n_inputs,
+                                        &index, &error);
+        must(status == GT_OK && index == i, error.message);
+    }
+    must(gt_graph_set_outputs(&graph, outputs, n_outputs, &error) == GT_OK, error.message);
+    must(gt_graph_infer_shapes(&graph, net->height, net->width, &error) == GT_OK, error.message);
+    return graph;
+}
+
+/* --- evaluating one image ------------------------------------------------------------------ */
+
+int64_t
+gt_shape_size(gt_shape shape)
+{
+    return (int64_t)shape.height * shape.width * shape.channels;
+}
+
+/* One value: where it is and its shape. */
+typedef struct {
+    float *data;
+    gt_shape shape;
+} map;
+
+static float *
+at(map value, int y, int x, int c)
+{
+    return &value.data[((int64_t)y * value.shape.width + x) * value.shape.channels + c];
+}
+
+static bool
+inside(map value, int y, int x)
+{
+    return y >= 0 && y < value.shape.height && x >= 0 && x < value.shape.width;
+}
+
+/* Padding above or to the left, from the definition of `same` in TensorFlow. */
+static int
+padding_before(const gt_window *window, int axis, int from)
+{
+    if (window->pad_mode != GT_PAD_SAME) {
+        return window->before[axis];
+    }
+    int extent = (window->size[axis] - 1) * window->dilations[axis] + 1;
+    int stride = window->strides[axis];
+    int needed = from % stride == 0 ? extent - stride : extent - from % stride;
+    return needed > 0 ? needed / 2 : 0;
+}
+
+static float
+finish(const gt_node *node, double sum, int c)
+{
+    if (node->scale != NULL) {
+        sum = sum * node->scale[c] + node->shift[c];
+    }
+    else if (node->arrays[GT_BIAS].data != NULL) {
+        sum += gt_array_at(&node->arrays[GT_BIAS], c);
+    }
+    return (float)sum;
+}
+
+/* Sum over one window and one group of channels in. */
+static double
+convolve(const gt_node *node, map in, int top, int left, int c)
+{
+    const gt_array *kernel = &node->arrays[GT_KERNEL];
+    const gt_window *window = &node->window;
+    int out_channels = node->shape.channels;
+    int group_in = in.shape.channels / node->groups;
+    int first = c / (out_channels / node->groups) * group_in;
+    double sum = 0.0;
+    for (int i = 0; i < window->size[0] * window->size[1]; i++) {
+        int y = top + i / window->size[1] * window->dilations[0];
+        int x = left + i % window->size[1] * window->dilations[1];
+        for (int k = 0; inside(in, y, x) && k < group_in; k++) {
+            int64_t place = ((int64_t)i * group_in + k) * out_channels + c;
+            double weight = kernel->data != NULL ? gt_array_at(kernel, place) : 1.0;
+            sum += weight * *at(in, y, x, first + k);
+        }
+    }
+    return sum;
+}
+
+static double
+pool(const gt_node *node, map in, int top, int left, int c)
+{
+    const gt_window *window = &node->window;
+    bool maximum = node->op == GT_OP_MAX_POOL || node->op == GT_OP_GLOBAL_MAX_POOL;
+    bool global = node->op == GT_OP_GLOBAL_AVERAGE_POOL || node->op == GT_OP_GLOBAL_MAX_POOL;
+    int height = global ? in.shape.height : window->size[0];
+    int width = global ? in.shape.width : window->size[1];
+    double sum = 0.0;
+    double largest = -INFINITY;
+    int seen = 0;
+    for (int y = top; y < top + height; y++) {
+        for (int x = left; x < left + width; x++) {
+            if (inside(in, y, x)) {
+                double value = *at(in, y, x, c);
+                sum += value;
+                largest = value > largest ? value : largest;
+                seen++;
+            }
+        }
+    }
+    return maximum ? largest : sum / (window->count_padding ? height * width : seen);
+}
+
+static void
+slide(const gt_node *node, map in, map out)
+{
+    const gt_window *window = &node->window;
+    int above = padding_before(window, 0, in.shape.height);
+    int left = padding_before(window, 1, in.shape.width);
+    for (int y = 0; y < out.shape.height; y++) {
+        for (int x = 0; x < out.shape.width; x++) {
+            int from_y = y * window->strides[0] - above;
+            int from_x = x * window->strides[1] - left;
+            for (int c = 0; c < out.shape.channels; c++) {
+                *at(out, y, x, c) =
+                    node->op == GT_OP_CONV2D || node->op == GT_OP_DENSE
+                        ? finish(node, convolve(node, in, from_y, from_x, c), c)
+                        : (float)pool(node, in, from_y, from_x, c);
+            }
+        }
+    }
+}
+
+static void
+batch_norm(const gt_node *node, map in, map out)
+{
+    const gt_array *arrays = node->arrays;
+    int channels = in.shape.channels;
+    for (int64_t i = 0; i < gt_shape_size(in.shape); i++) {
+        int64_t c = i % channels;
+        double gamma = arrays[GT_GAMMA].data != NULL ? gt_array_at(&arrays[GT_GAMMA], c) : 1.0;
+        double beta = arrays[GT_BETA].data != NULL ? gt_array_at(&arrays[GT_BETA], c) : 0.0;
+        double deviation = sqrt(gt_array_at(&arrays[GT_VARIANCE], c) + node->epsilon);
+        double centred = in.data[i] - (double)gt_array_at(&arrays[GT_MEAN], c);
+        out.data[i] = (float)(gamma * centred / deviation + beta);
+    }
+}
+
+static void
+softmax(map in, map out)
+{
+    double sum = 0.0;
+    for (int c = 0; c < in.shape.channels; c++) {
+        sum += exp((double)in.data[c]);
+    }
+    for (int c = 0; c < in.shape.channels; c++) {
+        out.data[c] = (float)(exp((double)in.data[c]) / sum);
+    }
+}
+
+/* Add `in` (add) or put it behind the first `done` channels (concat). */
+static void
+join(const gt_node *node, map in, map out, int done)
+{
+    for (int y = 0; y < in.shape.height; y++) {
+        for (int x = 0; x < in.shape.width; x++) {
+            for (int c = 0; c < in.shape.channels; c++) {
+                float value = *at(in, y, x, c);
+                if (node->op == GT_OP_CONCAT) {
+                    *at(out, y, x, done + c) = value;
+                }
+                else {
+                    *at(out, y, x, c) = done > 0 ? *at(out, y, x, c) + value : value;
+                }
+            }
+        }
+    }
+}
+
+static void
+limit(map value, float maximum)
+{
+    for (int64_t i = 0; i < gt_shape_size(value.shape); i++) {
+        float x = value.data[i] > 0.0f ? value.data[i] : 0.0f;
+        value.data[i] = x < maximum ? x : maximum;
+    }
+}
+
+static void
+evaluate(const gt_node *node, const map *inputs, map out)
+{
+    map in = inputs[0];
+    int done = 0;
+    switch (node->op) {
+    case GT_OP_CONV2D:
+    case GT_OP_DENSE: /* its kernel is that of a 1x1 convolution */
+    case GT_OP_MAX_POOL:
+    case GT_OP_AVERAGE_POOL:
+    case GT_OP_GLOBAL_AVERAGE_POOL:
+    case GT_OP_GLOBAL_MAX_POOL:
+        slide(node, in, out);
+        break;
+    case GT_OP_BATCH_NORM:
+        batch_norm(node, in, out);
+        break;
+    case GT_OP_CONCAT:
+    case GT_OP_ADD:
+        for (int k = 0; k < node->n_inputs; k++) {
+            join(node, inputs[k], out, done);
+            done += inputs[k].shape.channels;
+        }
+        break;
+    case GT_OP_SOFTMAX:
+        softmax(in, out);
+        break;
+    default: /* bias, relu, flatten: the same numbers in the same order */
+        for (int64_t i = 0; i < gt_shape_size(out.shape); i++) {
+            out.data[i] = in.data[i];
+            if (node->op == GT_OP_BIAS) {
+                out.data[i] += gt_array_at(&node->arrays[GT_BIAS], i % out.shape.channels);
+            }
+        }
+        break;
+    }
+    if (node->relu || node->op == GT_OP_RELU) {
+        limit(out, node->relu_max);
+    }
+}
+
+/* --- evaluating a graph -------------------------------------------------------------------- */
+
+static void
+evaluate_image(const gt_graph *graph, gt_twin *twin, int image)
+{
+    map inputs[64];
+    for (int i = 1; i < graph->count; i++) {
+        const gt_node *node = &graph->nodes[i];
+        must(node->n_inputs <= 64, "too many inputs");
+        for (int k = 0; k < node->n_inputs; k++) {
+            int from = node->inputs[k];
+            gt_shape shape = graph->nodes[from].shape;
+            inputs[k] = (map){twin->values[from] + image * gt_shape_size(shape), shape};
+        }
+        float *place = twin->values[i] + image * gt_shape_size(node->shape);
+        evaluate(node, inputs, (map){place, node->shape});
+    }
+}
+
+gt_twin
+gt_twin_run(const gt_graph *graph, const uint8_t *images, int count,
+            gt_preprocessing preprocessing)
+{
+    gt_twin twin = {.n_nodes = graph->count, .count = count};
+    twin.values = calloc((size_t)graph->count, sizeof(*twin.values));
+    must(twin.values != NULL, "out of memory");
+    for (int i = 0; i < graph->count; i++) {
+        int64_t size = count * gt_shape_size(graph->nodes[i].shape);
+        twin.values[i] = malloc((size_t)size * sizeof(float) + 1);
+        must(twin.values[i] != NULL, "out of memory");
+    }
+    for (int64_t i = 0; i < count * gt_shape_size(graph->nodes[0].shape); i++) {
+        twin.values[0][i] = (float)images[i] * preprocessing.scale + preprocessing.offset;
+    }
+    for (int image = 0; image < count; image++) {
+        evaluate_image(graph, &twin, image);
+    }
+    return twin;
+}
+
+void
+gt_twin_clear(gt_twin *twin)
+{
+    for (int i = 0; i < twin->n_nodes; i++) {
+        free(twin->values[i]);
+    }
+    free(twin->values);
+    twin->values = NULL;
+    twin->n_nodes = 0;
+}
+
+double
+gt_distance(const float *a, const float *b, int64_t count)
+{
+    double furthest = 0.0;
+    double largest = 1e-3;
+    for (int64_t i = 0; i < count; i++) {
+        double difference = fabs((double)a[i] - b[i]);
+        if (!(difference < INFINITY)) {
+            return INFINITY;
+        }
+        furthest = difference > furthest ? difference : furthest;
+        largest = fabs((double)b[i]) > largest ? fabs((double)b[i]) : largest;
+    }
+    return furthest / largest;
+}

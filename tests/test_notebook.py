@@ -1,0 +1,104 @@
+"""The notebook: its form, and what it shows when run from top to bottom."""
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT
+
+NOTEBOOK = os.path.join(ROOT, "notebooks", "04-Transfer-Learning.ipynb")
+
+
+def read_notebook(path):
+    with open(path, encoding="utf-8") as stream:
+        return json.load(stream)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def run_notebook(folder, **environment):
+    """Execute a copy of the notebook in `folder`; the executed notebook."""
+    path = shutil.copy(NOTEBOOK, str(folder))
+    settings = dict(os.environ, **environment)
+    settings.pop("PYTHONWARNINGS", None)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nbconvert", "--to", "notebook", "--inplace", "--execute",
+         "--ExecutePreprocessor.timeout=600", "--ExecutePreprocessor.kernel_name=python3", path],
+        cwd=str(folder), env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    output = process.communicate()[0].decode("utf-8", "replace")
+    assert process.returncode == 0, output[-3000:]
+    return read_notebook(path)
+
+
+def printed(notebook):
+    """All that the notebook printed."""
+    texts = []
+    for cell in code_cells(notebook):
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error", output
+            assert output.get("name") != "stderr", "".join(output["text"])
+            texts.append("".join(output.get("text", [])))
+    return "".join(texts)
+
+
+def count_pictures(notebook):
+    return sum("image/png" in output.get("data", {})
+               for cell in code_cells(notebook) for output in cell["outputs"])
+
+
+def test_form():
+    notebook = read_notebook(NOTEBOOK)
+    assert notebook["metadata"]["kernelspec"] == {
+        "display_name": "Python 3.5", "language": "python", "name": "python3"}
+    for cell in code_cells(notebook):
+        assert cell["outputs"] == [] and cell["execution_count"] is None
+        assert len(cell["source"]) <= 16
+        source = "".join(line for line in cell["source"] if not line.startswith("%"))
+        names = [node for node in ast.walk(ast.parse(source))]
+        assert not any(type(node).__name__ in ("JoinedStr", "AnnAssign", "NamedExpr")
+                       for node in names)
+        assert not any(isinstance(node, ast.Name) and node.id == "input" for node in names)
+
+
+def test_sections_are_those_of_the_sample_in_its_order():
+    headings = [line.strip("# \n") for cell in read_notebook(NOTEBOOK)["cells"]
+                if cell["cell_type"] == "markdown" for line in cell["source"]
+                if line.startswith("#")]
+    wanted = ["Transfer Learning", "Data", "Framework", "Preparing", "Base", "Freeze", "Training",
+              "Loss History", "Using the Trained Model", "Learning More"]
+    assert len(headings) == len(wanted)
+    for heading, word in zip(headings, wanted):
+        assert word in heading
+
+
+def test_on_generated_shapes(tmp_path):
+    notebook = run_notebook(tmp_path, GEAR_IMAGES="", NEW_IMAGES="")
+    text = printed(notebook)
+    assert "class names: ['circle', 'square', 'triangle']" in text
+    assert "The challenge of 0.90 is met." in text
+    assert count_pictures(notebook) == 4
+    assert (tmp_path / "predictions.png").stat().st_size > 10000
+    assert (tmp_path / "gear_classifier.gtm").exists()
+
+
+def test_on_gear(tmp_path, shared):
+    notebook = run_notebook(tmp_path, GEAR_IMAGES=os.path.join(shared, "gear", "images"),
+                            NEW_IMAGES=os.path.join(shared, "gear", "new_images"))
+    text = printed(notebook)
+    assert "['axes', 'carabiners', 'hardshell_jackets', 'rope', 'tents']" in text
+    assert "The challenge of 0.90 is met." in text
+    assert count_pictures(notebook) == 4
+
+
+@pytest.mark.parametrize("name", ["gear_images", "resized_images"])
+def test_finds_a_folder_beside_the_notebook(tmp_path, name):
+    import gear_transfer as gt
+    gt.make_shapes(str(tmp_path / name), per_class=20)
+    assert "Image files ready in " + name in printed(
+        run_notebook(tmp_path, GEAR_IMAGES="", NEW_IMAGES=""))
