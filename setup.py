@@ -2,6 +2,7 @@
 import glob
 import os
 import platform
+import shutil
 import sys
 import sysconfig
 
@@ -11,13 +12,12 @@ from setuptools.command.build_ext import build_ext
 HERE = os.path.dirname(os.path.abspath(__file__))
 ONEDNN_ROOT = os.environ.get("ONEDNN_ROOT")
 
-NO_ONEDNN = """oneDNN's {what} was not found in {places}.
-Install it with 'pip install onednn-devel-cpu-gomp onednn-cpu-gomp', or set ONEDNN_ROOT to the
-folder of another oneDNN 3.x that holds include/ and lib/."""
+BUILDING = {"bdist_wheel", "build", "build_ext", "develop", "editable_wheel", "install"}
 
-NO_COMPILER = """the C compiler failed: {reason}
-A C compiler and Python's headers are needed ('apt-get install gcc python3-dev' on Debian and
-Ubuntu)."""
+
+def stop(reason):
+    """End the build with one sentence."""
+    sys.exit("error: " + reason)
 
 
 def onednn_version():
@@ -54,8 +54,33 @@ def find_onednn(what, *names):
         for name in names:
             if os.path.exists(os.path.join(place, name)):
                 return os.path.dirname(os.path.join(place, name))
-    seen = sorted(set(places)) if len(set(places)) < 4 else [sys.prefix]
-    sys.exit("error: " + NO_ONEDNN.format(what=what, places=", ".join(seen)))
+    if ONEDNN_ROOT:
+        stop("oneDNN's {} was not found in {}, which ONEDNN_ROOT names: it must hold include/ and "
+             "lib/ of oneDNN 3.x.".format(what, places[0]))
+    stop("oneDNN's {} was not found: 'pip install {}', or set ONEDNN_ROOT to a folder with include/ "
+         "and lib/ of oneDNN 3.x.".format(what, " ".join(
+             onednn_requirements("onednn-devel-cpu-gomp", "onednn-cpu-gomp"))))
+
+
+def find_onednn_folders():
+    """The folders of oneDNN's header and of its library."""
+    include = find_onednn("header", os.path.join("include", "oneapi", "dnnl", "dnnl.h"))
+    library = find_onednn("library", os.path.join("lib", "libdnnl.so"),
+                          os.path.join("lib64", "libdnnl.so"))
+    return os.path.dirname(os.path.dirname(include)), library
+
+
+def check_tools():
+    """Stop before the build where something that it needs is missing."""
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        stop("the C compiler '{}' was not found: install one ('apt-get install gcc' on Debian and "
+             "Ubuntu) or name it in CC.".format(compiler))
+    header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
+    if not os.path.exists(header):
+        stop("Python's header {} was not found: install it ('apt-get install python3-dev' on "
+             "Debian and Ubuntu).".format(header))
+    find_onednn_folders()
 
 
 class BuildCore(build_ext):
@@ -67,24 +92,15 @@ class BuildCore(build_ext):
 
     def build_extensions(self):
         import numpy
-        include = find_onednn("header", os.path.join("include", "oneapi", "dnnl", "dnnl.h"))
-        library = find_onednn("library", os.path.join("lib", "libdnnl.so"),
-                              os.path.join("lib64", "libdnnl.so"))
+        include, library = find_onednn_folders()
         for extension in self.extensions:
-            extension.include_dirs += [numpy.get_include(),
-                                       os.path.dirname(os.path.dirname(include))]
+            extension.include_dirs += [numpy.get_include(), include]
             extension.library_dirs.append(library)
             if ONEDNN_ROOT:
                 extension.runtime_library_dirs.insert(0, library)
             elif self.built_in_place:
                 extension.runtime_library_dirs += [os.path.join(sys.prefix, "lib"), library]
-        try:
-            super().build_extensions()
-        except Exception as error:
-            if type(error).__name__ not in ("CompileError", "LinkError", "DistutilsExecError",
-                                            "DistutilsPlatformError", "CCompilerError"):
-                raise
-            sys.exit("error: " + NO_COMPILER.format(reason=error))
+        super().build_extensions()
 
 
 CORE = Extension(
@@ -96,9 +112,8 @@ CORE = Extension(
     + os.environ.get("GEAR_TRANSFER_CFLAGS", "").split(),
     extra_link_args=["-fopenmp"],
     libraries=["dnnl"],
-    # <prefix>/lib as seen from <prefix>/lib/pythonX.Y/site-packages/gear_transfer, and from a
-    # folder that 'pip install --target' filled.
-    runtime_library_dirs=["$ORIGIN/../../../../lib", "$ORIGIN/../lib"],
+    # <prefix>/lib as seen from <prefix>/lib/pythonX.Y/site-packages/gear_transfer
+    runtime_library_dirs=["$ORIGIN/../../../../lib"],
 )
 
 
@@ -107,6 +122,9 @@ def read(name):
     with open(os.path.join(HERE, name), encoding="utf-8") as file:
         return file.read()
 
+
+if BUILDING & set(sys.argv):
+    check_tools()
 
 setup(
     name="gear-transfer",
@@ -137,7 +155,6 @@ setup(
     entry_points={"console_scripts": ["gear-transfer = gear_transfer.cli:main"]},
     zip_safe=False,
     classifiers=[
-        "License :: OSI Approved :: MIT License",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: C",
         "Programming Language :: Python :: 3",

@@ -2,10 +2,10 @@
 
     python benchmarks/gear_accuracy.py [--write] [--layers mixed3 mixed4 --sizes 128 192]
 
-Four folds that keep near-duplicates on one side. The features are computed once, and for each fold a head
-is trained with the parameters that TransferClassifier has by default. Two forms of the photographs: as
-published, and 128 x 128 padded with white as the hack's notebook 01-DataPrep makes them. The five
-new photographs are predicted by a head trained on all.
+Four folds that keep near-duplicates on one side. The features are computed once, and for each
+fold a head is trained with the parameters that TransferClassifier has by default. Two forms of
+the photographs: as published, and 128 x 128 padded with white as the hack's notebook 01-DataPrep
+makes them. The five new photographs are predicted by a head trained on all.
 """
 import argparse
 import csv
@@ -151,9 +151,9 @@ def main():
 
     backbone = extractor.backbone_
     explanation = (
-        "{:,} photographs of {} classes in {:,} groups of near-duplicates, each group on one side of a "
-        "split. {} at {}, input {} x {}, and the head with TransferClassifier's defaults, which holds "
-        "back a share of the training photographs for validation.".format(
+        "{:,} photographs of {} classes in {:,} groups of near-duplicates, each group on one side "
+        "of a split. {} at {}, input {} x {}, and the head with TransferClassifier's defaults, "
+        "which holds back a share of the training photographs for validation.".format(
             len(images), len(images.classes), len(set(groups.tolist())), backbone.name,
             backbone.layer, *backbone.input_size))
     report.publish("gear_accuracy", "Held-out accuracy on gear (gear_accuracy.py)",

@@ -2,8 +2,8 @@
 
     python benchmarks/import_time.py [--rounds 5] [--write]
 
-The clock starts before the process does and is read inside it, so the start of Python counts and its
-end does not. Each line is a process of its own; they run in turn, round after round.
+The clock starts before the process does and is read inside it, so the start of Python counts and
+its end does not. Each line is a process of its own; they run in turn, round after round.
 """
 import argparse
 import collections
@@ -76,8 +76,9 @@ def main():
                      "" if known else report.spread(extra, "{:.3f}"),
                      ", ".join(modules[name]) or "none"])
     explanation = (
-        "Seconds from before the start of Python, {} rounds in turn, medians (smallest–largest). The "
-        "features are of one photograph of a file, with the embedded backbone and the defaults."
+        "Seconds from before the start of Python, rounds in turn: {}, medians "
+        "(smallest–largest). The features are of one photograph read from a file, with the "
+        "embedded backbone and the defaults."
         .format(arguments.rounds))
     report.publish("import_time", "Import and first features (import_time.py)",
                    [explanation, report.table(["a fresh process", "seconds", "beyond numpy",

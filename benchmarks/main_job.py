@@ -2,10 +2,11 @@
 
     python benchmarks/main_job.py [--rounds 5] [--write]
 
-A folder of 1,694 photographs becomes a trained classifier, which predicts five new photographs and is
-saved. Each program runs in a fresh process, one after the other, round after round. What they do is
-in jobs/: `ours` with its defaults, `keras_sample` as the sample notebook does it with Inception V3 as
-base and two epochs, `keras_features` with the features computed once. All start from the same weights.
+A folder of 1,694 photographs becomes a trained classifier, which predicts five new photographs
+and is saved. Each program runs in a fresh process, one after the other, round after round. What
+they do is in jobs/: `ours` with its defaults, `keras_sample` as the sample notebook does it with
+Inception V3 as base and two epochs, `keras_features` with the features computed once. All start
+from the same weights.
 """
 import argparse
 import collections
@@ -115,10 +116,11 @@ def main():
         runs = measure(arguments, folder, temporary)
     peers = [("Keras", processes.peer_python(arguments.peers, "keras"))] if len(runs) > 1 else []
     explanation = (
-        "{:,} photographs to a trained and saved classifier and five predictions; a fresh process each, "
-        "{} rounds in turn; medians (smallest–largest); ratios are of the same round. Each program "
-        "holds back validation photographs its own way, near-duplicates not kept together, so its "
-        "accuracy is what it reports to its user, not a comparison.".format(count, arguments.rounds))
+        "{:,} photographs to a trained and saved classifier and five predictions; a fresh process "
+        "each, rounds in turn: {}; medians (smallest–largest); ratios are of the same round. Each "
+        "program holds back validation photographs its own way, near-duplicates not kept together, "
+        "so its accuracy is what it reports to its user, not a comparison.".format(
+            count, arguments.rounds))
     report.publish("main_job", "The whole job, cold (main_job.py)",
                    [explanation, overview(runs, true_classes(arguments.shared)),
                     "Where the time goes:", stages(runs)],

@@ -56,7 +56,8 @@ def shared_file(shared, *parts):
 
 def official_weights(shared):
     """Path of the weights that every program measured loads."""
-    return shared_file(shared, "weights", "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5")
+    return shared_file(shared, "weights",
+                       "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5")
 
 
 def peer_python(peers, name):

@@ -9,14 +9,15 @@ import subprocess
 import sys
 import tempfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-RESULTS = os.path.join(HERE, "RESULTS.md")
+import processes
+
+RESULTS = os.path.join(processes.HERE, "RESULTS.md")
 
 _HEADING = """# Results of the benchmarks
 
-Each section is written by the script of the same name in this folder, run with `--write`, and says on
-which machine. `sh benchmarks/peers.sh` makes the environments of the programs that are compared with.
-Photographs, weights and reference features come from `../shared`.
+Each section is written by the script of the same name in this folder, run with `--write`, and says
+on which machine. `sh benchmarks/peers.sh` makes the environments of the programs that are compared
+with. Photographs, weights and reference features come from `../shared`.
 """
 
 _DISTRIBUTIONS = ("gear_transfer", "numpy", "pillow", "scikit-learn", "h5py", "onednn-cpu-gomp",
@@ -113,11 +114,11 @@ def _memory():
         return "memory of unknown size"
 
 
-def versions(python):
+def versions(python, is_peer=False):
     """Names and versions of what an interpreter has of the programs measured, as one line."""
     result = subprocess.run([python, "-c", _VERSIONS, json.dumps(_DISTRIBUTIONS)],
                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
-                            universal_newlines=True)
+                            universal_newlines=True, env=processes.environment(is_peer))
     if result.returncode != 0:
         return "unknown versions"
     return ", ".join("{} {}".format(*pair) for pair in json.loads(result.stdout))
@@ -142,7 +143,7 @@ def machine(python=sys.executable, peers=()):
         datetime.date.today().isoformat(), _processor(), _processors_allowed(), os.cpu_count(),
         _memory(), platform.system(), platform.release(), load)]
     lines.append("ours: " + versions(python))
-    lines += ["{}: {}".format(name, versions(peer)) for name, peer in peers]
+    lines += ["{}: {}".format(name, versions(peer, True)) for name, peer in peers]
     return "\n".join("- " + line for line in lines)
 
 

@@ -23,7 +23,10 @@ cannot make a virtual environment with ${PYTHON:-python3} (see $1.log); \
 on Debian and Ubuntu: apt-get install python3-venv"
     fi
     rm -f "$1.log"
-    install "$1" --upgrade "pip>=19"
+    # Before 19 pip does not build from pyproject.toml; 20.3.4 runs on Python 3.5 and newer.
+    if "$1/bin/python" -c "import pip, sys; sys.exit(int(pip.__version__.split('.')[0]) >= 19)"; then
+        install "$1" "pip==20.3.4"
+    fi
 }
 
 # install FOLDER REQUIREMENT...: install into the environment; what pip says is shown if it fails.

@@ -27,15 +27,48 @@ struct gt_backbone {
     pid_t process; /* in which `lock` was made */
 };
 
+/* Held while a plan is built and at the moment of a fork: a child never inherits a plan half built,
+ * nor oneDNN's own locks and its promises of primitives that a thread left behind would keep. */
+static pthread_mutex_t building = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t forks_guarded = PTHREAD_ONCE_INIT;
+
+static void
+hold_building(void)
+{
+    (void)pthread_mutex_lock(&building);
+}
+
+static void
+release_building(void)
+{
+    (void)pthread_mutex_unlock(&building);
+}
+
+static void
+guard_forks(void)
+{
+    (void)pthread_atfork(hold_building, release_building, release_building);
+}
+
+/* Bounds that keep every size in bytes far from 64 bits. */
+enum { MAX_THREADS = 1 << 12, MAX_SUB_BATCH = 1 << 16 };
+
 gt_status
 gt_backbone_create(gt_backbone **backbone, gt_graph *graph, gt_backbone_config config,
                    gt_error *error)
 {
     *backbone = NULL;
-    if (config.threads < 1 || config.sub_batch < 1) {
-        return gt_fail(error, GT_ERROR_ARGUMENT, "threads (%d) and sub_batch (%d) start at 1",
-                       config.threads, config.sub_batch);
+    if (config.threads < 1 || config.threads > MAX_THREADS || config.sub_batch < 1 ||
+        config.sub_batch > MAX_SUB_BATCH) {
+        return gt_fail(error, GT_ERROR_ARGUMENT,
+                       "threads is %d and must be from 1 to %d, sub_batch is %d and must be from 1 "
+                       "to %d",
+                       config.threads, MAX_THREADS, config.sub_batch, MAX_SUB_BATCH);
     }
+    if (graph->count < 1 || graph->n_outputs < 1) {
+        return gt_fail(error, GT_ERROR_GRAPH, "no layer is asked for");
+    }
+    (void)pthread_once(&forks_guarded, guard_forks);
     gt_backbone *created = calloc(1, sizeof(*created));
     if (created == NULL) {
         return gt_fail_memory(error, "the backbone");
@@ -107,10 +140,12 @@ static void
 lock_backbone(gt_backbone *backbone)
 {
     pid_t process = getpid();
+    hold_building(); /* two threads of a child may come at once */
     if (backbone->process != process) {
         (void)pthread_mutex_init(&backbone->lock, NULL);
         backbone->process = process;
     }
+    release_building();
     (void)pthread_mutex_lock(&backbone->lock);
 }
 
@@ -133,8 +168,9 @@ assemble_task(void *context, int worker, gt_error *error)
     assembly *job = context;
     gt_backbone *backbone = job->backbone;
     gt_crew *crew = job->crew;
-    gt_status status = gt_plan_create(&crew->plan, &backbone->graph, job->batch, backbone->engine,
-                                      &backbone->constants, error);
+    gt_status status =
+        gt_plan_create(&crew->plan, &backbone->graph, job->batch, backbone->config.precision,
+                       backbone->engine, &backbone->constants, error);
     if (status != GT_OK) {
         return status;
     }
@@ -156,7 +192,9 @@ assemble(gt_backbone *backbone, gt_crew *crew, int batch, gt_error *error)
         return GT_OK;
     }
     assembly job = {.backbone = backbone, .crew = crew, .batch = batch};
+    hold_building();
     gt_status status = gt_parallel(1, crew->inner, assemble_task, &job, error);
+    release_building();
     if (status != GT_OK) {
         dismiss(crew);
     }

@@ -6,15 +6,17 @@
 #include "run.h"
 
 typedef struct {
-    int threads;   /* at least 1 */
-    int sub_batch; /* images that one thread takes at a time, at least 1 */
+    int threads;   /* 1 to 4096 */
+    int sub_batch; /* images that one thread takes at a time, 1 to 65536 */
+    gt_precision precision;
     gt_preprocessing preprocessing;
 } gt_backbone_config;
 
 typedef struct gt_backbone gt_backbone;
 
 /* Take over `graph` (emptied on success), whose shapes are inferred and outputs set, and optimise
- * it.  The data of its arrays must outlive the backbone.  On failure *backbone is NULL. */
+ * it.  The data of its arrays must outlive the backbone.  On failure *backbone is NULL and the graph,
+ * which may have been optimised in part, is still the caller's to clear. */
 gt_status gt_backbone_create(gt_backbone **backbone, gt_graph *graph, gt_backbone_config config,
                              gt_error *error);
 

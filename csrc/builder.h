@@ -33,9 +33,9 @@ gt_status gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_d
 /* Append the steps of one node and set its value; in lower.c. */
 gt_status gt_lower_node(gt_builder *builder, int index, gt_error *error);
 
-/* A descriptor of `batch` times `shape` in float32 and a given layout, in oneDNN's order of axes
- * (batch, channels, height, width). */
-gt_status gt_describe(dnnl_memory_desc_t *desc, int batch, gt_shape shape,
-                      dnnl_format_tag_t layout, gt_error *error);
+/* A descriptor of a batch of `shape` in the plan's type and a given layout, in oneDNN's order of
+ * axes (batch, channels, height, width). */
+gt_status gt_builder_describe(const gt_builder *builder, dnnl_memory_desc_t *desc, gt_shape shape,
+                              dnnl_format_tag_t layout, gt_error *error);
 
 #endif

@@ -101,16 +101,16 @@ create_convolution(const gt_builder *builder, const gt_node *node, dnnl_primitiv
     dnnl_dims_t dilations = {window->dilations[0] - 1, window->dilations[1] - 1};
     dnnl_dims_t before = {window->before[0], window->before[1]};
     dnnl_dims_t after = {window->after[0], window->after[1]};
-    gt_status status = gt_describe(&source, plan->batch, from, dnnl_format_tag_any, error);
+    gt_status status = gt_builder_describe(builder, &source, from, dnnl_format_tag_any, error);
     if (status == GT_OK) {
-        status = gt_describe(&result, plan->batch, to, dnnl_format_tag_any, error);
+        status = gt_builder_describe(builder, &result, to, dnnl_format_tag_any, error);
     }
     if (status == GT_OK) {
         status = create_attributes(&attributes, node, node->relu, error);
     }
     if (status == GT_OK) {
         dnnl_status_t code = dnnl_memory_desc_create_with_tag(
-            &weights, rank, kernel, dnnl_f32, dnnl_format_tag_any);
+            &weights, rank, kernel, plan->type, dnnl_format_tag_any);
         if (code == dnnl_success) {
             code = dnnl_memory_desc_create_with_tag(&bias, 1, channels, dnnl_f32, dnnl_x);
         }
@@ -140,7 +140,7 @@ adopt_input_layout(gt_builder *builder, const_dnnl_memory_desc_t wanted, gt_erro
     if (plan->n_values > 1 || dnnl_memory_desc_equal(input->desc, wanted)) {
         return GT_OK;
     }
-    gt_status status = gt_describe(&planes, plan->batch, plan->input, dnnl_nchw, error);
+    gt_status status = gt_builder_describe(builder, &planes, plan->input, dnnl_nchw, error);
     if (status == GT_OK && dnnl_memory_desc_equal(planes, wanted)) {
         (void)dnnl_memory_desc_destroy(input->desc);
         input->desc = planes;
@@ -256,7 +256,7 @@ create_pool(const gt_builder *builder, const gt_node *node, bool with_relu,
     dnnl_dims_t before = {window.before[0], window.before[1]};
     dnnl_dims_t after = {window.after[0], window.after[1]};
     gt_status status =
-        gt_describe(&result, plan->batch, node->shape, dnnl_format_tag_any, error);
+        gt_builder_describe(builder, &result, node->shape, dnnl_format_tag_any, error);
     if (status == GT_OK) {
         status = create_attributes(&attributes, node, with_relu, error);
     }
@@ -316,9 +316,10 @@ gather_operands(gt_builder *builder, const gt_node *node, bool same_shape, gt_ar
     return status;
 }
 
+/* `result` is NULL where oneDNN may choose its layout. */
 static gt_status
 create_join(const gt_builder *builder, const gt_node *node, const gt_arg *args,
-            dnnl_primitive_desc_t *desc, gt_error *error)
+            const_dnnl_memory_desc_t result, dnnl_primitive_desc_t *desc, gt_error *error)
 {
     const gt_plan *plan = builder->plan;
     int n = node->n_inputs;
@@ -337,18 +338,43 @@ create_join(const gt_builder *builder, const gt_node *node, const gt_arg *args,
         status = create_attributes(&attributes, node, false, error);
     }
     if (status == GT_OK && node->op == GT_OP_CONCAT) {
-        status = gt_check_engine(dnnl_concat_primitive_desc_create(desc, plan->engine, NULL, n, 1,
-                                                                   sources, attributes),
+        status = gt_check_engine(dnnl_concat_primitive_desc_create(desc, plan->engine, result, n,
+                                                                   1, sources, attributes),
                                  "choosing a concatenation", node->name, error);
     }
     else if (status == GT_OK) {
-        status = gt_check_engine(dnnl_sum_primitive_desc_create(desc, plan->engine, NULL, n, ones,
-                                                                sources, attributes),
+        status = gt_check_engine(dnnl_sum_primitive_desc_create(desc, plan->engine, result, n,
+                                                                ones, sources, attributes),
                                  "choosing a sum", node->name, error);
     }
     (void)dnnl_primitive_attr_destroy(attributes);
     free(ones);
     free(sources);
+    return status;
+}
+
+/* Out of operands in several layouts oneDNN slowly concatenates a result in one that hardly another
+ * primitive reads; with channels last throughout it does neither. */
+static gt_status
+join_channels_last(gt_builder *builder, const gt_node *node, gt_arg *args,
+                   dnnl_primitive_desc_t *desc, gt_error *error)
+{
+    dnnl_memory_desc_t result = NULL;
+    gt_status status = gt_builder_describe(builder, &result, node->shape, dnnl_nhwc, error);
+    for (int k = 0; status == GT_OK && k < node->n_inputs; k++) {
+        dnnl_memory_desc_t operand = NULL;
+        gt_shape shape = builder->graph->nodes[node->inputs[k]].shape;
+        status = gt_builder_describe(builder, &operand, shape, dnnl_nhwc, error);
+        if (status == GT_OK) {
+            status = gt_builder_reorder(builder, args[k].index, operand, node->name,
+                                        &args[k].index, error);
+        }
+        (void)dnnl_memory_desc_destroy(operand);
+    }
+    if (status == GT_OK) {
+        status = create_join(builder, node, args, result, desc, error);
+    }
+    (void)dnnl_memory_desc_destroy(result);
     return status;
 }
 
@@ -365,7 +391,12 @@ lower_join(gt_builder *builder, int index, gt_error *error)
     }
     status = gather_operands(builder, node, node->op == GT_OP_ADD, args, error);
     if (status == GT_OK) {
-        status = create_join(builder, node, args, &desc, error);
+        status = create_join(builder, node, args, NULL, &desc, error);
+    }
+    if (status == GT_OK && node->op == GT_OP_CONCAT && is_reference(desc)) {
+        (void)dnnl_primitive_desc_destroy(desc);
+        desc = NULL;
+        status = join_channels_last(builder, node, args, &desc, error);
     }
     if (status == GT_OK) {
         status = finish(builder, index, desc, args, node->n_inputs, error);
@@ -387,7 +418,7 @@ lower_softmax(gt_builder *builder, int index, gt_error *error)
     dnnl_primitive_desc_t desc = NULL;
     dnnl_primitive_attr_t attributes = NULL;
     int source = input_value(builder, node, 0);
-    gt_status status = gt_describe(&plain, plan->batch, node->shape, dnnl_nhwc, error);
+    gt_status status = gt_builder_describe(builder, &plain, node->shape, dnnl_nhwc, error);
     if (status == GT_OK) {
         status = gt_builder_reorder(builder, source, plain, node->name, &source, error);
     }
@@ -420,9 +451,9 @@ lower_flatten(gt_builder *builder, int index, gt_error *error)
     dnnl_memory_desc_t flat = NULL;
     int source = input_value(builder, node, 0);
     int *value = &builder->value_of[index];
-    gt_status status = gt_describe(&map, builder->plan->batch, from, dnnl_nhwc, error);
+    gt_status status = gt_builder_describe(builder, &map, from, dnnl_nhwc, error);
     if (status == GT_OK) {
-        status = gt_describe(&flat, builder->plan->batch, node->shape, dnnl_nhwc, error);
+        status = gt_builder_describe(builder, &flat, node->shape, dnnl_nhwc, error);
     }
     if (status == GT_OK) {
         status = gt_builder_reorder(builder, source, map, node->name, &source, error);
@@ -443,7 +474,7 @@ lower_input(gt_builder *builder, int index, gt_error *error)
 {
     gt_plan *plan = builder->plan;
     dnnl_memory_desc_t desc = NULL;
-    gt_status status = gt_describe(&desc, plan->batch, plan->input, dnnl_nhwc, error);
+    gt_status status = gt_builder_describe(builder, &desc, plan->input, dnnl_nhwc, error);
     if (status == GT_OK) {
         status = gt_builder_add_value(builder, desc, "input", &plan->input_value, error);
     }

@@ -7,6 +7,14 @@
 #include "arena.h"
 #include "builder.h"
 
+bool
+gt_precision_is_fast(gt_precision precision)
+{
+    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    unsigned bf16 = (unsigned)dnnl_cpu_isa_avx512_core_bf16;
+    return precision == GT_PRECISION_FLOAT32 || (isa & bf16) == bf16;
+}
+
 static const char *
 code_name(dnnl_status_t code)
 {
@@ -33,13 +41,21 @@ gt_check_engine(dnnl_status_t code, const char *what, const char *layer, gt_erro
                    (int)code);
 }
 
-gt_status
-gt_describe(dnnl_memory_desc_t *desc, int batch, gt_shape shape, dnnl_format_tag_t layout,
-            gt_error *error)
+static gt_status
+describe(dnnl_memory_desc_t *desc, dnnl_data_type_t type, int batch, gt_shape shape,
+         dnnl_format_tag_t layout, gt_error *error)
 {
     dnnl_dims_t dims = {batch, shape.channels, shape.height, shape.width};
-    return gt_check_engine(dnnl_memory_desc_create_with_tag(desc, 4, dims, dnnl_f32, layout),
+    return gt_check_engine(dnnl_memory_desc_create_with_tag(desc, 4, dims, type, layout),
                            "describing memory", "(any)", error);
+}
+
+gt_status
+gt_builder_describe(const gt_builder *builder, dnnl_memory_desc_t *desc, gt_shape shape,
+                    dnnl_format_tag_t layout, gt_error *error)
+{
+    const gt_plan *plan = builder->plan;
+    return describe(desc, plan->type, plan->batch, shape, layout, error);
 }
 
 gt_arg
@@ -204,8 +220,8 @@ add_output(gt_builder *builder, int index, gt_error *error)
     int node_index = builder->graph->outputs[index];
     const gt_node *node = &builder->graph->nodes[node_index];
     int value = builder->value_of[node_index];
-    gt_status status = gt_describe(&plan->outputs[index], plan->batch, node->shape, dnnl_nhwc,
-                                   error);
+    gt_status status = describe(&plan->outputs[index], dnnl_f32, plan->batch, node->shape,
+                                dnnl_nhwc, error);
     if (status != GT_OK) {
         return status;
     }
@@ -240,8 +256,8 @@ build(gt_builder *builder, gt_error *error)
 }
 
 gt_status
-gt_plan_create(gt_plan **plan, const gt_graph *graph, int batch, dnnl_engine_t engine,
-               gt_constants *constants, gt_error *error)
+gt_plan_create(gt_plan **plan, const gt_graph *graph, int batch, gt_precision precision,
+               dnnl_engine_t engine, gt_constants *constants, gt_error *error)
 {
     gt_status status = GT_OK;
     gt_builder builder = {.graph = graph};
@@ -251,6 +267,7 @@ gt_plan_create(gt_plan **plan, const gt_graph *graph, int batch, dnnl_engine_t e
         return gt_fail_memory(error, "a plan");
     }
     created->batch = batch;
+    created->type = precision == GT_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32;
     created->engine = engine;
     created->constants = constants;
     created->input = graph->nodes[0].shape;

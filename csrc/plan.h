@@ -9,6 +9,12 @@
 #include "constants.h"
 #include "graph.h"
 
+/* The type in which values travel between layers; sums are float32 in either. */
+typedef enum { GT_PRECISION_FLOAT32, GT_PRECISION_BF16 } gt_precision;
+
+/* Whether the processor has instructions for it. */
+bool gt_precision_is_fast(gt_precision precision);
+
 /* Fail with GT_ERROR_ENGINE, naming what was asked of oneDNN, unless `code` is success. */
 gt_status gt_check_engine(dnnl_status_t code, const char *what, const char *layer,
                           gt_error *error);
@@ -42,6 +48,7 @@ typedef struct {
 
 typedef struct {
     int batch;
+    dnnl_data_type_t type;    /* of the values */
     dnnl_engine_t engine;     /* borrowed */
     gt_constants *constants;  /* borrowed */
     gt_shape input;           /* of one image */
@@ -62,8 +69,8 @@ typedef struct {
  * has set the number of threads that the primitives will run on.  Weights are packed into
  * `constants`, which with `engine` and the arrays of `graph` must outlive the plan.  On failure
  * *plan is NULL. */
-gt_status gt_plan_create(gt_plan **plan, const gt_graph *graph, int batch, dnnl_engine_t engine,
-                         gt_constants *constants, gt_error *error);
+gt_status gt_plan_create(gt_plan **plan, const gt_graph *graph, int batch, gt_precision precision,
+                         dnnl_engine_t engine, gt_constants *constants, gt_error *error);
 
 /* Accepts NULL. */
 void gt_plan_free(gt_plan *plan);

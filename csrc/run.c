@@ -1,6 +1,7 @@
 #include "run.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "arena.h"
 
@@ -111,30 +112,68 @@ gt_lane_free(gt_lane *lane)
     free(lane);
 }
 
-/* The photographs as floats in the layout of the input value. */
+/* The nearest bfloat16, ties to even; the value is finite. */
+static uint16_t
+to_bf16(float value)
+{
+    uint32_t bits = 0;
+    memcpy(&bits, &value, sizeof(bits));
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* What each byte becomes: as float32, and as bfloat16. */
+typedef struct {
+    float full[256];
+    uint16_t half[256];
+} pixel_table;
+
+static pixel_table
+make_pixel_table(gt_preprocessing preprocessing)
+{
+    pixel_table table;
+    for (int byte = 0; byte < 256; byte++) {
+        table.full[byte] = (float)byte * preprocessing.scale + preprocessing.offset;
+        table.half[byte] = to_bf16(table.full[byte]);
+    }
+    return table;
+}
+
+/* `count` bytes, each `step` behind the last, as numbers of the plan's type from element `first`
+ * of the input on. */
+static void
+write_pixels(const gt_plan *plan, const pixel_table *table, const uint8_t *bytes, size_t step,
+             size_t count, void *input, size_t first)
+{
+    if (plan->type == dnnl_bf16) {
+        uint16_t *target = (uint16_t *)input + first;
+        for (size_t i = 0; i < count; i++) {
+            target[i] = table->half[bytes[i * step]];
+        }
+        return;
+    }
+    float *target = (float *)input + first;
+    for (size_t i = 0; i < count; i++) {
+        target[i] = table->full[bytes[i * step]];
+    }
+}
+
+/* The photographs in the type and layout of the input value. */
 static void
 write_input(const gt_lane *lane, const uint8_t *images, gt_preprocessing preprocessing)
 {
     const gt_plan *plan = lane->plan;
-    float *target = (float *)(void *)(lane->arena + plan->values[plan->input_value].offset);
+    void *input = lane->arena + plan->values[plan->input_value].offset;
     size_t channels = (size_t)plan->input.channels;
     size_t pixels = (size_t)plan->input.height * (size_t)plan->input.width;
-    float scale = preprocessing.scale;
-    float offset = preprocessing.offset;
+    pixel_table table = make_pixel_table(preprocessing);
     if (plan->input_channels_last) {
-        size_t total = (size_t)plan->batch * pixels * channels;
-        for (size_t i = 0; i < total; i++) {
-            target[i] = (float)images[i] * scale + offset;
-        }
+        write_pixels(plan, &table, images, 1, (size_t)plan->batch * pixels * channels, input, 0);
         return;
     }
     for (size_t image = 0; image < (size_t)plan->batch; image++) {
         for (size_t c = 0; c < channels; c++) {
-            const uint8_t *source = images + image * pixels * channels + c;
-            float *plane = target + (image * channels + c) * pixels;
-            for (size_t i = 0; i < pixels; i++) {
-                plane[i] = (float)source[i * channels] * scale + offset;
-            }
+            write_pixels(plan, &table, images + image * pixels * channels + c, channels, pixels,
+                         input, (image * channels + c) * pixels);
         }
     }
 }

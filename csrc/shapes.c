@@ -77,6 +77,9 @@ slide(gt_node *node, int axis, int input, int *output, gt_error *error)
                        "input size is too small for this network",
                        node->name, (long long)extent, input);
     }
+    if (room / stride >= INT_MAX) {
+        return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': its result is too large", node->name);
+    }
     *output = (int)(room / stride) + 1;
     return GT_OK;
 }

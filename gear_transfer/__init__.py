@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "backbone": ["Backbone"],
+    "cache": ["CacheWarning", "FeatureCache"],
     "classifier": ["TransferClassifier"],
     "datasets": ["make_shape", "make_shapes"],
     "errors": ["DatasetError", "EngineError", "GearTransferError", "GraphError", "ImageError",

@@ -1,4 +1,5 @@
 """The Python face of the core: a network that turns images into features."""
+import hashlib
 import os
 
 import numpy as np
@@ -8,6 +9,7 @@ from .errors import GraphError
 from .importers import QuantizedArray, load_network
 from .importers.operations import LARGEST_EXTENT
 from .importers.weights import default_backbone_path, find_official_weights
+from .precision import SAMPLE_SIZE, check_precision, choose_precision
 
 #: Backbones known by name.
 DEFAULT_BACKBONE = "inception_v3"
@@ -23,6 +25,9 @@ POOLINGS = {"average": "global_average_pool", "max": "global_max_pool", None: No
 
 #: Images that one thread takes at a time.
 SUB_BATCH = 4
+
+# The precision chosen for a network and a sample, so that a choice is made once in a process.
+_CHOICES = {}
 
 #: More than this is taken for a mistake.
 MOST_THREADS = 1024
@@ -45,6 +50,10 @@ class Backbone(object):
         Height and width of the images, in pixels.
     pooling : {"average", "max"} or None
     threads : int
+    precision : {"float32", "bf16", "auto"}
+        "auto" until the choice is made.
+    precision_reason : str
+        Why that precision.
     shapes : list of tuple of int
         Shape of one image's features, for each tapped layer.
 
@@ -57,21 +66,24 @@ class Backbone(object):
     (2, 768)
     """
 
-    def __init__(self, network, name, layer, input_size, pooling, threads):
+    def __init__(self, network, name, layer, input_size, pooling, threads, precision):
         self.name = name
         self.input_size = input_size
         self.pooling = pooling
         self.threads = threads
+        self.precision = precision
+        self.precision_reason = "asked for"
         self.layer = layer
         self.layers = list(network.layers)
         self._network = network.upto(self._tapped())
         self._node_shapes = self._infer()
         self._engine = None
+        self._fingerprint = None
         self.shapes = [self._feature_shape(layer) for layer in self._tapped()]
 
     @classmethod
     def load(cls, name_or_path=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
-             threads=None):
+             threads=None, precision="float32"):
         """Load a backbone.
 
         Parameters
@@ -92,6 +104,10 @@ class Backbone(object):
             How a map becomes a vector; None leaves it a map.
         threads : int, optional
             Default is the number of processors this process may use.
+        precision : {"float32", "bf16", "auto"}
+            The type in which values travel between layers. "auto" takes bf16
+            where the processor has instructions for it and the features of
+            the first images agree with float32 (cosine 0.9997 or more).
 
         Returns
         -------
@@ -108,11 +124,11 @@ class Backbone(object):
         """
         name = str(name_or_path)
         return cls.from_network(load_network(find_backbone(name)), name, layer, input_size,
-                                pooling, threads)
+                                pooling, threads, precision)
 
     @classmethod
     def from_network(cls, network, name, layer=None, input_size=None, pooling="average",
-                     threads=None):
+                     threads=None, precision="float32"):
         """A backbone of a network that an importer has read; for the rest see `load`.
 
         Parameters
@@ -120,7 +136,7 @@ class Backbone(object):
         network : Network
         name : str
             What it was loaded by.
-        layer, input_size, pooling, threads
+        layer, input_size, pooling, threads, precision
             As for `load`.
 
         Returns
@@ -135,7 +151,7 @@ class Backbone(object):
             size = DEFAULT_INPUT_SIZE if layer == DEFAULT_LAYER else size
         layer = _check_layer(layer)
         return cls(network, name, layer, _check_size(input_size, size), pooling,
-                   check_threads(threads))
+                   check_threads(threads), check_precision(precision))
 
     def _tapped(self):
         return (self.layer,) if isinstance(self.layer, str) else self.layer
@@ -152,16 +168,62 @@ class Backbone(object):
             return (channels,)
         return (height, width, channels)
 
+    def _make_engine(self, precision):
+        """The core's backbone."""
+        nodes, arrays = describe(self._network)
+        outputs = tuple((name, POOLINGS[self.pooling]) for name in self._tapped())
+        preprocessing = self._network.preprocessing
+        return _core.backbone(
+            nodes, arrays, self.input_size[0], self.input_size[1], outputs, self.threads,
+            SUB_BATCH, preprocessing["scale"], preprocessing["offset"], precision)
+
     def _loaded_engine(self):
         """The core's backbone, built on first use."""
         if self._engine is None:
-            nodes, arrays = describe(self._network)
-            outputs = tuple((name, POOLINGS[self.pooling]) for name in self._tapped())
-            preprocessing = self._network.preprocessing
-            self._engine = _core.backbone(
-                nodes, arrays, self.input_size[0], self.input_size[1], outputs, self.threads,
-                SUB_BATCH, preprocessing["scale"], preprocessing["offset"])
+            self._engine = self._make_engine(self.precision)
         return self._engine
+
+    def choose_precision(self, images):
+        """Make the choice that ``precision="auto"`` leaves open.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (n, height, width, 3)
+            A few photographs of the kind to come; a choice made before stays.
+
+        Returns
+        -------
+        str
+            The precision; `precision_reason` says why.
+        """
+        if self.precision == "auto":
+            sample = np.ascontiguousarray(self._checked(images)[:SAMPLE_SIZE])
+            key = (self.fingerprint(), self.layer, self.input_size, self.pooling,
+                   hashlib.sha256(sample.data).digest())
+            engines = {}
+
+            def run(sample, precision):
+                engines[precision] = self._make_engine(precision)
+                return np.concatenate([result.reshape(len(sample), -1)
+                                       for result in engines[precision].run(sample)], axis=1)
+
+            if key not in _CHOICES:
+                _CHOICES[key] = choose_precision(sample, run)
+            self.precision, self.precision_reason = _CHOICES[key]
+            self._engine = engines.get(self.precision)
+        return self.precision
+
+    def _checked(self, images):
+        """The images as an array of the right type and shape."""
+        images = np.asarray(images)
+        wanted = self.input_size + (self._node_shapes[self._network.nodes[0].name][2],)
+        if images.dtype != np.uint8:
+            raise TypeError("images must be of type uint8 with values from 0 to 255, not {}".format(
+                images.dtype))
+        if images.ndim != 4 or images.shape[1:] != wanted:
+            raise ValueError("images must have the shape (n, {}, {}, {}), not {}".format(
+                *(wanted + (images.shape,))))
+        return images
 
     def features(self, images):
         """Features of images.
@@ -187,14 +249,8 @@ class Backbone(object):
         EngineError
             If oneDNN fails.
         """
-        images = np.asarray(images)
-        wanted = self.input_size + (self._node_shapes[self._network.nodes[0].name][2],)
-        if images.dtype != np.uint8:
-            raise TypeError("images must be of type uint8 with values from 0 to 255, not {}".format(
-                images.dtype))
-        if images.ndim != 4 or images.shape[1:] != wanted:
-            raise ValueError("images must have the shape (n, {}, {}, {}), not {}".format(
-                *(wanted + (images.shape,))))
+        images = self._checked(images)
+        self.choose_precision(images)
         results = self._loaded_engine().run(images)
         results = [result.reshape((len(images),) + shape)
                    for result, shape in zip(results, self.shapes)]
@@ -212,7 +268,9 @@ class Backbone(object):
 
     def fingerprint(self):
         """SHA-256 of the network up to the tapped layers and its weights, 64 digits."""
-        return self._network.fingerprint()
+        if self._fingerprint is None:
+            self._fingerprint = self._network.fingerprint()
+        return self._fingerprint
 
     def primitives(self):
         """The oneDNN primitives that run, in order.
@@ -221,7 +279,14 @@ class Backbone(object):
         -------
         list of (str, str)
             Layer and the implementation that oneDNN chose.
+
+        Raises
+        ------
+        ValueError
+            If the precision has not been chosen yet.
         """
+        if self.precision == "auto":
+            raise ValueError("the precision is chosen when the first images come")
         return self._loaded_engine().steps()
 
     def summary(self):
@@ -243,24 +308,23 @@ class Backbone(object):
         line = "{:<32} {:<20} {:<18} {:>12}"
         text = ["Backbone {}, tapped at {} ({} pooling), input {} x {}".format(
             self.name, ", ".join(self._tapped()), self.pooling or "no", *self.input_size)]
+        text.append("precision {} ({})".format(self.precision, self.precision_reason))
         text.append(line.format("layer", "operation", "shape", "parameters"))
         text += [line.format(row[0], row[1], row[2], "{:,}".format(row[3])) for row in rows]
         text.append(line.format("all", "", "", "{:,}".format(total)))
         return "\n".join(text)
 
     def __repr__(self):
-        return "Backbone({!r}, layer={!r}, input_size={!r}, pooling={!r}, threads={})".format(
-            self.name, self.layer, self.input_size, self.pooling, self.threads)
+        return ("Backbone({!r}, layer={!r}, input_size={!r}, pooling={!r}, threads={}, "
+                "precision={!r})".format(self.name, self.layer, self.input_size, self.pooling,
+                                         self.threads, self.precision))
 
     def __reduce__(self):
-        return (_reload, (self.name, self.layer, self.input_size, self.pooling, self.threads))
+        return (Backbone.load, (self.name, self.layer, self.input_size, self.pooling, self.threads,
+                                self.precision))
 
     def __deepcopy__(self, memo):
         return self  # never changes once loaded
-
-
-def _reload(name, layer, input_size, pooling, threads):
-    return Backbone.load(name, layer, input_size, pooling, threads)
 
 
 def find_backbone(name):
@@ -312,8 +376,8 @@ def _check_layer(layer):
     names = (layer,) if isinstance(layer, str) else layer
     if not isinstance(names, (tuple, list)) or not names or not all(
             isinstance(name, str) and name for name in names):
-        raise ValueError("layer must be the name of a layer or a sequence of names, not {!r}".format(
-            layer))
+        raise ValueError("layer must be the name of a layer or a sequence of names, not "
+                         "{!r}".format(layer))
     return layer if isinstance(layer, str) else tuple(layer)
 
 
@@ -330,6 +394,6 @@ def _check_size(size, default):
     except (TypeError, ValueError, OverflowError):
         valid = False
     if not valid:
-        raise ValueError("input_size must be a number of pixels or (height, width), not {!r}".format(
-            size))
+        raise ValueError("input_size must be a number of pixels or (height, width), not "
+                         "{!r}".format(size))
     return int(height), int(width)

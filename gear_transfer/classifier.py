@@ -12,7 +12,7 @@ from .head import HeadClassifier, check_settings
 from .image_set import ImageSet, SkippedFile
 
 _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
-                         "verbose")
+                         "precision", "cache", "verbose")
 _HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learning_rate",
                     "optimizer", "momentum", "l2", "validation_fraction", "early_stopping",
                     "patience", "class_weight", "random_state", "threads", "verbose")
@@ -41,6 +41,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         See `HeadClassifier`.
     threads : int, optional
         Default is the number of processors this process may use.
+    precision : {"auto", "float32", "bf16"}
+        In which the backbone runs, see `FeatureExtractor`.
+    cache : bool, str, Path or FeatureCache
+        Where features are kept between runs, see `FeatureExtractor`.
     strict : bool
         Raise at the first image that cannot be read, where otherwise it is
         left out, reported and listed in `skipped_`.
@@ -72,7 +76,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                  resize="pad", hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
                  learning_rate=0.003, optimizer="adam", momentum=0.9, l2=0.005,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
-                 random_state=0, threads=None, strict=False, verbose=0):
+                 random_state=0, threads=None, precision="auto", cache=True, strict=False,
+                 verbose=0):
         self.backbone = backbone
         self.layer = layer
         self.input_size = input_size
@@ -92,6 +97,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
         self.random_state = random_state
         self.threads = threads
+        self.precision = precision
+        self.cache = cache
         self.strict = strict
         self.verbose = verbose
 
@@ -147,11 +154,20 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.n_images_ = len(features)
         return self
 
-    def _extract(self, X):
+    def _extract(self, X, depth=4):
+        """Features of X; `depth` is that of the public method's caller in the warning."""
         check_is_fitted(self, "head_")
         extraction = self.extractor_.extract(X, self.strict)
-        warn_of_failures(extraction.failures)
+        warn_of_failures(extraction.failures, depth)
         return extraction
+
+    def _probabilities(self, X):
+        extraction = self._extract(X, 5)
+        n = len(extraction.positions) + len(extraction.failures)
+        probabilities = np.full((n, len(self.classes_)), np.nan, np.float32)
+        if len(extraction.positions):
+            probabilities[extraction.positions] = self.head_.predict_proba(extraction.features)
+        return probabilities
 
     def predict_proba(self, X):
         """Probability of each class for each photograph.
@@ -166,12 +182,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         ndarray of float32, shape (n, c)
             In the order of `classes_`; NaN for an image that cannot be read.
         """
-        extraction = self._extract(X)
-        n = len(extraction.positions) + len(extraction.failures)
-        probabilities = np.full((n, len(self.classes_)), np.nan, np.float32)
-        if len(extraction.positions):
-            probabilities[extraction.positions] = self.head_.predict_proba(extraction.features)
-        return probabilities
+        return self._probabilities(X)
 
     def predict(self, X):
         """The most probable class of each photograph.
@@ -188,7 +199,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             is an error) a warning names it and its place holds None, in an
             array of objects.
         """
-        return self.classes_from(self.predict_proba(X))
+        return self.classes_from(self._probabilities(X))
 
     def classes_from(self, probabilities):
         """The most probable classes, given what `predict_proba` returned.
@@ -246,11 +257,12 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         layer = backbone.layer if isinstance(backbone.layer, str) else ", ".join(backbone.layer)
         frozen = sum(int(np.prod(array.shape)) for array in backbone.network.arrays.values())
         rows = [("photographs", "{} to {} x {}".format(
-            "padded with white" if self.resize == "pad" else "stretched", *backbone.input_size), "")]
+            "padded with white" if self.extractor_.resize == "pad" else "stretched",
+            *backbone.input_size), "")]
         rows.append(("backbone", "{} up to {}, frozen".format(backbone.name, layer),
                      "{:,}".format(frozen)))
-        rows.append(("features", "{:,} ({} pooling)".format(
-            backbone.n_features, backbone.pooling or "no"), ""))
+        rows.append(("features", "{:,} ({} pooling), {}".format(
+            backbone.n_features, backbone.pooling or "no", backbone.precision), ""))
         for i, kernel in enumerate(head.coefs_):
             last = i + 1 == len(head.coefs_)
             rows.append(("dense", "{:,} -> {:,}, {}".format(
@@ -308,8 +320,9 @@ def _labelled(X, y, name, least=2):
 def _check_classes(y, least, lost=""):
     classes = sorted(set(y.tolist()), key=str)
     if len(classes) < least:
-        raise DatasetError("a classifier needs photographs of {} classes or more, found {}{}".format(
-            least, "only {!r}".format(classes[0]) if classes else "none", lost))
+        found = "only {!r}".format(classes[0]) if classes else "none"
+        raise DatasetError("a classifier needs photographs of {} classes or more, found "
+                           "{}{}".format(least, found, lost))
 
 
 def _extract_labelled(extractor, X, y, strict):
@@ -324,10 +337,13 @@ def _extract_labelled(extractor, X, y, strict):
     return extraction.features, labels, skipped
 
 
-def warn_of_failures(failures):
-    """Warn once of all images that cannot be read, naming the first few."""
+def warn_of_failures(failures, depth=4):
+    """Warn once of all images that cannot be read, naming the first few.
+
+    `depth` counts the frames up to the one that the warning points at.
+    """
     if failures:
         named = "; ".join(str(error) for _, error in failures[:3])
         more = " and {} more".format(len(failures) - 3) if len(failures) > 3 else ""
         warnings.warn("{} of the images are left out: {}{}".format(len(failures), named, more),
-                      SkippedImageWarning, stacklevel=4)
+                      SkippedImageWarning, stacklevel=depth)

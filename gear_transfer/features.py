@@ -1,12 +1,19 @@
 """From images to features: decoding and the backbone in one motion."""
 import collections
+import concurrent.futures
 import contextlib
+import json
+import pathlib
+import time
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .backbone import DEFAULT_BACKBONE, Backbone, check_threads
-from .images import RESIZE_RULES
+from .cache import PREPROCESSING_VERSION, content_hash, feature_key, open_cache
+from .errors import ImageError
+from .images import RESIZE_RULES, read_image
+from .precision import SAMPLE_SIZE
 from .prefetch import iterate_batches
 from .progress import progress_bar
 
@@ -32,6 +39,12 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         Images decoded and run at a time.
     threads : int, optional
         Default is the number of processors this process may use.
+    precision : {"auto", "float32", "bf16"}
+        See `Backbone.load`; "auto" is decided on a few of the first photographs.
+    cache : bool, str, Path or FeatureCache
+        Where features of files are kept, by the files' content and all that
+        decides the features: True for the platform's cache folder, False for
+        nowhere, or a folder.
     verbose : bool or int
         Show a progress bar.
 
@@ -50,7 +63,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     """
 
     def __init__(self, backbone=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
-                 resize="pad", batch_size=32, threads=None, verbose=0):
+                 resize="pad", batch_size=32, threads=None, precision="auto", cache=True,
+                 verbose=0):
         self.backbone = backbone
         self.layer = layer
         self.input_size = input_size
@@ -58,6 +72,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         self.resize = resize
         self.batch_size = batch_size
         self.threads = threads
+        self.precision = precision
+        self.cache = cache
         self.verbose = verbose
 
     def fit(self, X=None, y=None):
@@ -79,7 +95,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         else:
             self.backbone_ = Backbone.load(self.backbone, layer=self.layer,
                                            input_size=self.input_size, pooling=self.pooling,
-                                           threads=self.threads)
+                                           threads=self.threads, precision=self.precision)
         return self
 
     def transform(self, X):
@@ -120,25 +136,52 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         """
         if not hasattr(self, "backbone_"):
             self.fit()
-        backbone = self.backbone_
         X = check_images(X)
-        features = np.empty((len(X), backbone.n_features), np.float32)
-        positions, failures = [], []
-        row = 0
-        batches = iterate_batches(X, backbone.input_size, self.resize, self.batch_size,
-                                  workers=check_threads(self.threads))
-        with contextlib.closing(batches), progress_bar(
-                len(X), "Features", "image", self.verbose) as bar:
-            for indices, pixels, failed in batches:
-                if failed and strict:
-                    raise failed[0][1]
-                features[row:row + len(indices)] = _flat(backbone.features(pixels), len(indices))
-                row += len(indices)
-                positions.append(indices)
-                failures.extend(failed)
-                bar.update(len(indices) + len(failed))
-        positions = np.concatenate(positions) if positions else np.empty(0, int)
-        return Extraction(features[:row], positions, failures)
+        self._choose_precision(X)
+        work = _Work(X, self.backbone_.n_features, self._store(X))
+        with work, progress_bar(len(X), "Features", "image", self.verbose) as bar:
+            missing = work.take_known()
+            bar.update(len(X) - len(missing))
+            batches = iterate_batches(
+                X[missing] if isinstance(X, np.ndarray) else [X[i] for i in missing],
+                self.backbone_.input_size, self.resize, self.batch_size,
+                workers=check_threads(self.threads))
+            with contextlib.closing(batches):
+                for indices, pixels, failed in batches:
+                    if failed and strict:
+                        raise failed[0][1]
+                    work.add(missing[indices],
+                             _flat(self.backbone_.features(pixels), len(indices)))
+                    work.failures.extend((int(missing[i]), error) for i, error in failed)
+                    bar.update(len(indices) + len(failed))
+        return work.result()
+
+    def _choose_precision(self, X):
+        """Decide on ``precision="auto"`` with photographs from all over X, if that is still open."""
+        backbone = self.backbone_
+        if backbone.precision != "auto" or not len(X):
+            return
+        places = np.unique(np.linspace(0, len(X) - 1, SAMPLE_SIZE).astype(int))
+        sample = []
+        for i in places:
+            with contextlib.suppress(ImageError):
+                sample.append(read_image(X[i], backbone.input_size, self.resize))
+        if sample:
+            backbone.choose_precision(np.stack(sample))
+
+    def _store(self, X):
+        """The cache and the key of each image, None where it has none."""
+        cache = open_cache(self.cache)
+        paths = [str(image) if isinstance(image, (str, pathlib.PurePath)) else None for image in X]
+        if cache is None or not any(paths):
+            return None, [None] * len(X)
+        backbone = self.backbone_
+        settings = json.dumps([
+            backbone.fingerprint(), backbone.layer, backbone.input_size, backbone.pooling,
+            backbone.precision, self.resize, PREPROCESSING_VERSION])
+        with concurrent.futures.ThreadPoolExecutor(check_threads(self.threads)) as executor:
+            contents = executor.map(lambda path: path and content_hash(path), paths)
+            return cache, [content and feature_key(content, settings) for content in contents]
 
     def _more_tags(self):
         return {"requires_fit": False, "X_types": ["images"], "no_validation": True}
@@ -148,6 +191,61 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         tags.requires_fit = False
         tags.no_validation = True
         return tags
+
+
+class _Work(object):
+    """The features of one extraction while they come in; keeps them in the cache on the way.
+
+    Leaving its block, also by an exception, keeps what was computed so far.
+    """
+
+    KEEP_EVERY = 1.0  # seconds
+
+    def __init__(self, X, length, store):
+        self.failures = []
+        self._features = np.empty((len(X), length), np.float32)
+        self._done = np.zeros(len(X), bool)
+        self._cache, self._keys = store
+        self._unkept = []
+        self._kept_at = time.time()
+
+    def take_known(self):
+        """Fill in what the cache has; the positions of the others."""
+        if self._cache is not None:
+            known = self._cache.get([key for key in self._keys if key], self._features.shape[1])
+            for i, key in enumerate(self._keys):
+                if key in known:
+                    self._features[i] = known[key]
+                    self._done[i] = True
+        return np.flatnonzero(~self._done)
+
+    def add(self, positions, features):
+        """Take the features of the images at `positions`."""
+        self._features[positions] = features
+        self._done[positions] = True
+        if self._cache is not None:
+            self._unkept.extend(i for i in positions if self._keys[i])
+            if time.time() - self._kept_at > self.KEEP_EVERY:
+                self._keep()
+
+    def _keep(self):
+        self._cache.put([self._keys[i] for i in self._unkept], self._features[self._unkept])
+        self._unkept = []
+        self._kept_at = time.time()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self._unkept:
+            self._keep()
+            self._cache.trim()
+
+    def result(self):
+        """What was extracted, as an Extraction."""
+        done = np.flatnonzero(self._done)
+        features = self._features if len(done) == len(self._done) else self._features[done]
+        return Extraction(features, done, self.failures)
 
 
 def check_images(X):
@@ -164,7 +262,7 @@ def check_images(X):
 
 
 def _flat(features, n):
-    """Features of one or several layers as (n, d)."""
-    if isinstance(features, list):
-        return np.concatenate([part.reshape(n, -1) for part in features], axis=1)
-    return features.reshape(n, -1)
+    """Features of one or several layers as (n, d), also where n is 0."""
+    parts = features if isinstance(features, list) else [features]
+    flat = [part.reshape(n, int(np.prod(part.shape[1:]))) for part in parts]
+    return flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)

@@ -290,7 +290,8 @@ def check_settings(settings, has_validation=False):
 
     def require(name, valid, wanted):
         if not valid:
-            raise ValueError("{} must be {}, not {!r}".format(name, wanted, getattr(settings, name)))
+            raise ValueError("{} must be {}, not {!r}".format(
+                name, wanted, getattr(settings, name)))
 
     hidden = settings.hidden_layers
     require("hidden_layers", not isinstance(hidden, str) and hasattr(hidden, "__len__")

@@ -10,10 +10,13 @@ import json
 
 import numpy as np
 
+from . import _core
 from .backbone import POOLINGS, Backbone
 from .errors import GraphError, ModelFileError, WeightsError
 from .importers.native import read_network, write_network
 from .importers.network import Network, Node
+from .importers.operations import LARGEST_EXTENT
+from .precision import PRECISIONS
 
 _PREFIX = "classifier"
 _VERSION = 1
@@ -60,8 +63,8 @@ def _settings(model, backbone):
     labels = model.classes_
     if labels.dtype.kind not in "UOiub" or not all(
             isinstance(name, (str, int, bool)) for name in labels.tolist()):
-        raise ModelFileError("class names of type {} cannot be saved; use text or whole numbers".format(
-            labels.dtype))
+        raise ModelFileError("class names of type {} cannot be saved; use text or whole "
+                             "numbers".format(labels.dtype))
     parameters = dict((name, getattr(model, name)) for name in _PARAMETERS)
     parameters["hidden_layers"] = [int(width) for width in model.hidden_layers]
     parameters["pooling"], parameters["resize"] = backbone.pooling, model.extractor_.resize
@@ -80,6 +83,7 @@ def _settings(model, backbone):
         "single_layer": isinstance(backbone.layer, str),
         "input_size": list(backbone.input_size),
         "backbone": backbone.name,
+        "precision": backbone.precision,
         "parameters": parameters,
         "history": dict((key, [float(value) for value in values])
                         for key, values in model.history_.items()),
@@ -140,8 +144,10 @@ def load_model(path, threads=None, verbose=0):
         return _rebuild(network, settings, path, threads, verbose)
     except ModelFileError:
         raise
-    except (WeightsError, GraphError) as error:
+    except WeightsError as error:
         raise ModelFileError("cannot load the model: {}".format(error)) from error
+    except GraphError as error:
+        raise ModelFileError("{}: cannot load the model: {}".format(path, error)) from error
 
 
 def _checked_settings(network, path):
@@ -152,8 +158,8 @@ def _checked_settings(network, path):
                 path, what))
 
     if _PREFIX not in network.extra:
-        raise ModelFileError("{}: a network without a classifier; load it with Backbone.load".format(
-            path))
+        raise ModelFileError("{}: a network without a classifier; load it with "
+                             "Backbone.load".format(path))
     try:
         settings = json.loads(network.extra[_PREFIX])
     except (ValueError, RecursionError):
@@ -172,8 +178,9 @@ def _checked_settings(network, path):
             "list of layers")
     size = settings.get("input_size")
     require(isinstance(size, list) and len(size) == 2 and all(
-        type(side) is int and side > 0 for side in size), "input size")
+        type(side) is int and 0 < side <= LARGEST_EXTENT for side in size), "input size")
     require(isinstance(settings.get("backbone"), str), "backbone")
+    require(settings.get("precision") in PRECISIONS, "precision")
     require(type(settings.get("n_images")) is int, "number of images")
     history = settings.get("history")
     require(isinstance(history, dict) and isinstance(history.get("loss"), list) and all(
@@ -209,17 +216,19 @@ def _head_arrays(network, n_classes, path):
 
 def _rebuild(network, settings, path, threads, verbose):
     from .classifier import TransferClassifier
-    from .features import FeatureExtractor
     parameters = dict(settings["parameters"])
     parameters["hidden_layers"] = tuple(parameters["hidden_layers"])
     layers = settings["layers"]
     layer = layers[0] if settings["single_layer"] else tuple(layers)
     size = tuple(settings["input_size"])
+    # Where the processor lacks the instructions float32 stands in, whose features agree.
+    precision = settings["precision"] if _core.has_fast_bf16() else "float32"
     model = TransferClassifier(backbone=path, layer=layer, input_size=size, threads=threads,
-                               verbose=verbose, **parameters)
+                               precision=precision, verbose=verbose, **parameters)
     extractor, head = model._parts()
     backbone = Backbone.from_network(network, path, layer=layer, input_size=size,
-                                     pooling=parameters["pooling"], threads=threads)
+                                     pooling=parameters["pooling"], threads=threads,
+                                     precision=precision)
     kernels, biases = _head_arrays(network, len(settings["classes"]), path)
     if kernels[0].shape[0] != backbone.n_features:
         raise ModelFileError("{}: the head takes {} features, the backbone gives {}".format(

@@ -82,7 +82,7 @@ def test_layers_and_summary(backbone):
     assert "mixed2" in rows and "mixed3" not in rows
     assert rows["conv2d_1"][-1] == "864" and rows["conv2d_1"][2:7] == "31 x 31 x 32".split()
     counts = [int(line.split()[-1].replace(",", "")) for line in lines[2:]]
-    assert counts[-1] == sum(counts[:-1]) > 1000000
+    assert counts[-1] == sum(counts[:-1]) > 900000
 
 
 def test_repr_and_fingerprint(backbone):
@@ -160,13 +160,9 @@ def test_how_the_images_lie_in_memory(backbone, images, features):
     frozen = five.copy()
     frozen.flags.writeable = False
     flipped = np.ascontiguousarray(five[::-1, :, ::-1])[::-1, :, ::-1]
-    swapped = five.astype(five.dtype.newbyteorder())
-    lists = five.tolist()
-    for given in (wider[..., :3], frozen, flipped, swapped, np.asfortranarray(five),
+    for given in (wider[..., :3], frozen, flipped, np.asfortranarray(five),
                   np.repeat(five, 2, axis=0)[::2]):
         np.testing.assert_array_equal(backbone.features(given), features[:5])
-    with pytest.raises(TypeError):
-        backbone.features(lists)     # whole numbers of 64 bits
     constant = np.broadcast_to(np.uint8(0), (2, SIZE, SIZE, 3))
     np.testing.assert_array_equal(backbone.features(constant)[0], backbone.features(
         np.zeros((1, SIZE, SIZE, 3), np.uint8))[0])
@@ -264,11 +260,14 @@ def test_pickle_copy_and_clone(backbone, images, features):
     assert repr(pickle.loads(pickle.dumps(maps))) == repr(maps)
 
 
-def test_primitives(backbone):
-    chosen = backbone.primitives()
+@pytest.mark.parametrize("layer, size, pooling", [
+    ("mixed2", 64, "average"), ("mixed4", None, "average"), ("mixed7", 299, None),
+    (("mixed0", "mixed5"), (101, 150), "max")])
+def test_primitives(layer, size, pooling):
+    """oneDNN falls back to its slow reference code without a word, if it is not looked at."""
+    chosen = Backbone.load(layer=layer, input_size=size, pooling=pooling).primitives()
     assert len(chosen) > 20 and all(isinstance(each, tuple) and len(each) == 2 for each in chosen)
-    layers = [layer for layer, _ in chosen]
-    assert any("conv2d_1" == layer for layer in layers)
+    assert "conv2d_1" in [layer for layer, _ in chosen]
     assert not [pair for pair in chosen if "ref" in pair[1]]
 
 

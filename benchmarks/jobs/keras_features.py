@@ -1,4 +1,6 @@
-"""The whole job in Keras, features computed once: keras_features.py FOLDER NEW_IMAGES MODEL WEIGHTS.
+"""The whole job in Keras, features computed once.
+
+    keras_features.py FOLDER NEW_IMAGES MODEL WEIGHTS
 
 Keras's own reader of folders on TensorFlow's threads, global average pooling, and a dense layer
 that is trained on the features of 70 % of the photographs.

@@ -1,8 +1,10 @@
-"""The whole job in Keras as the sample notebook does it: keras_sample.py FOLDER NEW_IMAGES MODEL WEIGHTS.
+"""The whole job in Keras as the sample notebook does it.
 
-The steps of "04 - Transfer Learning (Keras)": ImageDataGenerator with 30 % held back, batches of 15,
-a frozen base, Flatten, one dense layer, Adam with 0.001, two epochs in which every photograph goes
-through the base again. Inception V3 with its own input size and scaling stands in for VGG16.
+    keras_sample.py FOLDER NEW_IMAGES MODEL WEIGHTS
+
+The steps of "04 - Transfer Learning (Keras)": ImageDataGenerator with 30 % held back, batches of
+15, a frozen base, Flatten, one dense layer, Adam with 0.001, two epochs in which every photograph
+goes through the base again. Inception V3 with its own input size and scaling stands in for VGG16.
 """
 import sys
 

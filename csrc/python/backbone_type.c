@@ -1,4 +1,6 @@
 /* The type Backbone: a network that runs. */
+#include <string.h>
+
 #include "core.h"
 
 #include "../backbone.h"
@@ -71,20 +73,28 @@ PyObject *
 gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"nodes",   "arrays",    "height", "width",  "outputs",
-                            "threads", "sub_batch", "scale",  "offset", NULL};
+                            "threads", "sub_batch", "scale",  "offset", "precision", NULL};
     PyObject *nodes = NULL;
     PyObject *arrays = NULL;
     PyObject *outputs = NULL;
+    const char *precision = NULL;
     int height = 0;
     int width = 0;
     gt_backbone_config config = {0};
     gt_graph graph;
     gt_error error = {""};
     gt_status status = GT_OK;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOiiO!iiff:backbone", names, &nodes, &arrays,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOiiO!iiffs:backbone", names, &nodes, &arrays,
                                      &height, &width, &PyTuple_Type, &outputs, &config.threads,
                                      &config.sub_batch, &config.preprocessing.scale,
-                                     &config.preprocessing.offset)) {
+                                     &config.preprocessing.offset, &precision)) {
+        return NULL;
+    }
+    if (strcmp(precision, "bf16") == 0) {
+        config.precision = GT_PRECISION_BF16;
+    }
+    else if (strcmp(precision, "float32") != 0) {
+        PyErr_Format(PyExc_ValueError, "precision cannot be '%s'", precision);
         return NULL;
     }
     PyTypeObject *type = (PyTypeObject *)gt_get_state(module)->backbone_type;

@@ -401,7 +401,7 @@ PyDoc_STRVAR(get_layers_doc,
              "A copy of the weights: a list of (kernel (in, out), bias (out,)), float32.");
 
 static PyObject *
-copy_floats(const float *data, int ndim, const npy_intp *dims)
+copy_floats(const float *data, int ndim, npy_intp *dims)
 {
     PyObject *array = PyArray_SimpleNew(ndim, dims, NPY_FLOAT32);
     if (array != NULL) {

@@ -4,6 +4,7 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
+#include "../plan.h"
 #include "../random.h"
 #include "../threads.h"
 
@@ -70,6 +71,18 @@ engine_info(PyObject *module, PyObject *unused)
     return Py_BuildValue("(Ns)", text, isa_name(dnnl_get_effective_cpu_isa()));
 }
 
+PyDoc_STRVAR(has_fast_bf16_doc,
+             "has_fast_bf16()\n--\n\n"
+             "Whether the processor has instructions for bfloat16.");
+
+static PyObject *
+has_fast_bf16(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyBool_FromLong(gt_precision_is_fast(GT_PRECISION_BF16));
+}
+
 PyDoc_STRVAR(shuffle_doc,
              "shuffle(n, seed, epoch)\n--\n\n"
              "The order in which an epoch visits n rows, int64 (n,).");
@@ -97,8 +110,8 @@ shuffle(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(backbone_doc,
-             "backbone(nodes, arrays, height, width, outputs, threads, sub_batch, scale, offset)"
-             "\n--\n\n"
+             "backbone(nodes, arrays, height, width, outputs, threads, sub_batch, scale, offset,\n"
+             "         precision)\n--\n\n"
              "A Backbone of a network described by nodes (name, op, inputs, attributes) and\n"
              "arrays, float32 or (uint8, scale, minimum) by name, for images of height x width\n"
              "seen as byte * scale + offset. outputs holds pairs (layer, pool) where pool is\n"
@@ -116,6 +129,7 @@ PyDoc_STRVAR(head_doc,
 static PyMethodDef module_methods[] = {
     {"available_threads", available_threads, METH_NOARGS, available_threads_doc},
     {"engine_info", engine_info, METH_NOARGS, engine_info_doc},
+    {"has_fast_bf16", has_fast_bf16, METH_NOARGS, has_fast_bf16_doc},
     {"shuffle", shuffle, METH_VARARGS, shuffle_doc},
     {"backbone", (PyCFunction)(void (*)(void))gt_make_backbone, METH_VARARGS | METH_KEYWORDS,
      backbone_doc},
@@ -188,7 +202,8 @@ static struct PyModuleDef module_def = {
     .m_clear = module_clear,
 };
 
-PyMODINIT_FUNC
+/* Before 3.9 PyMODINIT_FUNC does not make the symbol visible. */
+__attribute__((visibility("default"))) PyMODINIT_FUNC
 PyInit__core(void)
 {
     return PyModuleDef_Init(&module_def);

@@ -1,0 +1,214 @@
+"""Features on disk, so that no photograph goes through the same backbone twice.
+
+The store is SQLite, from Python's own library: it is there on every Python,
+several processes may write at once, a process killed at any moment leaves the
+old state or the new, and its test suite makes every allocation and every write
+fail. Keys are hashes of what decides the features, so nothing stale is ever
+found; values are plain float32 bytes, never pickled.
+"""
+import contextlib
+import hashlib
+import os
+import sqlite3
+import sys
+import time
+import warnings
+
+import numpy as np
+
+#: Raise it whenever the preparation of photographs changes, so that features made by the former
+#: preparation are not found again.
+PREPROCESSING_VERSION = 1
+
+DEFAULT_LIMIT = 1 << 30  # bytes of features
+
+_BUSY = 30.0  # seconds to wait for another process that writes
+_FILE = "features.sqlite3"
+_MOST_VARIABLES = 500  # of one statement; SQLite's own limit was 999 for long
+
+
+class CacheWarning(UserWarning):
+    """The feature cache cannot be used; work goes on without it."""
+
+
+def default_folder():
+    """The platform's folder for caches of this program, str."""
+    if sys.platform == "darwin":
+        base = os.path.join(os.path.expanduser("~"), "Library", "Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "gear_transfer")
+
+
+def content_hash(path):
+    """SHA-256 of a file's content; None where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as stream:
+            for block in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.digest()
+
+
+class FeatureCache(object):
+    """Feature vectors by key, in one SQLite file.
+
+    Any failure of the store (read-only folder, full disk, damaged file) is
+    warned of once; from then on nothing is found and nothing is kept.
+
+    Parameters
+    ----------
+    folder : str or Path, optional
+        Made if need be, for this user only. Default is the platform's.
+    limit : int
+        Bytes of features to keep; those used longest ago go first.
+    """
+
+    def __init__(self, folder=None, limit=DEFAULT_LIMIT):
+        self.folder = default_folder() if folder is None else str(folder)
+        self.limit = limit
+        self._broken = False
+
+    @property
+    def path(self):
+        """The file, str."""
+        return os.path.join(self.folder, _FILE)
+
+    @contextlib.contextmanager
+    def _connected(self):
+        """A connection for one transaction.
+
+        Opened anew each time: a connection must not cross a fork.
+        """
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        with contextlib.closing(sqlite3.connect(self.path, timeout=_BUSY)) as connection:
+            with connection:
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS features "
+                    "(key BLOB PRIMARY KEY, vector BLOB NOT NULL, used REAL NOT NULL)")
+                yield connection
+
+    @contextlib.contextmanager
+    def _guarded(self):
+        """Turn a failure of the store into one warning."""
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            self._broken = True
+            warnings.warn("the feature cache {} cannot be used ({}); going on without it".format(
+                self.path, error), CacheWarning, stacklevel=4)
+
+    def get(self, keys, length):
+        """The vectors that are there.
+
+        Parameters
+        ----------
+        keys : sequence of bytes
+        length : int
+            Numbers in a vector; one of another length counts as missing.
+
+        Returns
+        -------
+        dict of bytes to ndarray of float32, shape (length,)
+        """
+        found = {}
+        if self._broken or not keys:
+            return found
+        keys = list(set(keys))
+        now = time.time()
+        with self._guarded(), self._connected() as connection:
+            for start in range(0, len(keys), _MOST_VARIABLES):
+                some = keys[start:start + _MOST_VARIABLES]
+                marks = ",".join("?" * len(some))
+                for key, vector in connection.execute(
+                        "SELECT key, vector FROM features WHERE key IN ({})".format(marks), some):
+                    if isinstance(vector, bytes) and len(vector) == 4 * length:
+                        found[bytes(key)] = np.frombuffer(vector, dtype="<f4")
+                connection.execute("UPDATE features SET used = ? WHERE key IN ({})".format(marks),
+                                   [now] + some)
+        return found
+
+    def put(self, keys, vectors):
+        """Keep vectors, in one transaction.
+
+        Parameters
+        ----------
+        keys : sequence of bytes
+        vectors : ndarray of float32, shape (n, length)
+        """
+        if self._broken or not keys:
+            return
+        now = time.time()
+        rows = [(key, vector.astype("<f4").tobytes(), now) for key, vector in zip(keys, vectors)]
+        with self._guarded(), self._connected() as connection:
+            connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
+
+    def trim(self):
+        """Drop the vectors used longest ago until the rest keep to the limit."""
+        if self._broken:
+            return
+        with self._guarded(), self._connected() as connection:
+            total = connection.execute(
+                "SELECT COALESCE(SUM(LENGTH(vector)), 0) FROM features").fetchone()[0]
+            if total <= self.limit:
+                return
+            dropped = []
+            for key, size in connection.execute(
+                    "SELECT key, LENGTH(vector) FROM features ORDER BY used"):
+                if total <= self.limit:
+                    break
+                dropped.append((key,))
+                total -= size
+            connection.executemany("DELETE FROM features WHERE key = ?", dropped)
+
+    def clear(self):
+        """Remove all vectors."""
+        with self._guarded(), self._connected() as connection:
+            connection.execute("DELETE FROM features")
+
+    def __repr__(self):
+        return "FeatureCache({!r}, limit={})".format(self.folder, self.limit)
+
+
+def open_cache(setting):
+    """The cache that a parameter ``cache=`` asks for.
+
+    Parameters
+    ----------
+    setting : bool, str, Path, FeatureCache or None
+        True for the default folder; False or None for no cache; a folder; or
+        a cache.
+
+    Returns
+    -------
+    FeatureCache or None
+    """
+    if setting is None or setting is False:
+        return None
+    if setting is True:
+        return FeatureCache()
+    if isinstance(setting, FeatureCache):
+        return setting
+    if isinstance(setting, (bytes, int, float)):
+        raise ValueError("cache must be True, False, a folder or a FeatureCache, not {!r}".format(
+            setting))
+    return FeatureCache(setting)
+
+
+def feature_key(content, settings):
+    """Key of one photograph's features.
+
+    Parameters
+    ----------
+    content : bytes
+        Hash of the photograph's file.
+    settings : str
+        All else that decides the features.
+
+    Returns
+    -------
+    bytes
+    """
+    return hashlib.sha256(content + settings.encode("utf-8")).digest()

@@ -1,0 +1,111 @@
+/* Threads that live for one call, and how many there may be. */
+#include <omp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "threads.h"
+
+enum { WORKERS = 7 };
+
+typedef struct {
+    int seen[WORKERS];
+    int inner[WORKERS];
+    int team[WORKERS];
+    pthread_t threads[WORKERS];
+    int fails; /* workers from this one on fail */
+} record;
+
+static gt_status
+note(void *context, int worker, gt_error *error)
+{
+    record *all = context;
+    all->seen[worker]++;
+    all->inner[worker] = omp_get_max_threads();
+    all->threads[worker] = pthread_self();
+    int team = 0;
+#pragma omp parallel
+    {
+#pragma omp single
+        team = omp_get_num_threads();
+    }
+    all->team[worker] = team;
+    if (worker >= all->fails) {
+        /* The lowest failure ends last and must win all the same. */
+        (void)usleep((useconds_t)(WORKERS - worker) * 5000);
+        return gt_fail(error, GT_ERROR_STOPPED, "worker %d", worker);
+    }
+    return GT_OK;
+}
+
+static void
+test_all_workers_run(void)
+{
+    gt_error error = {""};
+    for (int workers = 1; workers <= WORKERS; workers += 3) {
+        for (int inner = 1; inner <= 3; inner++) {
+            record all = {.fails = WORKERS};
+            CHECK(gt_parallel(workers, inner, note, &all, &error) == GT_OK);
+            for (int i = 0; i < WORKERS; i++) {
+                CHECK(all.seen[i] == (i < workers));
+                CHECK(all.inner[i] == (i < workers ? inner : 0));
+                CHECK(all.team[i] == (i < workers ? inner : 0));
+                CHECK(i >= workers || !pthread_equal(all.threads[i], pthread_self()));
+            }
+        }
+    }
+    CHECK(error.message[0] == '\0');
+}
+
+static void
+test_the_lowest_failure_wins(void)
+{
+    gt_error error = {""};
+    record all = {.fails = 2};
+    CHECK(gt_parallel(WORKERS, 1, note, &all, &error) == GT_ERROR_STOPPED);
+    CHECK(strcmp(error.message, "worker 2") == 0);
+    for (int i = 0; i < WORKERS; i++) {
+        CHECK(all.seen[i] == 1);
+    }
+    CHECK(gt_parallel(WORKERS, 1, note, &all, NULL) == GT_ERROR_STOPPED);
+}
+
+static void
+test_the_caller_is_left_alone(void)
+{
+    record all = {.fails = WORKERS};
+    int before = omp_get_max_threads();
+    CHECK(gt_parallel(1, before + 1, note, &all, NULL) == GT_OK);
+    CHECK(all.inner[0] == before + 1 && omp_get_max_threads() == before);
+}
+
+static void
+test_affinity_counts(void)
+{
+    cpu_set_t all;
+    cpu_set_t one;
+    CHECK(gt_available_threads() >= 1);
+    CHECK(sched_getaffinity(0, sizeof(all), &all) == 0);
+    CHECK(gt_available_threads() <= CPU_COUNT(&all));
+    CPU_ZERO(&one);
+    for (size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++) {
+        if (CPU_ISSET(i, &all)) {
+            CPU_SET(i, &one);
+        }
+    }
+    CHECK(sched_setaffinity(0, sizeof(one), &one) == 0);
+    CHECK(gt_available_threads() == 1);
+    CHECK(sched_setaffinity(0, sizeof(all), &all) == 0);
+}
+
+int
+main(void)
+{
+    RUN(test_all_workers_run);
+    RUN(test_the_lowest_failure_wins);
+    RUN(test_the_caller_is_left_alone);
+    RUN(test_affinity_counts);
+    return check_report();
+}

@@ -1,0 +1,255 @@
+"""Saved classifiers: what comes back, and what is refused."""
+import json
+import os
+import struct
+
+import numpy as np
+import pytest
+
+from gear_transfer import (Backbone, ModelFileError, TransferClassifier, convert, load_folder,
+                           load_model, make_shapes)
+from gear_transfer.images import read_image
+from gear_transfer.importers.native import read_network, write_network
+from gear_transfer.importers.weights import default_backbone_path
+
+QUICK = dict(layer="mixed0", input_size=64, batch_size=16, epochs=3)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model_file") / "shapes"
+    return load_folder(make_shapes(folder, per_class=6, size=72, random_state=2))
+
+
+@pytest.fixture(scope="module")
+def fitted(shapes):
+    return TransferClassifier(**QUICK).fit(shapes)
+
+
+@pytest.fixture(scope="module")
+def saved(fitted, tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("model_file") / "model.gtw")
+    fitted.save(path)
+    return path
+
+
+def content(path):
+    with open(str(path), "rb") as stream:
+        return stream.read()
+
+
+# Back again
+
+@pytest.mark.parametrize("settings", [
+    {}, dict(layer=("mixed1", "mixed0")), dict(layer=["mixed0"]), dict(pooling="max"),
+    dict(pooling=None),
+    dict(hidden_layers=(12, 8), dropout=0.1), dict(resize="stretch", input_size=(64, 90)),
+    dict(class_weight={"circle": 2, "square": 1, "triangle": 1}), dict(early_stopping=True),
+    dict(random_state=np.random.RandomState(3)), dict(epochs=np.int64(2), l2=np.float32(0.01)),
+    dict(backbone=default_backbone_path())])
+def test_round_trip(shapes, tmp_path, settings):
+    model = TransferClassifier(**dict(QUICK, **settings)).fit(shapes)
+    path = tmp_path / "model.gtw"
+    model.save(path)
+    loaded = load_model(path)
+    np.testing.assert_array_equal(loaded.predict_proba(shapes.paths),
+                                  model.predict_proba(shapes.paths))
+    np.testing.assert_array_equal(loaded.predict(shapes.paths), model.predict(shapes.paths))
+    assert loaded.history_ == model.history_ and list(loaded.history_) == list(model.history_)
+    assert loaded.classes_.tolist() == model.classes_.tolist()
+    assert loaded.score(shapes) == model.score(shapes)
+    assert loaded.skipped_ == [] and loaded.n_images_ == 18
+    for name in ("resize", "pooling", "epochs", "dropout", "l2", "early_stopping"):
+        assert getattr(loaded, name) == getattr(model, name), name
+    assert tuple(loaded.hidden_layers) == tuple(model.hidden_layers)
+    again = tmp_path / "again.gtw"
+    loaded.save(again)
+    np.testing.assert_array_equal(load_model(again).predict_proba(shapes.paths[:3]),
+                                  model.predict_proba(shapes.paths[:3]))
+
+
+def test_a_loaded_model_learns_again(shapes, fitted, saved):
+    again = load_model(saved, threads=1).fit(shapes)
+    np.testing.assert_allclose(again.head_.coefs_[0], fitted.head_.coefs_[0], atol=1e-6)
+    assert again.set_params(epochs=1).fit(shapes).n_images_ == 18
+    with pytest.raises(ValueError) as caught:
+        load_model(saved, threads=0)
+    assert "threads" in str(caught.value)
+
+
+def test_what_a_loaded_backbone_says_counts(shapes, tmp_path):
+    """The classifier's own settings do not count where it was given a loaded backbone."""
+    backbone = Backbone.load(layer="mixed0", input_size=64, pooling="max")
+    model = TransferClassifier(backbone=backbone, epochs=2).fit(shapes)
+    model.save(tmp_path / "model.gtw")
+    loaded = load_model(tmp_path / "model.gtw")
+    assert loaded.pooling == "max" and loaded.layer == "mixed0" and loaded.input_size == (64, 64)
+    np.testing.assert_array_equal(loaded.predict_proba(shapes.paths),
+                                  model.predict_proba(shapes.paths))
+
+
+def test_settings_changed_after_training(shapes, tmp_path):
+    model = TransferClassifier(**dict(QUICK, epochs=1)).fit(shapes)
+    model.set_params(resize="stretch", pooling="max", layer="mixed1")
+    model.save(tmp_path / "model.gtw")
+    np.testing.assert_array_equal(load_model(tmp_path / "model.gtw").predict_proba(
+        shapes.paths), model.predict_proba(shapes.paths))
+
+
+@pytest.mark.parametrize("names", [[3, 1, 2], ["ä b", "c/d\n", "\u6f22\udc80"], ["2", "1", ""]])
+def test_class_names(shapes, tmp_path, names):
+    y = np.array(names)[np.searchsorted(shapes.classes, shapes.labels)]
+    model = TransferClassifier(**dict(QUICK, epochs=1)).fit(shapes.paths, y)
+    model.save(tmp_path / "model.gtw")
+    loaded = load_model(tmp_path / "model.gtw")
+    assert loaded.classes_.tolist() == sorted(names)
+    np.testing.assert_array_equal(loaded.predict(shapes.paths), model.predict(shapes.paths))
+
+
+def test_class_names_that_cannot_be_saved(shapes, tmp_path):
+    y = np.array([0.0, 1.0, 2.0])[np.searchsorted(shapes.classes, shapes.labels)]
+    model = TransferClassifier(**dict(QUICK, epochs=1)).fit(shapes.paths, y)
+    with pytest.raises(ModelFileError) as caught:
+        model.save(tmp_path / "model.gtw")
+    assert "float64" in str(caught.value) and os.listdir(str(tmp_path)) == []
+
+
+def test_same_seed_same_bytes(shapes, saved, tmp_path):
+    path = tmp_path / "again.gtw"
+    TransferClassifier(**QUICK).fit(shapes).save(path)
+    assert content(path) == content(saved)
+    TransferClassifier(random_state=1, **QUICK).fit(shapes).save(path)
+    assert content(path) != content(saved)
+
+
+def test_the_file_is_a_network_of_its_own(shapes, fitted, saved):
+    network = Backbone.load(saved, layer="classifier/softmax", pooling=None, input_size=64)
+    pixels = np.array([read_image(path, 64) for path in shapes.paths[:5]])
+    np.testing.assert_allclose(network.features(pixels), fitted.predict_proba(pixels), atol=1e-5)
+    assert Backbone.load(saved, layer="mixed0").n_features == 256
+
+
+# Failures while saving
+
+def test_a_failure_leaves_the_old_file(fitted, saved, tmp_path, monkeypatch):
+    path = tmp_path / "model.gtw"
+    path.write_bytes(b"the old file")
+
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(ModelFileError) as caught:
+        fitted.save(path)
+    assert "No space left" in str(caught.value) and str(path) in str(caught.value)
+    monkeypatch.undo()
+    assert path.read_bytes() == b"the old file" and os.listdir(str(tmp_path)) == ["model.gtw"]
+    fitted.save(str(path))
+    assert content(path) == content(saved)
+    with pytest.raises(ModelFileError):
+        fitted.save(tmp_path / "nowhere" / "model.gtw")
+    with pytest.raises(ModelFileError):
+        fitted.save(tmp_path)
+
+
+# Damaged files
+
+def test_cut_short(saved, tmp_path):
+    whole = content(saved)
+    path = tmp_path / "cut.gtw"
+    header = 8 + struct.unpack("<Q", whole[:8])[0]
+    for length in [0, 1, 7, 8, 9, 100, header - 1, header, header + 1, len(whole) // 2,
+                   len(whole) - 4, len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(ModelFileError) as caught:
+            load_model(path)
+        assert str(path) in str(caught.value), length
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(ModelFileError):
+        load_model(path)
+
+
+def test_other_files(tmp_path):
+    cut = tmp_path / "cut.gtw"
+    convert(default_backbone_path(), str(cut), layer="conv2d_1")
+    with pytest.raises(ModelFileError) as caught:
+        load_model(cut)
+    assert "a network without a classifier" in str(caught.value)
+    other = tmp_path / "other.h5"
+    other.write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 100)
+    for path in (other, tmp_path, tmp_path / "missing.gtw"):
+        with pytest.raises(ModelFileError) as caught:
+            load_model(path)
+        assert str(path) in str(caught.value)
+
+
+def rewritten(saved, path, change):
+    """A copy whose description `change` has changed: a dictionary to alter, or text to put."""
+    network = read_network(saved)
+    if callable(change):
+        settings = json.loads(network.extra["classifier"])
+        change(settings)
+        network.extra["classifier"] = json.dumps(settings)
+    else:
+        network.extra["classifier"] = change
+    write_network(path, network)
+    return path
+
+
+def put(*keys):
+    """A change: the last of `keys` is the value to put at the place the others name."""
+    def change(settings):
+        for key in keys[:-2]:
+            settings = settings[key]
+        settings[keys[-2]] = keys[-1]
+    return change
+
+
+DAMAGE = [
+    "", "{", "[]", "3", "null", "[" * 100000, put("version", 2), put("version", "1"),
+    put("classes", ["circle", "square"]), put("classes", ["circle"] * 3), put("classes", "abc"),
+    put("classes", ["a", "b", 3]), put("classes", [[1], [2], [3]]), put("classes", [0.5, 1.5, 2.5]),
+    put("classes", ["a", "b", "c", "d"]), put("classes", [None, None, None]),
+    put("layers", []), put("layers", ["mixed9"]), put("layers", ["mixed0", "mixed0"]),
+    put("layers", "mixed0"), put("layers", [3]), put("layers", ["conv2d_1"]),
+    put("single_layer", None), put("single_layer", "yes"),
+    put("input_size", [64]), put("input_size", [64, -1]), put("input_size", [64, 1.5]),
+    put("input_size", [8, 8]), put("input_size", [2 ** 40, 64]), put("input_size", 64),
+    put("backbone", 3), put("n_images", "many"), put("history", {}), put("history", []),
+    put("history", "loss", [1, "2"]), put("history", "loss", 0.5), put("parameters", {}),
+    put("parameters", "epochs", "3"), put("parameters", "epochs", None),
+    put("parameters", "resize", "crop"), put("parameters", "resize", None),
+    put("parameters", "pooling", "mean"), put("parameters", "pooling", []),
+    put("parameters", "hidden_layers", None), put("parameters", "hidden_layers", 5),
+    put("parameters", "new", 1), put("parameters", "class_weight", {"a": 1}),
+    put("parameters", "pooling", None)]
+
+
+@pytest.mark.parametrize("number", range(len(DAMAGE)))
+def test_damaged_description(saved, tmp_path, number):
+    path = rewritten(saved, str(tmp_path / "bad.gtw"), DAMAGE[number])
+    with pytest.raises(ModelFileError) as caught:
+        load_model(path)
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["version", "classes", "layers", "single_layer", "input_size",
+                                 "backbone", "n_images", "history", "parameters"])
+def test_incomplete_description(saved, tmp_path, key):
+    path = rewritten(saved, str(tmp_path / "bad.gtw"), lambda settings: settings.pop(key))
+    with pytest.raises(ModelFileError):
+        load_model(path)
+
+
+def test_head_that_does_not_fit(shapes, tmp_path):
+    model = TransferClassifier(**dict(QUICK, epochs=1, hidden_layers=(6,))).fit(shapes)
+    path = str(tmp_path / "model.gtw")
+    for layer, part, shape in [(1, "kernel", (7, 3)), (1, "bias", (7,)), (2, "kernel", (6, 4)),
+                               (1, "kernel", (200, 6)), (2, "bias", (1,))]:
+        model.save(path)
+        network = read_network(path)
+        network.arrays["classifier/dense_{}/{}".format(layer, part)] = np.ones(shape, np.float32)
+        with pytest.raises(ValueError) as caught:
+            write_network(path, network)
+            load_model(path)
+        assert path in str(caught.value)
