@@ -15,8 +15,8 @@ typedef struct {
 typedef struct gt_backbone gt_backbone;
 
 /* Take over `graph` (emptied on success), whose shapes are inferred and outputs set, and optimise
- * it.  The data of its arrays must outlive the backbone.  On failure *backbone is NULL and the graph,
- * which may have been optimised in part, is still the caller's to clear. */
+ * it.  The data of its arrays must outlive the backbone.  On failure *backbone is NULL and the
+ * graph, which may have been optimised in part, is still the caller's to clear. */
 gt_status gt_backbone_create(gt_backbone **backbone, gt_graph *graph, gt_backbone_config config,
                              gt_error *error);
 

@@ -106,8 +106,8 @@ check_inputs(const gt_graph *graph, const gt_node *node, const char *name, const
     int wanted = node->op == GT_OP_INPUT ? 0 : 1;
     if (many ? n_inputs < 1 : n_inputs != wanted) {
         return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': %s takes %s, not %d", name,
-                       gt_op_name(node->op), many ? "one input or more" : wanted ? "one input" : "no input",
-                       n_inputs);
+                       gt_op_name(node->op),
+                       many ? "one input or more" : wanted ? "one input" : "no input", n_inputs);
     }
     if (n_inputs > MAX_INPUTS) {
         return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': %d inputs are too many, %d are possible",

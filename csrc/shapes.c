@@ -53,10 +53,10 @@ slide(gt_node *node, int axis, int input, int *output, gt_error *error)
     int stride = window->strides[axis];
     int dilation = window->dilations[axis];
     int limit = 1 << 16;
-    int64_t extent = (int64_t)(size - 1) * dilation + 1;
-    if (extent > limit || size < 1 || stride < 1 || dilation < 1 || size > limit || stride > limit ||
-        dilation > limit || window->before[axis] < 0 || window->after[axis] < 0 ||
-        window->before[axis] > limit || window->after[axis] > limit) {
+    int64_t extent = ((int64_t)size - 1) * dilation + 1;
+    if (size < 1 || stride < 1 || dilation < 1 || size > limit || stride > limit ||
+        dilation > limit || extent > limit || window->before[axis] < 0 ||
+        window->after[axis] < 0 || window->before[axis] > limit || window->after[axis] > limit) {
         return gt_fail(error, GT_ERROR_GRAPH,
                        "layer '%s': window %d, stride %d, dilation %d, padding %d and %d is not "
                        "possible",

@@ -45,8 +45,8 @@ gt_parallel(int workers, int inner, gt_task task, void *context, gt_error *error
         next->inner = inner;
         int code = pthread_create(&next->thread, NULL, run_job, next);
         if (code != 0) {
-            status = gt_fail(error, GT_ERROR_ENGINE, "cannot start thread %d of %d: %s", started + 1,
-                             workers, strerror(code));
+            status = gt_fail(error, GT_ERROR_ENGINE, "cannot start thread %d of %d: %s",
+                             started + 1, workers, strerror(code));
             break;
         }
     }

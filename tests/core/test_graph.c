@@ -337,6 +337,8 @@ test_faulty_nodes(void)
     gt_net_start(&net, 6, 4, 8);
     gt_node pool = gt_net_pool(GT_OP_MAX_POOL, 0, 1, GT_PAD_VALID);
     refuses(&net, pool, 0, "not possible");
+    refuses(&net, gt_net_pool(GT_OP_MAX_POOL, INT_MIN, 1, GT_PAD_VALID), 0, "not possible");
+    refuses(&net, gt_net_pool(GT_OP_MAX_POOL, INT_MAX, 1, GT_PAD_SAME), 0, "not possible");
     refuses(&net, gt_net_pool(GT_OP_MAX_POOL, 5, 1, GT_PAD_VALID), 0, "too small");
     pool = gt_net_pool(GT_OP_AVERAGE_POOL, 2, 1, GT_PAD_SAME);
     pool.window.dilations[0] = 2;

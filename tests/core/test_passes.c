@@ -274,7 +274,9 @@ test_channels_without_finite_scale(void)
         gt_graph graph = gt_net_graph(&net, &after, 1);
         CHECK(gt_optimize(&graph, &error) == GT_ERROR_GRAPH);
         CHECK(says(fault == 4 ? "layer 'conv'" : "layer 'norm'") && says("finite"));
-        CHECK(says(fault == 1 || fault == 4 ? "channel 2" : fault == 2 ? "channel 0" : "channel 1"));
+        CHECK(says(fault == 1 || fault == 4 ? "channel 2"
+                   : fault == 2             ? "channel 0"
+                                            : "channel 1"));
         gt_graph_clear(&graph);
         gt_net_clear(&net);
     }
