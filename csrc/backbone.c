@@ -6,12 +6,13 @@
 #include <unistd.h>
 
 #include "passes.h"
-#include "threads.h"
+#include "team.h"
 
 /* A plan and the lanes that run it at once. */
 typedef struct {
     gt_plan *plan;   /* NULL until first needed */
     gt_lane **lanes; /* (n_lanes,) */
+    gt_team *team;   /* a thread for each lane */
     int n_lanes;
     int inner; /* threads inside a primitive */
 } gt_crew;
@@ -98,12 +99,14 @@ gt_backbone_create(gt_backbone **backbone, gt_graph *graph, gt_backbone_config c
 static void
 dismiss(gt_crew *crew)
 {
+    gt_team_free(crew->team);
     for (int i = 0; crew->lanes != NULL && i < crew->n_lanes; i++) {
         gt_lane_free(crew->lanes[i]);
     }
     free(crew->lanes);
     gt_plan_free(crew->plan);
     crew->lanes = NULL;
+    crew->team = NULL;
     crew->plan = NULL;
 }
 
@@ -194,6 +197,9 @@ assemble(gt_backbone *backbone, gt_crew *crew, int batch, gt_error *error)
     assembly job = {.backbone = backbone, .crew = crew, .batch = batch};
     hold_building();
     gt_status status = gt_parallel(1, crew->inner, assemble_task, &job, error);
+    if (status == GT_OK) {
+        status = gt_team_create(&crew->team, crew->n_lanes, crew->inner, error);
+    }
     release_building();
     if (status != GT_OK) {
         dismiss(crew);
@@ -250,7 +256,7 @@ run_crew(gt_backbone *backbone, gt_crew *crew, int batch, errand job, gt_error *
     if (status == GT_OK) {
         job.backbone = backbone;
         job.crew = crew;
-        status = gt_parallel(crew->n_lanes, crew->inner, run_task, &job, error);
+        status = gt_team_run(crew->team, run_task, &job, error);
     }
     return status;
 }

@@ -1,11 +1,13 @@
-/* Threads that live for one call, and how many there may be. */
+/* Threads that live for one call, those that wait between calls, and how many there may be. */
 #include <omp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
+#include "team.h"
 #include "threads.h"
 
 enum { WORKERS = 7 };
@@ -82,6 +84,63 @@ test_the_caller_is_left_alone(void)
 }
 
 static void
+test_a_team_keeps_its_threads(void)
+{
+    enum { ROUNDS = 200 };
+    gt_team *team = NULL;
+    gt_error error = {""};
+    record all = {.fails = WORKERS};
+    CHECK(gt_team_create(&team, 3, 2, &error) == GT_OK);
+    CHECK(gt_team_run(team, note, &all, &error) == GT_OK);
+    record first = all;
+    for (int round = 1; round < ROUNDS; round++) {
+        CHECK(gt_team_run(team, note, &all, &error) == GT_OK);
+    }
+    for (int i = 0; i < WORKERS; i++) {
+        CHECK(all.seen[i] == (i < 3 ? ROUNDS : 0));
+        CHECK(all.inner[i] == (i < 3 ? 2 : 0) && all.team[i] == (i < 3 ? 2 : 0));
+        CHECK(i >= 3 || pthread_equal(all.threads[i], first.threads[i]));
+    }
+    all.fails = 1;
+    CHECK(gt_team_run(team, note, &all, &error) == GT_ERROR_STOPPED);
+    CHECK(strcmp(error.message, "worker 1") == 0);
+    all.fails = WORKERS;
+    CHECK(gt_team_run(team, note, &all, &error) == GT_OK);
+    gt_team_free(team);
+    gt_team_free(NULL);
+}
+
+static void
+test_a_team_that_never_ran_ends(void)
+{
+    gt_team *team = NULL;
+    CHECK(gt_team_create(&team, 2, 1, NULL) == GT_OK);
+    gt_team_free(team);
+}
+
+static void
+test_a_team_serves_parent_and_child(void)
+{
+    gt_team *team = NULL;
+    record all = {.fails = WORKERS};
+    CHECK(gt_team_create(&team, 2, 2, NULL) == GT_OK);
+    CHECK(gt_team_run(team, note, &all, NULL) == GT_OK);
+    for (int i = 0; i < 20; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            (void)alarm(30);
+            gt_status status = gt_team_run(team, note, &all, NULL);
+            gt_team_free(team);
+            _exit(status == GT_OK && all.seen[1] == i + 2 ? 0 : 1);
+        }
+        int ended = -1;
+        CHECK(child > 0 && waitpid(child, &ended, 0) == child && ended == 0);
+        CHECK(gt_team_run(team, note, &all, NULL) == GT_OK);
+    }
+    gt_team_free(team);
+}
+
+static void
 test_affinity_counts(void)
 {
     cpu_set_t all;
@@ -106,6 +165,9 @@ main(void)
     RUN(test_all_workers_run);
     RUN(test_the_lowest_failure_wins);
     RUN(test_the_caller_is_left_alone);
+    RUN(test_a_team_keeps_its_threads);
+    RUN(test_a_team_that_never_ran_ends);
+    RUN(test_a_team_serves_parent_and_child);
     RUN(test_affinity_counts);
     return check_report();
 }
