@@ -3,6 +3,10 @@ import os
 
 import pytest
 
+import gear_transfer
+
+#: The folder that holds the package under test: where it is installed, or the sources.
+HOME = os.path.dirname(os.path.dirname(os.path.abspath(gear_transfer.__file__)))
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHARED = os.environ.get("GEAR_TRANSFER_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
 SHARED_PRESENT = os.path.isdir(os.path.join(SHARED, "gear"))

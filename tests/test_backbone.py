@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from conftest import ROOT
+from conftest import HOME
 from gear_transfer import Backbone, FeatureExtractor, GraphError, WeightsError, convert
 from gear_transfer.importers.weights import default_backbone_path
 from keras_files import small_model
@@ -78,16 +78,17 @@ def test_layers_and_summary(backbone):
     lines = backbone.summary().splitlines()
     assert lines[0].startswith("Backbone inception_v3, tapped at mixed2 (average pooling)")
     assert lines[0].endswith("input 64 x 64")
-    rows = dict((line.split()[0], line.split()) for line in lines[2:])
+    rows = dict((line.split()[0], line.split()) for line in lines[3:])
     assert "mixed2" in rows and "mixed3" not in rows
     assert rows["conv2d_1"][-1] == "864" and rows["conv2d_1"][2:7] == "31 x 31 x 32".split()
-    counts = [int(line.split()[-1].replace(",", "")) for line in lines[2:]]
+    counts = [int(line.split()[-1].replace(",", "")) for line in lines[3:]]
     assert counts[-1] == sum(counts[:-1]) > 900000
 
 
 def test_repr_and_fingerprint(backbone):
     assert repr(backbone) == ("Backbone('inception_v3', layer='mixed2', input_size=(64, 64), "
-                              "pooling='average', threads={})".format(backbone.threads))
+                              "pooling='average', threads={}, precision='float32')".format(
+                                  backbone.threads))
     assert len(backbone.fingerprint()) == 64
     assert backbone.fingerprint() == Backbone.load(layer="mixed2", input_size=99).fingerprint()
     assert backbone.fingerprint() != Backbone.load(layer="mixed1").fingerprint()
@@ -239,7 +240,7 @@ print("done")
 
 
 def test_predict_fork_predict():
-    result = subprocess.Popen([sys.executable, "-W", "ignore", "-c", FORK], cwd=ROOT,
+    result = subprocess.Popen([sys.executable, "-W", "ignore", "-c", FORK], cwd=HOME,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         output, errors = result.communicate(timeout=60)

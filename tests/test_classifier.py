@@ -18,7 +18,7 @@ from gear_transfer import (Backbone, DatasetError, FeatureExtractor, GraphError,
 from gear_transfer import progress
 from gear_transfer.images import read_image
 
-QUICK = dict(layer="mixed2", input_size=64, batch_size=16, epochs=12)
+QUICK = dict(layer="mixed2", input_size=64, batch_size=16, epochs=12, cache=False)
 
 
 def classifier(**settings):
@@ -144,7 +144,7 @@ def test_settings_reach_their_part(shapes, settings):
 
 
 def test_a_loaded_backbone(shapes, fitted):
-    backbone = Backbone.load(layer="mixed2", input_size=64)
+    backbone = Backbone.load(layer="mixed2", input_size=64, precision="auto")
     model = TransferClassifier(backbone=backbone, batch_size=16, epochs=12).fit(shapes)
     assert same_weights(model, fitted) and model.extractor_.backbone_ is backbone
 

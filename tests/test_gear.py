@@ -37,7 +37,7 @@ def split(gear):
 
 @pytest.fixture(scope="module")
 def fitted(split):
-    return TransferClassifier().fit(split[0])
+    return TransferClassifier(cache=False).fit(split[0])
 
 
 def test_held_out_accuracy(split, fitted):

@@ -13,7 +13,7 @@ import tokenize
 import pytest
 
 import gear_transfer
-from conftest import ROOT
+from conftest import HOME, ROOT
 from gear_transfer import cli
 from gear_transfer.importers import load_network, weights
 from gear_transfer.importers.weights import default_backbone_path
@@ -26,7 +26,7 @@ HEAVY = ("tensorflow", "torch", "keras", "matplotlib", "sklearn", "scipy", "h5py
 
 def python(*arguments):
     """Exit code, output and errors of a fresh interpreter."""
-    process = subprocess.Popen([sys.executable] + list(arguments), cwd=ROOT,
+    process = subprocess.Popen([sys.executable] + list(arguments), cwd=HOME,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     output, errors = process.communicate()
     return process.returncode, output.decode(), errors.decode()
@@ -212,7 +212,7 @@ def test_errors_of_the_process():
     code, output, errors = python("-m", "gear_transfer", "convert", "missing.h5", "never.gtw")
     assert (code, output) == (1, "") and errors == "gear-transfer: missing.h5: no such file\n"
     assert python("-m", "gear_transfer", "convert")[0] == 2
-    assert not os.path.exists(os.path.join(ROOT, "never.gtw"))
+    assert not os.path.exists(os.path.join(HOME, "never.gtw"))
 
 
 def test_download(tmp_path, monkeypatch, capsys):

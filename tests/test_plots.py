@@ -3,22 +3,22 @@ import os
 import subprocess
 import sys
 
+import matplotlib
 import numpy as np
 import pytest
 
-matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 
 from matplotlib import colors  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402
 
+from conftest import HOME  # noqa: E402
 from gear_transfer.image_set import ImageSet  # noqa: E402
 from gear_transfer.plots import (plot_confusion_matrix, plot_history, plot_images,  # noqa: E402
                                  plot_predictions)
 
 HISTORY = {"loss": [2.0, 1.0, 0.5, 0.4], "val_loss": [2.1, 1.2, 0.9, 1.0],
            "accuracy": [0.3, 0.6, 0.8, 0.9], "val_accuracy": [0.25, 0.5, 0.7, 0.65]}
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 @pytest.fixture(autouse=True)
@@ -262,7 +262,7 @@ def test_first_images_of_each_class():
 def test_module_does_not_load_matplotlib():
     code = ("import sys, gear_transfer.plots, gear_transfer.image_set, gear_transfer.datasets; "
             "assert not [m for m in ('matplotlib', 'sklearn', 'h5py') if m in sys.modules]")
-    subprocess.check_call([sys.executable, "-c", code], cwd=ROOT)
+    subprocess.check_call([sys.executable, "-c", code], cwd=HOME)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # matplotlib 3.0 on reading its own settings
