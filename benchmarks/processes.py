@@ -74,9 +74,14 @@ def job(name):
     return os.path.join(JOBS, name + ".py")
 
 
-def environment(is_peer):
-    """Variables of a process; a peer sees neither our modules nor TensorFlow's chatter."""
+def environment(is_peer, cache_folder=None):
+    """Variables of a process; a peer sees neither our modules nor TensorFlow's chatter.
+
+    `cache_folder`, an empty one, makes the process a cold one: no features are in it yet.
+    """
     variables = dict(os.environ)
+    if cache_folder is not None:
+        variables["XDG_CACHE_HOME"] = cache_folder
     if is_peer:
         variables.pop("PYTHONPATH", None)
         variables.update(TF_CPP_MIN_LOG_LEVEL="3", KERAS_BACKEND="tensorflow")
@@ -113,10 +118,11 @@ def run(command, is_peer=False):
     -------
     Run
     """
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, \
+            tempfile.TemporaryDirectory() as cache_folder:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors,
-                                   env=environment(is_peer))
+                                   env=environment(is_peer, cache_folder))
         failed, peak = _reap(process)
         seconds = time.perf_counter() - started
         if failed:
