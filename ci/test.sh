@@ -16,7 +16,7 @@ mkdir -p "$folder"
 echo "Making an environment in $folder/environment"
 make_environment "$folder/environment"
 echo "Installing gear_transfer (this compiles its core)"
-install "$folder/environment" ".[test]"
+install "$folder/environment" ".[test,notebook]"
 
 echo "Testing the core alone, with AddressSanitizer and UndefinedBehaviorSanitizer"
 ONEDNN_ROOT="${ONEDNN_ROOT:-$folder/environment}" sh ci/core_tests.sh "$folder/core"
