@@ -118,7 +118,8 @@ def versions(python, is_peer=False):
     """Names and versions of what an interpreter has of the programs measured, as one line."""
     result = subprocess.run([python, "-c", _VERSIONS, json.dumps(_DISTRIBUTIONS)],
                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
-                            universal_newlines=True, env=processes.environment(is_peer))
+                            universal_newlines=True, env=processes.environment(is_peer),
+                            cwd=tempfile.gettempdir())
     if result.returncode != 0:
         return "unknown versions"
     return ", ".join("{} {}".format(*pair) for pair in json.loads(result.stdout))
