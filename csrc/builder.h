@@ -1,4 +1,4 @@
-/* How a plan grows while it is built: values, steps, and the layers lowered onto them. */
+/* How a plan grows while it is built: values, and the steps that make one from others. */
 #ifndef GT_BUILDER_H
 #define GT_BUILDER_H
 
@@ -30,8 +30,9 @@ gt_status gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t d
 gt_status gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc,
                              const char *layer, int *reordered, gt_error *error);
 
-/* Append the steps of one node and set its value; in lower.c. */
-gt_status gt_lower_node(gt_builder *builder, int index, gt_error *error);
+/* Append the step that writes output `index` of the graph, as float32 with channels last, into
+ * memory that the caller of the run owns. */
+gt_status gt_builder_add_output(gt_builder *builder, int index, gt_error *error);
 
 /* A descriptor of a batch of `shape` in the plan's type and a given layout, in oneDNN's order of
  * axes (batch, channels, height, width). */

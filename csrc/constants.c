@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan.h"
+#include "engine.h"
 
 void
 gt_constants_clear(gt_constants *constants)

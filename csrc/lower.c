@@ -1,9 +1,8 @@
-/* Each layer as oneDNN primitives. */
+#include "lower.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "builder.h"
 
 /* Attributes of every primitive: the scratchpad is the caller's, a ReLU may follow. */
 static gt_status

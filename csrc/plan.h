@@ -7,17 +7,8 @@
 #include <stddef.h>
 
 #include "constants.h"
+#include "engine.h"
 #include "graph.h"
-
-/* The type in which values travel between layers; sums are float32 in either. */
-typedef enum { GT_PRECISION_FLOAT32, GT_PRECISION_BF16 } gt_precision;
-
-/* Whether the processor has instructions for it. */
-bool gt_precision_is_fast(gt_precision precision);
-
-/* Fail with GT_ERROR_ENGINE, naming what was asked of oneDNN, unless `code` is success. */
-gt_status gt_check_engine(dnnl_status_t code, const char *what, const char *layer,
-                          gt_error *error);
 
 /* A block of the arena. */
 typedef struct {

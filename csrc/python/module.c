@@ -4,7 +4,7 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
-#include "../plan.h"
+#include "../engine.h"
 #include "../random.h"
 #include "../threads.h"
 

@@ -1,0 +1,20 @@
+/* oneDNN as the core sees it: how its failures are told, and what the processor offers. */
+#ifndef GT_ENGINE_H
+#define GT_ENGINE_H
+
+#include <oneapi/dnnl/dnnl.h>
+#include <stdbool.h>
+
+#include "status.h"
+
+/* The type in which values travel between layers; sums are float32 in either. */
+typedef enum { GT_PRECISION_FLOAT32, GT_PRECISION_BF16 } gt_precision;
+
+/* Whether the processor has instructions for it. */
+bool gt_precision_is_fast(gt_precision precision);
+
+/* Fail with GT_ERROR_ENGINE, naming what was asked of oneDNN, unless `code` is success. */
+gt_status gt_check_engine(dnnl_status_t code, const char *what, const char *layer,
+                          gt_error *error);
+
+#endif
