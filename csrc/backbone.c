@@ -25,7 +25,7 @@ struct gt_backbone {
     gt_crew batches; /* one lane a thread, each primitive on one thread */
     gt_crew single;  /* one image at a time, each primitive on all threads */
     pthread_mutex_t lock;
-    pid_t process; /* in which `lock` was made */
+    _Atomic(pid_t) process; /* in which `lock` was made; set after it */
 };
 
 /* Held while a plan is built and at the moment of a fork: a child never inherits a plan half built,
@@ -143,12 +143,14 @@ static void
 lock_backbone(gt_backbone *backbone)
 {
     pid_t process = getpid();
-    hold_building(); /* two threads of a child may come at once */
     if (backbone->process != process) {
-        (void)pthread_mutex_init(&backbone->lock, NULL);
-        backbone->process = process;
+        hold_building(); /* two threads of a child may come at once */
+        if (backbone->process != process) {
+            (void)pthread_mutex_init(&backbone->lock, NULL);
+            backbone->process = process;
+        }
+        release_building();
     }
-    release_building();
     (void)pthread_mutex_lock(&backbone->lock);
 }
 

@@ -300,13 +300,12 @@ lower_pool(gt_builder *builder, int index, gt_error *error)
 
 /* The operands of a join, brought into one layout; `args` has room for them. */
 static gt_status
-gather_operands(gt_builder *builder, const gt_node *node, bool same_shape, gt_arg *args,
-                gt_error *error)
+gather_operands(gt_builder *builder, const gt_node *node, gt_arg *args, gt_error *error)
 {
     gt_status status = GT_OK;
     for (int k = 0; status == GT_OK && k < node->n_inputs; k++) {
         int value = input_value(builder, node, k);
-        if (same_shape && k > 0) {
+        if (node->op == GT_OP_ADD && k > 0) {
             const_dnnl_memory_desc_t first = builder->plan->values[args[0].index].desc;
             status = gt_builder_reorder(builder, value, first, node->name, &value, error);
         }
@@ -388,7 +387,7 @@ lower_join(gt_builder *builder, int index, gt_error *error)
     if (args == NULL) {
         return gt_fail_memory(error, "the inputs of a layer");
     }
-    status = gather_operands(builder, node, node->op == GT_OP_ADD, args, error);
+    status = gather_operands(builder, node, args, error);
     if (status == GT_OK) {
         status = create_join(builder, node, args, NULL, &desc, error);
     }

@@ -1,65 +1,20 @@
 #include "threads.h"
 
-#include <omp.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-typedef struct {
-    gt_task task;
-    void *context;
-    int worker;
-    int inner;
-    gt_status status;
-    gt_error error;
-    pthread_t thread;
-} job;
-
-static void *
-run_job(void *argument)
-{
-    job *self = argument;
-    omp_set_dynamic(0);
-    omp_set_num_threads(self->inner);
-    self->status = self->task(self->context, self->worker, &self->error);
-    return NULL;
-}
+#include "team.h"
 
 gt_status
 gt_parallel(int workers, int inner, gt_task task, void *context, gt_error *error)
 {
-    gt_status status = GT_OK;
-    int started = 0;
-    job *jobs = calloc((size_t)workers, sizeof(*jobs));
-    if (jobs == NULL) {
-        return gt_fail_memory(error, "threads");
+    gt_team *team = NULL;
+    gt_status status = gt_team_create(&team, workers, inner, error);
+    if (status == GT_OK) {
+        status = gt_team_run(team, task, context, error);
     }
-    for (; started < workers; started++) {
-        job *next = &jobs[started];
-        next->task = task;
-        next->context = context;
-        next->worker = started;
-        next->inner = inner;
-        int code = pthread_create(&next->thread, NULL, run_job, next);
-        if (code != 0) {
-            status = gt_fail(error, GT_ERROR_ENGINE, "cannot start thread %d of %d: %s",
-                             started + 1, workers, strerror(code));
-            break;
-        }
-    }
-    for (int i = 0; i < started; i++) {
-        (void)pthread_join(jobs[i].thread, NULL);
-        if (status == GT_OK && jobs[i].status != GT_OK) {
-            status = jobs[i].status;
-            if (error != NULL) {
-                *error = jobs[i].error;
-            }
-        }
-    }
-    free(jobs);
+    gt_team_free(team);
     return status;
 }
 

@@ -325,7 +325,7 @@ class Backbone(object):
                                 self.precision))
 
     def __deepcopy__(self, memo):
-        return self  # never changes once loaded
+        return self  # never changes once loaded and its precision chosen
 
 
 def find_backbone(name):

@@ -1,11 +1,10 @@
 """The whole job as one scikit-learn classifier: photographs in, class names out."""
-import warnings
-
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .backbone import DEFAULT_BACKBONE
+from .caller import warn_caller
 from .errors import DatasetError, SkippedImageWarning
 from .features import FeatureExtractor, check_images
 from .head import HeadClassifier, check_settings
@@ -154,20 +153,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.n_images_ = len(features)
         return self
 
-    def _extract(self, X, depth=4):
-        """Features of X; `depth` is that of the public method's caller in the warning."""
+    def _extract(self, X):
         check_is_fitted(self, "head_")
         extraction = self.extractor_.extract(X, self.strict)
-        warn_of_failures(extraction.failures, depth)
+        warn_of_failures(extraction.failures)
         return extraction
-
-    def _probabilities(self, X):
-        extraction = self._extract(X, 5)
-        n = len(extraction.positions) + len(extraction.failures)
-        probabilities = np.full((n, len(self.classes_)), np.nan, np.float32)
-        if len(extraction.positions):
-            probabilities[extraction.positions] = self.head_.predict_proba(extraction.features)
-        return probabilities
 
     def predict_proba(self, X):
         """Probability of each class for each photograph.
@@ -182,7 +172,12 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         ndarray of float32, shape (n, c)
             In the order of `classes_`; NaN for an image that cannot be read.
         """
-        return self._probabilities(X)
+        extraction = self._extract(X)
+        n = len(extraction.positions) + len(extraction.failures)
+        probabilities = np.full((n, len(self.classes_)), np.nan, np.float32)
+        if len(extraction.positions):
+            probabilities[extraction.positions] = self.head_.predict_proba(extraction.features)
+        return probabilities
 
     def predict(self, X):
         """The most probable class of each photograph.
@@ -199,7 +194,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             is an error) a warning names it and its place holds None, in an
             array of objects.
         """
-        return self.classes_from(self._probabilities(X))
+        return self.classes_from(self.predict_proba(X))
 
     def classes_from(self, probabilities):
         """The most probable classes, given what `predict_proba` returned.
@@ -337,13 +332,10 @@ def _extract_labelled(extractor, X, y, strict):
     return extraction.features, labels, skipped
 
 
-def warn_of_failures(failures, depth=4):
-    """Warn once of all images that cannot be read, naming the first few.
-
-    `depth` counts the frames up to the one that the warning points at.
-    """
+def warn_of_failures(failures):
+    """Warn once of all images that cannot be read, naming the first few."""
     if failures:
         named = "; ".join(str(error) for _, error in failures[:3])
         more = " and {} more".format(len(failures) - 3) if len(failures) > 3 else ""
-        warnings.warn("{} of the images are left out: {}{}".format(len(failures), named, more),
-                      SkippedImageWarning, stacklevel=depth)
+        warn_caller("{} of the images are left out: {}{}".format(len(failures), named, more),
+                    SkippedImageWarning)

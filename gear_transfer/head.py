@@ -1,6 +1,5 @@
 """The dense head as a scikit-learn classifier on features."""
 import collections
-import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -11,6 +10,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from . import _core
 from .backbone import check_threads
+from .caller import warn_caller
 from .progress import progress_bar
 
 #: Keys of `history_`, named as Keras names them.
@@ -323,8 +323,8 @@ def held_out_indices(labels, fraction, seed):
     counts = counts[counts > 0]
     n_held = max(int(np.ceil(fraction * len(labels))), len(counts))
     if counts.min() < 2 or len(labels) - n_held < len(counts):
-        warnings.warn("{} samples in {} classes are too few to hold some back for validation; "
-                      "training without".format(len(labels), len(counts)))
+        warn_caller("{} samples in {} classes are too few to hold some back for validation; "
+                    "training without".format(len(labels), len(counts)), UserWarning)
         return None
     splitter = StratifiedShuffleSplit(n_splits=1, test_size=n_held, random_state=seed % 2**32)
     return next(splitter.split(labels, labels))

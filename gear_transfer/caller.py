@@ -1,0 +1,19 @@
+"""Warnings that point at the line of the user's program which caused them."""
+import sys
+import warnings
+
+
+def warn_caller(message, category):
+    """Warn, naming the place from which this package was called.
+
+    Parameters
+    ----------
+    message : str
+    category : type
+        A subclass of Warning.
+    """
+    package = __name__.split(".")[0]
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
