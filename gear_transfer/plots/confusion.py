@@ -1,0 +1,101 @@
+"""The confusion matrix."""
+import numpy as np
+
+from .drawing import INK, escape_dollars, new_figure
+
+
+def plot_confusion_matrix(true_labels, predicted_labels, classes=None, normalize=False, ax=None):
+    """Plot how often each class was taken for each other one.
+
+    Colour is the share of the true class, so that small classes show as well as
+    large ones. The counting is `sklearn.metrics.confusion_matrix`.
+
+    Parameters
+    ----------
+    true_labels, predicted_labels : sequence of n str
+    classes : sequence of str, optional
+        The order of rows and columns. Default: all that occur, sorted.
+    normalize : bool
+        Write the share of the true class in percent instead of the count.
+    ax : matplotlib Axes, optional
+        Where to draw. Default: a new figure.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        The labels differ in length, there are none, or `classes` lacks one.
+    """
+    from sklearn.metrics import confusion_matrix
+
+    true_labels = [str(label) for label in true_labels]
+    predicted_labels = [str(label) for label in predicted_labels]
+    if len(true_labels) != len(predicted_labels) or not true_labels:
+        raise ValueError("{} true but {} predicted labels; as many are needed, and one at least"
+                         .format(len(true_labels), len(predicted_labels)))
+    occurring = set(true_labels) | set(predicted_labels)
+    classes = sorted(occurring) if classes is None else [str(name) for name in classes]
+    if occurring - set(classes):
+        raise ValueError("labels that are not among the classes: {}".format(
+            ", ".join(sorted(occurring - set(classes)))))
+    counts = confusion_matrix(true_labels, predicted_labels, labels=classes)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+    figure = None
+    if ax is None:
+        side = max(2.4, 0.52 * len(classes))
+        margin = 0.5 + 0.07 * max(len(name) for name in classes)
+        figure, axes = new_figure(1, 1, (side + margin + 1.2, side + margin + 0.3))
+        ax = axes[0, 0]
+    _draw_matrix(ax, counts, shares, normalize, aspect="auto" if figure else "equal")
+    _name_classes(ax, classes)
+    right = int(np.trace(counts))
+    ax.set_title("{} of {} right ({:.1%})".format(right, counts.sum(), right / counts.sum()),
+                 fontsize=12, color=INK)
+    if figure is not None:
+        figure.tight_layout()
+    return ax
+
+
+def _draw_matrix(ax, counts, shares, normalize, aspect):
+    picture = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect=aspect)
+    size = 10 if counts.max() < 1000 and not normalize else 9
+    for (row, column), count in np.ndenumerate(counts):
+        red, green, blue, _ = picture.cmap(picture.norm(shares[row, column]))
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+        text = _percent(shares[row, column]) if normalize else str(count)
+        ax.text(column, row, text, ha="center", va="center", fontsize=size,
+                color="white" if dark else INK if count else "#A0A0A0")
+    bar = ax.figure.colorbar(picture, ax=ax, fraction=0.046, pad=0.03)
+    bar.set_label("% of the true class" if normalize else "share of the true class")
+    bar.set_ticks([0, 0.25, 0.5, 0.75, 1])
+    bar.set_ticklabels(["0", "25%", "50%", "75%", "100%"])
+
+
+def _percent(share):
+    return "<1" if 0 < share < 0.005 else "{:.0f}".format(100 * share)
+
+
+def _name_classes(ax, classes):
+    from matplotlib.text import Text
+
+    can_be_plain = hasattr(Text, "set_parse_math")
+    if not can_be_plain:  # tick labels are written anew at each drawing: be safe before
+        classes = [escape_dollars(name) for name in classes]
+    places = np.arange(len(classes))
+    ax.set_xticks(places)
+    ax.set_yticks(places)
+    ax.set_xticklabels(classes, rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticklabels(classes)
+    if can_be_plain:
+        for label in ax.get_xticklabels() + ax.get_yticklabels():
+            label.set_parse_math(False)
+    ax.set_xlabel("predicted class")
+    ax.set_ylabel("true class")
+    ax.set_xticks(places[1:] - 0.5, minor=True)
+    ax.set_yticks(places[1:] - 0.5, minor=True)
+    ax.grid(which="minor", color="white", linewidth=1.5)
+    ax.tick_params(which="minor", length=0)

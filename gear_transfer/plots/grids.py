@@ -1,0 +1,97 @@
+"""Pictures in a grid: with their predictions, or the first of each class."""
+import numpy as np
+
+from .drawing import INK, RED, as_images, set_title, show_image, tiles
+
+
+def plot_predictions(images, predictions, probabilities=None, true_labels=None, columns=5,
+                     axes=None):
+    """Show images in a grid, titled with their predicted classes.
+
+    Parameters
+    ----------
+    images : sequence of n images
+        Paths, PIL images or uint8 arrays, or an ImageSet.
+    predictions : sequence of n str
+        The predicted classes; each is the first line of a title.
+    probabilities : array of shape (n,) or (n, n_classes), optional
+        The confidence, 0 to 1, shown below; of several columns the largest.
+    true_labels : sequence of n str, optional
+        Wrong predictions are written in red, with the true label.
+    columns : int
+        Images in a row.
+    axes : array of at least n Axes, optional
+        Where to draw. Default: a new figure.
+
+    Returns
+    -------
+    axes : ndarray of n Axes
+
+    Raises
+    ------
+    ValueError
+        The arguments differ in length, or there is no image.
+    """
+    images = as_images(images)
+    predictions = [str(name) for name in predictions]
+    if probabilities is not None:
+        probabilities = np.asarray(probabilities, dtype=float)
+        if probabilities.ndim == 2:
+            probabilities = probabilities.max(axis=1)
+    for name, values in (("predictions", predictions), ("probabilities", probabilities),
+                         ("true_labels", true_labels)):
+        if values is not None and len(values) != len(images):
+            raise ValueError("{} images but {} {}".format(len(images), len(values), name))
+    lines = 1 + (probabilities is not None) + (true_labels is not None)
+    axes = tiles(range(len(images)), columns, lines, axes)
+    for i, tile in enumerate(axes):
+        text, colour = [predictions[i]], INK
+        if probabilities is not None:
+            text.append("{:.1%}".format(probabilities[i]))
+        if true_labels is not None and str(true_labels[i]) != predictions[i]:
+            text.append("true: {}".format(true_labels[i]))
+            colour = RED
+        show_image(tile, images[i])
+        set_title(tile, text, colour)
+    return axes
+
+
+def plot_images(image_set, per_class=1, columns=6, axes=None):
+    """Show the first images of each class.
+
+    Parameters
+    ----------
+    image_set : ImageSet
+    per_class : int
+        Images of each class; with more than one, each class has its own row.
+    columns : int
+        Images in a row where `per_class` is 1.
+    axes : array of Axes, one for each image shown, optional
+        Where to draw. Default: a new figure.
+
+    Returns
+    -------
+    axes : ndarray of Axes
+        One for each image shown, class after class.
+
+    Raises
+    ------
+    ValueError
+        `per_class` is less than 1 or the set is empty.
+    """
+    if per_class < 1:
+        raise ValueError("per_class must be at least 1, not {}".format(per_class))
+    counts = image_set.counts()
+    chosen, cells = [], []
+    for row, name in enumerate(image_set.classes):
+        indices = np.flatnonzero(image_set.labels == name)[:per_class]
+        chosen.extend(indices)
+        cells.extend(row * per_class + place for place in range(len(indices)))
+    axes = tiles(cells, columns if per_class == 1 else per_class, 2, axes)
+    for tile, cell, index in zip(axes, cells, chosen):
+        show_image(tile, image_set.paths[index])
+        if cell % per_class == 0:
+            name = str(image_set.labels[index])
+            number = counts[name]
+            set_title(tile, [name, "1 image" if number == 1 else "{} images".format(number)])
+    return axes
