@@ -149,7 +149,7 @@ setup(
     ] + onednn_requirements("onednn-cpu-gomp"),
     extras_require={
         "notebook": ["nbconvert>=5.6", "ipykernel>=5.5"],
-        "test": ["pytest>=6.1"] + onednn_requirements("onednn-devel-cpu-gomp"),
+        "test": ["pytest>=6.1", "pandas>=0.25"] + onednn_requirements("onednn-devel-cpu-gomp"),
     },
     entry_points={"console_scripts": ["gear-transfer = gear_transfer.cli:main"]},
     zip_safe=False,

@@ -29,6 +29,7 @@ _HOMES = {
     "importers.convert": ["convert"],
     "importers.weights": ["download_official_weights"],
     "model_file": ["load_model"],
+    "sample": ["predict_image"],
     "plots": ["plot_confusion_matrix", "plot_history", "plot_images", "plot_predictions"],
 }
 _HOME_OF = dict((name, home) for home in _HOMES for name in _HOMES[home])

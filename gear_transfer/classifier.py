@@ -8,7 +8,7 @@ from .caller import warn_caller
 from .errors import DatasetError, SkippedImageWarning
 from .features import FeatureExtractor, check_images
 from .head import HeadClassifier, check_settings
-from .image_set import ImageSet, SkippedFile
+from .image_set import ImageSet, SkippedFile, is_missing
 
 _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
                          "precision", "cache", "verbose")
@@ -118,7 +118,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n,)
             Their labels; not needed with an ImageSet.
         validation_data : ImageSet or tuple (X, y), optional
-            Photographs to validate on, in place of a share of these.
+            Photographs to validate on, in place of a share of these. Default is
+            the ``validation`` of an ImageSet that has one.
 
         Returns
         -------
@@ -134,6 +135,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         ValueError, WeightsError, GraphError
             If a parameter makes no sense or the backbone cannot be loaded.
         """
+        if validation_data is None and isinstance(X, ImageSet):
+            validation_data = X.validation
         check_settings(self, validation_data is not None)
         X, y = _labelled(X, y, "y")
         extractor, head = self._parts()
@@ -308,6 +311,10 @@ def _labelled(X, y, name, least=2):
     if y.ndim != 1 or len(y) != len(X):
         raise ValueError("{} images need as many labels, found labels of shape {}".format(
             len(X), y.shape))
+    missing = [i for i, label in enumerate(y.tolist()) if is_missing(label)]
+    if missing:
+        raise ValueError("{} has no label for {} of the images, the first is number {}".format(
+            name, len(missing), missing[0]))
     _check_classes(y, least)
     return X, y
 

@@ -253,6 +253,9 @@ def check_images(X):
     if isinstance(X, (str, bytes)) or not hasattr(X, "__len__"):
         raise TypeError("expected a sequence of images, not {!r}".format(
             X if isinstance(X, str) else type(X).__name__))
+    if hasattr(X, "columns"):
+        raise TypeError("expected a sequence of images, not a {} of several columns: give the "
+                        "column of paths, or ImageSet.from_frame(frame)".format(type(X).__name__))
     if isinstance(X, np.ndarray) and X.dtype != np.uint8 and X.dtype.kind not in "OU":
         raise TypeError("an array of images must be of type uint8 with values from 0 to 255, not "
                         "{}".format(X.dtype))

@@ -3,6 +3,7 @@ import collections
 import collections.abc
 import html
 import os
+import pathlib
 
 import numpy as np
 
@@ -13,6 +14,11 @@ SkippedFile = collections.namedtuple("SkippedFile", ["path", "reason"])
 SkippedFile.__doc__ = "A file or folder that was left out, and why (both str)."
 
 _SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+
+#: Names of the folders that hold the parts of a split, as Keras, PyTorch and Hugging Face have them.
+_TRAINING = "train"
+_VALIDATION = ("val", "valid", "validation", "dev")
+_TEST = "test"
 _ROWS_SHOWN = 20
 
 
@@ -27,6 +33,8 @@ class ImageSet:
         The class of each.
     skipped : sequence of SkippedFile, optional
         Files that were found and left out.
+    validation, test : ImageSet, optional
+        Sets that were kept apart from this one, which is for training.
 
     Attributes
     ----------
@@ -35,23 +43,70 @@ class ImageSet:
     classes : list of str
         The different labels, sorted as strings.
     skipped : list of SkippedFile
+    validation, test : ImageSet or None
     """
 
-    def __init__(self, paths, labels, skipped=()):
+    def __init__(self, paths, labels, skipped=(), validation=None, test=None):
         self.paths = [str(path) for path in paths]
         self.labels = np.array([str(label) for label in labels], dtype=str)
         if len(self.paths) != len(self.labels):
             raise DatasetError("{} paths but {} labels".format(len(self.paths), len(self.labels)))
         self.classes = sorted(set(self.labels.tolist()))
         self.skipped = [SkippedFile(*entry) for entry in skipped]
+        self.validation = validation
+        self.test = test
+
+    @classmethod
+    def from_frame(cls, frame, path="path", label="label", folder=None):
+        """Labelled images from a table, such as a pandas or polars frame.
+
+        Parameters
+        ----------
+        frame : DataFrame or mapping of column to sequence
+        path : hashable
+            Name of the column that holds the paths, str or Path.
+        label : hashable
+            Name of the column that holds the labels.
+        folder : str or Path, optional
+            What relative paths start from; default is the working directory.
+
+        Returns
+        -------
+        ImageSet
+
+        Raises
+        ------
+        DatasetError
+            A column or a value is missing, or a path is none.
+
+        Examples
+        --------
+        >>> from gear_transfer import ImageSet
+        >>> table = {"path": ["axe1.jpg", "tent1.jpg"], "label": ["axe", "tent"]}
+        >>> ImageSet.from_frame(table, folder="gear").paths
+        ['gear/axe1.jpg', 'gear/tent1.jpg']
+        """
+        paths, labels = list(_column(frame, path)), list(_column(frame, label))
+        for row, value in enumerate(paths):
+            if not isinstance(value, (str, pathlib.PurePath)) or not str(value):
+                raise DatasetError("column {!r} must hold paths; in row {} it holds {!r}".format(
+                    path, row, value))
+        for row, value in enumerate(labels):
+            if is_missing(value):
+                raise DatasetError("column {!r} has no label in row {} ({})".format(
+                    label, row, paths[row]))
+        return cls([os.path.join(str(folder or ""), str(name)) for name in paths], labels)
 
     def __len__(self):
         return len(self.paths)
 
     def __repr__(self):
-        return "<ImageSet: {} of {}, {} skipped>".format(
+        parts = ["; {} {}".format(_count(len(images), "image"), purpose)
+                 for images, purpose in ((self.validation, "to validate on"),
+                                         (self.test, "to test on")) if images is not None]
+        return "<ImageSet: {} of {}, {} skipped{}>".format(
             _count(len(self), "image"), _count(len(self.classes), "class", "classes"),
-            len(self.skipped))
+            len(self.skipped), "".join(parts))
 
     def counts(self):
         """Number of images of each class, as an OrderedDict in the order of `classes`."""
@@ -59,7 +114,7 @@ class ImageSet:
         return collections.OrderedDict((name, counted[name]) for name in self.classes)
 
     def subset(self, indices):
-        """A new ImageSet of some of the images, nothing skipped in it.
+        """A new ImageSet of some of the images, nothing skipped or kept apart in it.
 
         Parameters
         ----------
@@ -74,11 +129,15 @@ class ImageSet:
         return ImageSet([self.paths[i] for i in chosen], self.labels[chosen])
 
     def _repr_html_(self):
-        rows = ["<tr><td style='text-align:left'>{}</td><td>{}</td></tr>".format(_escape(name), n)
-                for name, n in self.counts().items()]
-        table = ("<table><thead><tr><th style='text-align:left'>class</th><th>images</th></tr>"
-                 "</thead><tbody>{}</tbody><tfoot><tr><th style='text-align:left'>total</th>"
-                 "<th>{}</th></tr></tfoot></table>").format("".join(rows), len(self))
+        parts = [(title, images) for title, images in (
+            ("images", self), ("validation", self.validation), ("test", self.test))
+            if images is not None]
+        counts = [images.counts() for _, images in parts]
+        rows = [[name] + [counted.get(name, 0) for counted in counts] for name in self.classes]
+        table = "<table><thead>{}</thead><tbody>{}</tbody><tfoot>{}</tfoot></table>".format(
+            _html_row(["class"] + [title for title, _ in parts], "th"),
+            "".join(_html_row(row, "td") for row in rows),
+            _html_row(["total"] + [len(images) for _, images in parts], "th"))
         return table + _skipped_html(self.skipped)
 
 
@@ -109,10 +168,16 @@ class ImageList(collections.abc.Sequence):
 def load_folder(folder, strict=False):
     """Find the images of a folder that has one sub-folder for each class.
 
+    Or of a folder that is split already: class folders in ``train`` and, beside
+    it, in ``val`` (or ``valid``, ``validation``, ``dev``) and ``test``, each
+    where it is there. The training images are returned and have the others as
+    ``validation`` and ``test``; the classes are those of training.
+
     Class folders are searched to any depth. Hidden files and folders (a leading
     dot), Thumbs.db and desktop.ini are ignored. Only the header of each file is
     looked at, so a picture that is cut short is found out when it is decoded.
-    Links to files within `folder` are followed, other symbolic links are not.
+    Links to files within the folder that holds the class folders are followed,
+    other symbolic links are not.
 
     Parameters
     ----------
@@ -130,11 +195,61 @@ def load_folder(folder, strict=False):
     ------
     DatasetError
         The folder is missing or is no folder, has no class folders, or has fewer
-        than two with images.
+        than two with images; or a part of a split has a class that training lacks.
     ImageError
         With `strict`, for the first file that cannot be used.
     """
     folder = str(folder)
+    parts = _parts_of_split(_Search(folder, strict))
+    if parts is None:
+        return _load_classes(folder, strict)
+    training, validation, test, skipped = parts
+    images = _load_classes(training, strict)
+    images.validation = _load_part(validation, images.classes, strict)
+    images.test = _load_part(test, images.classes, strict)
+    images.skipped += skipped
+    return images
+
+
+def _parts_of_split(search):
+    """Folders (training, validation, test) and what lies beside them; None for class folders."""
+    folders, files = search.root_entries()
+    by_name = dict((os.path.basename(path), path) for path in folders)
+    validation = [name for name in _VALIDATION if name in by_name]
+    parts = validation + [name for name in (_TEST,) if name in by_name]
+    if _TRAINING not in by_name:
+        if parts and len(parts) == len(folders):
+            raise DatasetError("{!r} has the folder {}, but no folder {!r} to learn from".format(
+                search.folder, " and ".join(repr(name) for name in parts), _TRAINING))
+        return None
+    if not parts and len(folders) > 1:
+        return None  # a class of its own, among other classes
+    if len(validation) > 1:
+        raise DatasetError("{!r} has the folders {}: only one may hold the validation images".format(
+            search.folder, " and ".join(repr(name) for name in validation)))
+    for path in folders + files:
+        if os.path.basename(path) not in [_TRAINING] + parts:
+            search.skip(path, "it lies beside {}, which has the class folders".format(
+                os.path.join(search.folder, _TRAINING)))
+    return (by_name[_TRAINING], by_name[validation[0]] if validation else None,
+            by_name.get(_TEST), search.skipped)
+
+
+def _load_part(folder, classes, strict):
+    """The validation or test images of a split; None where there is no such folder."""
+    if folder is None:
+        return None
+    images = _load_classes(folder, strict, least=1)
+    unknown = [name for name in images.classes if name not in classes]
+    if unknown:
+        raise DatasetError("{!r} has the class {!r}, which {!r} does not have; the classes there "
+                           "are {}".format(folder, unknown[0], _TRAINING, ", ".join(
+                               repr(name) for name in classes)))
+    return images
+
+
+def _load_classes(folder, strict, least=2):
+    """The images of a folder that has the class folders, of `least` classes or more."""
     search = _Search(folder, strict)
     folders, files = search.root_entries()
     if not folders:
@@ -152,14 +267,14 @@ def load_folder(folder, strict=False):
     if len(images) == 0:
         raise DatasetError("no readable images in {!r}{}".format(
             folder, _first_reasons(search.skipped)))
-    if len(images.classes) < 2:
+    if len(images.classes) < least:
         raise DatasetError(
             "only one class with images in {!r}: {!r}. Two or more class folders are needed{}"
             .format(folder, images.classes[0], _first_reasons(search.skipped)))
     return images
 
 
-def load_images(folder, strict=False):
+def load_images(folder, strict=False, recursive=False):
     """Find the images that lie directly in a folder, for prediction.
 
     Parameters
@@ -167,6 +282,8 @@ def load_images(folder, strict=False):
     folder : str or pathlib.Path
     strict : bool
         Raise at the first file that would be skipped.
+    recursive : bool
+        Search the folders below it as well.
 
     Returns
     -------
@@ -183,9 +300,11 @@ def load_images(folder, strict=False):
     folder = str(folder)
     search = _Search(folder, strict)
     folders, files = search.root_entries()
-    paths = [path for path in files if search.is_image(path)]
+    paths = search.images_below(folder) if recursive else [
+        path for path in files if search.is_image(path)]
     if not paths:
-        hint = "; it has sub-folders: did you mean one of them, or load_folder?" if folders else ""
+        hint = ("; it has sub-folders: did you mean one of them, recursive=True, or load_folder?"
+                if folders and not recursive else "")
         raise DatasetError("no readable images in {!r}{}{}".format(
             folder, hint, _first_reasons(search.skipped)))
     return ImageList(paths, search.skipped)
@@ -267,6 +386,24 @@ class _Search:
             return False
 
 
+def is_missing(value):
+    """Whether a value of a table is None, not a number, or pandas' mark of a missing one."""
+    return value is None or isinstance(value, (float, np.floating)) and bool(
+        np.isnan(value)) or type(value).__name__ in ("NAType", "NaTType")
+
+
+def _column(frame, name):
+    columns = list(frame) if isinstance(frame, collections.abc.Mapping) else getattr(
+        frame, "columns", None)
+    if columns is None:
+        raise TypeError("a frame must be a table with named columns, not {}".format(
+            type(frame).__name__))
+    if name not in columns:
+        raise DatasetError("the frame has no column {!r}; it has {}".format(
+            name, ", ".join(sorted(repr(column) for column in columns))))
+    return frame[name]
+
+
 def _raise_no_classes(folder, files):
     for path in files:
         try:
@@ -297,6 +434,13 @@ def _count(number, one, many=None):
 def _escape(text):
     # Names that are not UTF-8 on disk come as lone surrogates, which no page can hold.
     return html.escape(text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _html_row(cells, tag):
+    """A row of a table whose first cell is a name and whose others are numbers."""
+    first = "<{0} style='text-align:left'>{1}</{0}>".format(tag, _escape(str(cells[0])))
+    return "<tr>{}{}</tr>".format(first, "".join(
+        "<{0}>{1}</{0}>".format(tag, cell) for cell in cells[1:]))
 
 
 def _skipped_html(skipped):
