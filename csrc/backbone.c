@@ -217,6 +217,7 @@ typedef struct {
     float *const *outputs;
     int64_t first; /* image */
     int64_t count; /* images, a multiple of the batch */
+    double *seconds; /* of the only batch, as gt_lane_run has them; NULL if not wanted */
 } errand;
 
 static gt_status
@@ -242,7 +243,7 @@ run_task(void *context, int worker, gt_error *error)
                          image * shape.height * shape.width * shape.channels;
         }
         status = gt_lane_run(job->crew->lanes[worker], job->images + (size_t)image * image_size,
-                             job->backbone->config.preprocessing, outputs, error);
+                             job->backbone->config.preprocessing, outputs, job->seconds, error);
     }
     free(outputs);
     return status;
@@ -289,9 +290,20 @@ gt_backbone_visit_steps(gt_backbone *backbone, gt_step_visitor visitor, void *co
     gt_status status =
         assemble(backbone, &backbone->batches, backbone->config.sub_batch, error);
     for (int i = 0; status == GT_OK && i < backbone->batches.plan->n_steps; i++) {
-        const gt_step *step = &backbone->batches.plan->steps[i];
-        visitor(context, step->layer, step->implementation);
+        visitor(context, &backbone->batches.plan->steps[i]);
     }
+    unlock_backbone(backbone);
+    return status;
+}
+
+gt_status
+gt_backbone_profile(gt_backbone *backbone, const uint8_t *images, float *const *outputs,
+                    double *seconds, gt_error *error)
+{
+    int batch = backbone->config.sub_batch;
+    errand job = {.images = images, .outputs = outputs, .count = batch, .seconds = seconds};
+    lock_backbone(backbone);
+    gt_status status = run_crew(backbone, &backbone->batches, batch, job, error);
     unlock_backbone(backbone);
     return status;
 }

@@ -35,10 +35,15 @@ gt_status gt_backbone_run(gt_backbone *backbone, const uint8_t *images, int64_t 
                           float *const *outputs, gt_error *error);
 
 /* One step of a plan, for a person to read. */
-typedef void (*gt_step_visitor)(void *context, const char *layer, const char *implementation);
+typedef void (*gt_step_visitor)(void *context, const gt_step *step);
 
 /* Build the plan for batches where there is none yet and visit its steps in order. */
 gt_status gt_backbone_visit_steps(gt_backbone *backbone, gt_step_visitor visitor, void *context,
                                   gt_error *error);
+
+/* As gt_backbone_run for sub_batch images, on one thread; `seconds` receives the time of writing
+ * the input and of each step, (1 + number of steps visited,). */
+gt_status gt_backbone_profile(gt_backbone *backbone, const uint8_t *images, float *const *outputs,
+                              double *seconds, gt_error *error);
 
 #endif

@@ -95,6 +95,31 @@ extend_lives(gt_plan *plan, const gt_step *step)
     }
 }
 
+static const char *
+operation_name(const_dnnl_primitive_desc_t desc)
+{
+    dnnl_primitive_kind_t kind = dnnl_undefined_primitive;
+    (void)dnnl_primitive_desc_query(desc, dnnl_query_primitive_kind, 0, &kind);
+    switch (kind) {
+    case dnnl_reorder:
+        return "reorder";
+    case dnnl_concat:
+        return "concatenation";
+    case dnnl_sum:
+        return "sum";
+    case dnnl_convolution:
+        return "convolution";
+    case dnnl_eltwise:
+        return "elementwise";
+    case dnnl_softmax:
+        return "softmax";
+    case dnnl_pooling:
+        return "pooling";
+    default:
+        return "other";
+    }
+}
+
 gt_status
 gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t desc, const char *layer,
                     const gt_arg *args, int n_args, gt_error *error)
@@ -126,6 +151,7 @@ gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t desc, const
     const char *implementation = NULL;
     (void)dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &implementation);
     (void)snprintf(step.layer, sizeof(step.layer), "%s", layer);
+    (void)snprintf(step.operation, sizeof(step.operation), "%s", operation_name(desc));
     (void)snprintf(step.implementation, sizeof(step.implementation), "%s",
                    implementation != NULL ? implementation : "?");
     extend_lives(plan, &step);

@@ -34,6 +34,7 @@ typedef struct {
     gt_arg *args;               /* (n_args,) owned */
     int n_args;
     char layer[64];          /* name of the layer it belongs to, cut to fit */
+    char operation[16];      /* oneDNN's kind of primitive */
     char implementation[48]; /* what oneDNN chose */
 } gt_step;
 

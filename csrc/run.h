@@ -20,9 +20,10 @@ gt_status gt_lane_create(gt_lane **lane, const gt_plan *plan, gt_error *error);
 void gt_lane_free(gt_lane *lane);
 
 /* Run plan->batch images, uint8 (batch, height, width, channels), and write each output k as
- * float32 (batch, height_k, width_k, channels_k) to outputs[k].  One caller at a time for a lane;
- * lanes of one plan may run at once. */
+ * float32 (batch, height_k, width_k, channels_k) to outputs[k].  Where `seconds` is not NULL, it
+ * receives the time of writing the input and of each step, (n_steps + 1,).  One caller at a time
+ * for a lane; lanes of one plan may run at once. */
 gt_status gt_lane_run(gt_lane *lane, const uint8_t *images, gt_preprocessing preprocessing,
-                      float *const *outputs, gt_error *error);
+                      float *const *outputs, double *seconds, gt_error *error);
 
 #endif

@@ -1,4 +1,5 @@
 """The Python face of the core: a network that turns images into features."""
+import collections
 import hashlib
 import os
 
@@ -29,6 +30,9 @@ SUB_BATCH = 4 if _core.engine_info()[1] == "AMX" else 2
 
 # The precision chosen for a network and a sample, so that a choice is made once in a process.
 _CHOICES = {}
+
+#: A step of a network and the seconds that it takes for one image.
+Timing = collections.namedtuple("Timing", ["layer", "operation", "implementation", "seconds"])
 
 #: More than this is taken for a mistake.
 MOST_THREADS = 1024
@@ -278,8 +282,8 @@ class Backbone(object):
 
         Returns
         -------
-        list of (str, str)
-            Layer and the implementation that oneDNN chose.
+        list of (str, str, str)
+            Layer, operation and the implementation that oneDNN chose.
 
         Raises
         ------
@@ -289,6 +293,49 @@ class Backbone(object):
         if self.precision == "auto":
             raise ValueError("the precision is chosen when the first images come")
         return self._loaded_engine().steps()
+
+    def profile(self, images, repeats=5):
+        """How long each step takes, on one thread, in the plan that runs batches.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (n, height, width, 3)
+            As many as one thread takes at a time are run, repeated in turn if
+            there are fewer.
+        repeats : int
+            Runs that are timed, after one that is not.
+
+        Returns
+        -------
+        list of Timing
+            First the writing of the input, then each of `primitives`; the
+            seconds are the median of the runs and of one image.
+
+        Raises
+        ------
+        TypeError, ValueError, EngineError
+            As `features`; ValueError also for no image and no repeat.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gear_transfer import Backbone
+        >>> backbone = Backbone.load(layer="mixed0", input_size=96)
+        >>> rows = backbone.profile(np.zeros((1, 96, 96, 3), np.uint8))
+        >>> rows[1].layer, rows[1].operation
+        ('conv2d_1', 'convolution')
+        """
+        images = self._checked(images)
+        if len(images) == 0 or repeats < 1:
+            raise ValueError("a profile needs at least one image and one repeat, not {} and "
+                             "{}".format(len(images), repeats))
+        self.choose_precision(images)
+        batch = np.ascontiguousarray(images[np.arange(SUB_BATCH) % len(images)])
+        engine = self._loaded_engine()
+        runs = [engine.profile(batch) for _ in range(repeats + 1)][1:]
+        seconds = np.median(runs, axis=0) / len(batch)
+        steps = [(self._network.nodes[0].name, "input", "core")] + engine.steps()
+        return [Timing(*(step + (float(time),))) for step, time in zip(steps, seconds)]
 
     def summary(self):
         """A table of the layers that run: name, operation, shape and parameters.

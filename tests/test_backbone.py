@@ -267,9 +267,28 @@ def test_pickle_copy_and_clone(backbone, images, features):
 def test_primitives(layer, size, pooling):
     """oneDNN falls back to its slow reference code without a word, if it is not looked at."""
     chosen = Backbone.load(layer=layer, input_size=size, pooling=pooling).primitives()
-    assert len(chosen) > 20 and all(isinstance(each, tuple) and len(each) == 2 for each in chosen)
-    assert "conv2d_1" in [layer for layer, _ in chosen]
-    assert not [pair for pair in chosen if "ref" in pair[1]]
+    assert len(chosen) > 20 and all(isinstance(each, tuple) and len(each) == 3 for each in chosen)
+    assert ("conv2d_1", "convolution") in [each[:2] for each in chosen]
+    assert not [each for each in chosen if "ref" in each[2]]
+
+
+def test_profile(images, features):
+    tapped = Backbone.load(layer="mixed2", input_size=SIZE, threads=2)
+    rows = tapped.profile(images[:3], repeats=3)
+    assert rows[0][:2] == ("input_1", "input")
+    assert [row[:3] for row in rows[1:]] == tapped.primitives()
+    assert all(0 < row.seconds < 1 for row in rows)
+    by_operation = dict.fromkeys((row.operation for row in rows), 0)
+    for row in rows:
+        by_operation[row.operation] += row.seconds
+    assert by_operation["convolution"] > 0.4 * sum(by_operation.values())
+    np.testing.assert_array_equal(tapped.features(images), features)
+    for arguments in ((images[:0],), (images, 0)):
+        with pytest.raises(ValueError) as caught:
+            tapped.profile(*arguments)
+        assert "at least one image" in str(caught.value)
+    with pytest.raises(ValueError):
+        tapped.profile(images[:, 1:])
 
 
 # Bad arguments

@@ -11,6 +11,7 @@ typedef struct {
     PyObject *arrays; /* list that keeps the weights' data alive */
     gt_backbone *backbone;
     gt_shape input; /* of one image */
+    int sub_batch;
 } backbone_object;
 
 static void
@@ -105,6 +106,7 @@ gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
     gt_graph_init(&graph);
     Py_INCREF(module);
     self->module = module;
+    self->sub_batch = config.sub_batch;
     self->arrays = PyList_New(0);
     if (self->arrays == NULL ||
         gt_graph_from_python(module, nodes, arrays, self->arrays, &graph) < 0 ||
@@ -189,13 +191,10 @@ make_results(backbone_object *self, npy_intp count, float **data)
     return results;
 }
 
-PyDoc_STRVAR(run_doc,
-             "run(images)\n--\n\n"
-             "Run uint8 images (n, height, width, channels); a list of float32 arrays\n"
-             "(n, height_k, width_k, channels_k), one an output.");
-
+/* Run images, with the time of each step into `seconds` where that is not NULL; there must be
+ * sub_batch of them then. */
 static PyObject *
-backbone_run(backbone_object *self, PyObject *object)
+run_images(backbone_object *self, PyObject *object, double *seconds)
 {
     PyArrayObject *images = gt_as_array(object, "images", NPY_UINT8, 4, 0);
     PyObject *results = NULL;
@@ -204,7 +203,8 @@ backbone_run(backbone_object *self, PyObject *object)
     gt_status status = GT_OK;
     if (images == NULL || gt_check_axis(images, "images", 1, self->input.height) < 0 ||
         gt_check_axis(images, "images", 2, self->input.width) < 0 ||
-        gt_check_axis(images, "images", 3, self->input.channels) < 0) {
+        gt_check_axis(images, "images", 3, self->input.channels) < 0 ||
+        (seconds != NULL && gt_check_axis(images, "images", 0, self->sub_batch) < 0)) {
         goto done;
     }
     data = PyMem_Malloc((size_t)gt_backbone_output_count(self->backbone) * sizeof(*data));
@@ -217,8 +217,10 @@ backbone_run(backbone_object *self, PyObject *object)
         goto done;
     }
     Py_BEGIN_ALLOW_THREADS
-    status = gt_backbone_run(self->backbone, PyArray_DATA(images), PyArray_DIM(images, 0), data,
-                             &error);
+    status = seconds != NULL
+                 ? gt_backbone_profile(self->backbone, PyArray_DATA(images), data, seconds, &error)
+                 : gt_backbone_run(self->backbone, PyArray_DATA(images), PyArray_DIM(images, 0),
+                                   data, &error);
     Py_END_ALLOW_THREADS
     if (status != GT_OK) {
         Py_CLEAR(results);
@@ -230,11 +232,24 @@ done:
     return results;
 }
 
+PyDoc_STRVAR(run_doc,
+             "run(images)\n--\n\n"
+             "Run uint8 images (n, height, width, channels); a list of float32 arrays\n"
+             "(n, height_k, width_k, channels_k), one an output.");
+
+static PyObject *
+backbone_run(backbone_object *self, PyObject *images)
+{
+    return run_images(self, images, NULL);
+}
+
 /* Appends a step to the list that `context` is; needs the GIL; an error stays pending. */
 static void
-append_step(void *context, const char *layer, const char *implementation)
+append_step(void *context, const gt_step *step)
 {
-    PyObject *item = PyErr_Occurred() ? NULL : Py_BuildValue("(ss)", layer, implementation);
+    PyObject *item = PyErr_Occurred() ? NULL
+                                      : Py_BuildValue("(sss)", step->layer, step->operation,
+                                                      step->implementation);
     if (item != NULL) {
         (void)PyList_Append(context, item);
         Py_DECREF(item);
@@ -243,7 +258,8 @@ append_step(void *context, const char *layer, const char *implementation)
 
 PyDoc_STRVAR(steps_doc,
              "steps()\n--\n\n"
-             "The primitives that run, in order: a list of (layer, implementation).");
+             "The primitives that run, in order: a list of (layer, operation,\n"
+             "implementation).");
 
 static PyObject *
 backbone_steps(backbone_object *self, PyObject *unused)
@@ -264,8 +280,42 @@ backbone_steps(backbone_object *self, PyObject *unused)
     return steps;
 }
 
+static void
+count_step(void *context, const gt_step *step)
+{
+    (void)step;
+    ++*(npy_intp *)context;
+}
+
+PyDoc_STRVAR(profile_doc,
+             "profile(images)\n--\n\n"
+             "Run uint8 images (sub_batch, height, width, channels) on one thread; the\n"
+             "seconds of writing the input and of each of steps(), float64.");
+
+static PyObject *
+backbone_profile(backbone_object *self, PyObject *images)
+{
+    gt_error error = {""};
+    npy_intp count = 1;
+    gt_status status = gt_backbone_visit_steps(self->backbone, count_step, &count, &error);
+    if (status != GT_OK) {
+        return gt_raise(self->module, status, &error);
+    }
+    PyObject *seconds = PyArray_SimpleNew(1, &count, NPY_FLOAT64);
+    if (seconds == NULL) {
+        return NULL;
+    }
+    PyObject *results = run_images(self, images, PyArray_DATA((PyArrayObject *)seconds));
+    if (results == NULL) {
+        Py_CLEAR(seconds);
+    }
+    Py_XDECREF(results);
+    return seconds;
+}
+
 static PyMethodDef backbone_methods[] = {
     {"run", (PyCFunction)backbone_run, METH_O, run_doc},
+    {"profile", (PyCFunction)backbone_profile, METH_O, profile_doc},
     {"steps", (PyCFunction)backbone_steps, METH_NOARGS, steps_doc},
     {NULL, NULL, 0, NULL},
 };

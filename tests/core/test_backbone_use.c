@@ -189,16 +189,20 @@ typedef struct {
     int count;
     int references;
     char layers[1024];
+    char operations[1024];
 } listing;
 
 static void
-list_step(void *context, const char *layer, const char *implementation)
+list_step(void *context, const gt_step *step)
 {
     listing *list = context;
     size_t length = strlen(list->layers);
     list->count++;
-    list->references += strncmp(implementation, "ref", 3) == 0;
-    (void)snprintf(list->layers + length, sizeof(list->layers) - length, "%s ", layer);
+    list->references += strncmp(step->implementation, "ref", 3) == 0;
+    (void)snprintf(list->layers + length, sizeof(list->layers) - length, "%s ", step->layer);
+    length = strlen(list->operations);
+    (void)snprintf(list->operations + length, sizeof(list->operations) - length, "%s ",
+                   step->operation);
 }
 
 static void
@@ -223,6 +227,32 @@ test_visiting_steps(void)
         CHECK(place != NULL);
     }
     CHECK(strstr(before.layers, "scores") == NULL); /* pruned */
+    end_network(&net, &job);
+}
+
+static void
+test_profile(void)
+{
+    enum { BATCH = 3 };
+    gt_net net;
+    trial job;
+    listing steps = {0};
+    start_network(&net, &job);
+    job.backbone = make(&net, job.outputs, 1, 2, BATCH);
+    int64_t size = BATCH * gt_shape_size(net.graph.nodes[job.outputs[0]].shape);
+    float *result = malloc((size_t)size * sizeof(*result));
+    CHECK(gt_backbone_visit_steps(job.backbone, list_step, &steps, &error) == GT_OK);
+    double *seconds = calloc((size_t)steps.count + 1, sizeof(*seconds));
+    CHECK(gt_backbone_profile(job.backbone, job.images, (float *[]){result}, seconds, &error) ==
+          GT_OK);
+    CHECK_CLOSE(gt_distance(result, job.twin.values[job.outputs[0]], size), 0.0, 2e-5);
+    for (int i = 0; i <= steps.count; i++) {
+        CHECK(seconds[i] > 0.0 && seconds[i] < 10.0);
+    }
+    CHECK(strstr(steps.operations, "convolution ") != NULL);
+    CHECK(strstr(steps.operations, "other ") == NULL);
+    free(seconds);
+    free(result);
     end_network(&net, &job);
 }
 
@@ -361,6 +391,7 @@ main(void)
     RUN(test_results_do_not_depend_on_the_count);
     RUN(test_many_callers_at_once);
     RUN(test_visiting_steps);
+    RUN(test_profile);
     RUN(test_bad_settings);
     RUN(test_failing_after_passes_began);
     RUN(test_memory_that_is_not_there);
