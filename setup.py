@@ -148,6 +148,7 @@ setup(
         "tqdm>=4.40",
     ] + onednn_requirements("onednn-cpu-gomp"),
     extras_require={
+        "hub": ["ipykernel>=5.5", "jupyterhub>=5.0", "jupyterlab>=4.0", "psutil", "selenium>=4.10"],
         "notebook": ["nbconvert>=5.6", "ipykernel>=5.5"],
         "test": ["pytest>=6.1", "pandas>=0.25"] + onednn_requirements("onednn-devel-cpu-gomp"),
     },
