@@ -32,6 +32,9 @@ gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc, const c
                      int *value, gt_error *error)
 {
     gt_plan *plan = builder->plan;
+    if (desc == NULL) {
+        return gt_check_engine(dnnl_runtime_error, "asking for a layout", layer, error);
+    }
     if (plan->n_values == plan->value_capacity) {
         int capacity = plan->value_capacity == 0 ? 64 : 2 * plan->value_capacity;
         gt_value *values = realloc(plan->values, (size_t)capacity * sizeof(*values));
@@ -78,7 +81,10 @@ add_scratchpad(gt_builder *builder, const_dnnl_primitive_desc_t desc, const char
     const_dnnl_memory_desc_t scratchpad =
         dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
     *value = GT_NO_VALUE;
-    if (scratchpad == NULL || dnnl_memory_desc_get_size(scratchpad) == 0) {
+    if (scratchpad == NULL) {
+        return gt_check_engine(dnnl_runtime_error, "asking for a scratchpad", layer, error);
+    }
+    if (dnnl_memory_desc_get_size(scratchpad) == 0) {
         return GT_OK;
     }
     return gt_builder_add_value(builder, scratchpad, layer, value, error);

@@ -50,6 +50,9 @@ static gt_status
 add_constant(gt_constants *constants, const gt_node *node, gt_role role, dnnl_engine_t engine,
              const_dnnl_memory_desc_t desc, int *index, gt_error *error)
 {
+    if (desc == NULL) { /* of which oneDNN would make memory without room */
+        return gt_check_engine(dnnl_runtime_error, "asking for a layout", node->name, error);
+    }
     if (constants->count == constants->capacity) {
         int capacity = constants->capacity == 0 ? 64 : 2 * constants->capacity;
         gt_constant *items = realloc(constants->items, (size_t)capacity * sizeof(*items));

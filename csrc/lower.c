@@ -278,7 +278,7 @@ lower_pool(gt_builder *builder, int index, gt_error *error)
     dnnl_primitive_desc_t desc = NULL;
     bool fused = node->relu;
     gt_status status = create_pool(builder, node, fused, &desc, error);
-    if (fused && (status != GT_OK || is_reference(desc))) {
+    if (fused && (status == GT_ERROR_ENGINE || (status == GT_OK && is_reference(desc)))) {
         (void)dnnl_primitive_desc_destroy(desc);
         desc = NULL;
         fused = false;

@@ -196,21 +196,31 @@ gt_net_plain(gt_net *net, gt_op op, const char *name, int from)
     return gt_net_add(net, node, name, from);
 }
 
+gt_status
+gt_net_copy(const gt_net *net, const int *outputs, int n_outputs, gt_graph *graph, gt_error *error)
+{
+    int index = -1;
+    gt_status status = GT_OK;
+    gt_graph_init(graph);
+    for (int i = 0; status == GT_OK && i < net->graph.count; i++) {
+        const gt_node *node = &net->graph.nodes[i];
+        status = gt_graph_add(graph, node, node->name, node->inputs, node->n_inputs, &index, error);
+    }
+    if (status == GT_OK) {
+        status = gt_graph_set_outputs(graph, outputs, n_outputs, error);
+    }
+    if (status == GT_OK) {
+        status = gt_graph_infer_shapes(graph, net->height, net->width, error);
+    }
+    return status;
+}
+
 gt_graph
 gt_net_graph(const gt_net *net, const int *outputs, int n_outputs)
 {
     gt_graph graph;
     gt_error error = {""};
-    int index = -1;
-    gt_graph_init(&graph);
-    for (int i = 0; i < net->graph.count; i++) {
-        const gt_node *node = &net->graph.nodes[i];
-        gt_status status = gt_graph_add(&graph, node, node->name, node->inputs, node->n_inputs,
-                                        &index, &error);
-        must(status == GT_OK && index == i, error.message);
-    }
-    must(gt_graph_set_outputs(&graph, outputs, n_outputs, &error) == GT_OK, error.message);
-    must(gt_graph_infer_shapes(&graph, net->height, net->width, &error) == GT_OK, error.message);
+    must(gt_net_copy(net, outputs, n_outputs, &graph, &error) == GT_OK, error.message);
     return graph;
 }
 

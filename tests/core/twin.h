@@ -49,6 +49,10 @@ int gt_net_plain(gt_net *net, gt_op op, const char *name, int from);
 /* A copy of the net's graph as built, with those outputs; to be cleared or handed on. */
 gt_graph gt_net_graph(const gt_net *net, const int *outputs, int n_outputs);
 
+/* The same, where a step may fail; the graph then still has to be cleared. */
+gt_status gt_net_copy(const gt_net *net, const int *outputs, int n_outputs, gt_graph *graph,
+                      gt_error *error);
+
 /* The values of all nodes for some images. */
 typedef struct {
     float **values; /* (n_nodes,) of (images, height, width, channels) */

@@ -1,0 +1,29 @@
+/* Failures on demand.  A program that is linked with faults.c and with wrappers.c, which is made
+ * by wrappers.awk, has every allocation, every start of a thread and every call of oneDNN go
+ * through a wrapper that counts it and lets the chosen one fail. */
+#ifndef GT_TEST_FAULTS_H
+#define GT_TEST_FAULTS_H
+
+#include <oneapi/dnnl/dnnl.h>
+#include <stdbool.h>
+
+/* Let the nth call from now on, counted from 1, fail; one of oneDNN with that code. */
+void gt_faults_arm(long nth, dnnl_status_t code);
+
+/* Let no further call fail.  The name of the function that failed, or NULL if none did. */
+const char *gt_faults_disarm(void);
+
+/* Blocks, mappings and oneDNN's objects that were made and not given back. */
+long gt_faults_balance(void);
+
+/* --- for the wrappers ---------------------------------------------------------------------- */
+
+/* Whether this call, of the function `name`, is the one to fail. */
+bool gt_faults_strike(const char *name);
+
+dnnl_status_t gt_faults_code(void);
+
+/* Add to the balance. */
+void gt_faults_count(long change);
+
+#endif

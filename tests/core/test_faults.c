@@ -1,0 +1,398 @@
+/* The Nth allocation, start of a thread or call of oneDNN fails, for every N that there is: each
+ * time an error comes out or the right result, nothing is left behind, and what was there before
+ * still works. */
+#include "faults.h"
+#include "head.h"
+#include "trial.h"
+
+enum { IMAGES = 5, THREADS = 2 };
+
+/* --- every call of a task ------------------------------------------------------------------ */
+
+/* A task whose calls fail one after the other, and the state that it works on. */
+typedef struct {
+    const char *name;
+    void (*prepare)(void *context);                         /* NULL for nothing */
+    gt_status (*run)(void *context, gt_error *problem);     /* checks its result in success */
+    void (*finish)(void *context);                          /* NULL for nothing */
+    void *context;
+} fragile;
+
+/* Whether a success with the right result may follow.  Memory that is out must be told, but where
+ * it costs only speed, a name to read, or an object that is gone anyway; from another failure there
+ * may be another way to the result, such as a pool without the ReLU that was fused to it. */
+static bool
+may_go_well(const char *failed, dnnl_status_t code)
+{
+    static const char *const harmless[] = {"madvise", "dnnl_primitive_desc_query",
+                                           "dnnl_primitive_desc_query_md",
+                                           "dnnl_memory_get_memory_desc"};
+    size_t length = strlen(failed);
+    for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++) {
+        if (strcmp(failed, harmless[i]) == 0) {
+            return true;
+        }
+    }
+    return strcmp(failed + (length > 8 ? length - 8 : 0), "_destroy") == 0 ||
+           (code != dnnl_out_of_memory && strncmp(failed, "dnnl_", 5) == 0);
+}
+
+static bool
+is_told(gt_status status, const gt_error *problem)
+{
+    return (status == GT_ERROR_MEMORY || status == GT_ERROR_ENGINE) && problem->message[0] != '\0';
+}
+
+/* The nth call fails; false when there are fewer. */
+static bool
+fail_one(const fragile *task, long nth, dnnl_status_t code)
+{
+    gt_error problem = {""};
+    long before = gt_faults_balance();
+    int wrong = check_failed;
+    if (task->prepare != NULL) {
+        task->prepare(task->context);
+    }
+    gt_faults_arm(nth, code);
+    gt_status status = task->run(task->context, &problem);
+    const char *failed = gt_faults_disarm();
+    if (task->finish != NULL) {
+        task->finish(task->context);
+    }
+    CHECK(status == GT_OK ? failed == NULL || may_go_well(failed, code)
+                          : is_told(status, &problem));
+    CHECK(gt_faults_balance() == before);
+    if (check_failed > wrong) {
+        fprintf(stderr, "    call %ld, %s: status %d, %ld left behind: %s\n", nth,
+                failed != NULL ? failed : "none", (int)status, gt_faults_balance() - before,
+                problem.message);
+    }
+    return failed != NULL;
+}
+
+/* Every call fails, in both ways that oneDNN knows for a call that is right. */
+static void
+survive(fragile task)
+{
+    static const dnnl_status_t codes[] = {dnnl_out_of_memory, dnnl_runtime_error};
+    for (int i = 0; i < 2; i++) {
+        long nth = 1;
+        while (fail_one(&task, nth, codes[i])) {
+            nth++;
+        }
+        CHECK(nth > 2);
+        fprintf(stderr, "    %s: each of %ld calls failed once\n", task.name, nth - 1);
+    }
+}
+
+/* --- backbones ----------------------------------------------------------------------------- */
+
+/* Most kinds of layers: fused, folded, commuted and alone. */
+static void
+start_network(gt_net *net, trial *job)
+{
+    gt_net_start(net, 9, 8, 3);
+    gt_node first = gt_net_conv(net, 0, 3, 3, 16, 1);
+    first.window.strides[0] = first.window.strides[1] = 2;
+    int a = gt_net_add(net, first, "first", 0);
+    int b = gt_net_add(net, gt_net_batch_norm(net, a), "norm", a);
+    int c = gt_net_plain(net, GT_OP_RELU, "relu", b);
+    int d = gt_net_add(net, gt_net_batch_norm(net, c), "norm_alone", c);
+    int e = gt_net_join(net, GT_OP_ADD, "add", (int[]){c, d}, 2);
+    int f = gt_net_add(net, gt_net_pool(GT_OP_AVERAGE_POOL, 3, 1, GT_PAD_SAME), "pool", e);
+    int g = gt_net_add(net, gt_net_conv(net, f, 1, 1, 8, 1), "one", f);
+    int h = gt_net_plain(net, GT_OP_RELU, "relu_after_pool", g);
+    int i = gt_net_add(net, gt_net_pool(GT_OP_MAX_POOL, 2, 2, GT_PAD_VALID), "max", h);
+    int j = gt_net_join(net, GT_OP_CONCAT, "concat", (int[]){e, h}, 2);
+    int k = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, "features", j);
+    int l = gt_net_plain(net, GT_OP_FLATTEN, "flat", i);
+    gt_node dense;
+    gt_node_init(&dense, GT_OP_DENSE);
+    dense.arrays[GT_KERNEL] = gt_net_matrix(net, net->graph.nodes[l].shape.channels, 4);
+    int m = gt_net_add(net, dense, "dense", l);
+    int n = gt_net_plain(net, GT_OP_SOFTMAX, "scores", m);
+    start_trial(job, net, (int[]){k, n, j}, 3);
+}
+
+static void
+end_network(gt_net *net, trial *job)
+{
+    end_trial(job);
+    gt_net_clear(net);
+}
+
+/* Run images through the backbone and check the features. */
+static gt_status
+run_images(const trial *job, gt_backbone *backbone, int count, gt_error *problem)
+{
+    static float results[3][MOST * 5 * 4 * 24];
+    gt_status status = gt_backbone_run(backbone, job->images, count,
+                                       (float *[]){results[0], results[1], results[2]}, problem);
+    for (int k = 0; status == GT_OK && k < job->n; k++) {
+        int64_t size = count * gt_shape_size(job->net->graph.nodes[job->outputs[k]].shape);
+        CHECK_CLOSE(gt_distance(results[k], job->twin.values[job->outputs[k]], size), 0.0, 2e-5);
+    }
+    return status;
+}
+
+static void
+count_step(void *context, const char *layer, const char *implementation)
+{
+    *(int *)context += layer[0] != '\0' && implementation[0] != '\0';
+}
+
+static gt_status
+visit_steps(gt_backbone *backbone, gt_error *problem)
+{
+    int count = 0;
+    gt_status status = gt_backbone_visit_steps(backbone, count_step, &count, problem);
+    CHECK(status != GT_OK || count > 8);
+    return status;
+}
+
+/* From a description to features and back to nothing. */
+static gt_status
+make_and_run(void *context, gt_error *problem)
+{
+    const trial *job = context;
+    gt_graph graph;
+    gt_backbone *backbone = NULL;
+    gt_backbone_config config = {.threads = THREADS, .sub_batch = 2,
+                                 .preprocessing = preprocessing};
+    gt_status status = gt_net_copy(job->net, job->outputs, job->n, &graph, problem);
+    if (status == GT_OK) {
+        status = gt_backbone_create(&backbone, &graph, config, problem);
+        CHECK((status == GT_OK) == (backbone != NULL));
+    }
+    if (status == GT_OK) {
+        status = run_images(job, backbone, IMAGES, problem);
+    }
+    if (status == GT_OK) {
+        status = visit_steps(backbone, problem);
+    }
+    gt_backbone_free(backbone);
+    gt_graph_clear(&graph);
+    return status;
+}
+
+static void
+make_backbone(void *context)
+{
+    trial *job = context;
+    job->backbone = make(job->net, job->outputs, job->n, THREADS, 2);
+}
+
+static gt_status
+run_backbone(void *context, gt_error *problem)
+{
+    trial *job = context;
+    gt_status status = run_images(job, job->backbone, IMAGES, problem);
+    return status == GT_OK ? visit_steps(job->backbone, problem) : status;
+}
+
+/* Whatever failed before, the backbone works. */
+static void
+use_backbone(void *context)
+{
+    trial *job = context;
+    CHECK(run_backbone(job, &error) == GT_OK);
+    CHECK(run_images(job, job->backbone, 2 * IMAGES, &error) == GT_OK);
+    gt_backbone_free(job->backbone);
+    job->backbone = NULL;
+}
+
+/* Threads and plans are there already. */
+static void
+make_and_use_backbone(void *context)
+{
+    trial *job = context;
+    make_backbone(job);
+    CHECK(run_backbone(job, &error) == GT_OK);
+}
+
+static void
+test_backbone(void)
+{
+    gt_net net;
+    trial job;
+    start_network(&net, &job);
+    survive((fragile){"a backbone from nothing", NULL, make_and_run, NULL, &job});
+    survive((fragile){"the first runs of a backbone", make_backbone, run_backbone, use_backbone,
+                      &job});
+    survive((fragile){"later runs of a backbone", make_and_use_backbone, run_backbone,
+                      use_backbone, &job});
+    end_network(&net, &job);
+}
+
+/* --- heads --------------------------------------------------------------------------------- */
+
+enum { N = 600, D = 4, HIDDEN = 5, CLASSES = 3 };
+
+/* A head, what it is trained on and what it is known to make of that. */
+typedef struct {
+    gt_head *head;
+    float features[N * D];
+    int32_t labels[N];
+    float mean[D];
+    float factor[D];
+    float trained[N * CLASSES]; /* probabilities after training */
+    int is_known;
+} lesson;
+
+static void
+prepare_lesson(lesson *all)
+{
+    gt_random random = gt_random_start(3, GT_RANDOM_WEIGHTS, 1);
+    for (int i = 0; i < N; i++) {
+        all->labels[i] = i % CLASSES;
+        for (int j = 0; j < D; j++) {
+            all->features[i * D + j] = gt_random_uniform(&random) + (j == i % CLASSES ? 2.0f : 0.0f);
+        }
+    }
+    for (int j = 0; j < D; j++) {
+        all->mean[j] = 1.0f;
+        all->factor[j] = 0.5f;
+    }
+}
+
+static gt_status
+train(lesson *all, gt_error *problem)
+{
+    gt_head_data data = {.n = N, .features = all->features, .labels = all->labels};
+    gt_head_data part = {.n = N / 3, .features = all->features, .labels = all->labels};
+    gt_head_scaling scaling = {all->mean, all->factor};
+    gt_train_config config = gt_train_defaults();
+    config.epochs = 2;
+    config.batch_size = 256;
+    gt_status status = gt_head_train(all->head, &data, &part, &scaling, &config, NULL, NULL,
+                                     problem);
+    return status == GT_OK ? gt_head_fold_scaling(all->head, &scaling, problem) : status;
+}
+
+static gt_status
+predict(lesson *all, gt_error *problem)
+{
+    static float output[N * CLASSES];
+    gt_status status = gt_head_predict(all->head, all->features, N, 0, THREADS, output, problem);
+    if (status == GT_OK && !all->is_known) {
+        memcpy(all->trained, output, sizeof(output));
+        all->is_known = 1;
+    }
+    CHECK(status != GT_OK || memcmp(output, all->trained, sizeof(output)) == 0);
+    return status;
+}
+
+static gt_status
+measure(lesson *all, gt_error *problem)
+{
+    static float gradient[D * HIDDEN + HIDDEN + HIDDEN * CLASSES + CLASSES];
+    gt_head_data data = {.n = N, .features = all->features, .labels = all->labels};
+    gt_train_config config = gt_train_defaults();
+    double loss = -1.0;
+    double accuracy = -1.0;
+    gt_status status = gt_head_loss_gradient(all->head, &data, NULL, &config, &loss, gradient,
+                                             problem);
+    CHECK((status == GT_OK) == (loss > 0.0));
+    if (status == GT_OK) {
+        status = gt_head_evaluate(all->head, &data, NULL, &config, &loss, &accuracy, problem);
+    }
+    CHECK(status != GT_OK || (accuracy >= 0.0 && accuracy <= 1.0));
+    return status;
+}
+
+static gt_status
+use_head(void *context, gt_error *problem)
+{
+    lesson *all = context;
+    gt_status status = train(all, problem);
+    if (status == GT_OK) {
+        status = predict(all, problem);
+    }
+    return status == GT_OK ? measure(all, problem) : status;
+}
+
+static gt_status
+create_head(lesson *all, gt_error *problem)
+{
+    gt_head_config config = {2, {D, HIDDEN, CLASSES}};
+    return gt_head_create(&config, 5, &all->head, problem);
+}
+
+static void
+make_head(void *context)
+{
+    CHECK(create_head(context, &error) == GT_OK);
+}
+
+static void
+free_head(void *context)
+{
+    lesson *all = context;
+    gt_head_free(all->head);
+    all->head = NULL;
+}
+
+/* A head that is initialised again learns the same as one that never met a failure. */
+static void
+use_head_again(void *context)
+{
+    lesson *all = context;
+    gt_head_initialise(all->head, 5);
+    CHECK(use_head(all, &error) == GT_OK);
+    free_head(all);
+}
+
+static gt_status
+make_and_use_head(void *context, gt_error *problem)
+{
+    lesson *all = context;
+    gt_status status = create_head(all, problem);
+    CHECK((status == GT_OK) == (all->head != NULL));
+    if (status == GT_OK) {
+        status = use_head(all, problem);
+    }
+    free_head(all);
+    return status;
+}
+
+static void
+test_head(void)
+{
+    static lesson all;
+    prepare_lesson(&all);
+    survive((fragile){"a head from nothing", NULL, make_and_use_head, NULL, &all});
+    survive((fragile){"the use of a head", make_head, use_head, use_head_again, &all});
+}
+
+/* --- the harness --------------------------------------------------------------------------- */
+
+/* What counts calls must see them, or the loops above would end at once. */
+static void
+test_every_kind_of_call_is_counted(void)
+{
+    void *block = NULL;
+    long before = gt_faults_balance();
+    gt_faults_arm(1, dnnl_success);
+    CHECK(malloc(8) == NULL && strcmp(gt_faults_disarm(), "malloc") == 0);
+    gt_faults_arm(2, dnnl_success);
+    CHECK(posix_memalign(&block, 64, 8) == 0 && gt_faults_balance() == before + 1);
+    CHECK(realloc(block, 1 << 20) == NULL && strcmp(gt_faults_disarm(), "realloc") == 0);
+    free(block);
+    gt_faults_arm(1, dnnl_out_of_memory);
+    dnnl_engine_t engine = NULL;
+    CHECK(dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_out_of_memory);
+    CHECK(strcmp(gt_faults_disarm(), "dnnl_engine_create") == 0);
+    CHECK(dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success);
+    CHECK(gt_faults_balance() == before + 1);
+    CHECK(dnnl_engine_destroy(engine) == dnnl_success && gt_faults_balance() == before);
+    
+}
+
+int
+main(void)
+{
+    RUN(test_every_kind_of_call_is_counted);
+    RUN(test_head);
+    RUN(test_backbone);
+    return check_report();
+}
