@@ -1,0 +1,141 @@
+"""gear-transfer evaluate: how well a saved classifier does on labelled photographs."""
+import collections
+
+import numpy as np
+
+from ..errors import DatasetError
+from .options import add_json, add_running, fraction, load_classifier
+from .output import wants_progress, write, write_csv, write_json
+
+SUMMARY = "measure a classifier on labelled photographs"
+DESCRIPTION = """\
+Measure a saved MODEL on the photographs of FOLDER, which has one sub-folder for
+each class: accuracy with its 95 % confidence interval, precision and recall of
+each class, and what was taken for what. Of a folder with train/, val/ and test/,
+test/ is used, or val/ where there is no test/. With --target the exit code is 4
+unless the whole interval lies at or above the target."""
+EXAMPLES = """\
+examples:
+  gear-transfer evaluate gear.gtm held_out
+  gear-transfer evaluate gear.gtm gear_images --part train
+  gear-transfer evaluate gear.gtm held_out --csv > per_class.csv
+  gear-transfer evaluate gear.gtm held_out --target 0.9 --json | jq .verdict"""
+
+
+def add_arguments(parser):
+    parser.add_argument("model", metavar="MODEL", help="a saved classifier")
+    parser.add_argument("folder", metavar="FOLDER", help="labelled photographs")
+    parser.add_argument("--part", choices=("train", "validation", "test"),
+                        help="which part of a folder that is split")
+    parser.add_argument("--target", type=fraction, metavar="ACCURACY",
+                        help="say whether this accuracy is met, not met or not proven")
+    add_json(parser, "text").add_argument("--csv", action="store_true",
+                                          help="print the table of classes as CSV")
+    add_running(parser)
+
+
+def run(arguments):
+    model = load_classifier(arguments)
+    images = _part(arguments.folder, arguments.part)
+    labels = _known_labels(images, model.classes_, arguments)
+    model.extractor_.set_params(verbose=wants_progress(arguments))
+    predicted = model.predict(images.paths)
+    readable = np.array([each is not None for each in predicted.tolist()])
+    if not readable.any():
+        raise DatasetError("none of the {} images in {!r} can be read".format(
+            len(images), arguments.folder))
+    found = _measure(labels[readable], predicted[readable].astype(model.classes_.dtype),
+                     model.classes_, arguments.target)
+    found["unreadable"] = [path for path, good in zip(images.paths, readable) if not good]
+    if arguments.json:
+        write_json(found)
+    elif arguments.csv:
+        write_csv(found["classes"], list(found["classes"][0]))
+    else:
+        write(_text(found))
+    if arguments.target is not None and found["verdict"] != "met":
+        return 4
+    return 0 if readable.all() else 3
+
+
+def _part(folder, part):
+    """The images of the part that was asked for, or of the best one that there is."""
+    from ..image_set import load_folder
+    images = load_folder(folder)
+    if part == "train":
+        return images
+    if part is not None:
+        chosen = getattr(images, part)
+        if chosen is None:
+            raise DatasetError("{!r} has no folder of {} images".format(folder, part))
+        return chosen
+    return images.test or images.validation or images
+
+
+def _known_labels(images, classes, arguments):
+    """The labels, as the model has them."""
+    by_name = dict((str(name), name) for name in classes.tolist())
+    unknown = [name for name in images.classes if name not in by_name]
+    if unknown:
+        raise DatasetError("{!r} has the class {!r}, which {} does not know; it knows {}".format(
+            arguments.folder, unknown[0], arguments.model, ", ".join(sorted(by_name))))
+    return np.array([by_name[name] for name in images.labels.tolist()], dtype=classes.dtype)
+
+
+def _measure(labels, predicted, classes, target):
+    """Accuracy with its interval, a row for each class, and the confusion matrix."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+    right = int((labels == predicted).sum())
+    low, high = _interval(right, len(labels))
+    measures = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
+    return collections.OrderedDict([
+        ("images", len(labels)),
+        ("accuracy", right / len(labels)),
+        ("interval", [low, high]),
+        ("target", target),
+        ("verdict", target if target is None else _verdict(target, low, high)),
+        ("classes", [collections.OrderedDict(zip(
+            ("class", "images", "precision", "recall", "f1"),
+            (name, int(count), float(precision), float(recall), float(f1))))
+            for name, precision, recall, f1, count in zip(classes.tolist(), *measures)]),
+        ("confusion", confusion_matrix(labels, predicted, labels=classes)),
+    ])
+
+
+def _interval(right, n, confidence=0.95):
+    """Clopper and Pearson's interval of a share, which holds for every n."""
+    from scipy.stats import beta
+    rest = (1 - confidence) / 2
+    low = beta.ppf(rest, right, n - right + 1) if right > 0 else 0.0
+    high = beta.ppf(1 - rest, right + 1, n - right) if right < n else 1.0
+    return float(low), float(high)
+
+
+def _verdict(target, low, high):
+    if low >= target:
+        return "met"
+    return "not met" if high < target else "not proven"
+
+
+def _text(found):
+    low, high = found["interval"]
+    lines = ["accuracy {:.3f} on {:,} photographs, 95 % interval {:.3f} to {:.3f}".format(
+        found["accuracy"], found["images"], low, high)]
+    if found["target"] is not None:
+        lines.append("target {}: {}".format(found["target"], found["verdict"]))
+    if found["unreadable"]:
+        lines.append("left out, because they cannot be read: {}".format(len(found["unreadable"])))
+    names = [str(row["class"]) for row in found["classes"]]
+    wide = max([len("class")] + [len(name) for name in names])
+    line = "{:<{wide}}  {:>7}  {:>9}  {:>7}  {:>7}"
+    lines += ["", line.format("class", "images", "precision", "recall", "f1", wide=wide)]
+    for name, row in zip(names, found["classes"]):
+        lines.append(line.format(name, row["images"], *[
+            "{:.3f}".format(row[measure]) for measure in ("precision", "recall", "f1")],
+            wide=wide))
+    matrix = np.array(found["confusion"])
+    mistakes = sorted((-matrix[i, j], names[i], names[j]) for i, j in zip(*np.nonzero(matrix))
+                      if i != j)
+    lines += [""] + ["{} of {} taken for {}".format(-count, true, taken)
+                     for count, true, taken in mistakes] if mistakes else []
+    return "\n".join(lines) + "\n"

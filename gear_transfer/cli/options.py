@@ -1,0 +1,70 @@
+"""Options that several commands share, and the types of their values."""
+import argparse
+
+
+def whole_number(text):
+    """A whole number from 1 on."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more, not {}".format(value))
+    return value
+
+
+def image_size(text):
+    """A size as '192' or, height first, '192x160'."""
+    sides = [whole_number(side) for side in text.lower().split("x")]
+    if len(sides) > 2:
+        raise argparse.ArgumentTypeError("must be like 192 or 192x160, not {!r}".format(text))
+    return sides[0] if len(sides) == 1 else tuple(sides)
+
+
+def names(text):
+    """One name, or several with commas between."""
+    parts = [part.strip() for part in text.split(",")]
+    return parts[0] if len(parts) == 1 else parts
+
+
+def widths(text):
+    """Whole numbers with commas between."""
+    return tuple(whole_number(part) for part in text.split(","))
+
+
+def add_running(parser):
+    """Options about how a command runs, not about what comes out."""
+    group = parser.add_argument_group("how it runs")
+    group.add_argument("--threads", type=whole_number, metavar="N",
+                       help="threads (default: all processors that may be used)")
+    group.add_argument("--cache", metavar="FOLDER",
+                       help="keep computed features here (default: the platform's cache folder)")
+    group.add_argument("--no-cache", action="store_true", help="keep no features")
+    group.add_argument("-q", "--quiet", action="store_true",
+                       help="no progress bars and no warnings; errors only")
+
+
+def cache_of(arguments):
+    """The value of the parameter ``cache`` that the options ask for."""
+    return False if arguments.no_cache else arguments.cache or True
+
+
+def add_json(parser, default):
+    """--json and the name of what is printed without it."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--json", action="store_true", help="print JSON in place of " + default)
+    return group
+
+
+def load_classifier(arguments):
+    """The saved classifier that the command names, to run as its options say."""
+    from ..model_file import load_model
+    model = load_model(arguments.model, threads=arguments.threads)
+    model.set_params(cache=cache_of(arguments))
+    model.extractor_.set_params(cache=cache_of(arguments))
+    return model
+
+
+def fraction(text):
+    """A number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must be from 0 to 1, not {}".format(text))
+    return value

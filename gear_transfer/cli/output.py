@@ -1,0 +1,92 @@
+"""What the commands print: data on standard output, messages on standard error."""
+import contextlib
+import csv
+import io
+import json
+import math
+import sys
+import warnings
+
+
+def complain(message):
+    """Print one message on standard error."""
+    text = "gear-transfer: {}\n".format(message)
+    # Names that are not UTF-8 on disk come as lone surrogates, which no stream can encode.
+    sys.stderr.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def messages_to_stderr(quiet):
+    """Show warnings as messages on standard error, or with `quiet` not at all."""
+    def show(message, category, filename, lineno, file=None, line=None):
+        if not quiet:
+            complain("warning: {}".format(message))
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", category=UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+def wants_progress(arguments):
+    """Whether progress bars are wanted: standard error is a terminal and nobody said --quiet."""
+    return not arguments.quiet and sys.stderr.isatty()
+
+
+def write(text):
+    """Write data to standard output in UTF-8, names of files byte for byte as they are."""
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:  # a stream of text alone, in place of the real one
+        sys.stdout.write(text)
+    else:
+        sys.stdout.flush()
+        stream.write(text.encode("utf-8", "surrogateescape"))
+        stream.flush()
+
+
+def write_json(value):
+    """Write one value as JSON, NaN as null."""
+    write(json.dumps(_plain(value), indent=2) + "\n")
+
+
+def write_csv(rows, columns):
+    """Write rows as CSV.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        Written as they come; None becomes an empty field.
+    columns : sequence of str
+    """
+    write(_csv_line(columns))
+    for row in rows:
+        write(_csv_line("" if row.get(name) is None else row[name] for name in columns))
+
+
+def write_json_rows(rows):
+    """Write an iterable of dict as a JSON array, one row a line, as they come."""
+    start = "[\n"
+    for row in rows:
+        write(start + json.dumps(_plain(row)))
+        start = ",\n"
+    write("\n]\n" if start == ",\n" else "[]\n")
+
+
+def _csv_line(cells):
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(list(cells))
+    return line.getvalue()
+
+
+def _plain(value):
+    """A value as JSON can hold it, NumPy's types included; dicts keep their order."""
+    if isinstance(value, dict):
+        return type(value)((str(key), _plain(each)) for key, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

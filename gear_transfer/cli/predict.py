@@ -1,0 +1,108 @@
+"""gear-transfer predict: photographs into class names."""
+import collections
+import os
+
+from .options import add_json, add_running, load_classifier
+from .output import wants_progress, write_csv, write_json_rows
+
+SUMMARY = "predict the classes of photographs"
+DESCRIPTION = """\
+Predict the classes of photographs with a saved MODEL. Of a folder, all
+photographs in it and below are taken. CSV with the columns path, predicted,
+probability and error goes to standard output while the work is under way. A
+file that cannot be read has a row with the reason, and the exit code is 3."""
+EXAMPLES = """\
+examples:
+  gear-transfer predict gear.gtm new/axe.jpg new/tent.png
+  gear-transfer predict gear.gtm photographs > predictions.csv
+  gear-transfer predict gear.gtm photographs --probabilities
+  gear-transfer predict gear.gtm photographs --json | jq '.[] | select(.probability < 0.5)'"""
+
+#: Photographs whose rows come out together.
+_AT_ONCE = 256
+
+
+def add_arguments(parser):
+    parser.add_argument("model", metavar="MODEL", help="a saved classifier")
+    parser.add_argument("images", metavar="IMAGE-OR-FOLDER", nargs="+")
+    add_json(parser, "CSV").add_argument("--csv", action="store_true",
+                                         help="print CSV, which is the default")
+    parser.add_argument("--probabilities", action="store_true",
+                        help="the probability of every class, in CSV a column each")
+    add_running(parser)
+
+
+def run(arguments):
+    from ..progress import progress_bar
+    model = load_classifier(arguments)
+    paths, refused = find_images(arguments.images)
+    columns = ["path", "predicted", "probability", "error"]
+    if arguments.probabilities:
+        columns[3:3] = ["probability:{}".format(name) for name in model.classes_]
+    failed = [each.path for each in refused]
+    with progress_bar(len(paths), "Predicting", "image", wants_progress(arguments)) as bar:
+        rows = _rows(model, paths, refused, arguments, bar, failed)
+        if arguments.json:
+            write_json_rows(rows)
+        else:
+            write_csv(rows, columns)
+    return 3 if failed else 0
+
+
+def find_images(places):
+    """The images among files and in folders.
+
+    Returns
+    -------
+    paths : list of str
+        The files named, and what is an image in the folders.
+    refused : list of SkippedFile
+        What else there is in the folders.
+    """
+    from ..image_set import load_images
+    paths, refused = [], []
+    for place in places:
+        if os.path.isdir(place):
+            images = load_images(place, recursive=True)
+            paths.extend(images.paths)
+            refused.extend(images.skipped)
+        else:
+            paths.append(place)
+    return paths, refused
+
+
+def _rows(model, paths, refused, arguments, bar, failed):
+    """A row for each path, in order; notes those that cannot be read in `failed`."""
+    for start in range(0, len(paths), _AT_ONCE):
+        some = paths[start:start + _AT_ONCE]
+        probabilities = model.predict_proba(some)
+        for path, predicted, row in zip(some, model.classes_from(probabilities), probabilities):
+            error = _why_unreadable(path, model) if predicted is None else None
+            if error:
+                failed.append(path)
+            yield _row(path, predicted, row, error, model.classes_, arguments)
+        bar.update(len(some))
+    for path, reason in refused:
+        yield _row(path, None, [None] * len(model.classes_), reason, model.classes_, arguments)
+
+
+def _row(path, predicted, probabilities, error, classes, arguments):
+    each = [None if error else round(float(value), 6) for value in probabilities]
+    row = collections.OrderedDict([
+        ("path", path), ("predicted", predicted),
+        ("probability", None if error else max(each)), ("error", error)])
+    if arguments.probabilities and arguments.json:
+        row["probabilities"] = collections.OrderedDict(zip((str(name) for name in classes), each))
+    elif arguments.probabilities:
+        row.update(("probability:{}".format(name), value) for name, value in zip(classes, each))
+    return row
+
+
+def _why_unreadable(path, model):
+    from ..errors import ImageError
+    from ..images import read_image
+    try:
+        read_image(path, model.extractor_.backbone_.input_size)
+    except ImageError as error:
+        return error.reason
+    return "it could not be read"

@@ -1,0 +1,113 @@
+"""gear-transfer train: a folder of photographs into a saved classifier."""
+import collections
+import os
+
+from ..errors import ModelFileError
+from .options import add_json, add_running, cache_of, image_size, names, whole_number, widths
+from .output import complain, wants_progress, write, write_json
+
+SUMMARY = "train a classifier on a folder of photographs"
+DESCRIPTION = """\
+Train a classifier on FOLDER and save it as MODEL, one file that needs nothing
+else. FOLDER has one sub-folder for each class, or train/ with val/ and test/
+beside it, each with one sub-folder for each class. A summary goes to standard
+output."""
+EXAMPLES = """\
+examples:
+  gear-transfer train gear_images gear.gtm
+  gear-transfer train gear_images gear.gtm --layer mixed5 --input-size 299 --epochs 60
+  gear-transfer train gear_images gear.gtm --hidden-layers 128 --dropout 0.3 --json > gear.json"""
+
+#: Options that are parameters of TransferClassifier, which has their defaults and checks.
+_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "precision",
+               "hidden_layers", "dropout", "epochs", "batch_size", "learning_rate", "optimizer",
+               "l2", "validation_fraction", "early_stopping", "patience", "class_weight",
+               "random_state", "threads", "strict")
+
+
+def add_arguments(parser):
+    parser.add_argument("folder", metavar="FOLDER", help="the photographs")
+    parser.add_argument("model", metavar="MODEL", help="the file to write, by custom *.gtm")
+    add_json(parser, "the summary")
+    group = parser.add_argument_group("features")
+    group.add_argument("--backbone", metavar="NAME", help="name or weight file of the network")
+    group.add_argument("--layer", type=names, metavar="NAME[,NAME]",
+                       help="layers to tap (default: mixed4)")
+    group.add_argument("--input-size", type=image_size, metavar="PIXELS",
+                       help="size of the images, such as 192 or 192x160, height first")
+    group.add_argument("--pooling", choices=("average", "max"), help="default: average")
+    group.add_argument("--resize", choices=("pad", "stretch"), help="default: pad")
+    group.add_argument("--precision", help="auto (the default), float32 and so on")
+    group = parser.add_argument_group("head", "Defaults are those of TransferClassifier.")
+    group.add_argument("--hidden-layers", type=widths, metavar="N[,N]",
+                       help="widths of hidden layers (default: none)")
+    group.add_argument("--dropout", type=float)
+    group.add_argument("--epochs", type=whole_number)
+    group.add_argument("--batch-size", type=whole_number)
+    group.add_argument("--learning-rate", type=float)
+    group.add_argument("--optimizer", choices=("adam", "sgd"), help="default: adam")
+    group.add_argument("--l2", type=float)
+    group.add_argument("--validation-fraction", type=float, metavar="SHARE",
+                       help="share of the photographs held back, where FOLDER has no val/")
+    group.add_argument("--early-stopping", action="store_true",
+                       help="stop when the validation loss no longer falls")
+    group.add_argument("--patience", type=whole_number, help="epochs to wait for that")
+    group.add_argument("--class-weight", choices=("balanced",))
+    group.add_argument("--seed", type=int, dest="random_state", metavar="SEED")
+    parser.add_argument("--strict", action="store_true",
+                        help="a photograph that cannot be read is an error")
+    add_running(parser)
+
+
+def run(arguments):
+    from ..classifier import TransferClassifier
+    from ..image_set import load_folder
+    _check_destination(arguments.model)
+    images = load_folder(arguments.folder, strict=arguments.strict)
+    given = dict((name, getattr(arguments, name)) for name in _PARAMETERS
+                 if getattr(arguments, name) is not None)
+    model = TransferClassifier(cache=cache_of(arguments), verbose=wants_progress(arguments),
+                               **given)
+    model.fit(images)
+    model.save(arguments.model)
+    skipped = images.skipped + model.skipped_
+    if images.skipped and not arguments.quiet:
+        complain("warning: {} files are left out: {}".format(len(images.skipped), "; ".join(
+            "{}: {}".format(*each) for each in images.skipped[:3])))
+    test = None if images.test is None else model.score(images.test)
+    if arguments.json:
+        write_json(_description(arguments, model, test, skipped))
+    else:
+        write(model.summary() + "\n")
+        if test is not None:
+            write("{:<12} accuracy {:.3f} on {:,} photographs\n".format(
+                "tested", test, len(images.test)))
+    return 0
+
+
+def _check_destination(path):
+    """Refuse a path that cannot be written before hours of work, not after them."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise ModelFileError("{}: it is a folder; name the file to write".format(path))
+    if not os.path.isdir(folder):
+        raise ModelFileError("{}: there is no folder {}".format(path, folder))
+    if not os.access(folder, os.W_OK):
+        raise ModelFileError("{}: the folder {} cannot be written to".format(path, folder))
+
+
+def _description(arguments, model, test, skipped):
+    backbone = model.extractor_.backbone_
+    return collections.OrderedDict([
+        ("model", arguments.model),
+        ("classes", model.classes_),
+        ("images", model.n_images_),
+        ("backbone", backbone.name),
+        ("layer", backbone.layer),
+        ("input_size", backbone.input_size),
+        ("precision", backbone.precision),
+        ("precision_reason", backbone.precision_reason),
+        ("history", collections.OrderedDict(model.history_)),
+        ("test_accuracy", test),
+        ("skipped", [collections.OrderedDict(zip(("path", "reason"), each)) for each in skipped]),
+    ])

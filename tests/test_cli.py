@@ -1,0 +1,422 @@
+"""The command line: what goes to standard output, what to standard error, and the exit codes."""
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gear_transfer as gt
+from conftest import HOME
+from gear_transfer import checkup, cli, golden, load_folder, load_images
+from gear_transfer.cli import predict
+
+QUICK = ["--layer", "mixed2", "--input-size", "64", "--epochs", "12", "--no-cache"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return gt.make_shapes(tmp_path_factory.mktemp("cli") / "shapes", per_class=10, size=64,
+                          random_state=1)
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    path = os.path.join(os.path.dirname(folder), "shapes.gtm")
+    assert cli.main(["train", folder, path, "--quiet"] + QUICK) == 0
+    return path
+
+
+def run(capsys, *arguments):
+    """Exit code, output and errors of a command."""
+    code = cli.main([str(each) for each in arguments])
+    output, errors = capsys.readouterr()
+    return code, output, errors
+
+
+def table(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def start(*arguments):
+    return subprocess.Popen([sys.executable, "-m", "gear_transfer"] + [str(a) for a in arguments],
+                            cwd=HOME, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+# Help
+
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "check", "convert",
+                                     "download"])
+def test_help_has_examples(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([command, "--help"])
+    assert caught.value.code == 0
+    output = capsys.readouterr().out
+    assert "example" in output and "  gear-transfer " + command in output
+
+
+def test_exit_codes_are_documented(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    output = capsys.readouterr().out
+    assert all("\n  {} ".format(code) in output for code in (0, 1, 2, 3, 4, 130))
+
+
+@pytest.mark.parametrize("arguments, part", [
+    (["train", "a"], "MODEL"), (["train", "a", "b", "--epochs", "0"], "must be 1 or more"),
+    (["train", "a", "b", "--input-size", "1x2x3"], "192x160"),
+    (["train", "a", "b", "--pooling", "mean"], "invalid choice"), (["predict", "a"], "IMAGE"),
+    (["predict", "a", "b", "--csv", "--json"], "not allowed with"),
+    (["evaluate", "a", "b", "--target", "90"], "from 0 to 1"), (["learn"], "invalid choice")])
+def test_wrong_usage(arguments, part, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    output, errors = capsys.readouterr()
+    assert output == "" and part in errors
+
+
+# Train
+
+def test_train(folder, model, tmp_path, capsys):
+    path = tmp_path / "again.gtm"
+    code, output, errors = run(capsys, "train", folder, path, "--threads", 1, *QUICK)
+    assert code == 0 and errors == ""
+    assert "trained on   30 photographs, 12 epochs" in output and "circle, square" in output
+    assert gt.load_model(str(path)).score(load_folder(folder)) > 0.9
+    code, output, errors = run(capsys, "train", folder, path, "--json", "--hidden-layers", "8,4",
+                               "--seed", 3, "--layer", "mixed0,mixed1", "--input-size", "64x80",
+                               "--no-cache", "--class-weight", "balanced")
+    found = json.loads(output)
+    assert (code, errors) == (0, "")
+    assert found["classes"] == ["circle", "square", "triangle"] and found["images"] == 30
+    assert found["layer"] == ["mixed0", "mixed1"] and found["input_size"] == [64, 80]
+    assert len(found["history"]["loss"]) == 40 and found["test_accuracy"] is None
+    loaded = gt.load_model(str(path))
+    assert loaded.hidden_layers == (8, 4) and loaded.random_state == 3
+
+
+def test_train_on_a_split_folder(folder, tmp_path, capsys):
+    for part, numbers in (("train", range(1, 8)), ("val", [8]), ("test", [9, 10])):
+        for name in ("circle", "square", "triangle"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in numbers:
+                file = "{}{:03d}.jpg".format(name, number)
+                os.link(os.path.join(folder, name, file), str(tmp_path / part / name / file))
+    (tmp_path / "notes.txt").write_text("x")
+    target = tmp_path / "model.gtm"
+    code, output, errors = run(capsys, "train", tmp_path, target, "--json", *QUICK)
+    found = json.loads(output)
+    assert code == 0 and found["images"] == 21
+    assert "notes.txt" in errors and found["skipped"][0]["path"].endswith("notes.txt")
+    assert found["test_accuracy"] == gt.load_model(str(target)).score(load_folder(tmp_path).test)
+    code, output, errors = run(capsys, "train", tmp_path, target, "--quiet", *QUICK)
+    assert (code, errors) == (0, "") and "on 6 photographs" in output.splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments, part", [
+    (["missing", "x.gtm"], "missing"), (["{folder}", "no/where/x.gtm"], "no folder"),
+    (["{folder}", "."], "it is a folder"), (["{folder}", "x.gtm", "--layer", "mixd1"], "mixed1"),
+    (["{folder}", "x.gtm", "--dropout", "2"], "dropout"),
+    (["{folder}", "x.gtm", "--precision", "float8"], "float8")])
+def test_train_errors(folder, tmp_path, monkeypatch, arguments, part, capsys):
+    monkeypatch.chdir(str(tmp_path))
+    code, output, errors = run(capsys, "train", *[each.format(folder=folder) for each in arguments])
+    assert (code, output) == (1, "") and part in errors and errors.count("\n") == 1
+    assert errors.startswith("gear-transfer: ") and os.listdir(str(tmp_path)) == []
+
+
+def test_a_bad_photograph(folder, tmp_path, capsys):
+    for name in ("circle", "square", "triangle"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for file in os.listdir(os.path.join(folder, name)):
+            os.link(os.path.join(folder, name, file), str(tmp_path / "in" / name / file))
+    with open(os.path.join(folder, "circle", "circle001.jpg"), "rb") as whole:
+        (tmp_path / "in" / "circle" / "cut.jpg").write_bytes(whole.read()[:900])
+    target = tmp_path / "model.gtm"
+    code, output, errors = run(capsys, "train", tmp_path / "in", target, *QUICK)
+    assert code == 0 and "30 photographs" in output
+    assert errors.startswith("gear-transfer: warning: 1 of the images") and "cut.jpg" in errors
+    assert run(capsys, "train", tmp_path / "in", target, "--quiet", *QUICK)[2] == ""
+    code, output, errors = run(capsys, "train", tmp_path / "in", target, "--strict", *QUICK)
+    assert (code, output) == (1, "") and "cut.jpg" in errors
+
+
+# Predict
+
+def test_predict_csv(folder, model, capsys):
+    code, output, errors = run(capsys, "predict", model, folder, "--no-cache")
+    assert (code, errors) == (0, "")
+    rows = table(output)
+    paths = load_images(folder, recursive=True).paths
+    assert [row["path"] for row in rows] == paths and "\r" not in output
+    classifier = gt.load_model(model)
+    assert [row["predicted"] for row in rows] == classifier.predict(paths).tolist()
+    best = classifier.predict_proba(paths).max(axis=1)
+    np.testing.assert_allclose([float(row["probability"]) for row in rows], best, atol=1e-6)
+    assert all(row["error"] == "" for row in rows)
+    assert run(capsys, "predict", model, folder, "--csv", "--no-cache")[1] == output
+
+
+def test_predict_probabilities(folder, model, capsys):
+    path = load_folder(folder).paths[0]
+    expected = gt.load_model(model).predict_proba([path])[0]
+    code, output, _ = run(capsys, "predict", model, path, "--probabilities")
+    row = table(output)[0]
+    assert code == 0 and list(row) == ["path", "predicted", "probability", "probability:circle",
+                                       "probability:square", "probability:triangle", "error"]
+    np.testing.assert_allclose([float(row["probability:" + name])
+                                for name in ("circle", "square", "triangle")], expected, atol=1e-6)
+    found = json.loads(run(capsys, "predict", model, path, path, "--probabilities", "--json")[1])
+    assert len(found) == 2 and list(found[0]["probabilities"]) == ["circle", "square", "triangle"]
+    assert found[0]["probability"] == max(found[0]["probabilities"].values())
+    assert found[0]["error"] is None
+
+
+def test_predict_in_chunks(folder, model, capsys, monkeypatch):
+    whole = run(capsys, "predict", model, folder)
+    monkeypatch.setattr(predict, "_AT_ONCE", 7)
+    assert [row["predicted"] for row in table(run(capsys, "predict", model, folder)[1])] == [
+        row["predicted"] for row in table(whole[1])]
+
+
+@pytest.mark.parametrize("form", ["--csv", "--json"])
+def test_files_that_cannot_be_read(folder, model, tmp_path, form, capsys):
+    (tmp_path / "text.jpg").write_text("I am text")
+    Image.new("RGB", (30, 30), "red").save(str(tmp_path / "red.png"))
+    good = load_folder(folder).paths[0]
+    code, output, errors = run(capsys, "predict", model, tmp_path / "none.jpg", good, tmp_path,
+                               form)
+    assert code == 3 and "none.jpg" in errors
+    rows = table(output) if form == "--csv" else json.loads(output)
+    empty = "" if form == "--csv" else None
+    assert [os.path.basename(row["path"]) for row in rows] == [
+        "none.jpg", os.path.basename(good), "red.png", "text.jpg"]
+    assert [row["predicted"] == empty for row in rows] == [True, False, False, True]
+    assert rows[0]["error"] == "there is no such file" and "not a JPEG" in rows[3]["error"]
+    assert rows[1]["error"] == empty and rows[0]["probability"] == empty
+
+
+def test_names_that_are_not_utf_8(model, folder, tmp_path, capsysbinary):
+    name = os.path.join(os.fsencode(str(tmp_path)), b"caf\xe9.jpg")
+    with open(load_folder(folder).paths[0], "rb") as source, open(name, "wb") as target:
+        target.write(source.read())
+    assert cli.main(["predict", model, str(tmp_path)]) == 0
+    output, errors = capsysbinary.readouterr()
+    assert b"caf\xe9.jpg" in output and errors == b""
+    assert cli.main(["predict", model, str(tmp_path), "--json"]) == 0
+    found = json.loads(capsysbinary.readouterr().out.decode("utf-8"))
+    assert os.fsencode(found[0]["path"]) == name
+
+
+@pytest.mark.parametrize("arguments, part", [
+    (["none.gtm", "x.jpg"], "none.gtm"), (["{folder}/circle/circle001.jpg", "x.jpg"], "not a"),
+    (["{model}", "{empty}"], "no readable images")])
+def test_predict_errors(folder, model, tmp_path, arguments, part, capsys):
+    given = [each.format(folder=folder, model=model, empty=tmp_path) for each in arguments]
+    code, output, errors = run(capsys, "predict", *given)
+    assert (code, output) == (1, "") and part in errors and errors.count("\n") == 1
+
+
+# Evaluate
+
+@pytest.fixture(scope="module")
+def confused(folder, tmp_path_factory):
+    """The shapes with 4 of the 10 circles filed as squares."""
+    root = tmp_path_factory.mktemp("confused")
+    for name in ("circle", "square", "triangle"):
+        for file in os.listdir(os.path.join(folder, name)):
+            home = "square" if file in ("circle{:03d}.jpg".format(i) for i in range(1, 5)) else name
+            os.makedirs(str(root / home), exist_ok=True)
+            os.link(os.path.join(folder, name, file), str(root / home / file))
+    return root
+
+
+def test_evaluate(confused, model, capsys):
+    images = load_folder(confused)
+    predicted = gt.load_model(model).predict(images.paths)
+    accuracy = (predicted == images.labels).mean()
+    assert 0.7 < accuracy < 0.9
+    code, output, errors = run(capsys, "evaluate", model, confused, "--json")
+    found = json.loads(output)
+    assert (code, errors) == (0, "") and found["images"] == 30 and found["unreadable"] == []
+    assert found["accuracy"] == pytest.approx(accuracy)
+    assert found["interval"][0] < accuracy < found["interval"][1]
+    matrix = np.array(found["confusion"])
+    assert matrix.sum() == 30 and np.trace(matrix) == round(30 * accuracy) and matrix[1, 0] == 4
+    assert [row["class"] for row in found["classes"]] == ["circle", "square", "triangle"]
+    assert [row["images"] for row in found["classes"]] == [6, 14, 10]
+    assert found["classes"][1]["recall"] == pytest.approx(matrix[1, 1] / 14)
+    assert found["classes"][0]["precision"] == pytest.approx(matrix[0, 0] / matrix[:, 0].sum())
+    code, output, _ = run(capsys, "evaluate", model, confused)
+    assert code == 0 and "4 of square taken for circle" in output
+    assert "accuracy {:.3f} on 30 photographs".format(accuracy) in output
+    code, output, _ = run(capsys, "evaluate", model, confused, "--csv")
+    assert code == 0 and [row["images"] for row in table(output)] == ["6", "14", "10"]
+
+
+@pytest.mark.parametrize("target, verdict, code", [
+    ("0.5", "met", 0), ("0.8", "not proven", 4), ("0.99", "not met", 4)])
+def test_evaluate_against_a_target(confused, model, target, verdict, code, capsys):
+    found = run(capsys, "evaluate", model, confused, "--target", target)
+    assert found[0] == code and "target {}: {}".format(float(target), verdict) in found[1]
+    found = run(capsys, "evaluate", model, confused, "--target", target, "--json")
+    assert found[0] == code and json.loads(found[1])["verdict"] == verdict
+
+
+def test_evaluate_parts(folder, model, tmp_path, capsys):
+    for part, numbers in (("train", range(1, 6)), ("val", [8]), ("test", [9, 10])):
+        for name in ("circle", "square", "triangle"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in numbers:
+                file = "{}{:03d}.jpg".format(name, number)
+                os.link(os.path.join(folder, name, file), str(tmp_path / part / name / file))
+    for options, n in [([], 6), (["--part", "validation"], 3), (["--part", "train"], 15)]:
+        found = json.loads(run(capsys, "evaluate", model, tmp_path, "--json", *options)[1])
+        assert found["images"] == n
+    code, output, errors = run(capsys, "evaluate", model, folder, "--part", "test")
+    assert (code, output) == (1, "") and "no folder of test images" in errors
+
+
+def test_evaluate_what_cannot_be_read(confused, model, tmp_path, capsys):
+    image = io.BytesIO()
+    Image.effect_noise((90, 90), 90).save(image, "JPEG")
+    for name in ("circle", "square"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cut.jpg").write_bytes(image.getvalue()[:1500])
+    code, output, errors = run(capsys, "evaluate", model, tmp_path)
+    assert (code, output) == (1, "") and "none of the 2 images" in errors
+    (tmp_path / "square" / "whole.jpg").write_bytes(image.getvalue())
+    code, output, errors = run(capsys, "evaluate", model, tmp_path, "--json")
+    assert code == 3 and "cut.jpg" in errors
+    assert len(json.loads(output)["unreadable"]) == 2 and json.loads(output)["images"] == 1
+
+
+def test_evaluate_an_unknown_class(folder, model, tmp_path, capsys):
+    for name in ("circle", "hexagon"):
+        (tmp_path / name).mkdir()
+        os.link(os.path.join(folder, "circle", "circle001.jpg"), str(tmp_path / name / "1.jpg"))
+    code, output, errors = run(capsys, "evaluate", model, tmp_path)
+    assert (code, output) == (1, "") and "class 'hexagon'" in errors and "triangle" in errors
+
+
+# In a process of its own
+
+def test_quiet_in_a_pipe(folder, model):
+    process = start("predict", model, folder)
+    output, errors = process.communicate()
+    assert process.returncode == 0 and errors == b"" and output.count(b"\n") == 31
+
+
+def test_progress_on_a_terminal(folder, model):
+    own, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen([sys.executable, "-m", "gear_transfer", "predict", model, folder],
+                               cwd=HOME, stdout=subprocess.PIPE, stderr=other)
+    os.close(other)
+    output = process.communicate()[0]
+    shown = b""
+    with contextlib.suppress(OSError):  # which is how a terminal ends
+        while True:
+            shown += os.read(own, 4096)
+    os.close(own)
+    assert b"Predicting" in shown and b"100%" in shown
+    assert output.count(b"\n") == 31 and b"Predicting" not in output
+
+
+def test_a_reader_that_leaves(folder, model):
+    process = start("predict", model, *([folder] * 40))
+    assert process.stdout.readline() == b"path,predicted,probability,error\n"
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 1 and errors == b""
+
+
+def test_interrupt(folder, model, capsys, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict, "find_images", interrupted)
+    assert run(capsys, "predict", model, folder) == (130, "", "gear-transfer: interrupted\n")
+
+
+# Check
+
+def test_check(capsys, folder):
+    code, output, errors = run(capsys, "check", folder)
+    assert (code, errors) == (0, "")
+    lines = output.splitlines()
+    assert all(line.split()[0] in ("ok", "-") for line in lines[:-1])
+    assert all(" {} ".format(name) in output for name in (
+        "processor", "threads", "numpy", "scikit-learn", "golden picture", "precisions", "cache"))
+    assert lines[-1].startswith(folder + ": 30 photographs, about ")
+    code, output, _ = run(capsys, "check", "--json")
+    found = json.loads(output)
+    assert code == 0 and found["ok"] is True and found["estimate"] is None
+    assert {finding["name"] for finding in found["findings"] if finding["ok"]} >= {
+        "golden picture", "precisions", "image formats", "head", "cache", "numpy", "h5py"}
+
+
+def test_check_finds_wrong_features(capsys, monkeypatch):
+    features = golden.golden_features()
+    features[700] += 1e-4 * features.max()
+    monkeypatch.setattr(golden, "golden_features", lambda: features)
+    code, output, _ = run(capsys, "check")
+    wrong = [line for line in output.splitlines() if line.startswith("wrong")]
+    assert code == 1 and len(wrong) == 1 and "golden picture" in wrong[0]
+    monkeypatch.setattr(golden, "golden_features", lambda: features[::-1])
+    findings = checkup.check_installation()
+    assert "golden picture" in [each.name for each in findings if each.ok is False]
+
+
+def test_check_finds_old_and_missing_libraries(capsys, monkeypatch):
+    monkeypatch.setattr(checkup, "_LIBRARIES", [("numpy", "numpy", (99, 0)),
+                                                ("nothing", "gear_transfer_nothing", (1, 0))])
+    code, output, _ = run(capsys, "check")
+    wrong = [line for line in output.splitlines() if line.startswith("wrong")]
+    assert code == 1 and len(wrong) == 2
+    assert "too old" in wrong[0] and "'pip install nothing'" in wrong[1]
+
+
+def test_check_finds_an_unwritable_cache(capsys, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "below"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    code, output, _ = run(capsys, "check")
+    wrong = [line for line in output.splitlines() if line.startswith("wrong")]
+    assert code == 1 and len(wrong) == 1 and "cannot be written to" in wrong[0]
+
+
+def test_check_of_a_folder_without_images(tmp_path, capsys):
+    code, output, errors = run(capsys, "check", tmp_path)
+    assert (code, output) == (1, "") and "no readable images" in errors
+
+
+@pytest.mark.parametrize("instructions", ["SSE41", "AVX2"])
+def test_golden_features_on_other_processors(instructions):
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from gear_transfer import _core, golden\n"
+         "features, _ = golden.make_features()\n"
+         "assert features.shape == (5, 768)\n"
+         "print(_core.engine_info()[1], golden.difference(features))"],
+        cwd=HOME, stdout=subprocess.PIPE, env=dict(os.environ, ONEDNN_MAX_CPU_ISA=instructions))
+    used, difference = process.communicate()[0].decode().split()
+    assert used.replace(".", "") == instructions.upper() or used.startswith("SSE")
+    assert float(difference) <= golden.BOUND / 10
+
+
+def test_the_golden_picture_stays():
+    picture = golden.draw_picture()
+    assert picture.shape == (128, 128, 3) and picture.dtype == np.uint8
+    assert picture.astype(int).sum() == 6489975 and len(np.unique(picture)) > 200
+    assert golden.golden_features().std() > 0.3
