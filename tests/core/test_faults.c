@@ -136,9 +136,9 @@ run_images(const trial *job, gt_backbone *backbone, int count, gt_error *problem
 }
 
 static void
-count_step(void *context, const char *layer, const char *implementation)
+count_step(void *context, const gt_step *step)
 {
-    *(int *)context += layer[0] != '\0' && implementation[0] != '\0';
+    *(int *)context += step->layer[0] != '\0' && step->implementation[0] != '\0';
 }
 
 static gt_status
@@ -148,6 +148,26 @@ visit_steps(gt_backbone *backbone, gt_error *problem)
     gt_status status = gt_backbone_visit_steps(backbone, count_step, &count, problem);
     CHECK(status != GT_OK || count > 8);
     return status;
+}
+
+static gt_status
+profile(const trial *job, gt_backbone *backbone, gt_error *problem)
+{
+    static float results[3][2 * 5 * 4 * 24];
+    static double seconds[256];
+    return gt_backbone_profile(backbone, job->images,
+                               (float *[]){results[0], results[1], results[2]}, seconds, problem);
+}
+
+/* Everything that a backbone can do. */
+static gt_status
+use_all(const trial *job, gt_backbone *backbone, gt_error *problem)
+{
+    gt_status status = run_images(job, backbone, IMAGES, problem);
+    if (status == GT_OK) {
+        status = visit_steps(backbone, problem);
+    }
+    return status == GT_OK ? profile(job, backbone, problem) : status;
 }
 
 /* From a description to features and back to nothing. */
@@ -165,10 +185,7 @@ make_and_run(void *context, gt_error *problem)
         CHECK((status == GT_OK) == (backbone != NULL));
     }
     if (status == GT_OK) {
-        status = run_images(job, backbone, IMAGES, problem);
-    }
-    if (status == GT_OK) {
-        status = visit_steps(backbone, problem);
+        status = use_all(job, backbone, problem);
     }
     gt_backbone_free(backbone);
     gt_graph_clear(&graph);
@@ -186,8 +203,7 @@ static gt_status
 run_backbone(void *context, gt_error *problem)
 {
     trial *job = context;
-    gt_status status = run_images(job, job->backbone, IMAGES, problem);
-    return status == GT_OK ? visit_steps(job->backbone, problem) : status;
+    return use_all(job, job->backbone, problem);
 }
 
 /* Whatever failed before, the backbone works. */

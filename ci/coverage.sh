@@ -1,0 +1,51 @@
+#!/bin/sh
+# Line coverage of the C core (csrc/*.c) by its tests in C: a line for each file, then all; fails
+# below 95 percent.
+#
+#   sh ci/coverage.sh [build-folder]
+set -u
+
+here=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+. "$here/ci/core_build.sh"
+make_folder "$@"
+
+objects=$build/coverage
+flags="-O0 -g --coverage"
+rm -f "$objects"/*.gcda
+compile_all || exit 1
+OMP_WAIT_POLICY=passive
+export OMP_WAIT_POLICY
+for source in "$here"/tests/core/test_*.c; do
+    name=$(basename "$source" .c)
+    if ! { link_test "$name" && "$objects/$name" >"$objects/$name.out" 2>&1; }; then
+        cat "$objects/$name.out" >&2
+        echo "$name failed" >&2
+        exit 1
+    fi
+done
+cd "$objects" || exit 1
+for source in "$here"/csrc/*.c; do
+    ${GCOV:-gcov} "$(basename "$source" .c).gcda" 2>/dev/null
+done | awk -v "folder=$here/csrc/" '
+    /^File / {
+        name = substr($2, 2, length($2) - 2)
+        ours = index(name, folder) == 1 && name ~ /\.c$/
+        name = substr(name, length(folder) + 1)
+    }
+    ours && /^Lines executed:/ {
+        split($2, parts, /[:%]/)
+        lines = $4
+        covered = parts[2] * lines / 100
+        printf "%-16s %6.2f %% of %4d lines\n", name, parts[2], lines
+        all += lines
+        ours = 0
+        all_covered += covered
+    }
+    END {
+        if (all == 0) {
+            print "gcov gave no figures"
+            exit 1
+        }
+        printf "%-16s %6.2f %% of %4d lines\n", "all", 100 * all_covered / all, all
+        exit 100 * all_covered / all < 95
+    }'
