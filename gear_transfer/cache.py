@@ -8,11 +8,14 @@ found; values are plain float32 bytes, never pickled.
 """
 import contextlib
 import hashlib
+import itertools
 import os
 import sqlite3
+import struct
 import sys
 import time
 import warnings
+import zlib
 
 import numpy as np
 
@@ -22,8 +25,11 @@ PREPROCESSING_VERSION = 1
 
 DEFAULT_LIMIT = 1 << 30  # bytes of features
 
+_CHECKSUM = 4  # bytes behind each vector
 _BUSY = 30.0  # seconds to wait for another process that writes
 _FILE = "features.sqlite3"
+_SCHEMA = "CREATE TABLE features (key BLOB PRIMARY KEY, vector BLOB NOT NULL, used REAL NOT NULL)"
+_STEPS = 10000  # of SQLite's virtual machine, after which a statement's work is looked at
 _MOST_VARIABLES = 500  # of one statement; SQLite's own limit was 999 for long
 
 
@@ -84,10 +90,10 @@ class FeatureCache(object):
         """
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         with contextlib.closing(sqlite3.connect(self.path, timeout=_BUSY)) as connection:
+            connection.set_progress_handler(_work_limit(os.path.getsize(self.path)), _STEPS)
             with connection:
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS features "
-                    "(key BLOB PRIMARY KEY, vector BLOB NOT NULL, used REAL NOT NULL)")
+                connection.execute(_SCHEMA.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+                _check_schema(connection)
                 yield connection
 
     @contextlib.contextmanager
@@ -95,7 +101,7 @@ class FeatureCache(object):
         """Turn a failure of the store into one warning."""
         try:
             yield
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, MemoryError, OverflowError, UnicodeError) as error:
             self._broken = True
             warnings.warn("the feature cache {} cannot be used ({}); going on without it".format(
                 self.path, error), CacheWarning, stacklevel=4)
@@ -122,10 +128,11 @@ class FeatureCache(object):
             for start in range(0, len(keys), _MOST_VARIABLES):
                 some = keys[start:start + _MOST_VARIABLES]
                 marks = ",".join("?" * len(some))
-                for key, vector in connection.execute(
-                        "SELECT key, vector FROM features WHERE key IN ({})".format(marks), some):
-                    if isinstance(vector, bytes) and len(vector) == 4 * length:
-                        found[bytes(key)] = np.frombuffer(vector, dtype="<f4")
+                for key, value in connection.execute(
+                        "SELECT key, vector FROM features WHERE key IN ({}) AND "
+                        "LENGTH(vector) = {}".format(marks, 4 * length + _CHECKSUM), some):
+                    if _is_whole(key, value):
+                        found[key] = np.frombuffer(value[:-_CHECKSUM], dtype="<f4")
                 connection.execute("UPDATE features SET used = ? WHERE key IN ({})".format(marks),
                                    [now] + some)
         return found
@@ -141,7 +148,8 @@ class FeatureCache(object):
         if self._broken or not keys:
             return
         now = time.time()
-        rows = [(key, vector.astype("<f4").tobytes(), now) for key, vector in zip(keys, vectors)]
+        rows = [(key, _with_checksum(key, vector.astype("<f4").tobytes()), now)
+                for key, vector in zip(keys, vectors)]
         with self._guarded(), self._connected() as connection:
             connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
 
@@ -160,7 +168,7 @@ class FeatureCache(object):
                 if total <= self.limit:
                     break
                 dropped.append((key,))
-                total -= size
+                total -= size or 0  # a damaged file may hold what the table forbids
             connection.executemany("DELETE FROM features WHERE key = ?", dropped)
 
     def clear(self):
@@ -170,6 +178,34 @@ class FeatureCache(object):
 
     def __repr__(self):
         return "FeatureCache({!r}, limit={})".format(self.folder, self.limit)
+
+
+def _check_schema(connection):
+    """Refuse a file whose tables are not ours: views and triggers could keep us busy for ever."""
+    found = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    if sorted(found, key=str) != [("index", "sqlite_autoindex_features_1", None),
+                                  ("table", "features", _SCHEMA)]:
+        raise sqlite3.DatabaseError("not a feature cache, or a damaged one")
+
+
+def _work_limit(file_size):
+    """A progress handler that ends a statement which does more than the file can give reason for.
+
+    Pages of a damaged file may name each other in circles.
+    """
+    steps = itertools.count(_STEPS, _STEPS)
+    return lambda: next(steps) > 1000000 + file_size // 4
+
+
+def _with_checksum(key, vector):
+    """The bytes that are kept: the vector, and what tells a damaged or misplaced one."""
+    return vector + struct.pack("<I", zlib.crc32(key + vector) & 0xffffffff)
+
+
+def _is_whole(key, value):
+    """Whether a row is as it was written; a damaged file may hold any type."""
+    return (isinstance(key, bytes) and isinstance(value, bytes)
+            and value == _with_checksum(key, value[:-_CHECKSUM]))
 
 
 def open_cache(setting):

@@ -142,7 +142,7 @@ def test_folder_is_private_and_named_by_the_platform(tmp_path, monkeypatch):
 
 
 def test_limit_drops_what_was_used_longest_ago(tmp_path):
-    cache = FeatureCache(tmp_path, limit=40)
+    cache = FeatureCache(tmp_path, limit=50)
     vectors = np.arange(12, dtype=np.float32).reshape(4, 3)
     for i in range(4):
         cache.put([bytes([i])], vectors[i:i + 1])
