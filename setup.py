@@ -142,7 +142,6 @@ setup(
     install_requires=[
         "numpy>=1.11",
         "Pillow>=7.0",
-        "h5py>=2.10",
         "scikit-learn>=0.22",
         "matplotlib>=3.0",
         "tqdm>=4.40",
@@ -150,7 +149,8 @@ setup(
     extras_require={
         "hub": ["ipykernel>=5.5", "jupyterhub>=5.0", "jupyterlab>=4.0", "psutil", "selenium>=4.10"],
         "notebook": ["nbconvert>=5.6", "ipykernel>=5.5"],
-        "test": ["pytest>=6.1", "pandas>=0.25"] + onednn_requirements("onednn-devel-cpu-gomp"),
+        "test": ["h5py>=2.10", "pandas>=0.25", "pytest>=6.1"] + onednn_requirements(
+            "onednn-devel-cpu-gomp"),
     },
     entry_points={"console_scripts": ["gear-transfer = gear_transfer.cli:main"]},
     zip_safe=False,

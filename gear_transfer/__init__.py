@@ -6,8 +6,8 @@
 >>> model.predict(["new/axe.jpg"])                                # doctest: +SKIP
 
 Public names are imported when they are first used, so that importing the
-package costs little and what is not used (matplotlib, scikit-learn, h5py) is
-not loaded.
+package costs little and what is not used (matplotlib, scikit-learn) is not
+loaded.
 """
 import importlib
 import sys

@@ -23,7 +23,7 @@ Estimate = collections.namedtuple(
     "Estimate", ["images", "images_per_second", "seconds", "peak_memory", "precision"])
 
 #: Libraries and the oldest releases that the package works with, as setup.py requires them.
-_LIBRARIES = [("numpy", "numpy", (1, 11)), ("Pillow", "PIL", (7, 0)), ("h5py", "h5py", (2, 10)),
+_LIBRARIES = [("numpy", "numpy", (1, 11)), ("Pillow", "PIL", (7, 0)),
               ("scikit-learn", "sklearn", (0, 22)), ("matplotlib", "matplotlib", (3, 0)),
               ("tqdm", "tqdm", (4, 40))]
 

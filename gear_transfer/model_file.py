@@ -13,6 +13,7 @@ import numpy as np
 from . import _core
 from .backbone import POOLINGS, Backbone
 from .errors import GraphError, ModelFileError, WeightsError
+from .importers.json_text import parse_json
 from .importers.native import read_network, write_network
 from .importers.network import Network, Node
 from .importers.operations import LARGEST_EXTENT
@@ -160,10 +161,8 @@ def _checked_settings(network, path):
     if _PREFIX not in network.extra:
         raise ModelFileError("{}: a network without a classifier; load it with "
                              "Backbone.load".format(path))
-    try:
-        settings = json.loads(network.extra[_PREFIX])
-    except (ValueError, RecursionError):
-        settings = None
+    settings = parse_json(network.extra[_PREFIX], lambda reason: require(False, "description"),
+                          "description", strict=False)
     require(isinstance(settings, dict), "description")
     if settings.get("version") != _VERSION:
         raise ModelFileError("{}: saved in version {!r} of the model format, this release reads "

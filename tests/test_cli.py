@@ -364,7 +364,7 @@ def test_check(capsys, folder):
     found = json.loads(output)
     assert code == 0 and found["ok"] is True and found["estimate"] is None
     assert {finding["name"] for finding in found["findings"] if finding["ok"]} >= {
-        "golden picture", "precisions", "image formats", "head", "cache", "numpy", "h5py"}
+        "golden picture", "precisions", "image formats", "head", "cache", "numpy", "Pillow"}
 
 
 def test_check_finds_wrong_features(capsys, monkeypatch):

@@ -3,19 +3,19 @@
 A file with a ``model_config`` describes its own graph. A file of weights
 only is taken for Inception V3, whose graph `inception_v3` describes.
 """
-import json
 import re
 from collections import OrderedDict
 
 from ..errors import WeightsError
 from . import inception_v3
+from .json_text import parse_json
 from .keras_config import Wanted, describe
 from .network import Network, needed_nodes, used_arrays
 from .operations import check_nodes
 from .safe_hdf5 import SafeHDF5
 
 #: Longest model_config that is read, in characters.
-LONGEST_CONFIG = 64 << 20
+LONGEST_CONFIG = 16 << 20
 
 #: Name of a weight in a Keras file by the last part of our array's name.
 KERAS_WEIGHTS = {"kernel": "kernel", "beta": "beta", "mean": "moving_mean",
@@ -54,7 +54,8 @@ def load_keras_h5(path, layer=None, preprocessing=None):
         else:
             if len(config) > LONGEST_CONFIG:
                 source.fail("its model_config is too long")
-            name, input_size, nodes, wanted = describe(_parse(source, config), source.path)
+            name, input_size, nodes, wanted = describe(
+                parse_json(config, source.fail, "model_config", strict=False), source.path)
             weights = source.group(source.root(), "model_weights")
             if weights is None:
                 source.fail("a saved model without the group 'model_weights'")
@@ -67,13 +68,6 @@ def load_keras_h5(path, layer=None, preprocessing=None):
     if version:
         provenance["keras_version"] = version
     return Network(name, nodes, arrays, input_size, preprocessing or PREPROCESSING, provenance)
-
-
-def _parse(source, config):
-    try:
-        return json.loads(config)
-    except (ValueError, RecursionError) as error:
-        source.fail("its model_config is not valid JSON ({})".format(error))
 
 
 def _weights_only(source):

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import WeightsError
 from .atomic import atomic_file
+from .json_text import parse_json
 from .network import Network, Node, QuantizedArray, used_arrays
 from .operations import LARGEST_EXTENT, check_nodes
 
@@ -164,28 +165,10 @@ def _read_header(stream, size, fail):
              "format".format(length, LONGEST_HEADER))
     if length > size - 8:
         fail("cut short: its header claims {} bytes, {} are there".format(length, size - 8))
-    header = _parse(stream.read(length), "header", fail)
+    header = parse_json(stream.read(length), fail, "header")
     if not isinstance(header, dict):
         fail("its header is not a JSON object")
     return header, 8 + length
-
-
-def _parse(text, what, fail):
-    """JSON without repeated keys, NaN or infinity."""
-    def pairs(items):
-        result = OrderedDict(items)
-        if len(result) < len(items):
-            raise ValueError("a key occurs twice")
-        return result
-
-    def constant(name):
-        raise ValueError("{} is not JSON".format(name))
-
-    try:
-        text = text if isinstance(text, str) else text.decode("utf-8")
-        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
-    except (ValueError, RecursionError) as error:
-        fail("its {} is not valid JSON ({})".format(what, error))
 
 
 def _check_metadata(metadata, fail):
@@ -202,7 +185,7 @@ def _check_metadata(metadata, fail):
 
 
 def _json(metadata, key, kind, fail):
-    value = _parse(metadata[key], "metadata '{}'".format(key), fail)
+    value = parse_json(metadata[key], fail, "metadata '{}'".format(key))
     if not isinstance(value, kind):
         fail("its metadata '{}' are not a JSON {}".format(
             key, "object" if kind is dict else "list"))
@@ -316,7 +299,7 @@ def _check_preprocessing(preprocessing, path):
 
 
 def _input_size(metadata, fail):
-    size = _parse(metadata["input_size"], "metadata 'input_size'", fail)
+    size = parse_json(metadata["input_size"], fail, "metadata 'input_size'")
     if size is None:
         return None
     if (not isinstance(size, list) or len(size) != 2

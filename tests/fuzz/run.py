@@ -1,0 +1,154 @@
+"""Coverage-guided fuzzing of everything that reads a file.
+
+    python tests/fuzz/run.py TARGET|all [--inputs N] [--seconds S] [--keep FOLDER]
+
+Needs atheris (pip install atheris, Python 3.11 or newer). Prints for each target the inputs run, the
+crashes, the slowest input and the most memory that one input took. An input that fails is written to
+FOLDER (default: build/fuzz); put it into tests/fuzz/corpus/TARGET once the fault is mended, where
+pytest replays it. Exits with 1 if anything failed. `--plain` needs no atheris and does without
+coverage.
+"""
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+NAMES = ("native", "model", "keras", "keras_weights", "cache", "images")
+LARGEST = 1 << 16
+
+
+def worker(arguments):
+    """Fuzz in this process, which libFuzzer ends; figures go to a file."""
+    import atheris
+    with atheris.instrument_imports(include=["gear_transfer", "PIL"]):
+        import targets
+    target = targets.new_target(arguments.target)
+    figures = {"inputs": 0, "slowest": 0.0, "memory": 0}
+    os.makedirs(arguments.corpus, exist_ok=True)
+    for i, data in enumerate(target.seeds() + targets.corpus(arguments.target)):
+        with open(os.path.join(arguments.corpus, "seed-{}".format(i)), "wb") as stream:
+            stream.write(data)
+        target.run(data)  # what is loaded on first use counts for no input
+    started = time.time()
+
+    def report():
+        with open(arguments.figures, "w") as stream:
+            json.dump(figures, stream)
+
+    def run(data):
+        figures["inputs"] += 1
+        try:
+            seconds, memory = targets.run_checked(target, data)
+        except BaseException:
+            report()
+            raise
+        figures["slowest"] = max(figures["slowest"], seconds)
+        figures["memory"] = max(figures["memory"], memory)
+        if figures["inputs"] % 2000 == 0:
+            report()
+        if figures["inputs"] >= arguments.inputs or time.time() - started > arguments.seconds:
+            report()
+            shutil.rmtree(target.folder, ignore_errors=True)
+            os._exit(0)
+
+    def mutate(data, largest, seed):
+        rng = random.Random(seed)
+        if rng.random() < 0.3:
+            return atheris.Mutate(data, len(data))[:largest]
+        return target.mutate(data, rng)[:largest]
+
+    options = ["-artifact_prefix=" + arguments.keep + os.sep, "-max_len={}".format(LARGEST),
+               "-timeout={}".format(int(targets.LONGEST)), "-rss_limit_mb=2048", "-verbosity=0",
+               "-seed={}".format(arguments.seed), arguments.corpus]
+    atheris.Setup([sys.argv[0]] + options, run, custom_mutator=mutate)
+    atheris.Fuzz()
+
+
+def plain_worker(arguments):
+    """Random mutations without coverage."""
+    import targets
+    target = targets.new_target(arguments.target)
+    figures = {"inputs": 0, "slowest": 0.0, "memory": 0}
+    started = time.time()
+    try:
+        for data in targets.random_inputs(target, arguments.target, arguments.inputs,
+                                          arguments.seed):
+            figures["inputs"] += 1
+            with open(os.path.join(arguments.keep, "last-" + arguments.target), "wb") as stream:
+                stream.write(data)
+            seconds, memory = targets.run_checked(target, data)
+            figures["slowest"] = max(figures["slowest"], seconds)
+            figures["memory"] = max(figures["memory"], memory)
+            if time.time() - started > arguments.seconds:
+                break
+    finally:
+        with open(arguments.figures, "w") as stream:
+            json.dump(figures, stream)
+        shutil.rmtree(target.folder, ignore_errors=True)
+    os.remove(os.path.join(arguments.keep, "last-" + arguments.target))
+
+
+def fuzz(name, arguments):
+    """Run a target until its number of inputs or seconds is reached; the figures."""
+    total = {"inputs": 0, "crashes": 0, "slowest": 0.0, "memory": 0}
+    end = time.time() + arguments.seconds
+    corpus = os.path.join(arguments.keep, "corpus-" + name)
+    while total["inputs"] < arguments.inputs and time.time() < end and total["crashes"] < 20:
+        handle, figures = tempfile.mkstemp()
+        os.close(handle)
+        command = [sys.executable, os.path.abspath(__file__), name, "--worker",
+                   "--figures", figures, "--keep", arguments.keep, "--corpus", corpus,
+                   "--inputs", str(arguments.inputs - total["inputs"]),
+                   "--seconds", str(max(1.0, end - time.time())),
+                   "--seed", str(random.randrange(1, 1 << 30))]
+        command += ["--plain"] if arguments.plain else []
+        log = os.path.join(arguments.keep, "log-" + name)
+        with open(log, "ab") as stream:
+            code = subprocess.call(command, stdout=stream, stderr=stream)
+        total["crashes"] += code != 0
+        with open(figures) as stream:
+            text = stream.read()
+        os.remove(figures)
+        found = json.loads(text) if text else {"inputs": 0, "slowest": 0.0, "memory": 0}
+        total["inputs"] += found["inputs"]
+        for key in ("slowest", "memory"):
+            total[key] = max(total[key], found[key])
+    return total
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("target", choices=NAMES + ("all",))
+    parser.add_argument("--inputs", type=int, default=1000000)
+    parser.add_argument("--seconds", type=float, default=1e9, help="for each target")
+    parser.add_argument("--keep", default=os.path.join(os.path.dirname(os.path.dirname(HERE)),
+                                                       "build", "fuzz"))
+    parser.add_argument("--plain", action="store_true", help="without coverage and atheris")
+    for name in ("--figures", "--corpus"):
+        parser.add_argument(name, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        (plain_worker if arguments.plain else worker)(arguments)
+        return 0
+    arguments.keep = os.path.abspath(arguments.keep)
+    os.makedirs(arguments.keep, exist_ok=True)
+    failed = False
+    for name in NAMES if arguments.target == "all" else (arguments.target,):
+        total = fuzz(name, arguments)
+        failed |= total["crashes"] > 0
+        print("{}: {:,} inputs, {} crashes, slowest {:.2f} s, most memory {:.1f} MiB".format(
+            name, total["inputs"], total["crashes"], total["slowest"], total["memory"] / 2**20))
+        sys.stdout.flush()
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,510 @@
+"""What is fuzzed: each target has seeds made by code, a mutator and a run of one input.
+
+A run lets pass what the documentation allows (a result, or one of our
+exceptions) and raises anything else. No fuzzer is needed here, so that pytest
+can replay inputs; run.py drives the same targets with coverage.
+"""
+import io
+import json
+import os
+import random
+import shutil
+import sqlite3
+import struct
+import sys
+import tempfile
+import warnings
+
+import numpy as np
+from PIL import Image, features
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import keras_files  # noqa: E402
+from gear_transfer import _core, errors  # noqa: E402
+from gear_transfer.backbone import describe  # noqa: E402
+from gear_transfer.cache import FeatureCache  # noqa: E402
+from gear_transfer.images import read_image  # noqa: E402
+from gear_transfer.importers import Network, Node, QuantizedArray, load_network  # noqa: E402
+from gear_transfer.importers.native import write_network  # noqa: E402
+
+#: Seconds that no input may take.
+LONGEST = 5.0
+#: Bytes that an input may take beyond twice its own size.
+SLACK = 64 << 20
+#: Pixels that the image target allows; 4 bytes each, some formats hold three copies.
+MOST_PIXELS = 1 << 22
+
+INTERESTING = [0, 1, 2, 3, 4, 8, 127, 128, 255, 256, 1 << 15, (1 << 16) - 1, (1 << 31) - 1, 1 << 31,
+               (1 << 32) - 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
+
+
+class Target(object):
+    """A parser under test.
+
+    Parameters
+    ----------
+    folder : str
+        Where the input is put as a file.
+    """
+
+    #: The name of the file that holds the input.
+    file_name = "input"
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.path = os.path.join(folder, self.file_name)
+
+    def seeds(self):
+        """A few whole files, list of bytes."""
+        raise NotImplementedError
+
+    def mutate(self, data, rng):
+        """Another input made of `data`, bytes."""
+        return mutate_bytes(data, rng)
+
+    def put(self, data):
+        """Make the file."""
+        with open(self.path, "wb") as stream:
+            stream.write(data)
+
+    def run(self, data):
+        """Read the input as a user would."""
+        raise NotImplementedError
+
+    def written_by(self, write):
+        """The bytes of the file that ``write(path)`` makes."""
+        path = os.path.join(self.folder, "seed")
+        write(path)
+        with open(path, "rb") as stream:
+            data = stream.read()
+        os.remove(path)
+        return data
+
+
+def mutate_bytes(data, rng):
+    """Flip, overwrite, copy, insert, cut or repeat, one to eight times."""
+    data = bytearray(data)
+    for _ in range(1 << rng.randrange(4)):
+        if not data:
+            data = bytearray(b"\0")
+        place = rng.randrange(len(data))
+        kind = rng.randrange(7)
+        if kind == 0:
+            data[place] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            data[place] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
+        elif kind == 2:
+            width = rng.choice((2, 4, 8))
+            number = rng.choice(INTERESTING) & ((1 << 8 * width) - 1)
+            order = rng.choice(("little", "big"))
+            data[place:place + width] = number.to_bytes(width, order)
+        elif kind == 3:
+            other, length = rng.randrange(len(data)), rng.randrange(1, 33)
+            data[place:place + length] = data[other:other + length]
+        elif kind == 4:
+            data[place:place] = bytes(rng.randrange(256) for _ in range(rng.randrange(1, 9)))
+        elif kind == 5:
+            del data[place:place + rng.randrange(1, 33)]
+        else:
+            width = rng.choice((1, 2, 4, 8))
+            piece = bytes(data[place:place + width])
+            number = int.from_bytes(piece, "little") + rng.randrange(-8, 9)
+            data[place:place + width] = (number % (1 << 8 * len(piece))).to_bytes(
+                len(piece), "little")
+    return bytes(data)
+
+
+def mutate_json(value, rng):
+    """A value of JSON with one place changed."""
+    places = []
+
+    def visit(item, replace):
+        places.append((item, replace))
+        children = item.items() if isinstance(item, dict) else (
+            enumerate(item) if isinstance(item, list) else ())
+        for key, child in list(children):
+            visit(child, lambda new, key=key: item.__setitem__(key, new))
+
+    box = [value]
+    visit(value, lambda new: box.__setitem__(0, new))
+    item, replace = rng.choice(places)
+    other = rng.choice(places)[0]
+    if isinstance(item, dict) and item and rng.random() < 0.5:
+        key = rng.choice(sorted(item, key=str))
+        if rng.random() < 0.5:
+            del item[key]
+        else:
+            item[key + "x"] = item[key]
+    elif isinstance(item, list) and item and rng.random() < 0.5:
+        if rng.random() < 0.5:
+            item.pop(rng.randrange(len(item)))
+        else:
+            item.insert(rng.randrange(len(item) + 1), json.loads(json.dumps(other)))
+    elif isinstance(item, str) and item[:1] in "[{" and item:
+        try:
+            replace(json.dumps(mutate_json(json.loads(item), rng)))
+        except ValueError:
+            replace("")
+    elif isinstance(item, (int, float)) and not isinstance(item, bool) and rng.random() < 0.5:
+        replace(rng.choice(INTERESTING + [-1, item + 1, item - 1, -item, item * 0.5, 1e308, 1e-320]))
+    else:
+        replace(rng.choice([None, True, False, 0, -1, 1.5, "", "same", "valid", "conv", [], {},
+                            [1, 1], json.loads(json.dumps(other))]))
+    return box[0]
+
+
+def check_shapes(network):
+    """What is done with every network: the core infers its shapes."""
+    nodes, arrays = describe(network)
+    _core.infer_shapes(nodes, arrays, *(network.input_size or (32, 32)))
+
+
+# The native format
+
+def small_network():
+    """Every operation that a native file may hold."""
+    rng = np.random.RandomState(1)
+
+    def normal(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    window = {"pool_size": [3, 3], "strides": [1, 1], "padding": "same"}
+    nodes = [
+        Node("in", "input", (), {"channels": 3}),
+        Node("a", "conv2d", ["in"], {"kernel": "a/k", "bias": "a/b", "strides": [2, 2],
+                                     "padding": [0, 1, 2, 3], "groups": 1, "dilations": [1, 1]}),
+        Node("n", "batch_norm", ["a"], {"mean": "n/m", "variance": "n/v", "epsilon": 1e-3}),
+        Node("r", "relu", ["n"], {"max_value": 6.0}),
+        Node("p", "average_pool", ["r"], dict(window, count_include_padding=False)),
+        Node("m", "max_pool", ["r"], dict(window)),
+        Node("s", "add", ["p", "m"]),
+        Node("c", "concat", ["r", "s"]),
+        Node("o", "bias", ["c"], {"bias": "o/b"}),
+        Node("g", "global_average_pool", ["o"]),
+        Node("d", "dense", ["g"], {"kernel": "d/k", "bias": "d/b"}),
+        Node("e", "softmax", ["d"]),
+    ]
+    arrays = {
+        "a/k": QuantizedArray(rng.randint(0, 256, (3, 3, 3, 5)).astype(np.uint8), 0.1, -3.7),
+        "a/b": normal(5), "n/m": QuantizedArray(np.arange(5, dtype=np.uint8), 1e-3, 0.3),
+        "n/v": np.linspace(0.5, 2, 5).astype(np.float32), "o/b": normal(10),
+        "d/k": normal(10, 3), "d/b": normal(3)}
+    return Network("small", nodes, arrays, (32, 48), {"scale": 1 / 127.5, "offset": -1.0},
+                   {"source": "a test"})
+
+
+class Native(Target):
+    """A network in the native format (.gtw)."""
+
+    file_name = "input.gtw"
+
+    def seeds(self):
+        short = small_network().upto("r")
+        return [self.written_by(lambda path: write_network(path, network))
+                for network in (small_network(), short)]
+
+    def mutate(self, data, rng):
+        """Change the JSON of the header and its length with it, or any byte."""
+        if rng.random() < 0.25:
+            return mutate_bytes(data, rng)
+        try:
+            length = struct.unpack("<Q", data[:8])[0]
+            header = json.loads(data[8:8 + length].decode("utf-8"))
+        except (ValueError, struct.error, RecursionError):
+            return mutate_bytes(data, rng)
+        for _ in range(rng.randrange(1, 3)):
+            header = mutate_json(header, rng)
+        text = json.dumps(header).encode("utf-8")
+        text += b" " * (-len(text) % 8)
+        return struct.pack("<Q", len(text)) + text + data[8 + length:]
+
+    def run(self, data):
+        self.put(data)
+        try:
+            check_shapes(load_network(self.path))
+        except (errors.WeightsError, errors.GraphError):
+            pass
+
+
+class Model(Native):
+    """A saved classifier (.gtm)."""
+
+    file_name = "input.gtm"
+
+    def seeds(self):
+        from gear_transfer import TransferClassifier
+        images = np.random.RandomState(0).randint(0, 255, (6, 32, 32, 3)).astype(np.uint8)
+        backbone = os.path.join(self.folder, "backbone.gtw")
+        write_network(backbone, small_network().upto("c"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            models = [TransferClassifier(backbone=backbone, layer=layer, input_size=32, epochs=1,
+                                         cache=False, hidden_layers=hidden, threads=1,
+                                         precision="float32").fit(images, list("aabbab"))
+                      for layer, hidden in (("c", ()), (("r", "c"), (4,)))]
+        os.remove(backbone)
+        return [self.written_by(model.save) for model in models]
+
+    def run(self, data):
+        from gear_transfer import load_model
+        self.put(data)
+        try:
+            load_model(self.path, threads=1)
+        except errors.ModelFileError:
+            pass
+
+
+# Keras HDF5
+
+class Keras(Target):
+    """A whole model saved by Keras (.h5)."""
+
+    file_name = "input.h5"
+
+    def seeds(self):
+        layers = [keras_files.image(), keras_files.conv("conv", "input_1", use_bias=True),
+                  keras_files.layer("GlobalAveragePooling2D", "pool", ["conv"]),
+                  keras_files.layer("Dense", "top", ["pool"], units=2)]
+        weights = [item for item in keras_files.small_weights() if item[0] != "norm"]
+        config = keras_files.model_config(layers)
+        return [self.written_by(keras_files.small_model),
+                self.written_by(lambda path: keras_files.write_model(path, config, weights)),
+                self.written_by(lambda path: _filtered(path))]
+
+    def mutate(self, data, rng):
+        """Change the model_config within its place, or any byte, those of the structure first."""
+        start, end = data.find(b'{"class_name"'), data.rfind(b"}") + 1
+        if rng.random() < 0.3 and start >= 0:
+            try:
+                text = json.dumps(mutate_json(json.loads(data[start:end].decode()), rng),
+                                  separators=(",", ":")).encode()
+                if len(text) <= end - start:
+                    return data[:start] + text.ljust(end - start) + data[end:]
+            except (ValueError, RecursionError):
+                pass
+        return mutate_bytes(data, rng)
+
+    def run(self, data):
+        self.put(data)
+        try:
+            check_shapes(load_network(self.path))
+        except (errors.WeightsError, errors.GraphError):
+            pass
+
+
+def _filtered(path):
+    """A model whose data sets are in chunks, with every filter that is read."""
+    import h5py
+    keras_files.small_model(path)
+    with h5py.File(path, "r+") as stream:
+        found = []
+        stream.visititems(lambda name, thing: found.append(name) if isinstance(
+            thing, h5py.Dataset) else None)
+        for name in found:
+            values = stream[name][()]
+            del stream[name]
+            stream.create_dataset(name, data=values, chunks=values.shape, compression="gzip",
+                                  shuffle=True, fletcher32=True)
+
+
+class KerasWeights(Target):
+    """A file of Inception V3's weights in the layout of Keras's official one (.h5).
+
+    The real file is 88 MB; this one has the attributes and groups of it, and data sets
+    for the first layers only, so that a run ends at the first that is missing.
+    """
+
+    file_name = "input.h5"
+
+    def seeds(self):
+        from gear_transfer.importers import inception_v3
+        nodes, shapes = inception_v3.architecture()
+        kept = ["conv2d_1", "batch_normalization_1"]
+
+        def write(path):
+            import h5py
+            weights = []
+            for node in nodes:
+                arrays = {}
+                for name, shape in shapes.items():
+                    layer, role = name.split("/")
+                    if layer == node.name and layer in kept:
+                        arrays[{"mean": "moving_mean", "variance": "moving_variance"}.get(
+                            role, role)] = np.ones(shape, np.float32)
+                weights.append((node.name, arrays))
+            with h5py.File(path, "w") as stream:
+                keras_files.write_weights(stream, [item for item in weights if item[1]])
+                stream.attrs["layer_names"] = [name.encode() for name, _ in weights]
+
+        return [self.written_by(write)]
+
+    def run(self, data):
+        self.put(data)
+        try:
+            check_shapes(load_network(self.path, "activation_1"))
+        except (errors.WeightsError, errors.GraphError):
+            pass
+
+
+# The cache
+
+class Cache(Target):
+    """The SQLite file of the feature cache."""
+
+    file_name = "features.sqlite3"
+    KEYS = [bytes([i]) * 32 for i in range(12)]
+
+    def seeds(self):
+        def write(path, page_size):
+            cache = FeatureCache(self.folder)
+            connection = sqlite3.connect(cache.path)
+            connection.execute("PRAGMA page_size = {}".format(page_size))
+            connection.close()
+            cache.put(self.KEYS, np.arange(36 * 8, dtype=np.float32).reshape(12, 24))
+            shutil.copy(cache.path, path)
+            os.remove(cache.path)
+
+        return [self.written_by(lambda path: write(path, size)) for size in (512, 1024)]
+
+    def run(self, data):
+        self.put(data)
+        cache = FeatureCache(self.folder, limit=200)
+        found = cache.get(self.KEYS, 24)
+        if not all(vector.shape == (24,) and vector.dtype == np.float32 and key in self.KEYS
+                   for key, vector in found.items()):
+            raise AssertionError("the cache gave {!r}".format(found))
+        cache.put(self.KEYS[:2], np.zeros((2, 24), np.float32))
+        cache.trim()
+        if os.path.exists(self.path + "-journal"):
+            os.remove(self.path + "-journal")
+
+
+# Images
+
+class Images(Target):
+    """One image file of each format that is read."""
+
+    file_name = "input.jpg"
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+
+    def seeds(self):
+        pixels = np.random.RandomState(0).randint(0, 255, (12, 10, 3)).astype(np.uint8)
+        rgb = Image.fromarray(pixels)
+        clear = Image.fromarray(np.dstack([pixels, pixels[:, :, :1]]))
+        exif = (b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 1)
+                + struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack(">I", 0))
+        made = [(rgb, "JPEG", {}), (rgb, "JPEG", {"progressive": True, "exif": exif}),
+                (rgb.convert("CMYK"), "JPEG", {}), (rgb.convert("L"), "JPEG", {}),
+                (rgb, "PNG", {"exif": exif}), (clear, "PNG", {}), (rgb.convert("1"), "PNG", {}),
+                (rgb.quantize(16), "PNG", {"transparency": 3}),
+                (Image.fromarray(pixels[:, :, 0].astype(np.uint16) * 257), "PNG", {}),
+                (rgb, "BMP", {}), (rgb.quantize(16), "BMP", {}), (rgb.convert("1"), "BMP", {}),
+                (rgb, "GIF", {}), (rgb, "GIF", {"save_all": True, "append_images": [rgb.rotate(90)]})]
+        if features.check("webp"):
+            made += [(rgb, "WEBP", {}), (clear, "WEBP", {"lossless": True})]
+        seeds = []
+        for image, kind, options in made:
+            stream = io.BytesIO()
+            image.save(stream, kind, **options)
+            seeds.append(stream.getvalue())
+        return seeds
+
+    def run(self, data):
+        self.put(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for resize in ("pad", "stretch"):
+                try:
+                    pixels = read_image(self.path, 16, resize)
+                except errors.ImageError:
+                    continue
+                if pixels.shape != (16, 16, 3) or pixels.dtype != np.uint8:
+                    raise AssertionError("read_image gave {} {}".format(
+                        pixels.shape, pixels.dtype))
+
+
+TARGETS = {"native": Native, "model": Model, "keras": Keras, "keras_weights": KerasWeights,
+           "cache": Cache, "images": Images}
+
+
+def corpus_folder(name):
+    """The folder of inputs that once failed, and of those kept for their coverage."""
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus", name)
+
+
+def corpus(name):
+    """The inputs in that folder, list of bytes."""
+    folder = corpus_folder(name)
+    inputs = []
+    for entry in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        with open(os.path.join(folder, entry), "rb") as stream:
+            inputs.append(stream.read())
+    return inputs
+
+
+def run_checked(target, data):
+    """Run one input under the limits.
+
+    Returns
+    -------
+    seconds : float
+    memory : int
+        Bytes taken at most, beyond what was held before; 0 where the system does not tell.
+
+    Raises
+    ------
+    AssertionError
+        If the input took too long or too much memory.
+    """
+    import time
+    before = _reset_peak()
+    start = time.perf_counter()
+    target.run(data)
+    seconds = time.perf_counter() - start
+    memory = max(0, _status("VmHWM") - before) if before else 0
+    if seconds > LONGEST:
+        raise AssertionError("took {:.1f} s".format(seconds))
+    if memory > 2 * len(data) + SLACK:
+        raise AssertionError("took {:,} bytes for an input of {:,}".format(memory, len(data)))
+    return seconds, memory
+
+
+def _reset_peak():
+    """Begin to count the peak of resident memory anew; the bytes resident now, 0 if impossible."""
+    try:
+        with open("/proc/self/clear_refs", "w") as stream:
+            stream.write("5")
+    except OSError:
+        return 0
+    return _status("VmRSS")
+
+
+def _status(key):
+    with open("/proc/self/status") as stream:
+        for line in stream:
+            if line.startswith(key + ":"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
+def new_target(name):
+    """A target with a folder of its own, in memory where that is possible."""
+    base = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    return TARGETS[name](tempfile.mkdtemp(prefix="gear_transfer_fuzz_", dir=base))
+
+
+def random_inputs(target, name, count, seed=0):
+    """Seeds, the kept inputs, and `count` mutations of them."""
+    rng = random.Random(seed)
+    pool = target.seeds() + corpus(name)
+    for data in pool:
+        yield data
+    for _ in range(count):
+        data = rng.choice(pool)
+        for _ in range(rng.randrange(1, 4)):
+            data = target.mutate(data, rng)
+        yield data
