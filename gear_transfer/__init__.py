@@ -29,6 +29,7 @@ _HOMES = {
     "importers.convert": ["convert"],
     "importers.weights": ["download_official_weights"],
     "model_file": ["load_model"],
+    "reporting": ["report"],
     "sample": ["predict_image"],
     "plots": ["plot_confusion_matrix", "plot_history", "plot_images", "plot_predictions"],
 }

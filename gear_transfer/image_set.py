@@ -1,7 +1,6 @@
 """Folders of images: which files belong to which class, and which are left out."""
 import collections
 import collections.abc
-import html
 import os
 import pathlib
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from .errors import DatasetError, ImageError
 from .images import open_image
+from .markup import escape_html
 
 SkippedFile = collections.namedtuple("SkippedFile", ["path", "reason"])
 SkippedFile.__doc__ = "A file or folder that was left out, and why (both str)."
@@ -431,14 +431,9 @@ def _count(number, one, many=None):
     return "{} {}".format(number, one if number == 1 else many or one + "s")
 
 
-def _escape(text):
-    # Names that are not UTF-8 on disk come as lone surrogates, which no page can hold.
-    return html.escape(text.encode("utf-8", "replace").decode("utf-8"))
-
-
 def _html_row(cells, tag):
     """A row of a table whose first cell is a name and whose others are numbers."""
-    first = "<{0} style='text-align:left'>{1}</{0}>".format(tag, _escape(str(cells[0])))
+    first = "<{0} style='text-align:left'>{1}</{0}>".format(tag, escape_html(cells[0]))
     return "<tr>{}{}</tr>".format(first, "".join(
         "<{0}>{1}</{0}>".format(tag, cell) for cell in cells[1:]))
 
@@ -446,7 +441,7 @@ def _html_row(cells, tag):
 def _skipped_html(skipped):
     if not skipped:
         return ""
-    items = ["<li>{}: {}</li>".format(_escape(path), _escape(reason))
+    items = ["<li>{}: {}</li>".format(escape_html(path), escape_html(reason))
              for path, reason in skipped[:_ROWS_SHOWN]]
     if len(skipped) > _ROWS_SHOWN:
         items.append("<li>and {} more</li>".format(len(skipped) - _ROWS_SHOWN))

@@ -1,0 +1,188 @@
+"""The sections of a report, each a function from the evidence to HTML.
+
+A section for which there is nothing to say gives an empty text and is left out.
+"""
+import numpy as np
+
+from ..plots import plot_history
+from . import parts
+from .pictures import drawing
+
+PER_CLASS = 4  # photographs shown
+MOST_PICTURES = 120  # of all classes, so that the page stays small
+MOST_CLASSES = 40  # of the confusion matrix
+MOST_NAMES = 50
+TOP_LOSSES = 12
+GRID = 18
+PAIRS = 12  # of classes that are taken for each other
+PER_PAIR = 8
+
+
+def facts(evidence):
+    """The figures to look at first."""
+    right = int(evidence.right.sum())
+    n = len(evidence.labels)
+    return parts.facts([
+        ("photographs", "{:,}".format(len(evidence.images)), parts.count(
+            len(evidence.images.classes), "class", "classes"), ""),
+        ("accuracy", parts.percent(right / n), "{:,} of {:,} right".format(right, n), ""),
+    ])
+
+
+def data(evidence):
+    """Counts, a few photographs of each class, what was left out."""
+    images = evidence.images
+    counts = images.counts()
+    most = max(counts.values())
+    per_class = max(1, min(PER_CLASS, MOST_PICTURES // len(counts)))
+    cards = []
+    for place, (name, number) in enumerate(counts.items()):
+        chosen = _spread(np.flatnonzero(images.labels == name), per_class)
+        pictures = [parts.picture(images.paths[i], evidence.name_of(images.paths[i]))
+                    for i in (chosen if place < MOST_PICTURES else ())]
+        cards.append(parts.class_card(name, number, number / most, pictures))
+    return parts.class_cards(cards) + _skipped(evidence)
+
+
+def _spread(indices, most):
+    """Up to `most` of the indices, evenly spaced."""
+    chosen = np.linspace(0, len(indices) - 1, min(most, len(indices)))
+    return indices[chosen.astype(int)]
+
+
+def _skipped(evidence):
+    if not evidence.skipped:
+        return parts.paragraph("No file was left out.")
+    shown = [(evidence.name_of(path), reason) for path, reason in evidence.skipped[:MOST_NAMES]]
+    if len(evidence.skipped) > MOST_NAMES:
+        shown.append(("and", "{:,} more".format(len(evidence.skipped) - MOST_NAMES)))
+    return parts.folded("{} left out".format(parts.count(
+        len(evidence.skipped), "file was", "files were")), parts.names(shown))
+
+
+def split(evidence):
+    """How the photographs were divided for measuring."""
+    rows = [(name, len(images)) for name, images in (
+        ("training", evidence.images), ("validation", evidence.images.validation),
+        ("test", evidence.images.test)) if images is not None]
+    html = parts.paragraph(evidence.method)
+    if len(rows) > 1:
+        html += parts.table("Photographs of each part", ["part", "photographs"], rows)
+    return html
+
+
+def training(evidence):
+    """Loss and accuracy after each epoch."""
+    history = evidence.model.history_
+    if not len(history.get("loss", ())):
+        return ""
+    last = ", ".join("{} {:.3f}".format(key.replace("val_", "validation "), values[-1])
+                     for key, values in history.items() if len(values))
+    charts = [drawing(lambda ax: plot_history(history, ax), (4.8, 3.4), parts.escape_html(
+        "Loss after each epoch; at the end {}".format(last)))]
+    if "accuracy" in history:
+        def draw(ax):
+            from matplotlib.figure import Figure
+            plot_history(history, [Figure().add_subplot(1, 1, 1), ax])
+
+        charts.append(drawing(draw, (4.8, 3.4), parts.escape_html(
+            "Accuracy after each epoch; at the end {}".format(last))))
+    return parts.paragraph("Training of this classifier's head, {}. At the end: {}.".format(
+        parts.count(len(history["loss"]), "epoch"), last)) + (
+            "<div class=\"charts\">{}</div>".format("".join(charts)))
+
+
+def classes(evidence):
+    """Precision, recall and F1 of each class."""
+    from sklearn.metrics import precision_recall_fscore_support
+    precision, recall, f1, support = precision_recall_fscore_support(
+        evidence.labels, evidence.predicted, labels=evidence.classes, zero_division=0)
+    rows = [(name, "{:,}".format(support[i]), parts.percent(recall[i]), parts.percent(precision[i]),
+             "{:.3f}".format(f1[i])) for i, name in enumerate(evidence.classes)]
+    return parts.paragraph(
+        "Recall is the share of a class's photographs that were recognised; precision is the "
+        "share of right ones among the photographs that were given this class.") + parts.table(
+            "Precision and recall", ["class", "number", "recall", "precision", "F1"], rows)
+
+
+def confusion(evidence):
+    """What was taken for what."""
+    from sklearn.metrics import confusion_matrix
+    counts = confusion_matrix(evidence.labels, evidence.predicted, labels=evidence.classes)
+    html = ""
+    if len(evidence.classes) <= MOST_CLASSES:
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        rows = [[name] + [parts.matrix_cell(counts[i, j], shares[i, j], i == j)
+                          for j in range(len(counts))]
+                for i, name in enumerate(evidence.classes)]
+        html = parts.paragraph("A row for each true class, a column for each predicted one.")
+        html += parts.table("Confusion matrix", ["true class"] + evidence.classes, rows,
+                            kind="matrix")
+    return html + _confused_pairs(evidence, counts)
+
+
+def _confused_pairs(evidence, counts):
+    """The classes that are taken for each other most, with photographs."""
+    wrong = counts - np.diag(np.diag(counts))
+    order = [pair for pair in np.argsort(-wrong, axis=None, kind="mergesort") if wrong.flat[pair]]
+    if not order:
+        return parts.paragraph("Nothing was taken for anything else.")
+    html, single = "", []
+    for pair in order[:PAIRS]:
+        row, column = np.unravel_index(pair, wrong.shape)
+        true, taken = evidence.classes[row], evidence.classes[column]
+        chosen = np.flatnonzero((evidence.labels == true) & (evidence.predicted == taken))
+        if len(chosen) == 1:
+            single.extend(chosen)
+            continue
+        chosen = chosen[np.argsort(-evidence.losses[chosen])]
+        html += "<h3>{}</h3>".format(parts.escape_html("{} taken for {}: {:,} of {:,}".format(
+            true, taken, wrong[row, column], counts[row].sum())))
+        html += parts.tiles([prediction_tile(evidence, i) for i in chosen[:PER_PAIR]])
+    if single:
+        html += "<h3>Once each</h3>" + parts.tiles(
+            [prediction_tile(evidence, i) for i in single])
+    if len(order) > PAIRS:
+        html += parts.paragraph("And {} of classes.".format(parts.count(
+            len(order) - PAIRS, "more pair", "more pairs")))
+    return html
+
+
+def top_losses(evidence):
+    """The photographs that surprised the classifier most."""
+    chosen = np.argsort(-evidence.losses, kind="mergesort")[:TOP_LOSSES]
+    return parts.paragraph(
+        "The photographs whose true class was given the least probability: the hard ones, the "
+        "unusual ones, and those that lie in the wrong folder.") + parts.tiles(
+            [prediction_tile(evidence, i) for i in chosen])
+
+
+def grid(evidence):
+    """Predictions of photographs picked at random."""
+    chosen = np.random.RandomState(0).permutation(len(evidence.labels))[:GRID]
+    return parts.paragraph("Photographs picked at random, each with its predicted class.") + (
+        parts.tiles([prediction_tile(evidence, i) for i in chosen]))
+
+
+def prediction_tile(evidence, i):
+    """One photograph with its prediction."""
+    return parts.tile(
+        evidence.paths[i], evidence.predicted[i], [parts.percent(evidence.probabilities[i].max())],
+        None if evidence.right[i] else "in fact {}".format(evidence.labels[i]),
+        "{}, predicted {}, in fact {}".format(evidence.name_of(evidence.paths[i]),
+                                              evidence.predicted[i], evidence.labels[i]))
+
+
+def classifier(evidence):
+    """What the classifier consists of."""
+    from .. import _core
+    version, instructions = _core.engine_info()
+    return "<pre>{}</pre>".format(parts.escape_html(evidence.model.summary())) + parts.paragraph(
+        "Computed with oneDNN {} and the instructions {}.".format(version, instructions))
+
+
+#: Title and function of each section, in order.
+SECTIONS = (
+    ("The data", data), ("The split", split), ("Training", training), ("Each class", classes),
+    ("What is taken for what", confusion), ("Top losses", top_losses), ("Predictions", grid),
+    ("The classifier", classifier))
