@@ -54,5 +54,9 @@ class _LazyPackage(types.ModuleType):
     def __dir__(self):
         return sorted(set(super().__dir__()) | set(__all__))
 
+    def __reduce__(self):
+        """Travels by its name, as modules do in functions that are sent to other processes."""
+        return importlib.import_module, (self.__name__,)
+
 
 sys.modules[__name__].__class__ = _LazyPackage

@@ -398,9 +398,14 @@ def describe(network):
 
 
 def check_threads(threads):
-    """A number of threads, all that may be used for None."""
+    """A number of threads; for None all that may be used, at most OMP_NUM_THREADS.
+
+    That variable is how joblib, Dask and batch systems tell a worker its share.
+    """
     if threads is None:
-        return _core.available_threads()
+        limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+        available = _core.available_threads()
+        return min(available, max(1, int(limit))) if limit.isdigit() else available
     if isinstance(threads, bool) or not isinstance(
             threads, (int, np.integer)) or not 1 <= threads <= MOST_THREADS:
         raise ValueError("threads must be a whole number from 1 to {}, or None, not {!r}".format(

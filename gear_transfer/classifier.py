@@ -5,19 +5,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from .backbone import DEFAULT_BACKBONE
 from .caller import warn_caller
+from .distributed import KeepsExecutor
 from .errors import DatasetError, SkippedImageWarning
 from .features import FeatureExtractor, check_images
 from .head import HeadClassifier, check_settings
 from .image_set import ImageSet, SkippedFile, is_missing
 
 _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
-                         "precision", "cache", "verbose")
+                         "precision", "cache", "verbose", "executor")
 _HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learning_rate",
                     "optimizer", "momentum", "l2", "validation_fraction", "early_stopping",
                     "patience", "class_weight", "random_state", "threads", "verbose")
 
 
-class TransferClassifier(ClassifierMixin, BaseEstimator):
+class TransferClassifier(KeepsExecutor, ClassifierMixin, BaseEstimator):
     """A classifier of photographs: a frozen backbone and a dense head that is trained.
 
     Each photograph goes through the backbone once; the head is then trained on
@@ -49,6 +50,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         left out, reported and listed in `skipped_`.
     verbose : bool or int
         Show progress bars.
+    executor : concurrent.futures.Executor, optional
+        Computes the features in place of this process, see `FeatureExtractor`.
 
     Attributes
     ----------
@@ -76,7 +79,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                  learning_rate=0.003, optimizer="adam", momentum=0.9, l2=0.005,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
                  random_state=0, threads=None, precision="auto", cache=True, strict=False,
-                 verbose=0):
+                 verbose=0, executor=None):
         self.backbone = backbone
         self.layer = layer
         self.input_size = input_size
@@ -100,6 +103,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.cache = cache
         self.strict = strict
         self.verbose = verbose
+        self.executor = executor
 
     def _parts(self):
         """A new extractor and a new head with these parameters."""

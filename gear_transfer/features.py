@@ -3,7 +3,6 @@ import collections
 import concurrent.futures
 import contextlib
 import json
-import pathlib
 import time
 
 import numpy as np
@@ -11,10 +10,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from .backbone import DEFAULT_BACKBONE, Backbone, check_threads
 from .cache import PREPROCESSING_VERSION, content_hash, feature_key, open_cache
+from .distributed import (KeepsExecutor, check_executor, is_path, iterate_chunks,
+                          make_task)
 from .errors import ImageError
+from .extraction import iterate_features
 from .images import RESIZE_RULES, read_image
 from .precision import SAMPLE_SIZE
-from .prefetch import iterate_batches
 from .progress import progress_bar
 
 #: What extraction gives: features (n, d) float32, the positions (n,) they belong to, and the
@@ -22,7 +23,7 @@ from .progress import progress_bar
 Extraction = collections.namedtuple("Extraction", ["features", "positions", "failures"])
 
 
-class FeatureExtractor(TransformerMixin, BaseEstimator):
+class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
     """A scikit-learn transformer from images to the features of a backbone.
 
     Parameters
@@ -47,6 +48,12 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         nowhere, or a folder.
     verbose : bool or int
         Show a progress bar.
+    executor : concurrent.futures.Executor, optional
+        Computes the features in place of this process: a process pool, Dask's
+        ``client.get_executor()``, mpi4py's. Chunks of paths go out, which the
+        workers must be able to read; each loads the backbone once, and runs it
+        with ``threads`` threads or else its share of the processors. The
+        precision is decided here, for all.
 
     Attributes
     ----------
@@ -64,7 +71,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
     def __init__(self, backbone=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
                  resize="pad", batch_size=32, threads=None, precision="auto", cache=True,
-                 verbose=0):
+                 verbose=0, executor=None):
         self.backbone = backbone
         self.layer = layer
         self.input_size = input_size
@@ -75,6 +82,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         self.precision = precision
         self.cache = cache
         self.verbose = verbose
+        self.executor = executor
 
     def fit(self, X=None, y=None):
         """Load the backbone.
@@ -90,6 +98,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         """
         if self.resize not in RESIZE_RULES:
             raise ValueError("resize must be 'pad' or 'stretch', not {!r}".format(self.resize))
+        check_executor(self.executor)
         if isinstance(self.backbone, Backbone):
             self.backbone_ = self.backbone
         else:
@@ -142,19 +151,26 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         with work, progress_bar(len(X), "Features", "image", self.verbose) as bar:
             missing = work.take_known()
             bar.update(len(X) - len(missing))
-            batches = iterate_batches(
-                X[missing] if isinstance(X, np.ndarray) else [X[i] for i in missing],
-                self.backbone_.input_size, self.resize, self.batch_size,
-                workers=check_threads(self.threads))
+            batches = self._compute(
+                X[missing] if isinstance(X, np.ndarray) else [X[i] for i in missing])
             with contextlib.closing(batches):
-                for indices, pixels, failed in batches:
+                for indices, features, failed in batches:
                     if failed and strict:
                         raise failed[0][1]
-                    work.add(missing[indices],
-                             _flat(self.backbone_.features(pixels), len(indices)))
+                    work.add(missing[indices], features)
                     work.failures.extend((int(missing[i]), error) for i, error in failed)
                     bar.update(len(indices) + len(failed))
         return work.result()
+
+    def _compute(self, images):
+        """Iterator over (indices, features, failures), from here or from the executor."""
+        backbone = self.backbone_
+        # As long as no photograph could be read to decide on the precision, all is done here.
+        if self.executor is not None and backbone.precision != "auto":
+            task = make_task(backbone, self.resize, self.batch_size, self.threads, self.executor)
+            return iterate_chunks(self.executor, task, images)
+        return iterate_features(backbone, images, self.resize, self.batch_size,
+                                check_threads(self.threads))
 
     def _choose_precision(self, X):
         """Decide on ``precision="auto"`` with photographs from all over X, if that is still open."""
@@ -172,7 +188,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     def _store(self, X):
         """The cache and the key of each image, None where it has none."""
         cache = open_cache(self.cache)
-        paths = [str(image) if isinstance(image, (str, pathlib.PurePath)) else None for image in X]
+        paths = [str(image) if is_path(image) else None for image in X]
         if cache is None or not any(paths):
             return None, [None] * len(X)
         backbone = self.backbone_
@@ -245,7 +261,7 @@ class _Work(object):
         """What was extracted, as an Extraction."""
         done = np.flatnonzero(self._done)
         features = self._features if len(done) == len(self._done) else self._features[done]
-        return Extraction(features, done, self.failures)
+        return Extraction(features, done, sorted(self.failures, key=lambda failure: failure[0]))
 
 
 def check_images(X):
@@ -262,10 +278,3 @@ def check_images(X):
     if isinstance(X, np.ndarray) and X.dtype.kind == "U":
         return X.tolist()
     return X if isinstance(X, np.ndarray) else list(X)
-
-
-def _flat(features, n):
-    """Features of one or several layers as (n, d), also where n is 0."""
-    parts = features if isinstance(features, list) else [features]
-    flat = [part.reshape(n, int(np.prod(part.shape[1:]))) for part in parts]
-    return flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
