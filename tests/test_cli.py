@@ -54,7 +54,7 @@ def start(*arguments):
 
 # Help
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "check", "convert",
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "report", "check", "convert",
                                      "download"])
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -307,6 +307,20 @@ def test_evaluate_an_unknown_class(folder, model, tmp_path, capsys):
         os.link(os.path.join(folder, "circle", "circle001.jpg"), str(tmp_path / name / "1.jpg"))
     code, output, errors = run(capsys, "evaluate", model, tmp_path)
     assert (code, output) == (1, "") and "class 'hexagon'" in errors and "triangle" in errors
+
+
+# Report
+
+def test_report(confused, model, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    code, output, errors = run(capsys, "report", model, confused, page, "--title", "Shapes & more")
+    assert (code, output, errors) == (0, "{}\n".format(page), "")
+    text = page.read_text(encoding="utf-8")
+    assert "<title>Shapes &amp; more</title>" in text and "triangle" in text
+    code, output, errors = run(capsys, "report", model, confused, tmp_path / "none" / "page.html")
+    assert (code, output) == (1, "") and "there is no folder" in errors
+    code, output, errors = run(capsys, "report", model, tmp_path, tmp_path / "page.html")
+    assert (code, output) == (1, "") and errors.count("\n") == 1
 
 
 # In a process of its own

@@ -1,5 +1,8 @@
 """Options that several commands share, and the types of their values."""
 import argparse
+import os
+
+from ..errors import GearTransferError
 
 
 def whole_number(text):
@@ -68,3 +71,14 @@ def fraction(text):
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError("must be from 0 to 1, not {}".format(text))
     return value
+
+
+def check_destination(path):
+    """Refuse a path that cannot be written before hours of work, not after them."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise GearTransferError("{}: it is a folder; name the file to write".format(path))
+    if not os.path.isdir(folder):
+        raise GearTransferError("{}: there is no folder {}".format(path, folder))
+    if not os.access(folder, os.W_OK):
+        raise GearTransferError("{}: the folder {} cannot be written to".format(path, folder))

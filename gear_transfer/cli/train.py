@@ -1,9 +1,8 @@
 """gear-transfer train: a folder of photographs into a saved classifier."""
 import collections
-import os
 
-from ..errors import ModelFileError
-from .options import add_json, add_running, cache_of, image_size, names, whole_number, widths
+from .options import (add_json, add_running, cache_of, check_destination, image_size, names,
+                      whole_number, widths)
 from .output import complain, wants_progress, write, write_json
 
 SUMMARY = "train a classifier on a folder of photographs"
@@ -62,7 +61,7 @@ def add_arguments(parser):
 def run(arguments):
     from ..classifier import TransferClassifier
     from ..image_set import load_folder
-    _check_destination(arguments.model)
+    check_destination(arguments.model)
     images = load_folder(arguments.folder, strict=arguments.strict)
     given = dict((name, getattr(arguments, name)) for name in _PARAMETERS
                  if getattr(arguments, name) is not None)
@@ -83,17 +82,6 @@ def run(arguments):
             write("{:<12} accuracy {:.3f} on {:,} photographs\n".format(
                 "tested", test, len(images.test)))
     return 0
-
-
-def _check_destination(path):
-    """Refuse a path that cannot be written before hours of work, not after them."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(path):
-        raise ModelFileError("{}: it is a folder; name the file to write".format(path))
-    if not os.path.isdir(folder):
-        raise ModelFileError("{}: there is no folder {}".format(path, folder))
-    if not os.access(folder, os.W_OK):
-        raise ModelFileError("{}: the folder {} cannot be written to".format(path, folder))
 
 
 def _description(arguments, model, test, skipped):
