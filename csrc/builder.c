@@ -126,43 +126,78 @@ operation_name(const_dnnl_primitive_desc_t desc)
     }
 }
 
-gt_status
-gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t desc, const char *layer,
-                    const gt_arg *args, int n_args, gt_error *error)
+/* Append a step that has its names, with a copy of its arguments; `scratchpad` is one more of them
+ * unless it is GT_NO_VALUE.  Takes over what the step owns if it succeeds. */
+static gt_status
+append_step(gt_plan *plan, gt_step step, const gt_arg *args, int n_args, int scratchpad,
+            gt_error *error)
 {
-    gt_plan *plan = builder->plan;
-    int scratchpad = GT_NO_VALUE;
-    gt_status status = add_scratchpad(builder, desc, layer, &scratchpad, error);
-    if (status == GT_OK) {
-        status = reserve_step(plan, error);
-    }
+    gt_status status = reserve_step(plan, error);
     if (status != GT_OK) {
         return status;
     }
-    gt_step step = {.n_args = n_args};
     step.args = malloc((size_t)(n_args + 1) * sizeof(*step.args));
     if (step.args == NULL) {
         return gt_fail_memory(error, "a step's arguments");
     }
     memcpy(step.args, args, (size_t)n_args * sizeof(*args));
+    step.n_args = n_args;
     if (scratchpad != GT_NO_VALUE) {
         step.args[step.n_args++] = gt_value_arg(DNNL_ARG_SCRATCHPAD, scratchpad);
     }
-    status = gt_check_engine(dnnl_primitive_create(&step.primitive, desc), "creating a primitive",
-                             layer, error);
+    extend_lives(plan, &step);
+    plan->steps[plan->n_steps++] = step;
+    return GT_OK;
+}
+
+static gt_step
+name_step(const char *layer, const char *operation, const char *implementation)
+{
+    gt_step step = {.primitive = NULL};
+    (void)snprintf(step.layer, sizeof(step.layer), "%s", layer);
+    (void)snprintf(step.operation, sizeof(step.operation), "%s", operation);
+    (void)snprintf(step.implementation, sizeof(step.implementation), "%s",
+                   implementation != NULL ? implementation : "?");
+    return step;
+}
+
+gt_status
+gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t desc, const char *layer,
+                    const gt_arg *args, int n_args, gt_error *error)
+{
+    int scratchpad = GT_NO_VALUE;
+    gt_status status = add_scratchpad(builder, desc, layer, &scratchpad, error);
     if (status != GT_OK) {
-        free(step.args);
         return status;
     }
     const char *implementation = NULL;
     (void)dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &implementation);
-    (void)snprintf(step.layer, sizeof(step.layer), "%s", layer);
-    (void)snprintf(step.operation, sizeof(step.operation), "%s", operation_name(desc));
-    (void)snprintf(step.implementation, sizeof(step.implementation), "%s",
-                   implementation != NULL ? implementation : "?");
-    extend_lives(plan, &step);
-    plan->steps[plan->n_steps++] = step;
-    return GT_OK;
+    gt_step step = name_step(layer, operation_name(desc), implementation);
+    status = gt_check_engine(dnnl_primitive_create(&step.primitive, desc), "creating a primitive",
+                             layer, error);
+    if (status == GT_OK) {
+        status = append_step(builder->plan, step, args, n_args, scratchpad, error);
+    }
+    if (status != GT_OK) {
+        (void)dnnl_primitive_destroy(step.primitive);
+    }
+    return status;
+}
+
+gt_status
+gt_builder_add_kernel(gt_builder *builder, gt_kernel kernel, void *context,
+                      const char *implementation, const char *layer, const gt_arg *args,
+                      gt_error *error)
+{
+    gt_step step = name_step(layer, "convolution", implementation);
+    step.kernel = kernel;
+    step.context = context;
+    gt_status status =
+        append_step(builder->plan, step, args, GT_KERNEL_ARGS, GT_NO_VALUE, error);
+    if (status != GT_OK) {
+        free(context);
+    }
+    return status;
 }
 
 /* Descriptor of a reorder that keeps its scratchpad with the caller. */

@@ -25,6 +25,12 @@ gt_status gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t d
                               const char *layer, const gt_arg *args, int n_args,
                               gt_error *error);
 
+/* Append a kernel of our own with its GT_KERNEL_ARGS arguments.  Takes over `context`, a block from
+ * malloc, whether it fails or not. */
+gt_status gt_builder_add_kernel(gt_builder *builder, gt_kernel kernel, void *context,
+                                const char *implementation, const char *layer,
+                                const gt_arg *args, gt_error *error);
+
 /* Bring `value` into the layout `desc`: the same value where it has that layout already, else a
  * new one and a step that reorders. */
 gt_status gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc,

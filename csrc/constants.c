@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine.h"
+#include "winograd.h"
 
 void
 gt_constants_clear(gt_constants *constants)
@@ -215,6 +216,64 @@ gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t 
     return status;
 }
 
+/* Where the numbers of a constant are. */
+static gt_status
+locate(const gt_constants *constants, int index, float **data, gt_error *error)
+{
+    void *handle = NULL;
+    gt_status status =
+        gt_check_engine(dnnl_memory_get_data_handle(constants->items[index].memory, &handle),
+                        "memory for weights", constants->items[index].layer, error);
+    *data = handle;
+    return status;
+}
+
+/* Set the constant `index` to the transformed kernel. */
+static gt_status
+pack_winograd(gt_constants *constants, const gt_node *node, int index, gt_error *error)
+{
+    float *packed = NULL;
+    gt_status status = locate(constants, index, &packed, error);
+    if (status != GT_OK) {
+        return status;
+    }
+    float *values = scaled_kernel(node);
+    if (values == NULL) {
+        return gt_fail_memory(error, "unpacked weights");
+    }
+    gt_winograd_pack(values, node->window.size[0], (int)node->arrays[GT_KERNEL].shape[2],
+                     node->shape.channels, packed);
+    free(values);
+    return GT_OK;
+}
+
+gt_status
+gt_constants_winograd(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
+                      int *index, gt_error *error)
+{
+    dnnl_memory_desc_t desc = NULL;
+    dnnl_dims_t dims = {
+        gt_winograd_kernel_count((int)node->arrays[GT_KERNEL].shape[2], node->shape.channels)};
+    gt_status status =
+        gt_check_engine(dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_f32, dnnl_x),
+                        "describing the weights", node->name, error);
+    if (status != GT_OK) {
+        return status;
+    }
+    *index = find_constant(constants, node->name, GT_KERNEL, desc);
+    if (*index < 0) {
+        status = add_constant(constants, node, GT_KERNEL, engine, desc, index, error);
+        if (status == GT_OK) {
+            status = pack_winograd(constants, node, *index, error);
+            if (status != GT_OK) {
+                drop_last(constants);
+            }
+        }
+    }
+    (void)dnnl_memory_desc_destroy(desc);
+    return status;
+}
+
 gt_status
 gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
                    const_dnnl_memory_desc_t desc, int *index, gt_error *error)
@@ -227,15 +286,14 @@ gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_engine_t e
     if (status != GT_OK) {
         return status;
     }
-    void *data = NULL;
-    status = gt_check_engine(dnnl_memory_get_data_handle(constants->items[*index].memory, &data),
-                             "memory for the bias", node->name, error);
+    float *data = NULL;
+    status = locate(constants, *index, &data, error);
     if (status != GT_OK) {
         drop_last(constants);
         return status;
     }
     for (int c = 0; c < node->shape.channels; c++) {
-        ((float *)data)[c] = node->shift != NULL ? node->shift[c] : 0.0f;
+        data[c] = node->shift != NULL ? node->shift[c] : 0.0f;
     }
     return GT_OK;
 }

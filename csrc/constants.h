@@ -26,6 +26,11 @@ void gt_constants_clear(gt_constants *constants);
 gt_status gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
                               const_dnnl_memory_desc_t desc, int *index, gt_error *error);
 
+/* The kernel of a convolution, its scale multiplied in, transformed for gt_winograd_run; a flat
+ * float32 array.  Otherwise like gt_constants_kernel. */
+gt_status gt_constants_winograd(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
+                                int *index, gt_error *error);
+
 /* The shift of a node as a float32 vector, likewise. */
 gt_status gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
                              const_dnnl_memory_desc_t desc, int *index, gt_error *error);

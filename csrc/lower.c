@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lower_winograd.h"
+
 /* Attributes of every primitive: the scratchpad is the caller's, a ReLU may follow. */
 static gt_status
 create_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node, bool with_relu,
@@ -493,6 +495,8 @@ gt_lower_node(gt_builder *builder, int index, gt_error *error)
     case GT_OP_INPUT:
         return lower_input(builder, index, error);
     case GT_OP_CONV2D:
+        return gt_winograd_suits(builder, node) ? gt_lower_winograd(builder, index, error)
+                                                : lower_convolution(builder, index, error);
     case GT_OP_DENSE:
         return lower_convolution(builder, index, error);
     case GT_OP_RELU:

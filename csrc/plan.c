@@ -68,6 +68,7 @@ gt_plan_free(gt_plan *plan)
     }
     for (int i = 0; i < plan->n_steps; i++) {
         (void)dnnl_primitive_destroy(plan->steps[i].primitive);
+        free(plan->steps[i].context);
         free(plan->steps[i].args);
     }
     for (int i = 0; i < plan->n_outputs; i++) {

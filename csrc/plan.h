@@ -29,13 +29,21 @@ typedef struct {
     int index;
 } gt_arg;
 
+/* Convolve with a kernel of our own: the arguments are the memory of source, weights, bias, result
+ * and scratchpad. */
+typedef void (*gt_kernel)(const void *context, void *const *memory);
+
+enum { GT_KERNEL_ARGS = 5 };
+
 typedef struct {
-    dnnl_primitive_t primitive; /* owned */
-    gt_arg *args;               /* (n_args,) owned */
+    dnnl_primitive_t primitive; /* owned; NULL where `kernel` runs in its place */
+    gt_kernel kernel;
+    void *context; /* of the kernel; owned, a single block */
+    gt_arg *args;  /* (n_args,) owned */
     int n_args;
     char layer[64];          /* name of the layer it belongs to, cut to fit */
     char operation[16];      /* oneDNN's kind of primitive */
-    char implementation[48]; /* what oneDNN chose */
+    char implementation[48]; /* what oneDNN chose, or the kernel's name */
 } gt_step;
 
 typedef struct {

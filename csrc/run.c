@@ -179,6 +179,31 @@ write_input(const gt_lane *lane, const uint8_t *images, gt_preprocessing preproc
     }
 }
 
+/* Give a kernel of our own the memory behind its arguments. */
+static dnnl_status_t
+run_kernel(const gt_step *step, const dnnl_exec_arg_t *args)
+{
+    void *memory[GT_KERNEL_ARGS] = {NULL};
+    for (int k = 0; k < step->n_args; k++) {
+        dnnl_status_t code = dnnl_memory_get_data_handle(args[k].memory, &memory[k]);
+        if (code != dnnl_success) {
+            return code;
+        }
+    }
+    step->kernel(step->context, memory);
+    return dnnl_success;
+}
+
+static dnnl_status_t
+run_step(const gt_lane *lane, int i)
+{
+    const gt_step *step = &lane->plan->steps[i];
+    if (step->kernel != NULL) {
+        return run_kernel(step, lane->args[i]);
+    }
+    return dnnl_primitive_execute(step->primitive, lane->stream, step->n_args, lane->args[i]);
+}
+
 static double
 now(void)
 {
@@ -216,11 +241,9 @@ gt_lane_run(gt_lane *lane, const uint8_t *images, gt_preprocessing preprocessing
     write_input(lane, images, preprocessing);
     stop_clock(seconds, 0, &since);
     for (int i = 0; i < plan->n_steps; i++) {
-        const gt_step *step = &plan->steps[i];
-        dnnl_status_t code =
-            dnnl_primitive_execute(step->primitive, lane->stream, step->n_args, lane->args[i]);
+        dnnl_status_t code = run_step(lane, i);
         if (code != dnnl_success) {
-            return gt_check_engine(code, "running", step->layer, error);
+            return gt_check_engine(code, "running", plan->steps[i].layer, error);
         }
         stop_clock(seconds, i + 1, &since);
     }

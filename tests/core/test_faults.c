@@ -100,10 +100,11 @@ start_network(gt_net *net, trial *job)
     int d = gt_net_add(net, gt_net_batch_norm(net, c), "norm_alone", c);
     int e = gt_net_join(net, GT_OP_ADD, "add", (int[]){c, d}, 2);
     int f = gt_net_add(net, gt_net_pool(GT_OP_AVERAGE_POOL, 3, 1, GT_PAD_SAME), "pool", e);
+    int winograd = gt_net_add(net, gt_net_conv(net, e, 3, 3, 32, 1), "winograd", e);
     int g = gt_net_add(net, gt_net_conv(net, f, 1, 1, 8, 1), "one", f);
     int h = gt_net_plain(net, GT_OP_RELU, "relu_after_pool", g);
     int i = gt_net_add(net, gt_net_pool(GT_OP_MAX_POOL, 2, 2, GT_PAD_VALID), "max", h);
-    int j = gt_net_join(net, GT_OP_CONCAT, "concat", (int[]){e, h}, 2);
+    int j = gt_net_join(net, GT_OP_CONCAT, "concat", (int[]){e, h, winograd}, 3);
     int k = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, "features", j);
     int l = gt_net_plain(net, GT_OP_FLATTEN, "flat", i);
     gt_node dense;
@@ -125,7 +126,7 @@ end_network(gt_net *net, trial *job)
 static gt_status
 run_images(const trial *job, gt_backbone *backbone, int count, gt_error *problem)
 {
-    static float results[3][MOST * 5 * 4 * 24];
+    static float results[3][MOST * 5 * 4 * 56];
     gt_status status = gt_backbone_run(backbone, job->images, count,
                                        (float *[]){results[0], results[1], results[2]}, problem);
     for (int k = 0; status == GT_OK && k < job->n; k++) {

@@ -1,0 +1,174 @@
+#include "lower_winograd.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+
+#include "winograd.h"
+
+/* What a run of the layer is, but for the layout of its source and the size of its blocks. */
+static gt_winograd
+describe(const gt_builder *builder, const gt_node *node)
+{
+    const gt_plan *plan = builder->plan;
+    return (gt_winograd){.batch = plan->batch,
+                         .from = builder->graph->nodes[node->inputs[0]].shape,
+                         .to = node->shape,
+                         .before = {node->window.before[0], node->window.before[1]},
+                         .size = node->window.size[0],
+                         .bf16 = plan->type == dnnl_bf16,
+                         .low = node->relu ? 0.0f : -INFINITY,
+                         .high = node->relu ? node->relu_max : INFINITY,
+                         .target = gt_winograd_channels_last(node->shape),
+                         .threads = omp_get_max_threads()};
+}
+
+/* Whether the kernel can compute it at all. */
+static bool
+fits(const gt_node *node, gt_shape from)
+{
+    const gt_window *window = &node->window;
+    return node->arrays[GT_KERNEL].data != NULL && node->groups == 1 &&
+           window->size[0] == window->size[1] && (window->size[0] == 3 || window->size[0] == 5) &&
+           window->strides[0] == 1 && window->strides[1] == 1 && window->dilations[0] == 1 &&
+           window->dilations[1] == 1 && from.channels % GT_WINOGRAD_LANES == 0 &&
+           node->shape.channels % GT_WINOGRAD_COLS == 0;
+}
+
+bool
+gt_winograd_suits(const gt_builder *builder, const gt_node *node)
+{
+    if (!gt_winograd_is_available() || !fits(node, builder->graph->nodes[node->inputs[0]].shape)) {
+        return false;
+    }
+    gt_winograd winograd = describe(builder, node);
+    return gt_winograd_pays(&winograd);
+}
+
+static void
+run(const void *context, void *const *memory)
+{
+    gt_winograd_run(context, memory[0], memory[1], memory[2], memory[3], memory[4]);
+}
+
+/* Read the source as it is where it has channels last or in blocks of 16; else bring it into the
+ * former layout. */
+static gt_status
+choose_source(gt_builder *builder, const gt_node *node, gt_winograd *winograd, int *value,
+              gt_error *error)
+{
+    dnnl_memory_desc_t last = NULL;
+    dnnl_memory_desc_t blocked = NULL;
+    *value = builder->value_of[node->inputs[0]];
+    gt_status status = gt_builder_describe(builder, &last, winograd->from, dnnl_nhwc, error);
+    if (status == GT_OK) {
+        status = gt_builder_describe(builder, &blocked, winograd->from, dnnl_nChw16c, error);
+    }
+    if (status == GT_OK && dnnl_memory_desc_equal(builder->plan->values[*value].desc, blocked)) {
+        winograd->source = gt_winograd_blocked(winograd->from);
+    }
+    else if (status == GT_OK) {
+        winograd->source = gt_winograd_channels_last(winograd->from);
+        status = gt_builder_reorder(builder, *value, last, node->name, value, error);
+    }
+    (void)dnnl_memory_desc_destroy(blocked);
+    (void)dnnl_memory_desc_destroy(last);
+    return status;
+}
+
+/* Add the value of the result, with channels last. */
+static gt_status
+add_result(gt_builder *builder, int index, gt_error *error)
+{
+    const gt_node *node = &builder->graph->nodes[index];
+    dnnl_memory_desc_t desc = NULL;
+    gt_status status = gt_builder_describe(builder, &desc, node->shape, dnnl_nhwc, error);
+    if (status == GT_OK) {
+        status = gt_builder_add_value(builder, desc, node->name, &builder->value_of[index], error);
+    }
+    (void)dnnl_memory_desc_destroy(desc);
+    return status;
+}
+
+static gt_status
+add_scratch(gt_builder *builder, const gt_node *node, const gt_winograd *winograd, int *value,
+            gt_error *error)
+{
+    dnnl_memory_desc_t desc = NULL;
+    dnnl_dims_t dims = {(dnnl_dim_t)gt_winograd_scratch_size(winograd)};
+    gt_status status =
+        gt_check_engine(dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_u8, dnnl_x),
+                        "describing a scratchpad", node->name, error);
+    if (status == GT_OK) {
+        status = gt_builder_add_value(builder, desc, node->name, value, error);
+    }
+    (void)dnnl_memory_desc_destroy(desc);
+    return status;
+}
+
+/* The bias, which stays a plain vector. */
+static gt_status
+add_shift(gt_builder *builder, const gt_node *node, int *shift, gt_error *error)
+{
+    dnnl_memory_desc_t desc = NULL;
+    dnnl_dims_t dims = {node->shape.channels};
+    gt_status status =
+        gt_check_engine(dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_f32, dnnl_x),
+                        "describing the bias", node->name, error);
+    if (status == GT_OK) {
+        status = gt_constants_shift(builder->plan->constants, node, builder->plan->engine, desc,
+                                    shift, error);
+    }
+    (void)dnnl_memory_desc_destroy(desc);
+    return status;
+}
+
+/* Append the step to a plan that has all it needs. */
+static gt_status
+add_step(gt_builder *builder, const gt_node *node, const gt_winograd *winograd,
+         const gt_arg *args, gt_error *error)
+{
+    gt_winograd *context = malloc(sizeof(*context));
+    if (context == NULL) {
+        return gt_fail_memory(error, "a step's kernel");
+    }
+    *context = *winograd;
+    return gt_builder_add_kernel(builder, run, context,
+                                 winograd->size == 3 ? "winograd_3x3:avx512" : "winograd_5x5:avx512",
+                                 node->name, args, error);
+}
+
+gt_status
+gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
+{
+    const gt_node *node = &builder->graph->nodes[index];
+    gt_plan *plan = builder->plan;
+    gt_winograd winograd = describe(builder, node);
+    int source = GT_NO_VALUE;
+    int scratch = GT_NO_VALUE;
+    int kernel = -1;
+    int shift = -1;
+    gt_winograd_prepare(&winograd);
+    gt_status status = choose_source(builder, node, &winograd, &source, error);
+    if (status == GT_OK) {
+        status = gt_constants_winograd(plan->constants, node, plan->engine, &kernel, error);
+    }
+    if (status == GT_OK) {
+        status = add_shift(builder, node, &shift, error);
+    }
+    if (status == GT_OK) {
+        status = add_result(builder, index, error);
+    }
+    if (status == GT_OK) {
+        status = add_scratch(builder, node, &winograd, &scratch, error);
+    }
+    if (status == GT_OK) {
+        gt_arg args[GT_KERNEL_ARGS] = {gt_value_arg(DNNL_ARG_SRC, source),
+                                       {DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel},
+                                       {DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift},
+                                       gt_value_arg(DNNL_ARG_DST, builder->value_of[index]),
+                                       gt_value_arg(DNNL_ARG_SCRATCHPAD, scratch)};
+        status = add_step(builder, node, &winograd, args, error);
+    }
+    return status;
+}

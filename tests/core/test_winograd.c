@@ -1,0 +1,399 @@
+/* Winograd's convolution against the plain sum, and the plans that use it. */
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "trial.h"
+#include "winograd.h"
+
+/* --- the kernel ---------------------------------------------------------------------------- */
+
+/* A convolution and everything it reads and writes, each in memory of exactly its size. */
+typedef struct {
+    gt_winograd winograd;
+    gt_net net;     /* keeps the random numbers */
+    float *source;  /* (batch, height, width, channels), rounded to bfloat16 for such a map */
+    gt_array kernel;
+    gt_array shift;
+    double *wanted; /* (batch, height, width, channels) of the result */
+} bench;
+
+static uint16_t
+to_bf16(float value)
+{
+    uint32_t bits = 0;
+    memcpy(&bits, &value, sizeof(bits));
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static float
+from_bf16(uint16_t half)
+{
+    uint32_t bits = (uint32_t)half << 16;
+    float value = 0.0f;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+static size_t
+count_numbers(const bench *job, gt_shape shape)
+{
+    return (size_t)(job->winograd.batch * gt_shape_size(shape));
+}
+
+/* One result by the definition of a convolution. */
+static double
+convolve(const bench *job, int image, int y, int x, int out)
+{
+    const gt_winograd *winograd = &job->winograd;
+    gt_shape from = winograd->from;
+    int size = winograd->size;
+    double sum = gt_array_at(&job->shift, out);
+    for (int i = 0; i < size * size; i++) {
+        int row = y - winograd->before[0] + i / size;
+        int column = x - winograd->before[1] + i % size;
+        if (row < 0 || row >= from.height || column < 0 || column >= from.width) {
+            continue;
+        }
+        const float *pixel = job->source + (((int64_t)image * from.height + row) * from.width +
+                                            column) * from.channels;
+        for (int in = 0; in < from.channels; in++) {
+            int64_t place = ((int64_t)i * from.channels + in) * winograd->to.channels + out;
+            sum += (double)pixel[in] * gt_array_at(&job->kernel, place);
+        }
+    }
+    return fmin(fmax(sum, winograd->low), winograd->high);
+}
+
+static void
+start_bench(bench *job, gt_winograd winograd)
+{
+    job->winograd = winograd;
+    gt_net_start(&job->net, 1, 1, 1);
+    size_t size = count_numbers(job, winograd.from);
+    job->source = malloc(size * sizeof(float));
+    for (size_t i = 0; i < size; i++) {
+        float value = (float)gt_net_random(&job->net, -1.0, 1.0);
+        job->source[i] = winograd.bf16 ? from_bf16(to_bf16(value)) : value;
+    }
+    job->kernel = gt_net_kernel(&job->net, winograd.size, winograd.size, winograd.from.channels,
+                                winograd.to.channels);
+    job->shift = gt_net_vector(&job->net, winograd.to.channels, -0.5, 0.5);
+    job->wanted = malloc(count_numbers(job, winograd.to) * sizeof(double));
+    double *next = job->wanted;
+    for (int image = 0; image < winograd.batch; image++) {
+        for (int i = 0; i < winograd.to.height * winograd.to.width; i++) {
+            for (int out = 0; out < winograd.to.channels; out++) {
+                *next++ = convolve(job, image, i / winograd.to.width, i % winograd.to.width, out);
+            }
+        }
+    }
+}
+
+static void
+end_bench(bench *job)
+{
+    free(job->source);
+    free(job->wanted);
+    gt_net_clear(&job->net);
+}
+
+/* The source in its type and layout. */
+static void *
+write_source(const bench *job)
+{
+    const gt_winograd *winograd = &job->winograd;
+    gt_shape from = winograd->from;
+    size_t size = count_numbers(job, from);
+    float *full = malloc(size * sizeof(float));
+    uint16_t *half = malloc(size * sizeof(uint16_t));
+    for (size_t i = 0; i < size; i++) {
+        size_t channel = i % (size_t)from.channels;
+        size_t pixel = i / (size_t)from.channels;
+        size_t y = pixel / (size_t)from.width % (size_t)from.height;
+        size_t image = pixel / (size_t)from.width / (size_t)from.height;
+        size_t place = image * winograd->source.image + y * winograd->source.row +
+                       pixel % (size_t)from.width * winograd->source.pixel +
+                       channel / 16 * winograd->source.group + channel % 16;
+        full[place] = job->source[i];
+        half[place] = to_bf16(job->source[i]);
+    }
+    free(winograd->bf16 ? (void *)full : (void *)half);
+    return winograd->bf16 ? (void *)half : (void *)full;
+}
+
+/* Run it; the result as float32, to be freed. */
+static float *
+run_bench(const bench *job)
+{
+    const gt_winograd *winograd = &job->winograd;
+    size_t size = count_numbers(job, winograd->to);
+    size_t element = winograd->bf16 ? sizeof(uint16_t) : sizeof(float);
+    void *source = write_source(job);
+    float *packed = malloc((size_t)gt_winograd_kernel_count(winograd->from.channels,
+                                                            winograd->to.channels) *
+                           sizeof(float));
+    char *target = malloc(size * element);
+    float *result = malloc(size * sizeof(float));
+    void *scratch = NULL;
+    CHECK(posix_memalign(&scratch, 64, gt_winograd_scratch_size(winograd)) == 0);
+    memset(scratch, 0xff, gt_winograd_scratch_size(winograd)); /* not a number */
+    memset(target, 0xff, size * element);
+    gt_winograd_pack(job->kernel.data, winograd->size, winograd->from.channels,
+                     winograd->to.channels, packed);
+    gt_winograd_run(winograd, source, packed, job->shift.data, target, scratch);
+    for (size_t i = 0; i < size; i++) {
+        result[i] = winograd->bf16 ? from_bf16(((uint16_t *)(void *)target)[i])
+                                   : ((float *)(void *)target)[i];
+    }
+    free(scratch);
+    free(target);
+    free(packed);
+    free(source);
+    return result;
+}
+
+/* max |result - wanted| / max |wanted|; INFINITY where a result is not finite. */
+static double
+distance_of_bench(const bench *job)
+{
+    float *result = run_bench(job);
+    double furthest = 0.0;
+    double largest = 1e-3;
+    for (size_t i = 0; i < count_numbers(job, job->winograd.to); i++) {
+        double distance = fabs(result[i] - job->wanted[i]);
+        furthest = distance < INFINITY ? fmax(furthest, distance) : INFINITY;
+        largest = fmax(largest, fabs(job->wanted[i]));
+    }
+    free(result);
+    return furthest / largest;
+}
+
+/* A convolution with channels last and room around the map for so much padding. */
+static gt_winograd
+describe(int batch, gt_shape from, int channels, int size, int above, int left, int padding,
+         bool bf16)
+{
+    gt_winograd winograd = {.batch = batch,
+                            .from = from,
+                            .to = {from.height + padding - size + 1, from.width + padding - size + 1,
+                                   channels},
+                            .before = {above, left},
+                            .size = size,
+                            .bf16 = bf16,
+                            .low = -INFINITY,
+                            .high = INFINITY,
+                            .threads = 1};
+    winograd.source = gt_winograd_channels_last(winograd.from);
+    winograd.target = gt_winograd_channels_last(winograd.to);
+    gt_winograd_prepare(&winograd);
+    return winograd;
+}
+
+static void
+verify_bench(gt_winograd winograd)
+{
+    bench job;
+    start_bench(&job, winograd);
+    /* half a unit in the last of 8 bits against some units in the last of 24 */
+    CHECK_CLOSE(distance_of_bench(&job), 0.0, winograd.bf16 ? 0.004 : 1e-5);
+    end_bench(&job);
+}
+
+static void
+test_shapes(void)
+{
+    static const int shapes[][7] = {
+        /* height, width, above, left, padding, channels in, channels out */
+        {3, 3, 0, 0, 0, 16, 32},   {6, 6, 0, 0, 0, 16, 32},  {7, 5, 1, 1, 2, 16, 32},
+        {8, 8, 1, 1, 2, 48, 64},   {9, 17, 0, 0, 0, 32, 32}, {1, 1, 1, 1, 2, 16, 32},
+        {1, 1, 0, 2, 2, 16, 32},   {2, 30, 2, 2, 4, 16, 32}, {35, 35, 1, 1, 2, 16, 32},
+        {30, 2, 0, 1, 3, 16, 32},  {5, 6, 9, 9, 12, 16, 32}, {10, 11, 4, 0, 4, 80, 96},
+        {12, 13, 2, 2, 4, 64, 64}, {20, 3, 1, 0, 1, 32, 96},
+    };
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        const int *s = shapes[i];
+        for (int kind = 0; kind < 4; kind++) {
+            int size = kind < 2 ? 3 : 5;
+            int padding = s[4] + (size == 5 ? 2 : 0);
+            gt_shape from = {s[0], s[1], s[5]};
+            verify_bench(describe(1 + (int)i % 3, from, s[6], size, s[2], s[3], padding,
+                                  kind % 2 == 1));
+        }
+    }
+}
+
+static void
+test_bounds(void)
+{
+    gt_winograd winograd = describe(1, (gt_shape){9, 8, 16}, 32, 3, 1, 1, 2, false);
+    winograd.low = 0.0f;
+    verify_bench(winograd);
+    winograd.high = 0.25f;
+    verify_bench(winograd);
+    winograd.bf16 = true;
+    verify_bench(winograd);
+}
+
+static void
+test_blocked_source(void)
+{
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        gt_winograd winograd = describe(2, (gt_shape){9, 11, 48}, 32, 3, 1, 1, 2, bf16 == 1);
+        winograd.source = gt_winograd_blocked(winograd.from);
+        verify_bench(winograd);
+    }
+}
+
+/* A tile gives the same bits wherever it is computed. */
+static void
+test_threads_and_blocks_change_nothing(void)
+{
+    gt_winograd winograd = describe(3, (gt_shape){23, 19, 32}, 64, 3, 1, 1, 2, false);
+    bench job;
+    start_bench(&job, winograd);
+    float *first = run_bench(&job);
+    for (int threads = 1; threads <= 4; threads++) {
+        for (int rows = 1; rows <= 8; rows += 3) {
+            job.winograd.threads = threads;
+            job.winograd.block = rows * GT_WINOGRAD_ROWS;
+            float *again = run_bench(&job);
+            CHECK(memcmp(first, again, count_numbers(&job, winograd.to) * sizeof(float)) == 0);
+            free(again);
+        }
+    }
+    free(first);
+    end_bench(&job);
+}
+
+static void
+test_special_numbers_pass(void)
+{
+    gt_winograd winograd = describe(1, (gt_shape){4, 4, 16}, 32, 3, 1, 1, 2, false);
+    bench job;
+    winograd.low = 0.0f;
+    start_bench(&job, winograd);
+    job.source[0] = NAN;
+    float *result = run_bench(&job);
+    CHECK(isnan(result[0])); /* and not the bound of a ReLU */
+    free(result);
+    end_bench(&job);
+}
+
+/* --- the rule ------------------------------------------------------------------------------ */
+
+static bool
+pays(int extent, int in, int out, int size, bool bf16)
+{
+    gt_winograd winograd = describe(1, (gt_shape){extent, extent, in}, out, size, size / 2,
+                                    size / 2, size - 1, bf16);
+    bool alone = gt_winograd_pays(&winograd);
+    winograd.batch = 16;
+    winograd.threads = 8;
+    CHECK(gt_winograd_pays(&winograd) == alone);
+    return alone;
+}
+
+static void
+test_where_it_pays(void)
+{
+    CHECK(pays(147, 32, 64, 3, false) && pays(147, 32, 64, 3, true));
+    CHECK(pays(35, 96, 96, 3, false) && pays(35, 96, 96, 3, true));
+    CHECK(pays(35, 48, 64, 5, false) && !pays(35, 48, 64, 5, true));
+    CHECK(!pays(1, 64, 64, 3, false));    /* one result of sixteen */
+    CHECK(!pays(8, 448, 384, 3, false)); /* 24 MB */
+}
+
+/* --- plans --------------------------------------------------------------------------------- */
+
+static void
+count_own(void *context, const gt_step *step)
+{
+    *(int *)context += strncmp(step->implementation, "winograd", 8) == 0;
+}
+
+/* Run a network in every way and count the layers that Winograd's kernel computes. */
+static int
+verify_plan(gt_net *net, const int *outputs, int n, gt_precision precision)
+{
+    static const int counts[] = {1, 3, 8};
+    int own = 0;
+    trial job;
+    start_trial(&job, net, outputs, n);
+    for (int threads = 1; threads <= 3; threads += 2) {
+        gt_graph graph = gt_net_graph(net, outputs, n);
+        gt_backbone_config config = {.threads = threads, .sub_batch = 2, .precision = precision,
+                                     .preprocessing = preprocessing};
+        CHECK(gt_backbone_create(&job.backbone, &graph, config, &error) == GT_OK);
+        for (int i = 0; i < 3; i++) {
+            CHECK_CLOSE(distance_of_run(&job, counts[i]), 0.0,
+                        precision == GT_PRECISION_BF16 ? 0.03 : 2e-5);
+        }
+        own = 0;
+        CHECK(gt_backbone_visit_steps(job.backbone, count_own, &own, &error) == GT_OK);
+        gt_backbone_free(job.backbone);
+        gt_graph_clear(&graph);
+    }
+    job.backbone = NULL;
+    end_trial(&job);
+    return own;
+}
+
+static void
+test_plans(void)
+{
+    gt_net net;
+    gt_net_start(&net, 26, 21, 3);
+    int a = gt_net_add(&net, gt_net_conv(&net, 0, 3, 3, 32, 1), NULL, 0); /* blocked in float32 */
+    gt_node valid = gt_net_conv(&net, a, 3, 3, 32, 1);
+    valid.window.pad_mode = GT_PAD_VALID;
+    int b = gt_net_add(&net, valid, NULL, a);
+    int c = gt_net_add(&net, gt_net_batch_norm(&net, b), NULL, b);
+    gt_node bounded;
+    gt_node_init(&bounded, GT_OP_RELU);
+    bounded.relu_max = 1.0f;
+    int d = gt_net_add(&net, bounded, NULL, c);
+    gt_node five = gt_net_conv(&net, d, 5, 5, 64, 1);
+    five.arrays[GT_BIAS] = gt_net_vector(&net, 64, -0.5, 0.5);
+    int e = gt_net_add(&net, five, NULL, d);
+    gt_node bytes = gt_net_conv(&net, d, 3, 3, 96, 1);
+    bytes.arrays[GT_KERNEL] = gt_net_byte_kernel(&net, 3, 3, 32, 96);
+    int f = gt_net_add(&net, bytes, NULL, d);
+    int g = gt_net_join(&net, GT_OP_CONCAT, NULL, (int[]){d, e, f}, 3);
+    int h = gt_net_add(&net, gt_net_conv(&net, g, 3, 3, 33, 1), NULL, g); /* an odd number */
+    int outputs[] = {d, e, f, h};
+    CHECK(verify_plan(&net, outputs, 4, GT_PRECISION_FLOAT32) ==
+          (gt_winograd_is_available() ? 3 : 0));
+    if (gt_precision_is_fast(GT_PRECISION_BF16)) {
+        CHECK(verify_plan(&net, outputs, 4, GT_PRECISION_BF16) == 2);
+    }
+    gt_net_clear(&net);
+}
+
+/* oneDNN takes its limit once, so a process of its own sets it. */
+static void
+test_an_older_processor_does_without(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        bool set = dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2) == dnnl_success;
+        _exit(set && !gt_winograd_is_available() ? 0 : 1);
+    }
+    int code = -1;
+    CHECK(waitpid(child, &code, 0) == child && WIFEXITED(code) && WEXITSTATUS(code) == 0);
+}
+
+int
+main(void)
+{
+    RUN(test_an_older_processor_does_without); /* first: nothing has asked oneDNN yet */
+    RUN(test_where_it_pays);
+    RUN(test_plans);
+    if (gt_winograd_is_available()) {
+        RUN(test_shapes);
+        RUN(test_bounds);
+        RUN(test_blocked_source);
+        RUN(test_threads_and_blocks_change_nothing);
+        RUN(test_special_numbers_pass);
+    }
+    return check_report();
+}
