@@ -1,12 +1,10 @@
-"""The whole job in one cold process, ours against Keras: wall time, peak memory, accuracy.
+"""The whole job in one process, ours against Keras and OpenVINO: wall time, peak memory, accuracy.
 
     python benchmarks/main_job.py [--rounds 5] [--write]
 
 A folder of 1,694 photographs becomes a trained classifier, which predicts five new photographs
 and is saved. Each program runs in a fresh process, one after the other, round after round. What
-they do is in jobs/: `ours` with its defaults, `keras_sample` as the sample notebook does it with
-Inception V3 as base and two epochs, `keras_features` with the features computed once. All start
-from the same weights.
+they do is in jobs/. All start from the same weights.
 """
 import argparse
 import collections
@@ -15,26 +13,33 @@ import shutil
 import statistics
 import tempfile
 
+import models
 import processes
 import report
 
-LABELS = collections.OrderedDict([
-    ("ours", "gear_transfer, defaults"),
-    ("keras_sample", "Keras, the sample's way, 2 epochs"),
-    ("keras_features", "Keras, features computed once")])
+#: Environment of the peer, None for ours; the network as it wants it, None for our own default.
+Job = collections.namedtuple("Job", ["label", "peer", "network"])
+JOBS = collections.OrderedDict([
+    ("ours", Job("gear_transfer, defaults", None, None)),
+    ("ours_again", Job("the same again, other settings of the head, features in the cache", None,
+                       None)),
+    ("keras_load", Job("Keras, only import, build InceptionV3, load weights", "keras", "weights")),
+    ("openvino_byhand", Job("OpenVINO and scikit-learn by hand", "openvino", "onnx")),
+    ("keras_features", Job("Keras, features computed once", "keras", "weights")),
+    ("keras_sample", Job("Keras, the sample's way, 2 epochs", "keras", "weights"))])
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     processes.add_options(parser)
-    parser.add_argument("--jobs", nargs="+", choices=list(LABELS), default=list(LABELS),
+    parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS),
                         help="default: all")
     parser.add_argument("--photographs", type=int, metavar="N",
                         help="only about N photographs, to try the script (default: all)")
     report.add_write_option(parser)
     arguments = parser.parse_args()
-    if "ours" not in arguments.jobs:
-        parser.error("argument --jobs: ours must be among them, the others are compared with it")
+    if arguments.jobs[0] != "ours":
+        parser.error("argument --jobs: ours must be the first, the others are compared with it")
     return arguments
 
 
@@ -49,20 +54,32 @@ def copy_some(folder, destination, count):
     return destination
 
 
+def command(arguments, name, folder, temporary):
+    """The command line of a job."""
+    job = JOBS[name]
+    python = arguments.python
+    if job.peer is not None:
+        python = processes.peer_python(arguments.peers, job.peer)
+    line = [python, processes.job(name), folder,
+            processes.shared_file(arguments.shared, "gear", "new_images"),
+            os.path.join(temporary, name)]
+    if job.network == "weights":
+        line.append(processes.official_weights(arguments.shared))
+    elif job.network == "onnx":
+        line.append(models.export(arguments, job.peer, "mixed10", temporary))
+    return line
+
+
 def measure(arguments, folder, temporary):
     """The runs of each job, in rounds: OrderedDict of job to list of Run."""
-    new_images = processes.shared_file(arguments.shared, "gear", "new_images")
-    weights = processes.official_weights(arguments.shared)
-    pythons = dict((name, arguments.python if name == "ours" else
-                    processes.peer_python(arguments.peers, "keras")) for name in arguments.jobs)
+    commands = dict((name, command(arguments, name, folder, temporary))
+                    for name in arguments.jobs)
     runs = collections.OrderedDict((name, []) for name in arguments.jobs)
     for number in range(arguments.rounds):
+        # Empty for the first job of a round, ours; only ours_again finds something in it.
+        cache = os.path.join(temporary, "cache_{}".format(number))
         for name in arguments.jobs:
-            command = [pythons[name], processes.job(name), folder, new_images,
-                       os.path.join(temporary, name)]
-            if name != "ours":
-                command.append(weights)
-            run = processes.run(command, is_peer=name != "ours")
+            run = processes.run(commands[name], JOBS[name].peer is not None, cache)
             runs[name].append(run)
             print("round {}: {:<16} {:7.2f} s {:7.0f} MB".format(
                 number + 1, name, run.seconds, run.peak_mb), flush=True)
@@ -80,15 +97,17 @@ def overview(runs, truth):
     ours = runs["ours"]
     rows = []
     for name, own in runs.items():
+        accuracies = [run.result["validation_accuracy"] for run in own]
         right = [sum(p == t for p, t in zip(run.result["predicted"], truth)) for run in own]
+        is_whole = accuracies[0] is not None
         times = report.ratios([run.seconds for run in own], [run.seconds for run in ours])
         memory = report.ratios([run.peak_mb for run in ours], [run.peak_mb for run in own])
         rows.append([
-            LABELS[name], report.spread([run.seconds for run in own]),
+            JOBS[name].label, report.spread([run.seconds for run in own]),
             "{:.0f}".format(statistics.median(run.peak_mb for run in own)),
             report.spread(times, "{:.1f}"), "{:.2f}".format(statistics.median(memory)),
-            "{:.3f}".format(statistics.median(run.result["validation_accuracy"] for run in own)),
-            "{} of {}".format(min(right), len(truth))])
+            "{:.3f}".format(statistics.median(accuracies)) if is_whole else "",
+            "{} of {}".format(min(right), len(truth)) if is_whole else ""])
     return report.table(["program", "seconds", "peak MB", "time / ours", "our memory / its",
                          "validation accuracy", "new photographs right"], rows)
 
@@ -99,10 +118,10 @@ def stages(runs):
     for name, own in runs.items():
         for index, (stage, _) in enumerate(own[0].result["stages"]):
             seconds = statistics.median(run.result["stages"][index][1] for run in own)
-            rows.append([LABELS[name], stage, "{:.2f}".format(seconds)])
+            rows.append([JOBS[name].label, stage, "{:.2f}".format(seconds)])
         rest = statistics.median(run.seconds - sum(stage[1] for stage in run.result["stages"])
                                  for run in own)
-        rows.append([LABELS[name], "start and end of the process", "{:.2f}".format(rest)])
+        rows.append([JOBS[name].label, "start and end of the process", "{:.2f}".format(rest)])
     return report.table(["program", "stage", "seconds"], rows)
 
 
@@ -114,14 +133,15 @@ def main():
             folder = copy_some(folder, os.path.join(temporary, "images"), arguments.photographs)
         count = sum(len(files) for _, _, files in os.walk(folder))
         runs = measure(arguments, folder, temporary)
-    peers = [("Keras", processes.peer_python(arguments.peers, "keras"))] if len(runs) > 1 else []
+    peers = [(name, processes.peer_python(arguments.peers, name))
+             for name in sorted(set(JOBS[name].peer for name in runs) - {None})]
     explanation = (
         "{:,} photographs to a trained and saved classifier and five predictions; a fresh process "
         "each, rounds in turn: {}; medians (smallest–largest); ratios are of the same round. Each "
         "program holds back validation photographs its own way, near-duplicates not kept together, "
         "so its accuracy is what it reports to its user, not a comparison.".format(
             count, arguments.rounds))
-    report.publish("main_job", "The whole job, cold (main_job.py)",
+    report.publish("main_job", "The whole job (main_job.py)",
                    [explanation, overview(runs, true_classes(arguments.shared)),
                     "Where the time goes:", stages(runs)],
                    report.machine(arguments.python, peers), arguments.write)

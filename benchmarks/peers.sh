@@ -24,5 +24,5 @@ peer() {
 }
 
 peer keras tensorflow-cpu pillow scipy
-peer openvino openvino onnx pillow scikit-learn
+peer openvino openvino nncf onnx pillow scikit-learn
 peer onnxruntime onnxruntime onnx

@@ -104,7 +104,7 @@ def _last_lines(stream, count=15):
     return "".join(line.decode("utf-8", "replace") for line in stream.readlines()[-count:])
 
 
-def run(command, is_peer=False):
+def run(command, is_peer=False, cache_folder=None):
     """Run a command in a fresh process.
 
     Parameters
@@ -113,16 +113,18 @@ def run(command, is_peer=False):
         Its last line of output is JSON.
     is_peer : bool
         Whether it belongs to another program.
+    cache_folder : str, optional
+        Where it finds and leaves features; default is an empty one, which makes it a cold process.
 
     Returns
     -------
     Run
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, \
-            tempfile.TemporaryDirectory() as cache_folder:
+            tempfile.TemporaryDirectory() as empty:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors,
-                                   env=environment(is_peer, cache_folder))
+                                   env=environment(is_peer, cache_folder or empty))
         failed, peak = _reap(process)
         seconds = time.perf_counter() - started
         if failed:

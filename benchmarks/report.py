@@ -21,7 +21,7 @@ with. Photographs, weights and reference features come from `../shared`.
 """
 
 _DISTRIBUTIONS = ("gear_transfer", "numpy", "pillow", "scikit-learn", "h5py", "onednn-cpu-gomp",
-                  "tensorflow-cpu", "keras", "openvino", "onnxruntime", "onnx")
+                  "tensorflow-cpu", "keras", "openvino", "nncf", "onnxruntime", "onnx", "torch")
 
 _VERSIONS = """
 import importlib.metadata, json, platform, sys

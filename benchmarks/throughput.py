@@ -12,10 +12,10 @@ import collections
 import json
 import os
 import statistics
-import subprocess
 import tempfile
 import time
 
+import models
 import processes
 import report
 
@@ -71,21 +71,6 @@ def cases(arguments):
     return [known[name] for name in arguments.networks]
 
 
-def export(arguments, weights, layer, temporary):
-    """Path of the network up to `layer` as an ONNX model, made when it is first wanted."""
-    model = os.path.join(temporary, layer + ".onnx")
-    if not os.path.exists(model):
-        peer = next(ENGINES[name].peer for name in arguments.engines if "onnx" in name or
-                    "openvino" in name)
-        native = os.path.join(temporary, "network.gtw")
-        subprocess.run([arguments.python, "-m", "gear_transfer", "convert", weights, native],
-                       check=True, stdout=subprocess.DEVNULL)
-        subprocess.run([processes.peer_python(arguments.peers, peer), processes.job("export_onnx"),
-                        native, layer, model], check=True,
-                       env=dict(processes.environment(True), PYTHONPATH=processes.ROOT))
-    return model
-
-
 def start(arguments, case, batch, threads, temporary):
     """Workers that are ready, by engine; engines that cannot do this are left out."""
     weights = processes.official_weights(arguments.shared)
@@ -106,7 +91,9 @@ def start(arguments, case, batch, threads, temporary):
         elif engine.peer == "keras":
             model = weights
         else:
-            model = export(arguments, weights, case.layer, temporary)
+            model = models.export(arguments, engine.peer, case.layer, temporary)
+            if engine.peer == "openvino" and arguments.precision == "int8":
+                model = models.quantize(arguments, model, case.size, temporary)
         worker = processes.Worker(python, engine.script,
                                   dict(settings, model=model, mode=engine.mode),
                                   is_peer=engine.peer is not None)
@@ -122,15 +109,17 @@ def start(arguments, case, batch, threads, temporary):
 
 
 def largest_errors(arguments, case, workers, temporary):
-    """How far each engine's features are from the reference, or from ours where there is none."""
+    """How far each engine's features are from the reference, or from ours where there is none:
+    largest error and least cosine of an image."""
     request = {"check": processes.shared_file(arguments.shared, "reference",
                                               "inception_v3_features.npz"),
                "key": case.reference_key}
     if case.reference_key is None:
         request["check"] = os.path.join(temporary, "ours.npy")
         workers["ours"].ask(save=request["check"])
-    errors = dict((name, worker.ask(**request)["error"]) for name, worker in workers.items())
-    for name, error in errors.items():
+    answers = [(name, worker.ask(**request)) for name, worker in workers.items()]
+    errors = dict((name, (answer["error"], answer["cosine"])) for name, answer in answers)
+    for name, (error, _) in errors.items():
         if arguments.precision == "float32" and not error <= TOLERANCE:
             processes.stop("{} computes other features, the error is {:.1e}".format(
                 ENGINES[name].label, error))
@@ -175,14 +164,16 @@ def memory_row(peaks, engines):
 
 
 def errors_line(results, engines, reference):
-    """The largest error of each engine as a sentence."""
+    """The errors of each engine as a sentence."""
     parts = []
     for name in engines:
         errors = [result[2][name] for result in results.values() if name in result[2]]
         if errors:
-            parts.append("{} {:.0e}".format(ENGINES[name].label, max(errors)))
-    return "Largest error of the features against {}, relative to the largest feature: {}.".format(
-        reference, ", ".join(parts))
+            parts.append("{} {:.0e} and {:.6f}".format(
+                ENGINES[name].label, max(error for error, _ in errors),
+                min(cosine for _, cosine in errors)))
+    return ("Largest error of the features against {}, relative to the largest feature, and least "
+            "cosine of an image: {}.".format(reference, ", ".join(parts)))
 
 
 def tables(arguments, case, results):

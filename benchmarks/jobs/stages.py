@@ -17,8 +17,13 @@ class Stages:
         self._last = now
 
     def report(self, validation_accuracy, predicted):
-        """Print the last line of output, which the script that measures reads."""
-        print(json.dumps({"stages": self._stages, "validation_accuracy": float(validation_accuracy),
+        """Print the last line of output, which the script that measures reads.
+
+        None and an empty list for a job that does not come so far.
+        """
+        if validation_accuracy is not None:
+            validation_accuracy = float(validation_accuracy)
+        print(json.dumps({"stages": self._stages, "validation_accuracy": validation_accuracy,
                           "predicted": [str(name) for name in predicted]}))
 
 

@@ -16,7 +16,7 @@ def serve(build):
     {"calls": n}: run the batch n times; {"seconds": all of them}.
     {"save": path}: write the features of the batch there, as npy.
     {"check": path, "key": name or null}: {"error": the largest difference from the features in that
-    npz or npy, relative to the largest of them}.
+    npz or npy, relative to the largest of them, "cosine": the least of an image}.
     """
     settings = json.loads(sys.argv[1])
     if hasattr(os, "sched_setaffinity"):
@@ -64,4 +64,8 @@ def _reply(request, features, images):
     stored = np.load(request["check"])
     expected = stored if request["key"] is None else stored[request["key"]]
     expected = expected[np.arange(len(images)) % len(expected)]
-    return {"error": float(abs(features(images) - expected).max() / abs(expected).max())}
+    found = np.asarray(features(images), np.float64)
+    cosines = (found * expected).sum(axis=1) / (
+        np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1))
+    return {"error": float(abs(found - expected).max() / abs(expected).max()),
+            "cosine": float(cosines.min())}

@@ -1,0 +1,66 @@
+"""The network in the forms that other programs run, made from our own description of it."""
+import os
+import subprocess
+
+import processes
+
+
+def export(arguments, peer, layer, temporary):
+    """The network as an ONNX model; nothing is done where it is there already.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        With python, peers and shared.
+    peer : str
+        An environment that has onnx.
+    layer : str
+        The last layer; its global average is the result.
+    temporary : str
+        Folder that receives it.
+
+    Returns
+    -------
+    str
+        Its path.
+    """
+    model = os.path.join(temporary, layer + ".onnx")
+    if not os.path.exists(model):
+        native = os.path.join(temporary, "network.gtw")
+        subprocess.run([arguments.python, "-m", "gear_transfer", "convert",
+                        processes.official_weights(arguments.shared), native],
+                       check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([processes.peer_python(arguments.peers, peer), processes.job("export_onnx"),
+                        native, layer, model], check=True,
+                       env=dict(processes.environment(True), PYTHONPATH=processes.ROOT))
+    return model
+
+
+def quantize(arguments, model, size, temporary):
+    """An ONNX model in 8 bits, as OpenVINO runs it; nothing is done where it is there already.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        With peers and shared.
+    model : str
+        Path of the ONNX model.
+    size : int
+        Side of the images.
+    temporary : str
+        Folder that receives it.
+
+    Returns
+    -------
+    str
+        Its path.
+    """
+    name = "{}_{}.xml".format(os.path.splitext(os.path.basename(model))[0], size)
+    path = os.path.join(temporary, name)
+    if not os.path.exists(path):
+        images = processes.shared_file(arguments.shared, "reference", "inception_v3_features.npz")
+        subprocess.run([processes.peer_python(arguments.peers, "openvino"),
+                        processes.job("quantize_openvino"), model, images, str(size), path],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                       env=processes.environment(True))
+    return path
