@@ -210,6 +210,7 @@ gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t 
     }
     (void)dnnl_memory_desc_destroy(plain);
     free(values);
+    gt_array_rest(&node->arrays[GT_KERNEL]);
     if (status != GT_OK) {
         drop_last(constants);
     }

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static const char *const op_names[GT_OP_COUNT] = {
     "input",   "conv2d",
@@ -38,6 +40,25 @@ const char *
 gt_role_name(gt_role role)
 {
     return role < GT_ROLE_COUNT ? role_names[role] : "unknown";
+}
+
+void
+gt_array_rest(const gt_array *array)
+{
+    if (!array->mapped || array->data == NULL) {
+        return;
+    }
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t size = array->type == GT_FLOAT32 ? sizeof(float) : sizeof(uint8_t);
+    for (int axis = 0; axis < array->rank; axis++) {
+        size *= (uintptr_t)array->shape[axis];
+    }
+    /* Only pages that are the array's alone. */
+    uintptr_t first = ((uintptr_t)array->data + page - 1) / page * page;
+    uintptr_t last = ((uintptr_t)array->data + size) / page * page;
+    if (first < last) {
+        (void)madvise((void *)first, last - first, MADV_DONTNEED);
+    }
 }
 
 float

@@ -48,6 +48,7 @@ typedef struct {
     float minimum;
     int rank;
     int64_t shape[4];
+    bool mapped; /* the data are pages of a file, mapped read-only */
 } gt_array;
 
 typedef enum { GT_PAD_VALID, GT_PAD_SAME, GT_PAD_EXPLICIT } gt_pad_mode;
@@ -127,5 +128,9 @@ const char *gt_role_name(gt_role role);
 
 /* Element i of an array. */
 float gt_array_at(const gt_array *array, int64_t i);
+
+/* Give the memory of a mapped array back, for it has been read; its pages come again from the file
+ * when they are wanted again.  Does nothing for another array. */
+void gt_array_rest(const gt_array *array);
 
 #endif

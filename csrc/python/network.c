@@ -134,6 +134,28 @@ read_settings(PyObject *attributes, const char *layer, gt_node *node)
     return object == NULL ? 0 : read_int(object, layer, counter, count);
 }
 
+/* Whether the data of an array are pages of a file that is mapped read-only. */
+static bool
+is_mapped(PyArrayObject *array)
+{
+    PyObject *base = (PyObject *)array;
+    Py_buffer view;
+    while (base != NULL && (PyArray_Check(base) || PyMemoryView_Check(base))) {
+        base = PyArray_Check(base) ? PyArray_BASE((PyArrayObject *)base)
+                                   : PyMemoryView_GET_BUFFER(base)->obj;
+    }
+    if (base == NULL || strcmp(Py_TYPE(base)->tp_name, "mmap.mmap") != 0) {
+        return false;
+    }
+    if (PyObject_GetBuffer(base, &view, PyBUF_SIMPLE) < 0) {
+        PyErr_Clear();
+        return false;
+    }
+    bool read_only = view.readonly;
+    PyBuffer_Release(&view);
+    return read_only;
+}
+
 /* Describe `object`, a float32 array or a tuple (uint8 array, scale, minimum), to the core. */
 static int
 read_array(PyObject *object, const char *name, PyObject *keep, gt_array *array)
@@ -163,6 +185,7 @@ read_array(PyObject *object, const char *name, PyObject *keep, gt_array *array)
     }
     array->data = PyArray_DATA(converted);
     array->rank = ndim;
+    array->mapped = is_mapped(converted);
     for (int axis = 0; axis < ndim; axis++) {
         array->shape[axis] = PyArray_DIM(converted, axis);
     }

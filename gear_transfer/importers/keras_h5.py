@@ -11,6 +11,7 @@ from . import inception_v3
 from .json_text import parse_json
 from .keras_config import Wanted, describe
 from .network import Network, needed_nodes, used_arrays
+from .on_disk import keep_on_disk
 from .operations import check_nodes
 from .safe_hdf5 import SafeHDF5
 
@@ -61,7 +62,7 @@ def load_keras_h5(path, layer=None, preprocessing=None):
                 source.fail("a saved model without the group 'model_weights'")
         if layer is not None:
             nodes = needed_nodes(nodes, layer)
-        arrays = _read_arrays(source, weights, wanted, used_arrays(nodes))
+        arrays = keep_on_disk(_read_arrays(source, weights, wanted, used_arrays(nodes)))
         version = source.attribute(weights, "keras_version")
     check_nodes(nodes, arrays, source.path)
     provenance = {"format": "Keras HDF5"}
@@ -122,9 +123,8 @@ def _match_by_order(source, weights, kind, ours, names):
 
 
 def _read_arrays(source, weights, wanted, names):
-    """Read the named arrays, each checked against the shape that the graph expects."""
+    """Yield the named arrays, each checked against the shape that the graph expects."""
     tables = {}
-    arrays = OrderedDict()
     for name in names:
         want = wanted[name]
         if want.layer not in tables:
@@ -134,10 +134,9 @@ def _read_arrays(source, weights, wanted, names):
         if dataset is None:
             source.fail("{} is missing".format(what))
         array = source.array(dataset, what, want.stored_shape)
-        arrays[name] = array.reshape(want.shape)
         if want.weight == "moving_variance" and array.min() < 0.0:
             source.fail("{} holds a negative number".format(what))
-    return arrays
+        yield name, array.reshape(want.shape)
 
 
 def _layer_weights(source, weights, layer):
