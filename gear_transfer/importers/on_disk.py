@@ -27,13 +27,17 @@ def keep_on_disk(items):
     OrderedDict of str to ndarray
         What cannot be written (a full disk, no folder for temporary files) stays in memory.
     """
+    try:
+        file = tempfile.TemporaryFile(buffering=0)
+    except OSError:
+        return OrderedDict(items)
+    with file:
+        return _keep(file, items)
+
+
+def _keep(file, items):
     arrays = OrderedDict()
     places = []
-    file = None
-    try:
-        file = tempfile.TemporaryFile()
-    except OSError:
-        pass
     for name, array in items:
         arrays[name] = array
         place = _write(file, array) if array.nbytes >= SMALLEST else None
@@ -46,19 +50,14 @@ def keep_on_disk(items):
         for name, place, dtype, shape in places:
             count = int(np.prod(shape))
             arrays[name] = np.frombuffer(mapped, dtype, count, place).reshape(shape)
-    if file is not None:
-        file.close()
     return arrays
 
 
 def _write(file, array):
     """Append an array on a page of its own; where it begins, or None."""
-    if file is None:
-        return None
     try:
         place = file.seek(-(-file.seek(0, 2) // mmap.PAGESIZE) * mmap.PAGESIZE)
-        file.write(np.ascontiguousarray(array).data)
-        file.flush()
-        return place
+        written = file.write(np.ascontiguousarray(array).data)
+        return place if written == array.nbytes else None  # a disk may be full half way
     except OSError:
         return None
