@@ -20,6 +20,7 @@ _HOMES = {
     "cache": ["CacheWarning", "FeatureCache"],
     "classifier": ["TransferClassifier"],
     "datasets": ["make_shape", "make_shapes"],
+    "duplicates": ["find_duplicates"],
     "errors": ["DatasetError", "EngineError", "GearTransferError", "GraphError", "ImageError",
                "ModelFileError", "SkippedImageWarning", "WeightsError"],
     "features": ["FeatureExtractor"],
@@ -31,6 +32,7 @@ _HOMES = {
     "model_file": ["load_model"],
     "reporting": ["report"],
     "sample": ["predict_image"],
+    "splits": ["Split", "split_images"],
     "plots": ["plot_confusion_matrix", "plot_history", "plot_images", "plot_predictions"],
 }
 _HOME_OF = dict((name, home) for home in _HOMES for name in _HOMES[home])

@@ -6,10 +6,12 @@ from sklearn.utils.validation import check_is_fitted
 from .backbone import DEFAULT_BACKBONE
 from .caller import warn_caller
 from .distributed import KeepsExecutor
+from .duplicates import find_duplicates
 from .errors import DatasetError, SkippedImageWarning
 from .features import FeatureExtractor, check_images
 from .head import HeadClassifier, check_settings
 from .image_set import ImageSet, SkippedFile, is_missing
+from .splits import Split, relative_names
 
 _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
                          "precision", "cache", "verbose", "executor")
@@ -45,6 +47,9 @@ class TransferClassifier(KeepsExecutor, ClassifierMixin, BaseEstimator):
         In which the backbone runs, see `FeatureExtractor`.
     cache : bool, str, Path or FeatureCache
         Where features are kept between runs, see `FeatureExtractor`.
+    group_duplicates : bool
+        Hold near-duplicates back together or not at all, see `find_duplicates`; otherwise
+        the share for validation flatters itself.
     strict : bool
         Raise at the first image that cannot be read, where otherwise it is
         left out, reported and listed in `skipped_`.
@@ -60,6 +65,8 @@ class TransferClassifier(KeepsExecutor, ClassifierMixin, BaseEstimator):
         loss, accuracy, val_loss and val_accuracy after each epoch.
     skipped_ : list of SkippedFile
         Images of the last `fit` that could not be read, with the reason.
+    split_ : Split
+        Which photographs were trained and which validated on, and the groups kept whole.
     extractor_ : FeatureExtractor
     head_ : HeadClassifier
 
@@ -78,8 +85,9 @@ class TransferClassifier(KeepsExecutor, ClassifierMixin, BaseEstimator):
                  resize="pad", hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
                  learning_rate=0.003, optimizer="adam", momentum=0.9, l2=0.005,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
-                 random_state=0, threads=None, precision="auto", cache=True, strict=False,
-                 verbose=0, executor=None):
+                 random_state=0, threads=None, precision="auto", cache=True,
+                 group_duplicates=True, strict=False, verbose=0,
+                 executor=None):
         self.backbone = backbone
         self.layer = layer
         self.input_size = input_size
@@ -101,6 +109,7 @@ class TransferClassifier(KeepsExecutor, ClassifierMixin, BaseEstimator):
         self.threads = threads
         self.precision = precision
         self.cache = cache
+        self.group_duplicates = group_duplicates
         self.strict = strict
         self.verbose = verbose
         self.executor = executor
@@ -112,7 +121,7 @@ class TransferClassifier(KeepsExecutor, ClassifierMixin, BaseEstimator):
                                         for name in _EXTRACTOR_PARAMETERS)),
                 HeadClassifier(**dict((name, parameters[name]) for name in _HEAD_PARAMETERS)))
 
-    def fit(self, X, y=None, validation_data=None):
+    def fit(self, X, y=None, validation_data=None, groups=None):
         """Compute the features of the photographs and train the head.
 
         Parameters
@@ -124,6 +133,9 @@ class TransferClassifier(KeepsExecutor, ClassifierMixin, BaseEstimator):
         validation_data : ImageSet or tuple (X, y), optional
             Photographs to validate on, in place of a share of these. Default is
             the ``validation`` of an ImageSet that has one.
+        groups : array-like of shape (n,), optional
+            Photographs of one group are held back together or not at all, in place of
+            the near-duplicates that ``group_duplicates`` finds.
 
         Returns
         -------
@@ -143,22 +155,42 @@ class TransferClassifier(KeepsExecutor, ClassifierMixin, BaseEstimator):
             validation_data = X.validation
         check_settings(self, validation_data is not None)
         X, y = _labelled(X, y, "y")
+        if groups is not None and np.shape(groups) != (len(X),):
+            raise ValueError("{} images need as many groups, found groups of shape {}".format(
+                len(X), np.shape(groups)))
         extractor, head = self._parts()
         extractor.fit()
-        features, labels, skipped = _extract_labelled(extractor, X, y, self.strict)
+        features, labels, positions, skipped = _extract_labelled(extractor, X, y, self.strict)
+        parts = np.full(len(X), -1)
+        parts[positions] = 0
         if validation_data is not None:
             pair = (validation_data, None) if isinstance(
                 validation_data, ImageSet) else validation_data
             X_held, y_held = _labelled(*(tuple(pair) + ("validation_data",)))
-            held, held_labels, held_skipped = _extract_labelled(extractor, X_held, y_held,
-                                                                self.strict)
-            validation_data = (held, held_labels)
+            held, held_labels, held_positions, held_skipped = _extract_labelled(
+                extractor, X_held, y_held, self.strict)
+            head.fit(features, labels, validation_data=(held, held_labels))
+            parts = np.concatenate([parts, np.full(len(X_held), -1)])
+            parts[len(X) + held_positions] = 1
+            self.split_ = Split(parts, names=relative_names(list(X) + list(X_held)))
             skipped += held_skipped
-        head.fit(features, labels, validation_data=validation_data)
+        else:
+            groups = self._groups(X, groups)
+            head.fit(features, labels, groups=None if groups is None else groups[positions])
+            parts[positions[head.validation_indices_]] = 1
+            self.split_ = Split(parts, groups, relative_names(X))
         self.extractor_, self.head_, self.skipped_ = extractor, head, skipped
         self.classes_, self.history_ = head.classes_, head.history_
         self.n_images_ = len(features)
         return self
+
+    def _groups(self, X, groups):
+        """The group of each photograph, None where they are not to be kept together."""
+        if groups is not None:
+            return np.asarray(groups)
+        if not self.group_duplicates or self.validation_fraction == 0:
+            return None
+        return find_duplicates(X, cache=self.cache, threads=self.threads).groups
 
     def _extract(self, X):
         check_is_fitted(self, "head_")
@@ -332,7 +364,7 @@ def _check_classes(y, least, lost=""):
 
 
 def _extract_labelled(extractor, X, y, strict):
-    """Features and labels of the images that can be read, and a list of the others."""
+    """Features, labels and positions of the images that can be read, and a list of the others."""
     extraction = extractor.extract(X, strict)
     warn_of_failures(extraction.failures)
     skipped = [SkippedFile(error.path, error.reason) for _, error in extraction.failures]
@@ -340,7 +372,7 @@ def _extract_labelled(extractor, X, y, strict):
     lost = "; {} images cannot be read, the first is {}: {}".format(
         len(skipped), skipped[0].path, skipped[0].reason) if skipped else ""
     _check_classes(labels, 2 if len(set(y.tolist())) > 1 else 1, lost)
-    return extraction.features, labels, skipped
+    return extraction.features, labels, extraction.positions, skipped
 
 
 def warn_of_failures(failures):

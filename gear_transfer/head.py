@@ -12,6 +12,7 @@ from . import _core
 from .backbone import check_threads
 from .caller import warn_caller
 from .progress import progress_bar
+from .splits import held_out_indices
 
 #: Keys of `history_`, named as Keras names them.
 HISTORY_KEYS = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -62,6 +63,8 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
     intercepts_ : list of ndarray of float32, shape (out,)
     history_ : dict of list of float
         loss, accuracy, val_loss and val_accuracy after each epoch.
+    validation_indices_ : ndarray of int
+        Positions of the samples that `fit` held back.
     n_features_in_ : int
 
     Examples
@@ -95,7 +98,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         self.threads = threads
         self.verbose = verbose
 
-    def fit(self, X, y, validation_data=None):
+    def fit(self, X, y, validation_data=None, groups=None):
         """Train the head.
 
         Parameters
@@ -106,6 +109,8 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
             Labels.
         validation_data : tuple (X, y), optional
             Samples to validate on, in place of a share of these.
+        groups : array-like of shape (n,), optional
+            Samples of one group, such as near-duplicates, are held back together or not at all.
 
         Returns
         -------
@@ -127,15 +132,16 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("a classifier needs two classes or more, found one class: {!r}".format(
                 self.classes_[0]))
         seed = _seed(self.random_state)
-        train, held_out = self._split(X, labels.astype(np.int32), validation_data, seed)
+        train, held_out = self._split(X, labels.astype(np.int32), validation_data, groups, seed)
         widths = (X.shape[1],) + tuple(int(width) for width in self.hidden_layers)
         core = _core.head(widths + (len(self.classes_),), seed)
         self._train(core, train, held_out, seed)
         self.set_layers(core.get_layers())
         return self
 
-    def _split(self, X, labels, validation_data, seed):
+    def _split(self, X, labels, validation_data, groups, seed):
         """Training and validation samples, each (X, labels); (None, None) without validation."""
+        self.validation_indices_ = np.empty(0, int)
         if validation_data is not None:
             X_held, y_held = validation_data
             X_held = check_array(X_held, dtype=np.float32)
@@ -144,10 +150,17 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError("validation_data has the class {!r}, which is not in y".format(
                     sorted(unknown, key=str)[0]))
             return (X, labels), (X_held, np.searchsorted(self.classes_, y_held).astype(np.int32))
-        indices = held_out_indices(labels, self.validation_fraction, seed)
+        indices = held_out_indices(labels, self.validation_fraction, seed, groups)
         if indices is None:
+            if self.validation_fraction > 0:
+                warn_caller(
+                    "{} samples in {} classes are too few{} to hold some back for validation; "
+                    "training without".format(
+                        len(labels), len(self.classes_), "" if groups is None else ", or too much "
+                        "alike,"), UserWarning)
             return (X, labels), (None, None)
         train, held = indices
+        self.validation_indices_ = held
         return (X[train], labels[train]), (X[held], labels[held])
 
     def _train(self, core, train, held_out, seed):
@@ -312,22 +325,6 @@ def check_settings(settings, has_validation=False):
         isinstance(weight, str) and weight == "balanced"), "None, 'balanced' or a dict")
     require("early_stopping", not settings.early_stopping or has_validation
             or settings.validation_fraction > 0, "False where validation_fraction is 0")
-
-
-def held_out_indices(labels, fraction, seed):
-    """Stratified positions (training, validation), or None where there are too few samples."""
-    if fraction == 0:
-        return None
-    from sklearn.model_selection import StratifiedShuffleSplit
-    counts = np.bincount(labels)
-    counts = counts[counts > 0]
-    n_held = max(int(np.ceil(fraction * len(labels))), len(counts))
-    if counts.min() < 2 or len(labels) - n_held < len(counts):
-        warn_caller("{} samples in {} classes are too few to hold some back for validation; "
-                    "training without".format(len(labels), len(counts)), UserWarning)
-        return None
-    splitter = StratifiedShuffleSplit(n_splits=1, test_size=n_held, random_state=seed % 2**32)
-    return next(splitter.split(labels, labels))
 
 
 def _standardisation(X):

@@ -18,9 +18,11 @@ from .importers.native import read_network, write_network
 from .importers.network import Network, Node
 from .importers.operations import LARGEST_EXTENT
 from .precision import PRECISIONS
+from .splits import Split
 
 _PREFIX = "classifier"
 _VERSION = 1
+_PART_LETTERS = {0: "t", 1: "v", 2: "s", -1: "-"}
 
 #: Parameters of the classifier that the file keeps, with the types they may have.
 _PARAMETERS = {
@@ -29,8 +31,11 @@ _PARAMETERS = {
     "learning_rate": (float, int), "optimizer": (str,), "momentum": (float, int),
     "l2": (float, int), "validation_fraction": (float, int), "early_stopping": (bool,),
     "patience": (int,), "class_weight": (str, type(None)), "random_state": (int, type(None)),
-    "strict": (bool,),
+    "strict": (bool,), "group_duplicates": (bool,),
 }
+
+#: What those count as that files of earlier releases lack.
+_ADDED_PARAMETERS = {"group_duplicates": True}
 
 
 def save_model(model, path):
@@ -69,7 +74,7 @@ def _settings(model, backbone):
     parameters = dict((name, getattr(model, name)) for name in _PARAMETERS)
     parameters["hidden_layers"] = [int(width) for width in model.hidden_layers]
     parameters["pooling"], parameters["resize"] = backbone.pooling, model.extractor_.resize
-    for name in ("early_stopping", "strict"):
+    for name in ("early_stopping", "strict", "group_duplicates"):
         parameters[name] = bool(parameters[name])
     for name, kinds in _PARAMETERS.items():
         if isinstance(parameters[name], np.generic):
@@ -89,7 +94,47 @@ def _settings(model, backbone):
         "history": dict((key, [float(value) for value in values])
                         for key, values in model.history_.items()),
         "n_images": int(model.n_images_),
+        "split": _split_settings(model.split_),
     }
+
+
+def _split_settings(split):
+    """Which photographs were held back, for JSON: few bytes for each photograph."""
+    if split is None:
+        return None
+    return {
+        "parts": "".join(_PART_LETTERS[part] for part in split.parts.tolist()),
+        "groups": None if split.groups is None else [
+            positions.tolist() for positions in split.clusters()],
+        "validation": None if split.names is None else [split.names[i] for i in split.validation],
+    }
+
+
+def _split_from(settings):
+    """The split that `_split_settings` described; ValueError where it makes no sense."""
+    if settings is None:
+        return None
+    numbers = dict((letter, part) for part, letter in _PART_LETTERS.items())
+    try:
+        parts = np.array([numbers[letter] for letter in settings["parts"]], int)
+        groups = names = None
+        if settings["groups"] is not None:
+            groups = np.arange(len(parts))
+            for positions in settings["groups"]:
+                if not all(type(i) is int and 0 <= i < len(parts) for i in positions):
+                    raise ValueError("a position that does not exist")
+                groups[positions] = min(positions)
+        if settings["validation"] is not None:
+            held = np.flatnonzero(parts == 1)
+            if len(held) != len(settings["validation"]) or not all(
+                    isinstance(name, str) for name in settings["validation"]):
+                raise ValueError("names that do not fit")
+            names = [None] * len(parts)
+            for i, name in zip(held, settings["validation"]):
+                names[i] = name
+    except (KeyError, TypeError) as error:
+        raise ValueError("a split of another form") from error
+    return Split(parts, groups, names)
 
 
 def _with_head(backbone, head):
@@ -185,8 +230,15 @@ def _checked_settings(network, path):
     require(isinstance(history, dict) and isinstance(history.get("loss"), list) and all(
         isinstance(values, list) and all(isinstance(value, float) for value in values)
         for values in history.values()), "history")
+    try:
+        settings["split"] = _split_from(settings.get("split"))
+    except ValueError:
+        require(False, "split")
     parameters = settings.get("parameters")
-    require(isinstance(parameters, dict) and set(parameters) == set(_PARAMETERS), "parameters")
+    require(isinstance(parameters, dict), "parameters")
+    for name, value in _ADDED_PARAMETERS.items():
+        parameters.setdefault(name, value)
+    require(set(parameters) == set(_PARAMETERS), "parameters")
     for name, kinds in _PARAMETERS.items():
         require(isinstance(parameters[name], kinds), name)
     require(parameters["resize"] in ("pad", "stretch") and parameters["pooling"] in POOLINGS,
@@ -241,5 +293,5 @@ def _rebuild(network, settings, path, threads, verbose):
     head.set_layers(list(zip(kernels, biases)))
     model.extractor_, model.head_, model.skipped_ = extractor, head, []
     model.classes_, model.history_ = head.classes_, head.history_
-    model.n_images_ = settings["n_images"]
+    model.n_images_, model.split_ = settings["n_images"], settings["split"]
     return model

@@ -139,7 +139,7 @@ def test_settings_reach_their_part(shapes, settings):
     features = extractor.fit_transform(some.paths)
     head = HeadClassifier(**dict((name, getattr(model, name)) for name in (
         "epochs", "hidden_layers", "dropout", "class_weight", "optimizer", "threads",
-        "batch_size"))).fit(features, some.labels)
+        "batch_size"))).fit(features, some.labels, groups=model.split_.groups)
     np.testing.assert_array_equal(head.predict_proba(features), model.predict_proba(some.paths))
 
 
