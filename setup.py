@@ -147,6 +147,7 @@ setup(
         "tqdm>=4.40",
     ] + onednn_requirements("onednn-cpu-gomp"),
     extras_require={
+        "docs": ["furo", "sphinx>=5.0"],
         "hub": ["ipykernel>=5.5", "jupyterhub>=5.0", "jupyterlab>=4.0", "psutil", "selenium>=4.10"],
         "notebook": ["nbconvert>=5.6", "ipykernel>=5.5"],
         "test": ["h5py>=2.10", "pandas>=0.25", "pytest>=6.1",

@@ -38,7 +38,8 @@ class TransferClassifier(KeepsExecutor, ClassifierMixin, BaseEstimator):
     pooling : {"average", "max"} or None
     resize : {"pad", "stretch"}
         Whether photographs become square by white borders or by stretching.
-    hidden_layers, dropout, epochs, batch_size, learning_rate, optimizer, momentum, l2,
+    hidden_layers, dropout, epochs, batch_size, learning_rate, optimizer, momentum, l2
+        See `HeadClassifier`.
     validation_fraction, early_stopping, patience, class_weight, random_state
         See `HeadClassifier`.
     threads : int, optional

@@ -1,0 +1,38 @@
+"""Draw the pictures of the documentation, from a run on generated shapes.
+
+    python docs/make_pictures.py docs/pictures
+"""
+import os
+import sys
+import tempfile
+
+import matplotlib
+import numpy as np
+
+import gear_transfer as gt
+
+matplotlib.use("Agg")
+
+
+def save(axes, folder, name):
+    """Save the figure of some axes as a small PNG."""
+    figure = np.ravel(axes)[0].figure
+    figure.savefig(os.path.join(folder, name), bbox_inches="tight", dpi=80)
+
+
+def main(folder):
+    """Draw all of them."""
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        images = gt.load_folder(gt.make_shapes(os.path.join(place, "shapes"), per_class=40))
+        model = gt.TransferClassifier().fit(images)
+        new = [gt.make_shape(shape, 160, random_state=seed) for seed, shape in enumerate(
+            ("circle", "square", "triangle", "square", "circle"))]
+        probabilities = model.predict_proba(new)
+        save(gt.plot_predictions(new, model.classes_from(probabilities), probabilities), folder,
+             "predictions.png")
+        save(gt.plot_history(model.history_), folder, "history.png")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
