@@ -32,6 +32,7 @@ _HOMES = {
     "model_file": ["load_model"],
     "reporting": ["report"],
     "sample": ["predict_image"],
+    "novelty": ["NoveltyDetector"],
     "splits": ["Split", "split_images"],
     "plots": ["plot_confusion_matrix", "plot_history", "plot_images", "plot_predictions"],
 }

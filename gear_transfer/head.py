@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from . import _core
 from .backbone import check_threads
+from .calibration import fit_temperature
 from .caller import warn_caller
 from .progress import progress_bar
 from .splits import held_out_indices
@@ -47,6 +48,10 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         to the weights of the best epoch.
     patience : int
     class_weight : dict, "balanced" or None
+    calibrate : bool
+        Divide the logits by the temperature that suits the validation samples
+        best, so that of the predictions made with 90 % confidence about 90 %
+        are right. The predicted classes and `history_` stay as they are.
     random_state : int, RandomState or None
         Decides initial weights, order and validation samples. The same
         integer gives the same model bit for bit at the same number of threads.
@@ -65,6 +70,8 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         loss, accuracy, val_loss and val_accuracy after each epoch.
     validation_indices_ : ndarray of int
         Positions of the samples that `fit` held back.
+    temperature_ : float
+        What the logits were divided by, 1 without calibration.
     n_features_in_ : int
 
     Examples
@@ -81,7 +88,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
     def __init__(self, hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
                  learning_rate=0.003, optimizer="adam", momentum=0.9, l2=0.005,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
-                 random_state=0, threads=None, verbose=0):
+                 calibrate=True, random_state=0, threads=None, verbose=0):
         self.hidden_layers = hidden_layers
         self.dropout = dropout
         self.epochs = epochs
@@ -94,6 +101,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         self.early_stopping = early_stopping
         self.patience = patience
         self.class_weight = class_weight
+        self.calibrate = calibrate
         self.random_state = random_state
         self.threads = threads
         self.verbose = verbose
@@ -136,7 +144,11 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         widths = (X.shape[1],) + tuple(int(width) for width in self.hidden_layers)
         core = _core.head(widths + (len(self.classes_),), seed)
         self._train(core, train, held_out, seed)
-        self.set_layers(core.get_layers())
+        self.temperature_ = 1.0
+        if self.calibrate and held_out[0] is not None:
+            self.temperature_ = fit_temperature(
+                core.predict(held_out[0], check_threads(self.threads)), held_out[1])
+        self.set_layers(_divided(core.get_layers(), self.temperature_))
         return self
 
     def _split(self, X, labels, validation_data, groups, seed):
@@ -323,8 +335,17 @@ def check_settings(settings, has_validation=False):
     weight = settings.class_weight
     require("class_weight", weight is None or isinstance(weight, dict) or (
         isinstance(weight, str) and weight == "balanced"), "None, 'balanced' or a dict")
+    for name in ("early_stopping", "calibrate"):
+        require(name, isinstance(getattr(settings, name), (bool, np.bool_)), "True or False")
     require("early_stopping", not settings.early_stopping or has_validation
             or settings.validation_fraction > 0, "False where validation_fraction is 0")
+
+
+def _divided(layers, temperature):
+    """The layers with the logits divided by a temperature."""
+    kernel, bias = layers[-1]
+    scale = np.float32(1.0 / temperature)
+    return layers[:-1] + [(kernel * scale, bias * scale)]
 
 
 def _standardisation(X):

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _core
 from .backbone import POOLINGS, Backbone
-from .errors import GraphError, ModelFileError, WeightsError
+from .errors import DatasetError, GraphError, ModelFileError, WeightsError
 from .importers.json_text import parse_json
 from .importers.native import read_network, write_network
 from .importers.network import Network, Node
@@ -21,6 +21,7 @@ from .precision import PRECISIONS
 from .splits import Split
 
 _PREFIX = "classifier"
+_NOVELTY = "novelty/"
 _VERSION = 1
 _PART_LETTERS = {0: "t", 1: "v", 2: "s", -1: "-"}
 
@@ -30,12 +31,13 @@ _PARAMETERS = {
     "dropout": (float, int), "epochs": (int,), "batch_size": (int,),
     "learning_rate": (float, int), "optimizer": (str,), "momentum": (float, int),
     "l2": (float, int), "validation_fraction": (float, int), "early_stopping": (bool,),
-    "patience": (int,), "class_weight": (str, type(None)), "random_state": (int, type(None)),
-    "strict": (bool,), "group_duplicates": (bool,),
+    "patience": (int,), "class_weight": (str, type(None)), "calibrate": (bool,),
+    "random_state": (int, type(None)), "strict": (bool,),
+    "group_duplicates": (bool,),
 }
 
 #: What those count as that files of earlier releases lack.
-_ADDED_PARAMETERS = {"group_duplicates": True}
+_ADDED_PARAMETERS = {"calibrate": False, "group_duplicates": True}
 
 
 def save_model(model, path):
@@ -58,10 +60,20 @@ def save_model(model, path):
     backbone = model.extractor_.backbone_
     network = _with_head(backbone, model.head_)
     network.extra = {_PREFIX: json.dumps(_settings(model, backbone), sort_keys=True)}
+    network.extra_arrays = _novelty_arrays(model)
     try:
         write_network(path, network)
     except WeightsError as error:
         raise ModelFileError("the model cannot be saved: {}".format(error)) from error
+
+
+def _novelty_arrays(model):
+    """The arrays of the novelty detector; none where the training photographs were too few."""
+    try:
+        arrays = model._novelty_detector().to_arrays()
+    except DatasetError:
+        arrays = {}
+    return dict((_NOVELTY + name, array) for name, array in arrays.items())
 
 
 def _settings(model, backbone):
@@ -74,7 +86,7 @@ def _settings(model, backbone):
     parameters = dict((name, getattr(model, name)) for name in _PARAMETERS)
     parameters["hidden_layers"] = [int(width) for width in model.hidden_layers]
     parameters["pooling"], parameters["resize"] = backbone.pooling, model.extractor_.resize
-    for name in ("early_stopping", "strict", "group_duplicates"):
+    for name in ("early_stopping", "calibrate", "strict", "group_duplicates"):
         parameters[name] = bool(parameters[name])
     for name, kinds in _PARAMETERS.items():
         if isinstance(parameters[name], np.generic):
@@ -294,4 +306,23 @@ def _rebuild(network, settings, path, threads, verbose):
     model.extractor_, model.head_, model.skipped_ = extractor, head, []
     model.classes_, model.history_ = head.classes_, head.history_
     model.n_images_, model.split_ = settings["n_images"], settings["split"]
+    model.training_, model._novelty = None, _novelty_detector(network, backbone, path)
     return model
+
+
+def _novelty_detector(network, backbone, path):
+    """The saved novelty detector, None where there is none."""
+    if not network.extra_arrays:
+        return None
+    arrays = dict((name[len(_NOVELTY):] if name.startswith(_NOVELTY) else name, array)
+                  for name, array in network.extra_arrays.items())
+    from .novelty import NoveltyDetector
+    try:
+        detector = NoveltyDetector.from_arrays(arrays)
+    except ValueError as error:
+        raise ModelFileError("{}: the saved novelty detector is damaged: {}".format(
+            path, error)) from error
+    if detector.means_.shape[1] != backbone.n_features:
+        raise ModelFileError("{}: the novelty detector takes {} features, the backbone gives {}"
+                             .format(path, detector.means_.shape[1], backbone.n_features))
+    return detector

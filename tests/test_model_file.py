@@ -17,6 +17,16 @@ QUICK = dict(layer="mixed0", input_size=64, batch_size=16, epochs=3, precision="
 
 
 @pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A model with a novelty detector, which needs more photographs."""
+    folder = tmp_path_factory.mktemp("watched")
+    shapes = load_folder(make_shapes(folder / "shapes", per_class=12, size=64, random_state=0))
+    path = str(folder / "model.gtw")
+    TransferClassifier(**QUICK).fit(shapes).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model_file") / "shapes"
     return load_folder(make_shapes(folder, per_class=6, size=72, random_state=2))
@@ -240,6 +250,44 @@ def test_incomplete_description(saved, tmp_path, key):
     path = rewritten(saved, str(tmp_path / "bad.gtw"), lambda settings: settings.pop(key))
     with pytest.raises(ModelFileError):
         load_model(path)
+
+
+def test_calibration_that_an_older_file_does_not_name(saved, tmp_path):
+    path = rewritten(saved, str(tmp_path / "old.gtw"),
+                     lambda settings: settings["parameters"].pop("calibrate"))
+    assert load_model(path).calibrate is False
+
+
+@pytest.mark.parametrize("name, change", [
+    ("means", None), ("quantiles", lambda array: array[::-1]), ("variances", lambda array: -array),
+    ("variances", lambda array: array[1:]), ("components", lambda array: array[:, 1:]),
+    ("noise_variance", lambda array: np.zeros(1)), ("noise_variance", lambda array: np.ones(2)),
+    ("means", lambda array: array[0]), ("means", lambda array: array[:, 1:])])
+def test_damaged_novelty_detector(watched, tmp_path, name, change):
+    network = read_network(watched)
+    array = network.extra_arrays.pop("novelty/" + name)
+    if change:
+        network.extra_arrays["novelty/" + name] = np.ascontiguousarray(change(array), np.float32)
+    path = str(tmp_path / "bad.gtw")
+    write_network(path, network)
+    with pytest.raises(ModelFileError) as caught:
+        load_model(path)
+    assert path in str(caught.value) and "novelty detector" in str(caught.value)
+
+
+def test_novelty_detector_of_other_features(watched, tmp_path):
+    path = str(tmp_path / "bad.gtw")
+    for changed in ("longer", "unknown"):
+        network = read_network(watched)
+        if changed == "longer":
+            for name in ("novelty/means", "novelty/components"):
+                wider = np.repeat(network.extra_arrays[name], 2, axis=1)
+                network.extra_arrays[name] = np.ascontiguousarray(wider)
+        else:
+            network.extra_arrays["weights"] = np.ones(3, np.float32)
+        write_network(path, network)
+        with pytest.raises(ModelFileError, match="novelty detector"):
+            load_model(path)
 
 
 def test_head_that_does_not_fit(shapes, tmp_path):

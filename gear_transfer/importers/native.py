@@ -5,8 +5,9 @@
     data       the tensors one after the other, without gaps
 
 Tensors are F32, or U8 with a scale and a minimum (see `QuantizedArray`).
-The float32 ones come first, so that all are aligned. The metadata are texts,
-as safetensors demands; those that hold more are JSON.
+The float32 ones come first, so that all are aligned. Those whose names begin
+with "extra/" are a network's `extra_arrays`; each other one is used by a node.
+The metadata are texts, as safetensors demands; those that hold more are JSON.
 """
 import json
 import mmap
@@ -29,6 +30,8 @@ LONGEST_HEADER = 16 << 20
 MOST_TENSORS = 1 << 16
 HIGHEST_RANK = 6
 
+_EXTRA = "extra/"
+
 _DTYPES = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
 _METADATA = ("format", "version", "name", "graph", "preprocessing", "input_size", "provenance",
              "quantization", "extra")
@@ -50,9 +53,14 @@ def write_network(path, network):
     path = str(path)
     check_nodes(network.nodes, network.arrays, path)
     _check_preprocessing(network.preprocessing, path)
-    names = sorted(used_arrays(network.nodes),
-                   key=lambda name: (isinstance(network.arrays[name], QuantizedArray), name))
-    header, tensors = _header(network, names, path)
+    arrays = dict((name, network.arrays[name]) for name in used_arrays(network.nodes))
+    reserved = [name for name in arrays if name.startswith(_EXTRA)]
+    if reserved:
+        raise WeightsError("{}: the name of the array '{}' is kept for what no node uses".format(
+            path, reserved[0]))
+    for name, array in network.extra_arrays.items():
+        arrays[_EXTRA + name] = array
+    header, tensors = _header(network, arrays, path)
     text = json.dumps(header, separators=(",", ":")).encode("utf-8")
     text += b" " * (-len(text) % 8)
     if len(text) > LONGEST_HEADER:
@@ -68,14 +76,14 @@ def write_network(path, network):
         raise WeightsError("{}: cannot be written ({})".format(path, error.strerror or error))
 
 
-def _header(network, names, path):
+def _header(network, arrays, path):
     """The header as a dictionary, and the tensors in the order of the file."""
     quantization = OrderedDict()
     entries = OrderedDict()
     tensors = []
     end = 0
-    for name in names:
-        array = network.arrays[name]
+    for name in sorted(arrays, key=lambda name: (isinstance(arrays[name], QuantizedArray), name)):
+        array = arrays[name]
         kind = "F32"
         if isinstance(array, QuantizedArray):
             kind = "U8"
@@ -143,6 +151,8 @@ def read_network(path):
         fail("cannot be read ({})".format(error))
     quantization = _json(metadata, "quantization", dict, fail)
     arrays = _arrays(mapped, start, entries, quantization, fail)
+    extra_arrays = OrderedDict((name[len(_EXTRA):], arrays.pop(name))
+                               for name in list(arrays) if name.startswith(_EXTRA))
     nodes = _nodes(_json(metadata, "graph", list, fail), fail)
     check_nodes(nodes, arrays, path)
     unused = sorted(set(arrays) - set(used_arrays(nodes)))
@@ -151,7 +161,8 @@ def read_network(path):
     preprocessing = _json(metadata, "preprocessing", dict, fail)
     _check_preprocessing(preprocessing, path)
     return Network(metadata["name"], nodes, arrays, _input_size(metadata, fail), preprocessing,
-                   _texts(metadata, "provenance", fail), _texts(metadata, "extra", fail))
+                   _texts(metadata, "provenance", fail), _texts(metadata, "extra", fail),
+                   extra_arrays)
 
 
 def _read_header(stream, size, fail):

@@ -141,10 +141,12 @@ class Network(object):
         Where the weights come from: source, licence, notes.
     extra : dict of str to str, optional
         What others keep in the same file, such as a classifier's settings.
+    extra_arrays : dict of str to ndarray of float32, optional
+        Arrays of theirs, which no node uses.
     """
 
     def __init__(self, name, nodes, arrays, input_size, preprocessing, provenance=None,
-                 extra=None):
+                 extra=None, extra_arrays=None):
         self.name = name
         self.nodes = list(nodes)
         self.arrays = arrays
@@ -152,6 +154,7 @@ class Network(object):
         self.preprocessing = dict(preprocessing)
         self.provenance = dict(provenance or {})
         self.extra = dict(extra or {})
+        self.extra_arrays = OrderedDict(extra_arrays or {})
 
     @property
     def layers(self):
