@@ -162,6 +162,26 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
                     bar.update(len(indices) + len(failed))
         return work.result()
 
+    def get_feature_names_out(self, input_features=None):
+        """Names of the features: the layer and a number, such as mixed4_17.
+
+        With this, scikit-learn's ``set_output`` works.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of object, shape (d,)
+        """
+        if not hasattr(self, "backbone_"):
+            self.fit()
+        backbone = self.backbone_
+        layers = (backbone.layer,) if isinstance(backbone.layer, str) else backbone.layer
+        return np.array(["{}_{}".format(layer, i) for layer, shape in zip(layers, backbone.shapes)
+                         for i in range(int(np.prod(shape)))], dtype=object)
+
     def _compute(self, images):
         """Iterator over (indices, features, failures), from here or from the executor."""
         backbone = self.backbone_
@@ -265,16 +285,25 @@ class _Work(object):
 
 
 def check_images(X):
-    """A sequence of images, as opposed to one image or one path."""
+    """A sequence of images, as opposed to one image or one path.
+
+    A table of one column counts as that column, so that what selects columns
+    of a frame can hand on the paths.
+    """
     if isinstance(X, (str, bytes)) or not hasattr(X, "__len__"):
         raise TypeError("expected a sequence of images, not {!r}".format(
             X if isinstance(X, str) else type(X).__name__))
     if hasattr(X, "columns"):
-        raise TypeError("expected a sequence of images, not a {} of several columns: give the "
-                        "column of paths, or ImageSet.from_frame(frame)".format(type(X).__name__))
-    if isinstance(X, np.ndarray) and X.dtype != np.uint8 and X.dtype.kind not in "OU":
+        if len(X.columns) != 1:
+            raise TypeError("expected a sequence of images, not a {} of several columns: give the "
+                            "column of paths, or ImageSet.from_frame(frame)".format(
+                                type(X).__name__))
+        X = X[X.columns[0]]
+    if not isinstance(X, np.ndarray):
+        return list(X)
+    if X.dtype.kind in "OU":
+        return X.ravel().tolist() if X.ndim == 2 and X.shape[1] == 1 else X.tolist()
+    if X.dtype != np.uint8:
         raise TypeError("an array of images must be of type uint8 with values from 0 to 255, not "
                         "{}".format(X.dtype))
-    if isinstance(X, np.ndarray) and X.dtype.kind == "U":
-        return X.tolist()
-    return X if isinstance(X, np.ndarray) else list(X)
+    return X
