@@ -1,5 +1,6 @@
 """Fixtures and rules that all tests share."""
 import os
+import sys
 
 import pytest
 
@@ -10,6 +11,10 @@ HOME = os.path.dirname(os.path.dirname(os.path.abspath(gear_transfer.__file__)))
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHARED = os.environ.get("GEAR_TRANSFER_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
 SHARED_PRESENT = os.path.isdir(os.path.join(SHARED, "gear"))
+
+
+# Audit hooks came with Python 3.8; what they show does not depend on the interpreter.
+collect_ignore = [] if hasattr(sys, "addaudithook") else ["test_no_code_on_load.py"]
 
 
 @pytest.fixture(scope="session", autouse=True)
