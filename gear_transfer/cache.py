@@ -14,10 +14,11 @@ import sqlite3
 import struct
 import sys
 import time
-import warnings
 import zlib
 
 import numpy as np
+
+from .caller import warn_caller
 
 #: Raise it whenever the preparation of photographs changes, so that features made by the former
 #: preparation are not found again.
@@ -38,11 +39,21 @@ class CacheWarning(UserWarning):
 
 
 def default_folder():
-    """The platform's folder for caches of this program, str."""
+    """The platform's folder for caches of this program, str.
+
+    Raises
+    ------
+    OSError
+        If this user has no home folder and nothing else names a place.
+    """
+    home = os.path.expanduser("~")
     if sys.platform == "darwin":
-        base = os.path.join(os.path.expanduser("~"), "Library", "Caches")
+        base = os.path.join(home, "Library", "Caches")
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        base = base if os.path.isabs(base) else os.path.join(home, ".cache")  # as the standard says
+    if not os.path.isabs(base):
+        raise OSError("this user has no home folder")
     return os.path.join(base, "gear_transfer")
 
 
@@ -103,8 +114,8 @@ class FeatureCache(object):
             yield
         except (OSError, sqlite3.Error, MemoryError, OverflowError, UnicodeError) as error:
             self._broken = True
-            warnings.warn("the feature cache {} cannot be used ({}); going on without it".format(
-                self.path, error), CacheWarning, stacklevel=4)
+            warn_caller("the feature cache {} cannot be used ({}); going on without it".format(
+                self.path, error), CacheWarning)
 
     def get(self, keys, length):
         """The vectors that are there.
@@ -193,8 +204,9 @@ def _work_limit(file_size):
 
     Pages of a damaged file may name each other in circles.
     """
-    steps = itertools.count(_STEPS, _STEPS)
-    return lambda: next(steps) > 1000000 + file_size // 4
+    calls = (1000000 + file_size // 4) // _STEPS
+    # Not a function in Python: an interrupt that fell into it would be lost in SQLite.
+    return itertools.chain(itertools.repeat(0, calls), itertools.repeat(1)).__next__
 
 
 def _with_checksum(key, vector):
@@ -224,7 +236,12 @@ def open_cache(setting):
     if setting is None or setting is False:
         return None
     if setting is True:
-        return FeatureCache()
+        try:
+            return FeatureCache()
+        except OSError as error:
+            warn_caller("there is no place for the feature cache ({}); going on without it, "
+                        "cache=folder names one".format(error), CacheWarning)
+            return None
     if isinstance(setting, FeatureCache):
         return setting
     if isinstance(setting, (bytes, int, float)):

@@ -12,8 +12,9 @@ def warn_caller(message, category):
     category : type
         A subclass of Warning.
     """
-    package = __name__.split(".")[0]
+    # Our context managers are called through contextlib, our estimators through scikit-learn.
+    passed = (__name__.split(".")[0], "contextlib", "sklearn")
     level, frame = 1, sys._getframe(0)
-    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == package:
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in passed:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)

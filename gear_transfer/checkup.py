@@ -170,7 +170,10 @@ def _head(threads):
 
 def _cache(threads):
     from .cache import FeatureCache
-    cache = FeatureCache()
+    try:
+        cache = FeatureCache()
+    except OSError as error:
+        return False, "{}: set XDG_CACHE_HOME, or use cache=False".format(error)
     folder = cache.folder
     while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)

@@ -8,8 +8,8 @@ import uuid
 def atomic_file(path):
     """Open a temporary file beside `path` that takes its place at the end.
 
-    The file is flushed to the disk and renamed when the block ends; it is
-    removed when the block raises.
+    The file is flushed to the disk and renamed when the block ends, then the
+    folder is flushed too; it is removed when the block raises.
 
     Parameters
     ----------
@@ -28,9 +28,20 @@ def atomic_file(path):
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
+        _flush_folder(os.path.dirname(path))
     except BaseException:
         try:
             os.remove(temporary)
         except OSError:
             pass
         raise
+
+
+def _flush_folder(folder):
+    """Have the new name on the disk too, where the system can be asked for that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

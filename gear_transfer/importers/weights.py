@@ -146,6 +146,9 @@ def download_official_weights(destination=None, url=OFFICIAL_URL, opener=None):
         If the download fails or the file is not the expected one.
     """
     destination = _keras_path() if destination is None else str(destination)
+    if destination.startswith("~"):
+        raise WeightsError("this user has no home folder, so that {} means nothing; say where the "
+                           "weights shall lie".format(destination))
     if os.path.isdir(destination):
         destination = os.path.join(destination, OFFICIAL_NAME)
     _check_https(url)
