@@ -34,7 +34,10 @@ _HOMES = {
     "sample": ["predict_image"],
     "novelty": ["NoveltyDetector"],
     "splits": ["Split", "split_images"],
-    "plots": ["plot_confusion_matrix", "plot_history", "plot_images", "plot_predictions"],
+    "maps": ["activation_map", "map_extent"],
+    "neighbours": ["nearest"],
+    "plots": ["plot_activation_maps", "plot_confusion_matrix", "plot_history", "plot_images",
+              "plot_misclassified", "plot_nearest", "plot_predictions"],
 }
 _HOME_OF = dict((name, home) for home in _HOMES for name in _HOMES[home])
 

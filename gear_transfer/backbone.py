@@ -267,6 +267,11 @@ class Backbone(object):
         return int(sum(np.prod(shape) for shape in self.shapes))
 
     @property
+    def node_shapes(self):
+        """(height, width, channels) of each node's result, a dict by name."""
+        return dict(self._node_shapes)
+
+    @property
     def network(self):
         """The network up to the tapped layers, as the importer described it."""
         return self._network

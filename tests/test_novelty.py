@@ -52,8 +52,8 @@ def test_near_duplicates_are_held_out_together():
     copies = np.repeat(X, 10, axis=0) * (1 + 0.01 * rng.randn(600, 40).astype(np.float32))
     labels, groups = np.repeat(y, 10), np.repeat(np.arange(60), 10)
     fresh = features(2000, 4)[0]
-    lost = [is_unknown(NoveltyDetector().fit(copies, labels, kept_together).known_score(fresh)).mean()
-            for kept_together in (None, groups)]
+    detectors = [NoveltyDetector().fit(copies, labels, together) for together in (None, groups)]
+    lost = [is_unknown(detector.known_score(fresh)).mean() for detector in detectors]
     assert lost[1] < 0.1 and lost[0] > 2 * lost[1]
 
 

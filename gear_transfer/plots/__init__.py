@@ -1,10 +1,13 @@
-"""Pictures of results: the training history, labelled images, the confusion matrix.
+"""Pictures of results: training history, labelled images, confusion matrix, maps, neighbours.
 
 Every function draws on the axes it is given, or on a new pyplot figure, and
 returns the axes. None shows or closes a figure or touches the backend.
 """
 from .confusion import plot_confusion_matrix
+from .evidence import plot_misclassified, plot_nearest
 from .grids import plot_images, plot_predictions
 from .history import plot_history
+from .maps import plot_activation_maps
 
-__all__ = ["plot_confusion_matrix", "plot_history", "plot_images", "plot_predictions"]
+__all__ = ["plot_activation_maps", "plot_confusion_matrix", "plot_history", "plot_images",
+           "plot_misclassified", "plot_nearest", "plot_predictions"]

@@ -66,10 +66,6 @@ def as_images(images):
 
 def show_image(ax, image):
     """Show an image on white, or a grey tile that says why it cannot be read."""
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for spine in ax.spines.values():
-        spine.set_edgecolor("#CCCCCC")
     try:
         pixels = read_image(image, _TILE_PIXELS, "pad")
     except ImageError as error:
@@ -77,6 +73,15 @@ def show_image(ax, image):
         reason = textwrap.fill("cannot be read: " + error.reason, 22)
         plain(ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", va="center",
                        fontsize=9, color=INK))
+    show_pixels(ax, pixels)
+
+
+def show_pixels(ax, pixels):
+    """Show a uint8 array of shape (h, w, 3) in a thin frame."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_edgecolor("#CCCCCC")
     ax.imshow(pixels)
 
 

@@ -1,0 +1,83 @@
+"""Activation maps over the photographs they belong to."""
+import numpy as np
+
+from ..errors import ImageError
+from ..images import read_image, size_pair
+from .drawing import as_images, set_title, show_image, show_pixels, tiles
+
+_STRONGEST_COVER = 0.75  # of the photograph's colour where the map is strongest
+
+
+def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_size=192,
+                         resize="pad", columns=5, axes=None):
+    """Show photographs under their activation maps: red is what speaks for the class.
+
+    The colours are relative to the strongest place of each photograph; what
+    speaks against the class is left as it is.
+
+    Parameters
+    ----------
+    images : sequence of n images
+        Paths, PIL images or uint8 arrays, or an ImageSet.
+    maps : ndarray of shape (n, h, w)
+        As `activation_map` returns them.
+    titles : sequence of n str, optional
+        Such as the predicted classes.
+    extent : tuple of float
+        Where the maps lie, as `map_extent` returns it; default is all over.
+    input_size : int or (int, int)
+        That of the classifier: the photographs are shown as it sees them.
+    resize : {"pad", "stretch"}
+        That of the classifier.
+    columns : int
+        Images in a row.
+    axes : array of at least n Axes, optional
+        Where to draw. Default: a new figure.
+
+    Returns
+    -------
+    axes : ndarray of n Axes
+
+    Raises
+    ------
+    ValueError
+        The arguments differ in length, or there is no image.
+    """
+    images, maps = as_images(images), np.asarray(maps, dtype=float)
+    for name, values in (("maps", maps), ("titles", titles)):
+        if values is not None and len(values) != len(images):
+            raise ValueError("{} images but {} {}".format(len(images), len(values), name))
+    if len(images) and maps.ndim != 3:
+        raise ValueError("maps must have the shape (n, h, w), not {}".format(maps.shape))
+    axes = tiles(range(len(images)), columns, 0 if titles is None else 1, axes)
+    for i, tile in enumerate(axes):
+        try:
+            pixels = read_image(images[i], size_pair(input_size), resize)
+        except ImageError:
+            show_image(tile, images[i])  # says why it cannot be read
+        else:
+            show_pixels(tile, _covered(pixels, maps[i], extent))
+        if titles is not None:
+            set_title(tile, [str(titles[i])])
+    return axes
+
+
+def _covered(pixels, values, extent):
+    """The photograph with the map's positive part laid over it, uint8."""
+    import matplotlib.cm
+
+    left, top, right, bottom = extent
+    rows = _interpolation(pixels.shape[0], values.shape[0], top, bottom)
+    columns = _interpolation(pixels.shape[1], values.shape[1], left, right)
+    heat = rows.dot(np.maximum(values, 0)).dot(columns.T)
+    heat = heat / max(heat.max(), np.finfo(float).tiny)
+    colours = matplotlib.cm.YlOrRd(heat)[..., :3] * 255
+    cover = (_STRONGEST_COVER * heat)[..., None]
+    return np.round(pixels * (1 - cover) + colours * cover).astype(np.uint8)
+
+
+def _interpolation(size, count, first, last):
+    """Weights (size, count) of linear interpolation between the places of one axis of a map."""
+    pixel = (np.arange(size) + 0.5) / size
+    place = np.clip((pixel - first) / (last - first) * count - 0.5, 0, count - 1)
+    return np.stack([np.interp(place, np.arange(count), row) for row in np.eye(count)], axis=1)
