@@ -1,10 +1,14 @@
 #include "backbone.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "builder.h"
+#include "calibrate.h"
 #include "passes.h"
 #include "team.h"
 
@@ -24,6 +28,7 @@ struct gt_backbone {
     gt_constants constants;
     gt_crew batches; /* one lane a thread, each primitive on one thread */
     gt_crew single;  /* one image at a time, each primitive on all threads */
+    bool calibrated; /* or its ranges have been set */
     pthread_mutex_t lock;
     _Atomic(pid_t) process; /* in which `lock` was made; set after it */
 };
@@ -74,7 +79,7 @@ gt_backbone_create(gt_backbone **backbone, gt_graph *graph, gt_backbone_config c
     if (created == NULL) {
         return gt_fail_memory(error, "the backbone");
     }
-    gt_status status = gt_optimize(graph, error);
+    gt_status status = gt_optimize(graph, config.precision, error);
     if (status == GT_OK) {
         status = gt_check_engine(dnnl_engine_create(&created->engine, dnnl_cpu, 0),
                                  "creating the engine", "(all)", error);
@@ -161,9 +166,10 @@ unlock_backbone(gt_backbone *backbone)
 }
 
 typedef struct {
-    gt_backbone *backbone;
+    const gt_backbone *backbone;
     gt_crew *crew;
-    int batch;
+    gt_plan_config plan;
+    gt_constants *constants;
 } assembly;
 
 static gt_status
@@ -171,11 +177,9 @@ assemble_task(void *context, int worker, gt_error *error)
 {
     (void)worker;
     assembly *job = context;
-    gt_backbone *backbone = job->backbone;
     gt_crew *crew = job->crew;
-    gt_status status =
-        gt_plan_create(&crew->plan, &backbone->graph, job->batch, backbone->config.precision,
-                       backbone->engine, &backbone->constants, error);
+    gt_status status = gt_plan_create(&crew->plan, &job->backbone->graph, job->plan,
+                                      job->backbone->engine, job->constants, error);
     if (status != GT_OK) {
         return status;
     }
@@ -189,14 +193,15 @@ assemble_task(void *context, int worker, gt_error *error)
     return status;
 }
 
-/* Make sure that the crew has its plan and lanes. */
+/* Give the crew its plan, lanes and team; on failure it has none of them. */
 static gt_status
-assemble(gt_backbone *backbone, gt_crew *crew, int batch, gt_error *error)
+assemble_anew(const gt_backbone *backbone, gt_crew *crew, int batch, gt_precision precision,
+              gt_constants *constants, gt_error *error)
 {
-    if (crew->lanes != NULL) {
-        return GT_OK;
-    }
-    assembly job = {.backbone = backbone, .crew = crew, .batch = batch};
+    assembly job = {.backbone = backbone,
+                    .crew = crew,
+                    .plan = {batch, precision, backbone->config.preprocessing},
+                    .constants = constants};
     hold_building();
     gt_status status = gt_parallel(1, crew->inner, assemble_task, &job, error);
     if (status == GT_OK) {
@@ -209,6 +214,21 @@ assemble(gt_backbone *backbone, gt_crew *crew, int batch, gt_error *error)
     return status;
 }
 
+/* Make sure that the crew has its plan and lanes. */
+static gt_status
+assemble(gt_backbone *backbone, gt_crew *crew, int batch, gt_error *error)
+{
+    gt_precision precision = backbone->config.precision;
+    if (crew->lanes != NULL) {
+        return GT_OK;
+    }
+    if (precision == GT_PRECISION_INT8 && !backbone->calibrated) {
+        return gt_fail(error, GT_ERROR_ARGUMENT,
+                       "a backbone in int8 must be calibrated before it runs");
+    }
+    return assemble_anew(backbone, crew, batch, precision, &backbone->constants, error);
+}
+
 /* A run of equal batches over the lanes of a crew. */
 typedef struct {
     const gt_backbone *backbone;
@@ -217,8 +237,48 @@ typedef struct {
     float *const *outputs;
     int64_t first; /* image */
     int64_t count; /* images, a multiple of the batch */
-    double *seconds; /* of the only batch, as gt_lane_run has them; NULL if not wanted */
+    double *seconds;   /* to time the input and every step of the only batch, or NULL */
+    gt_census *census; /* to count the numbers of every layer, or NULL */
 } errand;
+
+typedef struct {
+    double *seconds; /* (n_steps + 1,) */
+    double since;    /* when the last step was over */
+} stopwatch;
+
+static double
+now(void)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void
+stop_watch(void *context, const gt_lane *lane, int step)
+{
+    stopwatch *watch = context;
+    double time = now();
+    (void)lane;
+    watch->seconds[step - GT_INPUT_WRITTEN] = time - watch->since;
+    watch->since = time;
+}
+
+/* Count the numbers of the nodes whose value the step wrote.  A flat view of a map is the value of
+ * the map's numbers, counted with it. */
+static void
+count_numbers(void *context, const gt_lane *lane, int step)
+{
+    const errand *job = context;
+    const gt_plan *plan = job->crew->plan;
+    for (int i = 1; step >= 0 && i < job->backbone->graph.count; i++) {
+        const gt_value *value = &plan->values[plan->value_of[i]];
+        if (value->first == step && value->alias_of == GT_NO_VALUE) {
+            gt_census_add(job->census, i, gt_lane_value(lane, plan->value_of[i]),
+                          value->size / sizeof(float));
+        }
+    }
+}
 
 static gt_status
 run_task(void *context, int worker, gt_error *error)
@@ -242,8 +302,16 @@ run_task(void *context, int worker, gt_error *error)
             outputs[k] = job->outputs[k] +
                          image * shape.height * shape.width * shape.channels;
         }
+        stopwatch watch = {job->seconds, now()};
+        gt_observer observer = {0};
+        if (job->census != NULL) {
+            observer = (gt_observer){count_numbers, context};
+        }
+        else if (job->seconds != NULL) {
+            observer = (gt_observer){stop_watch, &watch};
+        }
         status = gt_lane_run(job->crew->lanes[worker], job->images + (size_t)image * image_size,
-                             job->backbone->config.preprocessing, outputs, job->seconds, error);
+                             job->backbone->config.preprocessing, outputs, observer, error);
     }
     free(outputs);
     return status;
@@ -278,6 +346,92 @@ gt_backbone_run(gt_backbone *backbone, const uint8_t *images, int64_t count,
     if (status == GT_OK) {
         status = run_crew(backbone, &backbone->single, 1, rest, error);
     }
+    unlock_backbone(backbone);
+    return status;
+}
+
+/* Ranges decide how plans are built. */
+static gt_status
+refuse_after_run(const gt_backbone *backbone, gt_error *error)
+{
+    if (backbone->batches.plan == NULL && backbone->single.plan == NULL) {
+        return GT_OK;
+    }
+    return gt_fail(error, GT_ERROR_ARGUMENT, "a backbone that has run cannot be calibrated");
+}
+
+/* Run one image at a time through a float32 plan of its own, counting. */
+static gt_status
+take_census(gt_backbone *backbone, errand job, gt_error *error)
+{
+    gt_crew crew = {.n_lanes = 1, .inner = backbone->config.threads};
+    gt_constants constants = {0};
+    gt_status status = assemble_anew(backbone, &crew, 1, GT_PRECISION_FLOAT32, &constants, error);
+    job.census = gt_census_create(backbone->graph.count);
+    if (status == GT_OK && job.census == NULL) {
+        status = gt_fail_memory(error, "counting numbers");
+    }
+    if (status == GT_OK) {
+        job.backbone = backbone;
+        job.crew = &crew;
+        status = gt_team_run(crew.team, run_task, &job, error);
+    }
+    if (status == GT_OK) {
+        gt_census_set_ranges(job.census, &backbone->graph);
+        backbone->calibrated = true;
+    }
+    gt_census_free(job.census);
+    dismiss(&crew);
+    gt_constants_clear(&constants);
+    return status;
+}
+
+gt_status
+gt_backbone_calibrate(gt_backbone *backbone, const uint8_t *images, int64_t count,
+                      float *const *outputs, gt_error *error)
+{
+    errand job = {.images = images, .outputs = outputs, .count = count};
+    if (count < 1) {
+        return gt_fail(error, GT_ERROR_ARGUMENT, "calibration needs an image");
+    }
+    lock_backbone(backbone);
+    gt_status status = refuse_after_run(backbone, error);
+    if (status == GT_OK) {
+        status = take_census(backbone, job, error);
+    }
+    unlock_backbone(backbone);
+    return status;
+}
+
+int
+gt_backbone_range_count(const gt_backbone *backbone)
+{
+    return backbone->graph.count;
+}
+
+gt_range
+gt_backbone_range(const gt_backbone *backbone, int i)
+{
+    const gt_node *node = &backbone->graph.nodes[i];
+    return (gt_range){node->name, node->range, node->negative};
+}
+
+gt_status
+gt_backbone_set_range(gt_backbone *backbone, gt_range range, gt_error *error)
+{
+    if (!isfinite(range.range) || range.range < 0.0f) {
+        return gt_fail(error, GT_ERROR_ARGUMENT,
+                       "the range of layer '%s' is %g and must be a finite number from 0 on",
+                       range.layer, (double)range.range);
+    }
+    lock_backbone(backbone);
+    gt_status status = refuse_after_run(backbone, error);
+    int index = gt_graph_find(&backbone->graph, range.layer);
+    if (status == GT_OK && index >= 0) {
+        backbone->graph.nodes[index].range = range.range;
+        backbone->graph.nodes[index].negative = range.negative;
+    }
+    backbone->calibrated = backbone->calibrated || status == GT_OK;
     unlock_backbone(backbone);
     return status;
 }

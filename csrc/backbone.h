@@ -34,6 +34,28 @@ int gt_backbone_output_count(const gt_backbone *backbone);
 gt_status gt_backbone_run(gt_backbone *backbone, const uint8_t *images, int64_t count,
                           float *const *outputs, gt_error *error);
 
+/* Run `count` images in float32, whatever the precision, and learn from them the range of every
+ * layer's numbers, which a backbone in int8 must know before its first run.  Writes features as
+ * gt_backbone_run does.  Fails with GT_ERROR_ARGUMENT after that first run. */
+gt_status gt_backbone_calibrate(gt_backbone *backbone, const uint8_t *images, int64_t count,
+                                float *const *outputs, gt_error *error);
+
+/* The range of one layer's numbers. */
+typedef struct {
+    const char *layer; /* owned by the backbone */
+    float range;       /* magnitude; 0 where nothing is known or there are but zeros */
+    bool negative;
+} gt_range;
+
+/* Layers that have ranges are those left after optimisation: how many, and range i of them. */
+int gt_backbone_range_count(const gt_backbone *backbone);
+gt_range gt_backbone_range(const gt_backbone *backbone, int i);
+
+/* Set the range of one layer as a calibration learned it; one that has no such layer is unchanged.
+ * Fails with GT_ERROR_ARGUMENT for a range that is no finite number from 0 on, and after the first
+ * run. */
+gt_status gt_backbone_set_range(gt_backbone *backbone, gt_range range, gt_error *error);
+
 /* One step of a plan, for a person to read. */
 typedef void (*gt_step_visitor)(void *context, const gt_step *step);
 

@@ -4,21 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static gt_status
-describe(dnnl_memory_desc_t *desc, dnnl_data_type_t type, int batch, gt_shape shape,
-         dnnl_format_tag_t layout, gt_error *error)
+gt_status
+gt_builder_describe(const gt_builder *builder, dnnl_memory_desc_t *desc, gt_shape shape,
+                    dnnl_data_type_t type, dnnl_format_tag_t layout, gt_error *error)
 {
-    dnnl_dims_t dims = {batch, shape.channels, shape.height, shape.width};
+    dnnl_dims_t dims = {builder->plan->batch, shape.channels, shape.height, shape.width};
     return gt_check_engine(dnnl_memory_desc_create_with_tag(desc, 4, dims, type, layout),
                            "describing memory", "(any)", error);
 }
 
-gt_status
-gt_builder_describe(const gt_builder *builder, dnnl_memory_desc_t *desc, gt_shape shape,
-                    dnnl_format_tag_t layout, gt_error *error)
+gt_number
+gt_builder_full(const gt_builder *builder)
 {
-    const gt_plan *plan = builder->plan;
-    return describe(desc, plan->type, plan->batch, shape, layout, error);
+    return (gt_number){builder->plan->type, 1.0f};
 }
 
 gt_arg
@@ -28,8 +26,8 @@ gt_value_arg(int role, int value)
 }
 
 gt_status
-gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc, const char *layer,
-                     int *value, gt_error *error)
+gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc, gt_number number,
+                     const char *layer, int *value, gt_error *error)
 {
     gt_plan *plan = builder->plan;
     if (desc == NULL) {
@@ -44,7 +42,8 @@ gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc, const c
         plan->values = values;
         plan->value_capacity = capacity;
     }
-    gt_value added = {.size = dnnl_memory_desc_get_size(desc),
+    gt_value added = {.number = number,
+                      .size = dnnl_memory_desc_get_size(desc),
                       .first = plan->n_steps,
                       .last = plan->n_steps,
                       .alias_of = GT_NO_VALUE};
@@ -87,7 +86,8 @@ add_scratchpad(gt_builder *builder, const_dnnl_primitive_desc_t desc, const char
     if (dnnl_memory_desc_get_size(scratchpad) == 0) {
         return GT_OK;
     }
-    return gt_builder_add_value(builder, scratchpad, layer, value, error);
+    return gt_builder_add_value(builder, scratchpad, (gt_number){dnnl_u8, 1.0f}, layer, value,
+                                error);
 }
 
 static void
@@ -200,16 +200,23 @@ gt_builder_add_kernel(gt_builder *builder, gt_kernel kernel, void *context,
     return status;
 }
 
-/* Descriptor of a reorder that keeps its scratchpad with the caller. */
+/* Descriptor of a reorder that keeps its scratchpad with the caller, with a step at either end
+ * where that is not 1. */
 static gt_status
-create_reorder(dnnl_primitive_desc_t *reorder, const_dnnl_memory_desc_t from,
-               const_dnnl_memory_desc_t to, dnnl_engine_t engine, const char *layer,
-               gt_error *error)
+create_reorder(dnnl_primitive_desc_t *reorder, const_dnnl_memory_desc_t from, float from_step,
+               const_dnnl_memory_desc_t to, float to_step, dnnl_engine_t engine,
+               const char *layer, gt_error *error)
 {
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_status_t code = dnnl_primitive_attr_create(&attributes);
     if (code == dnnl_success) {
         code = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
+    }
+    if (code == dnnl_success && from_step != 1.0f) {
+        code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_FROM, 0);
+    }
+    if (code == dnnl_success && to_step != 1.0f) {
+        code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_TO, 0);
     }
     if (code == dnnl_success) {
         code = dnnl_reorder_primitive_desc_create(reorder, from, engine, to, engine, attributes);
@@ -219,26 +226,109 @@ create_reorder(dnnl_primitive_desc_t *reorder, const_dnnl_memory_desc_t from,
 }
 
 gt_status
-gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc,
+gt_builder_step_arg(gt_builder *builder, int role, float step, gt_arg *args, int *n_args,
+                    gt_error *error)
+{
+    if (step == 1.0f) {
+        return GT_OK;
+    }
+    int index = -1;
+    gt_status status = gt_constants_step(builder->plan->constants, step, builder->plan->engine,
+                                         &index, error);
+    args[*n_args] = (gt_arg){DNNL_ARG_ATTR_SCALES | role, GT_ARG_CONSTANT, index};
+    *n_args += 1;
+    return status;
+}
+
+/* Append the reorder of `value` to `to`, which is a value or an output of layout `desc` with that
+ * step. */
+static gt_status
+add_reorder(gt_builder *builder, int value, gt_arg to, const_dnnl_memory_desc_t desc, float step,
+            const char *layer, gt_error *error)
+{
+    gt_plan *plan = builder->plan;
+    const gt_value *from = &plan->values[value];
+    float from_step = from->number.step;
+    int n_args = 2;
+    gt_arg args[4] = {gt_value_arg(DNNL_ARG_FROM, value), to};
+    dnnl_primitive_desc_t reorder = NULL;
+    gt_status status = create_reorder(&reorder, from->desc, from_step, desc, step, plan->engine,
+                                      layer, error);
+    if (status == GT_OK) {
+        status = gt_builder_step_arg(builder, DNNL_ARG_FROM, from_step, args, &n_args, error);
+    }
+    if (status == GT_OK) {
+        status = gt_builder_step_arg(builder, DNNL_ARG_TO, step, args, &n_args, error);
+    }
+    if (status == GT_OK) {
+        status = gt_builder_add_step(builder, reorder, layer, args, n_args, error);
+    }
+    (void)dnnl_primitive_desc_destroy(reorder);
+    return status;
+}
+
+static bool
+is_written_so(const gt_value *value, const_dnnl_memory_desc_t desc, gt_number number)
+{
+    return gt_same_number(value->number, number) && dnnl_memory_desc_equal(value->desc, desc);
+}
+
+/* The value that an earlier reorder made of `value` for such a place, or GT_NO_VALUE. */
+static int
+find_reordered(const gt_plan *plan, int value, const_dnnl_memory_desc_t desc, gt_number number)
+{
+    for (int i = 0; i < plan->n_steps; i++) {
+        const gt_arg *args = plan->steps[i].args;
+        if (plan->steps[i].is_reorder && args[0].index == value && args[1].kind == GT_ARG_VALUE &&
+            is_written_so(&plan->values[args[1].index], desc, number)) {
+            return args[1].index;
+        }
+    }
+    return GT_NO_VALUE;
+}
+
+gt_status
+gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc, gt_number number,
                    const char *layer, int *reordered, gt_error *error)
 {
-    const_dnnl_memory_desc_t own = builder->plan->values[value].desc;
-    if (dnnl_memory_desc_equal(own, desc)) {
+    gt_plan *plan = builder->plan;
+    if (is_written_so(&plan->values[value], desc, number)) {
         *reordered = value;
         return GT_OK;
     }
-    dnnl_primitive_desc_t reorder = NULL;
+    int known = find_reordered(plan, value, desc, number);
+    if (known != GT_NO_VALUE) {
+        *reordered = known;
+        return GT_OK;
+    }
+    int added = GT_NO_VALUE;
+    gt_status status = gt_builder_add_value(builder, desc, number, layer, &added, error);
+    if (status == GT_OK) {
+        status = add_reorder(builder, value, gt_value_arg(DNNL_ARG_TO, added), desc,
+                             number.step, layer, error);
+    }
+    if (status == GT_OK) {
+        plan->steps[plan->n_steps - 1].is_reorder = true;
+        *reordered = added;
+    }
+    return status;
+}
+
+gt_status
+gt_builder_fetch(gt_builder *builder, int index, gt_number number, int *value, gt_error *error)
+{
+    const gt_node *node = &builder->graph->nodes[index];
+    dnnl_memory_desc_t desc = NULL;
+    *value = builder->plan->value_of[index];
+    if (gt_same_number(builder->plan->values[*value].number, number)) {
+        return GT_OK;
+    }
     gt_status status =
-        create_reorder(&reorder, own, desc, builder->plan->engine, layer, error);
+        gt_builder_describe(builder, &desc, node->shape, number.type, dnnl_nhwc, error);
     if (status == GT_OK) {
-        status = gt_builder_add_value(builder, desc, layer, reordered, error);
+        status = gt_builder_reorder(builder, *value, desc, number, node->name, value, error);
     }
-    if (status == GT_OK) {
-        gt_arg args[2] = {gt_value_arg(DNNL_ARG_FROM, value),
-                          gt_value_arg(DNNL_ARG_TO, *reordered)};
-        status = gt_builder_add_step(builder, reorder, layer, args, 2, error);
-    }
-    (void)dnnl_primitive_desc_destroy(reorder);
+    (void)dnnl_memory_desc_destroy(desc);
     return status;
 }
 
@@ -248,21 +338,13 @@ gt_builder_add_output(gt_builder *builder, int index, gt_error *error)
     gt_plan *plan = builder->plan;
     int node_index = builder->graph->outputs[index];
     const gt_node *node = &builder->graph->nodes[node_index];
-    int value = builder->value_of[node_index];
-    gt_status status = describe(&plan->outputs[index], dnnl_f32, plan->batch, node->shape,
-                                dnnl_nhwc, error);
+    gt_arg to = {.role = DNNL_ARG_TO, .kind = GT_ARG_OUTPUT, .index = index};
+    gt_status status = gt_builder_describe(builder, &plan->outputs[index], node->shape, dnnl_f32,
+                                           dnnl_nhwc, error);
     if (status != GT_OK) {
         return status;
     }
     plan->n_outputs = index + 1;
-    dnnl_primitive_desc_t reorder = NULL;
-    status = create_reorder(&reorder, plan->values[value].desc, plan->outputs[index],
-                            plan->engine, node->name, error);
-    if (status == GT_OK) {
-        gt_arg args[2] = {gt_value_arg(DNNL_ARG_FROM, value),
-                          {.role = DNNL_ARG_TO, .kind = GT_ARG_OUTPUT, .index = index}};
-        status = gt_builder_add_step(builder, reorder, node->name, args, 2, error);
-    }
-    (void)dnnl_primitive_desc_destroy(reorder);
-    return status;
+    return add_reorder(builder, plan->value_of[node_index], to, plan->outputs[index], 1.0f,
+                       node->name, error);
 }

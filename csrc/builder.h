@@ -9,15 +9,16 @@ enum { GT_NO_VALUE = -1 };
 typedef struct {
     gt_plan *plan;
     const gt_graph *graph;
-    int *value_of; /* (graph->count,) the value that holds each node's result */
+    gt_preprocessing preprocessing;
+    gt_number *numbers; /* (graph->count,) how each node's result is written in 8 bits, or full */
 } gt_builder;
 
 /* The argument of a step that reads or writes a value. */
 gt_arg gt_value_arg(int role, int value);
 
-/* Add a value of layout `desc`, which is copied. */
+/* Add a value of layout `desc`, which is copied and is of the number's type. */
 gt_status gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc,
-                               const char *layer, int *value, gt_error *error);
+                               gt_number number, const char *layer, int *value, gt_error *error);
 
 /* Append the primitive of `desc`, with its scratchpad as one more value, and extend the life of
  * the values that it touches. */
@@ -31,18 +32,30 @@ gt_status gt_builder_add_kernel(gt_builder *builder, gt_kernel kernel, void *con
                                 const char *implementation, const char *layer,
                                 const gt_arg *args, gt_error *error);
 
-/* Bring `value` into the layout `desc`: the same value where it has that layout already, else a
- * new one and a step that reorders. */
+/* Bring `value` into the layout `desc` of that number: the same value where it is so
+ * already, else one that a reorder makes of it, which is used again where it is wanted again. */
 gt_status gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc,
-                             const char *layer, int *reordered, gt_error *error);
+                             gt_number number, const char *layer, int *reordered,
+                             gt_error *error);
+
+/* The result of a node written as `number`, in the layout it has or else with channels last. */
+gt_status gt_builder_fetch(gt_builder *builder, int index, gt_number number, int *value,
+                           gt_error *error);
+
+/* Append to `args` the step of what is read or written in `role`, unless that is 1. */
+gt_status gt_builder_step_arg(gt_builder *builder, int role, float step, gt_arg *args,
+                              int *n_args, gt_error *error);
 
 /* Append the step that writes output `index` of the graph, as float32 with channels last, into
  * memory that the caller of the run owns. */
 gt_status gt_builder_add_output(gt_builder *builder, int index, gt_error *error);
 
-/* A descriptor of a batch of `shape` in the plan's type and a given layout, in oneDNN's order of
- * axes (batch, channels, height, width). */
+/* A descriptor of a batch of `shape` in a given type and layout, in oneDNN's order of axes (batch,
+ * channels, height, width). */
 gt_status gt_builder_describe(const gt_builder *builder, dnnl_memory_desc_t *desc, gt_shape shape,
-                              dnnl_format_tag_t layout, gt_error *error);
+                              dnnl_data_type_t type, dnnl_format_tag_t layout, gt_error *error);
+
+/* How floats are written in the plan that is being built. */
+gt_number gt_builder_full(const gt_builder *builder);
 
 #endif

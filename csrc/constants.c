@@ -1,5 +1,7 @@
 #include "constants.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,13 +33,13 @@ gt_constants_size(const gt_constants *constants)
 }
 
 static int
-find_constant(const gt_constants *constants, const char *layer, gt_role role,
+find_constant(const gt_constants *constants, const char *layer, gt_constant_kind kind,
               const_dnnl_memory_desc_t desc)
 {
     for (int i = 0; i < constants->count; i++) {
         const gt_constant *item = &constants->items[i];
         const_dnnl_memory_desc_t own = NULL;
-        if (item->role == role && strcmp(item->layer, layer) == 0 &&
+        if (item->kind == kind && strcmp(item->layer, layer) == 0 &&
             dnnl_memory_get_memory_desc(item->memory, &own) == dnnl_success &&
             dnnl_memory_desc_equal(own, desc)) {
             return i;
@@ -48,11 +50,11 @@ find_constant(const gt_constants *constants, const char *layer, gt_role role,
 
 /* Append room of layout `desc`; its contents are not yet set. */
 static gt_status
-add_constant(gt_constants *constants, const gt_node *node, gt_role role, dnnl_engine_t engine,
-             const_dnnl_memory_desc_t desc, int *index, gt_error *error)
+add_constant(gt_constants *constants, const char *layer, gt_constant_kind kind,
+             dnnl_engine_t engine, const_dnnl_memory_desc_t desc, int *index, gt_error *error)
 {
     if (desc == NULL) { /* of which oneDNN would make memory without room */
-        return gt_check_engine(dnnl_runtime_error, "asking for a layout", node->name, error);
+        return gt_check_engine(dnnl_runtime_error, "asking for a layout", layer, error);
     }
     if (constants->count == constants->capacity) {
         int capacity = constants->capacity == 0 ? 64 : 2 * constants->capacity;
@@ -63,15 +65,15 @@ add_constant(gt_constants *constants, const gt_node *node, gt_role role, dnnl_en
         constants->items = items;
         constants->capacity = capacity;
     }
-    size_t length = strlen(node->name) + 1;
-    gt_constant item = {.layer = malloc(length), .role = role, .memory = NULL};
+    size_t length = strlen(layer) + 1;
+    gt_constant item = {.layer = malloc(length), .kind = kind, .memory = NULL};
     if (item.layer == NULL) {
         return gt_fail_memory(error, "the name of weights");
     }
-    memcpy(item.layer, node->name, length);
+    memcpy(item.layer, layer, length);
     gt_status status = gt_check_engine(
         dnnl_memory_create(&item.memory, desc, engine, DNNL_MEMORY_ALLOCATE), "memory for weights",
-        node->name, error);
+        layer, error);
     if (status != GT_OK) {
         free(item.layer);
         return status;
@@ -89,6 +91,18 @@ drop_last(gt_constants *constants)
     (void)dnnl_memory_destroy(item->memory);
 }
 
+/* Rows of the array that scaled_kernel makes. */
+static int64_t
+kernel_rows(const gt_node *node)
+{
+    const gt_array *kernel = &node->arrays[GT_KERNEL];
+    int64_t rows = 1;
+    for (int axis = 0; kernel->data != NULL && axis + 1 < kernel->rank; axis++) {
+        rows *= kernel->shape[axis];
+    }
+    return rows;
+}
+
 /* The kernel as float32 (rows, channels_out), scaled per output channel; to be freed by the
  * caller; NULL when memory is out.  A convolution without a kernel scales each channel. */
 static float *
@@ -96,10 +110,7 @@ scaled_kernel(const gt_node *node)
 {
     const gt_array *kernel = &node->arrays[GT_KERNEL];
     int64_t channels = node->shape.channels;
-    int64_t rows = 1;
-    for (int axis = 0; kernel->data != NULL && axis + 1 < kernel->rank; axis++) {
-        rows *= kernel->shape[axis];
-    }
+    int64_t rows = kernel_rows(node);
     float *values = malloc((size_t)(rows * channels) * sizeof(*values));
     for (int64_t row = 0; values != NULL && row < rows; row++) {
         float *out = values + row * channels;
@@ -127,7 +138,7 @@ gt_kernel_dims(const gt_node *node, int channels, dnnl_dims_t dims)
 
 /* Descriptor of the array that scaled_kernel makes: (height, width, in, groups x out). */
 static dnnl_status_t
-describe_kernel(const gt_node *node, dnnl_memory_desc_t *desc)
+describe_kernel(const gt_node *node, dnnl_data_type_t type, dnnl_memory_desc_t *desc)
 {
     const gt_array *kernel = &node->arrays[GT_KERNEL];
     int64_t out = node->shape.channels;
@@ -143,11 +154,11 @@ describe_kernel(const gt_node *node, dnnl_memory_desc_t *desc)
     strides[axis++] = out;
     strides[axis++] = node->window.size[1] * in * out;
     strides[axis++] = in * out;
-    return dnnl_memory_desc_create_with_strides(desc, rank, dims, dnnl_f32, strides);
+    return dnnl_memory_desc_create_with_strides(desc, rank, dims, type, strides);
 }
 
 static gt_status
-reorder_into(float *values, dnnl_memory_desc_t desc, dnnl_memory_t target, dnnl_engine_t engine,
+reorder_into(void *values, dnnl_memory_desc_t desc, dnnl_memory_t target, dnnl_engine_t engine,
              const char *layer, gt_error *error)
 {
     dnnl_memory_t source = NULL;
@@ -183,27 +194,79 @@ reorder_into(float *values, dnnl_memory_desc_t desc, dnnl_memory_t target, dnnl_
     return gt_check_engine(code, "packing the weights", layer, error);
 }
 
+/* Make int8 of a kernel in place, element = number / steps[channel], for a kernel of `rows` rows of
+ * `channels` numbers. */
+static void
+quantize_kernel(float *values, int64_t rows, int channels, const float *steps)
+{
+    int8_t *bytes = (int8_t *)values; /* the byte of a number lies before or within it */
+    for (int64_t row = 0; row < rows; row++) {
+        for (int c = 0; c < channels; c++) {
+            float number = values[row * channels + c];
+            bytes[row * channels + c] = (int8_t)lrintf(number / steps[c]);
+        }
+    }
+}
+
+/* The step of each output channel at which its largest weight becomes 127; 1 for one of zeros. */
+static void
+measure_steps(const float *values, int64_t rows, int channels, float *steps)
+{
+    for (int c = 0; c < channels; c++) {
+        steps[c] = 0.0f;
+    }
+    for (int64_t row = 0; row < rows; row++) {
+        for (int c = 0; c < channels; c++) {
+            float size = fabsf(values[row * channels + c]);
+            steps[c] = size > steps[c] ? size : steps[c];
+        }
+    }
+    for (int c = 0; c < channels; c++) {
+        steps[c] = steps[c] > 0.0f ? steps[c] / 127.0f : 1.0f;
+    }
+}
+
+/* The kernel, not yet packed, in float32 or 8-bit integers; to be freed by the caller. */
+static gt_status
+unpacked_kernel(const gt_node *node, bool in_int8, void **values,
+                dnnl_memory_desc_t *desc, gt_error *error)
+{
+    int channels = node->shape.channels;
+    gt_status status = gt_check_engine(
+        describe_kernel(node, in_int8 ? dnnl_s8 : dnnl_f32, desc),
+        "describing the weights", node->name, error);
+    *values = status == GT_OK ? scaled_kernel(node) : NULL;
+    if (status == GT_OK && *values == NULL) {
+        status = gt_fail_memory(error, "unpacked weights");
+    }
+    if (status == GT_OK && in_int8) {
+        float *steps = malloc((size_t)channels * sizeof(*steps));
+        if (steps == NULL) {
+            return gt_fail_memory(error, "8-bit weights");
+        }
+        measure_steps(*values, kernel_rows(node), channels, steps);
+        quantize_kernel(*values, kernel_rows(node), channels, steps);
+        free(steps);
+    }
+    return status;
+}
+
 gt_status
 gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                    const_dnnl_memory_desc_t desc, int *index, gt_error *error)
+                    const_dnnl_memory_desc_t desc, bool in_int8, int *index, gt_error *error)
 {
-    *index = find_constant(constants, node->name, GT_KERNEL, desc);
+    *index = find_constant(constants, node->name, GT_CONSTANT_KERNEL, desc);
     if (*index >= 0) {
         return GT_OK;
     }
-    gt_status status = add_constant(constants, node, GT_KERNEL, engine, desc, index, error);
+    gt_status status = add_constant(constants, node->name, GT_CONSTANT_KERNEL, engine, desc, index,
+                                    error);
     if (status != GT_OK) {
         return status;
     }
     dnnl_memory_desc_t plain = NULL;
-    float *values = scaled_kernel(node);
-    if (values == NULL) {
-        status = gt_fail_memory(error, "unpacked weights");
-    }
-    else {
-        status = gt_check_engine(describe_kernel(node, &plain), "describing the weights",
-                                 node->name, error);
-    }
+    void *values = NULL;
+    status = unpacked_kernel(node, in_int8, &values, &plain, error);
     if (status == GT_OK) {
         status = reorder_into(values, plain, constants->items[*index].memory, engine, node->name,
                               error);
@@ -217,84 +280,144 @@ gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t 
     return status;
 }
 
-/* Where the numbers of a constant are. */
+/* Append room for a float32 vector of layout `desc`, which is to be filled at *data. */
 static gt_status
-locate(const gt_constants *constants, int index, float **data, gt_error *error)
+add_vector(gt_constants *constants, const char *layer, gt_constant_kind kind, dnnl_engine_t engine,
+           const_dnnl_memory_desc_t desc, int *index, float **data, gt_error *error)
 {
     void *handle = NULL;
-    gt_status status =
-        gt_check_engine(dnnl_memory_get_data_handle(constants->items[index].memory, &handle),
-                        "memory for weights", constants->items[index].layer, error);
+    gt_status status = add_constant(constants, layer, kind, engine, desc, index, error);
+    if (status != GT_OK) {
+        return status;
+    }
+    status = gt_check_engine(
+        dnnl_memory_get_data_handle(constants->items[*index].memory, &handle),
+        "memory for a vector", layer, error);
+    if (status != GT_OK) {
+        drop_last(constants);
+    }
     *data = handle;
     return status;
 }
 
-/* Set the constant `index` to the transformed kernel. */
+/* Find a float32 vector, or add one, which then is to be filled at *data; else *data is NULL. */
 static gt_status
-pack_winograd(gt_constants *constants, const gt_node *node, int index, gt_error *error)
-{
-    float *packed = NULL;
-    gt_status status = locate(constants, index, &packed, error);
-    if (status != GT_OK) {
-        return status;
-    }
-    float *values = scaled_kernel(node);
-    if (values == NULL) {
-        return gt_fail_memory(error, "unpacked weights");
-    }
-    gt_winograd_pack(values, node->window.size[0], (int)node->arrays[GT_KERNEL].shape[2],
-                     node->shape.channels, packed);
-    free(values);
-    return GT_OK;
-}
-
-gt_status
-gt_constants_winograd(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                      int *index, gt_error *error)
+provide_vector(gt_constants *constants, const char *layer, gt_constant_kind kind, int64_t length,
+               dnnl_engine_t engine, int *index, float **data, gt_error *error)
 {
     dnnl_memory_desc_t desc = NULL;
-    dnnl_dims_t dims = {
-        gt_winograd_kernel_count((int)node->arrays[GT_KERNEL].shape[2], node->shape.channels)};
-    gt_status status =
-        gt_check_engine(dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_f32, dnnl_x),
-                        "describing the weights", node->name, error);
-    if (status != GT_OK) {
-        return status;
+    dnnl_dims_t dims = {length};
+    gt_status status = gt_check_engine(
+        dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_f32, dnnl_x), "describing a vector",
+        layer, error);
+    *data = NULL;
+    if (status == GT_OK) {
+        *index = find_constant(constants, layer, kind, desc);
     }
-    *index = find_constant(constants, node->name, GT_KERNEL, desc);
-    if (*index < 0) {
-        status = add_constant(constants, node, GT_KERNEL, engine, desc, index, error);
-        if (status == GT_OK) {
-            status = pack_winograd(constants, node, *index, error);
-            if (status != GT_OK) {
-                drop_last(constants);
-            }
-        }
+    if (status == GT_OK && *index < 0) {
+        status = add_vector(constants, layer, kind, engine, desc, index, data, error);
     }
     (void)dnnl_memory_desc_destroy(desc);
     return status;
 }
 
 gt_status
-gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                   const_dnnl_memory_desc_t desc, int *index, gt_error *error)
+gt_constants_kernel_steps(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
+                          int *index, gt_error *error)
 {
-    *index = find_constant(constants, node->name, GT_BIAS, desc);
-    if (*index >= 0) {
-        return GT_OK;
-    }
-    gt_status status = add_constant(constants, node, GT_BIAS, engine, desc, index, error);
-    if (status != GT_OK) {
+    float *steps = NULL;
+    gt_status status = provide_vector(constants, node->name, GT_CONSTANT_KERNEL_STEPS,
+                                      node->shape.channels, engine, index, &steps, error);
+    if (status != GT_OK || steps == NULL) {
         return status;
     }
-    float *data = NULL;
-    status = locate(constants, *index, &data, error);
-    if (status != GT_OK) {
+    float *values = scaled_kernel(node);
+    if (values == NULL) {
         drop_last(constants);
+        return gt_fail_memory(error, "unpacked weights");
+    }
+    measure_steps(values, kernel_rows(node), node->shape.channels, steps);
+    free(values);
+    gt_array_rest(&node->arrays[GT_KERNEL]);
+    return GT_OK;
+}
+
+/* Add to the shift of each channel out what its weights make of `offset`. */
+static gt_status
+shift_by_offset(const gt_node *node, float offset, float *shift, gt_error *error)
+{
+    float *values = scaled_kernel(node);
+    int channels = node->shape.channels;
+    if (values == NULL) {
+        return gt_fail_memory(error, "unpacked weights");
+    }
+    for (int c = 0; c < channels; c++) {
+        double sum = 0.0;
+        for (int64_t row = 0; row < kernel_rows(node); row++) {
+            sum += values[row * channels + c];
+        }
+        shift[c] += (float)(offset * sum);
+    }
+    free(values);
+    return GT_OK;
+}
+
+gt_status
+gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
+                   float offset, int *index, gt_error *error)
+{
+    float *shift = NULL;
+    gt_status status = provide_vector(constants, node->name, GT_CONSTANT_SHIFT,
+                                      node->shape.channels, engine, index, &shift, error);
+    if (status != GT_OK || shift == NULL) {
         return status;
     }
     for (int c = 0; c < node->shape.channels; c++) {
-        data[c] = node->shift != NULL ? node->shift[c] : 0.0f;
+        shift[c] = node->shift != NULL ? node->shift[c] : 0.0f;
     }
+    if (offset != 0.0f) {
+        status = shift_by_offset(node, offset, shift, error);
+    }
+    if (status != GT_OK) {
+        drop_last(constants);
+    }
+    return status;
+}
+
+gt_status
+gt_constants_step(gt_constants *constants, float step, dnnl_engine_t engine, int *index,
+                  gt_error *error)
+{
+    char name[32];
+    float *data = NULL;
+    (void)snprintf(name, sizeof(name), "(step %a)", (double)step);
+    gt_status status =
+        provide_vector(constants, name, GT_CONSTANT_STEP, 1, engine, index, &data, error);
+    if (data != NULL) {
+        *data = step;
+    }
+    return status;
+}
+
+gt_status
+gt_constants_winograd(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
+                      int *index, gt_error *error)
+{
+    int channels_in = (int)node->arrays[GT_KERNEL].shape[2];
+    float *packed = NULL;
+    gt_status status = provide_vector(constants, node->name, GT_CONSTANT_KERNEL,
+                                      gt_winograd_kernel_count(channels_in, node->shape.channels),
+                                      engine, index, &packed, error);
+    if (status != GT_OK || packed == NULL) {
+        return status;
+    }
+    float *values = scaled_kernel(node);
+    if (values == NULL) {
+        drop_last(constants);
+        return gt_fail_memory(error, "unpacked weights");
+    }
+    gt_winograd_pack(values, node->window.size[0], channels_in, node->shape.channels, packed);
+    free(values);
+    gt_array_rest(&node->arrays[GT_KERNEL]);
     return GT_OK;
 }

@@ -6,9 +6,17 @@
 
 #include "graph.h"
 
+/* What a constant is for. */
+typedef enum {
+    GT_CONSTANT_KERNEL,
+    GT_CONSTANT_KERNEL_STEPS, /* of 8-bit kernels: number = element * step of its channel out */
+    GT_CONSTANT_SHIFT,
+    GT_CONSTANT_STEP /* of an 8-bit value */
+} gt_constant_kind;
+
 typedef struct {
     char *layer; /* name of the node they belong to; owned */
-    gt_role role;
+    gt_constant_kind kind;
     dnnl_memory_t memory; /* owned */
 } gt_constant;
 
@@ -21,19 +29,30 @@ typedef struct {
 /* Releases what the store owns; accepts a zeroed store. */
 void gt_constants_clear(gt_constants *constants);
 
-/* The kernel of a convolution or dense node, its scale multiplied in, in the layout `desc`; packed
- * on the first call for that layout.  Runs oneDNN.  On success *index is its place in the store. */
+/* The kernel of a convolution or dense node, its scale multiplied in, in the type and layout
+ * `desc`, which is of 8-bit integers or not; packed on the first call for that layout.  Runs
+ * oneDNN.  On success *index is its place in the store. */
 gt_status gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                              const_dnnl_memory_desc_t desc, int *index, gt_error *error);
+                              const_dnnl_memory_desc_t desc, bool in_int8, int *index,
+                              gt_error *error);
 
 /* The kernel of a convolution, its scale multiplied in, transformed for gt_winograd_run; a flat
  * float32 array.  Otherwise like gt_constants_kernel. */
 gt_status gt_constants_winograd(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
                                 int *index, gt_error *error);
 
-/* The shift of a node as a float32 vector, likewise. */
+/* The steps of the node's kernel in 8 bits, float32 (channels out,), likewise. */
+gt_status gt_constants_kernel_steps(gt_constants *constants, const gt_node *node,
+                                    dnnl_engine_t engine, int *index, gt_error *error);
+
+/* The shift of a node as a float32 vector, likewise; `offset` is what is missing from every number
+ * that the kernel is multiplied with. */
 gt_status gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                             const_dnnl_memory_desc_t desc, int *index, gt_error *error);
+                             float offset, int *index, gt_error *error);
+
+/* One float32 number, likewise. */
+gt_status gt_constants_step(gt_constants *constants, float step, dnnl_engine_t engine, int *index,
+                            gt_error *error);
 
 /* The kernel's extents in oneDNN's order of axes: (groups,) channels out, channels in, height,
  * width, where `channels` arrive; returns their number, 4 or, with groups, 5. */

@@ -1,11 +1,38 @@
 #include "engine.h"
 
+#include <string.h>
+
+static const char *const precision_names[] = {"float32", "bf16", "int8"};
+
+int
+gt_precision_from_name(const char *name)
+{
+    for (int i = 0; i < (int)(sizeof(precision_names) / sizeof(*precision_names)); i++) {
+        if (strcmp(name, precision_names[i]) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static bool
+offers(dnnl_cpu_isa_t wanted)
+{
+    return ((unsigned)dnnl_get_effective_cpu_isa() & (unsigned)wanted) == (unsigned)wanted;
+}
+
 bool
 gt_precision_is_fast(gt_precision precision)
 {
-    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
-    unsigned bf16 = (unsigned)dnnl_cpu_isa_avx512_core_bf16;
-    return precision == GT_PRECISION_FLOAT32 || (isa & bf16) == bf16;
+    switch (precision) {
+    case GT_PRECISION_BF16:
+        return offers(dnnl_cpu_isa_avx512_core_bf16);
+    case GT_PRECISION_INT8:
+        return offers(dnnl_cpu_isa_avx512_core_vnni) || offers(dnnl_cpu_isa_avx2_vnni);
+    case GT_PRECISION_FLOAT32:
+        break;
+    }
+    return true;
 }
 
 static const char *

@@ -7,8 +7,11 @@
 
 #include "status.h"
 
-/* The type in which values travel between layers; sums are float32 in either. */
-typedef enum { GT_PRECISION_FLOAT32, GT_PRECISION_BF16 } gt_precision;
+/* The type in which values travel between layers; sums are float32, in int8 32-bit integers. */
+typedef enum { GT_PRECISION_FLOAT32, GT_PRECISION_BF16, GT_PRECISION_INT8 } gt_precision;
+
+/* The precision of that name, or -1. */
+int gt_precision_from_name(const char *name);
 
 /* Whether the processor has instructions for it. */
 bool gt_precision_is_fast(gt_precision precision);

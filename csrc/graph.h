@@ -84,6 +84,8 @@ typedef struct {
     float *scale;    /* (channels,) factor per output channel, owned; NULL for one */
     float *shift;    /* (channels,) added per output channel, owned; NULL for zero */
     gt_shape shape;  /* of the result; set by shape inference */
+    float range;     /* magnitude that nearly all numbers of the result keep to; 0: not known */
+    bool negative;   /* the result has numbers below zero; goes with range */
 } gt_node;
 
 typedef struct {

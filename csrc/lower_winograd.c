@@ -36,9 +36,11 @@ fits(const gt_node *node, gt_shape from)
 }
 
 bool
-gt_winograd_suits(const gt_builder *builder, const gt_node *node)
+gt_winograd_suits(const gt_builder *builder, int index)
 {
-    if (!gt_winograd_is_available() || !fits(node, builder->graph->nodes[node->inputs[0]].shape)) {
+    const gt_node *node = &builder->graph->nodes[index];
+    if (gt_runs_in_int8(builder->graph, builder->numbers, index) ||
+        !gt_winograd_is_available() || !fits(node, builder->graph->nodes[node->inputs[0]].shape)) {
         return false;
     }
     gt_winograd winograd = describe(builder, node);
@@ -59,17 +61,21 @@ choose_source(gt_builder *builder, const gt_node *node, gt_winograd *winograd, i
 {
     dnnl_memory_desc_t last = NULL;
     dnnl_memory_desc_t blocked = NULL;
-    *value = builder->value_of[node->inputs[0]];
-    gt_status status = gt_builder_describe(builder, &last, winograd->from, dnnl_nhwc, error);
+    gt_number full = gt_builder_full(builder);
+    gt_status status = gt_builder_fetch(builder, node->inputs[0], full, value, error);
     if (status == GT_OK) {
-        status = gt_builder_describe(builder, &blocked, winograd->from, dnnl_nChw16c, error);
+        status = gt_builder_describe(builder, &last, winograd->from, full.type, dnnl_nhwc, error);
+    }
+    if (status == GT_OK) {
+        status = gt_builder_describe(builder, &blocked, winograd->from, full.type, dnnl_nChw16c,
+                                     error);
     }
     if (status == GT_OK && dnnl_memory_desc_equal(builder->plan->values[*value].desc, blocked)) {
         winograd->source = gt_winograd_blocked(winograd->from);
     }
     else if (status == GT_OK) {
         winograd->source = gt_winograd_channels_last(winograd->from);
-        status = gt_builder_reorder(builder, *value, last, node->name, value, error);
+        status = gt_builder_reorder(builder, *value, last, full, node->name, value, error);
     }
     (void)dnnl_memory_desc_destroy(blocked);
     (void)dnnl_memory_desc_destroy(last);
@@ -82,9 +88,12 @@ add_result(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     dnnl_memory_desc_t desc = NULL;
-    gt_status status = gt_builder_describe(builder, &desc, node->shape, dnnl_nhwc, error);
+    gt_number full = gt_builder_full(builder);
+    gt_status status =
+        gt_builder_describe(builder, &desc, node->shape, full.type, dnnl_nhwc, error);
     if (status == GT_OK) {
-        status = gt_builder_add_value(builder, desc, node->name, &builder->value_of[index], error);
+        status = gt_builder_add_value(builder, desc, full, node->name,
+                                      &builder->plan->value_of[index], error);
     }
     (void)dnnl_memory_desc_destroy(desc);
     return status;
@@ -100,24 +109,8 @@ add_scratch(gt_builder *builder, const gt_node *node, const gt_winograd *winogra
         gt_check_engine(dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_u8, dnnl_x),
                         "describing a scratchpad", node->name, error);
     if (status == GT_OK) {
-        status = gt_builder_add_value(builder, desc, node->name, value, error);
-    }
-    (void)dnnl_memory_desc_destroy(desc);
-    return status;
-}
-
-/* The bias, which stays a plain vector. */
-static gt_status
-add_shift(gt_builder *builder, const gt_node *node, int *shift, gt_error *error)
-{
-    dnnl_memory_desc_t desc = NULL;
-    dnnl_dims_t dims = {node->shape.channels};
-    gt_status status =
-        gt_check_engine(dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_f32, dnnl_x),
-                        "describing the bias", node->name, error);
-    if (status == GT_OK) {
-        status = gt_constants_shift(builder->plan->constants, node, builder->plan->engine, desc,
-                                    shift, error);
+        status = gt_builder_add_value(builder, desc, (gt_number){dnnl_u8, 1.0f}, node->name, value,
+                                      error);
     }
     (void)dnnl_memory_desc_destroy(desc);
     return status;
@@ -154,7 +147,7 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
         status = gt_constants_winograd(plan->constants, node, plan->engine, &kernel, error);
     }
     if (status == GT_OK) {
-        status = add_shift(builder, node, &shift, error);
+        status = gt_constants_shift(plan->constants, node, plan->engine, 0.0f, &shift, error);
     }
     if (status == GT_OK) {
         status = add_result(builder, index, error);
@@ -166,7 +159,7 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
         gt_arg args[GT_KERNEL_ARGS] = {gt_value_arg(DNNL_ARG_SRC, source),
                                        {DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel},
                                        {DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift},
-                                       gt_value_arg(DNNL_ARG_DST, builder->value_of[index]),
+                                       gt_value_arg(DNNL_ARG_DST, plan->value_of[index]),
                                        gt_value_arg(DNNL_ARG_SCRATCHPAD, scratch)};
         status = add_step(builder, node, &winograd, args, error);
     }

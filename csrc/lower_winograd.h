@@ -4,8 +4,8 @@
 
 #include "builder.h"
 
-/* Whether the convolution `node` is such a one. */
-bool gt_winograd_suits(const gt_builder *builder, const gt_node *node);
+/* Whether the convolution that is node `index` is such a one. */
+bool gt_winograd_suits(const gt_builder *builder, int index);
 
 /* Append the step of such a convolution, like gt_lower_node. */
 gt_status gt_lower_winograd(gt_builder *builder, int index, gt_error *error);

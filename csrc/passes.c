@@ -299,7 +299,7 @@ gt_commute_average_pools(gt_graph *graph, gt_error *error)
 }
 
 gt_status
-gt_optimize(gt_graph *graph, gt_error *error)
+gt_optimize(gt_graph *graph, gt_precision precision, gt_error *error)
 {
     gt_status status = gt_prune(graph, error);
     if (status == GT_OK) {
@@ -308,7 +308,7 @@ gt_optimize(gt_graph *graph, gt_error *error)
     if (status == GT_OK) {
         status = gt_fuse_relu(graph, error);
     }
-    if (status == GT_OK) {
+    if (status == GT_OK && precision != GT_PRECISION_INT8) {
         status = gt_commute_average_pools(graph, error);
     }
     return status;

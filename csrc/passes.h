@@ -3,10 +3,12 @@
 #ifndef GT_PASSES_H
 #define GT_PASSES_H
 
+#include "engine.h"
 #include "graph.h"
 
-/* All passes below, in the order that suits them. */
-gt_status gt_optimize(gt_graph *graph, gt_error *error);
+/* All passes below that suit the precision, in the order that suits them.  Average pools stay where
+ * they are in int8: before its ReLU a convolution's result needs a sign, and half the steps. */
+gt_status gt_optimize(gt_graph *graph, gt_precision precision, gt_error *error);
 
 /* Remove the nodes on which no output depends. */
 gt_status gt_prune(gt_graph *graph, gt_error *error);

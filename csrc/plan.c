@@ -24,31 +24,35 @@ build(gt_builder *builder, gt_error *error)
 }
 
 gt_status
-gt_plan_create(gt_plan **plan, const gt_graph *graph, int batch, gt_precision precision,
+gt_plan_create(gt_plan **plan, const gt_graph *graph, gt_plan_config config,
                dnnl_engine_t engine, gt_constants *constants, gt_error *error)
 {
     gt_status status = GT_OK;
-    gt_builder builder = {.graph = graph};
+    gt_builder builder = {.graph = graph, .preprocessing = config.preprocessing};
     gt_plan *created = calloc(1, sizeof(*created));
     *plan = NULL;
     if (created == NULL) {
         return gt_fail_memory(error, "a plan");
     }
-    created->batch = batch;
-    created->type = precision == GT_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32;
+    created->batch = config.batch;
+    created->type = config.precision == GT_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32;
     created->engine = engine;
     created->constants = constants;
     created->input = graph->nodes[0].shape;
     created->outputs = calloc((size_t)graph->n_outputs, sizeof(*created->outputs));
+    created->value_of = calloc((size_t)graph->count, sizeof(*created->value_of));
     builder.plan = created;
-    builder.value_of = calloc((size_t)graph->count, sizeof(*builder.value_of));
-    if (created->outputs == NULL || builder.value_of == NULL) {
+    builder.numbers = calloc((size_t)graph->count, sizeof(*builder.numbers));
+    if (created->outputs == NULL || created->value_of == NULL || builder.numbers == NULL) {
         status = gt_fail_memory(error, "a plan");
         goto done;
     }
-    status = build(&builder, error);
+    status = gt_quantize(graph, config.precision, config.preprocessing, builder.numbers, error);
+    if (status == GT_OK) {
+        status = build(&builder, error);
+    }
 done:
-    free(builder.value_of);
+    free(builder.numbers);
     if (status != GT_OK) {
         gt_plan_free(created);
         return status;
@@ -75,6 +79,7 @@ gt_plan_free(gt_plan *plan)
         (void)dnnl_memory_desc_destroy(plan->outputs[i]);
     }
     free(plan->outputs);
+    free(plan->value_of);
     free(plan->values);
     free(plan->steps);
     free(plan);

@@ -9,10 +9,12 @@
 #include "constants.h"
 #include "engine.h"
 #include "graph.h"
+#include "quantize.h"
 
 /* A block of the arena. */
 typedef struct {
     dnnl_memory_desc_t desc; /* owned; its layout was chosen by oneDNN */
+    gt_number number;        /* how its numbers are written */
     size_t size;             /* bytes */
     size_t offset;           /* bytes from the start of the arena */
     int first;               /* step that writes it; -1 for the input */
@@ -41,6 +43,7 @@ typedef struct {
     void *context; /* of the kernel; owned, a single block */
     gt_arg *args;  /* (n_args,) owned */
     int n_args;
+    bool is_reorder;         /* of one value to another */
     char layer[64];          /* name of the layer it belongs to, cut to fit */
     char operation[16];      /* oneDNN's kind of primitive */
     char implementation[48]; /* what oneDNN chose, or the kernel's name */
@@ -48,15 +51,17 @@ typedef struct {
 
 typedef struct {
     int batch;
-    dnnl_data_type_t type;    /* of the values */
+    dnnl_data_type_t type;    /* of values that are not 8-bit */
     dnnl_engine_t engine;     /* borrowed */
     gt_constants *constants;  /* borrowed */
     gt_shape input;           /* of one image */
     int input_value;
     bool input_channels_last; /* else channels come first */
+    bool reads_bytes;         /* the input are the photographs' bytes as they are */
     gt_value *values;         /* (n_values,) */
     int n_values;
     int value_capacity;
+    int *value_of; /* (graph's count,) the value that holds each node's result */
     gt_step *steps; /* (n_steps,) */
     int n_steps;
     int step_capacity;
@@ -65,11 +70,18 @@ typedef struct {
     size_t arena_size; /* bytes */
 } gt_plan;
 
+/* How a plan is to be built. */
+typedef struct {
+    int batch;
+    gt_precision precision;
+    gt_preprocessing preprocessing;
+} gt_plan_config;
+
 /* Build the plan of an optimised graph for `batch` images at a time.  Must run where gt_parallel
  * has set the number of threads that the primitives will run on.  Weights are packed into
  * `constants`, which with `engine` and the arrays of `graph` must outlive the plan.  On failure
  * *plan is NULL. */
-gt_status gt_plan_create(gt_plan **plan, const gt_graph *graph, int batch, gt_precision precision,
+gt_status gt_plan_create(gt_plan **plan, const gt_graph *graph, gt_plan_config config,
                          dnnl_engine_t engine, gt_constants *constants, gt_error *error);
 
 /* Accepts NULL. */

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "arena.h"
 
@@ -145,6 +144,13 @@ static void
 write_pixels(const gt_plan *plan, const pixel_table *table, const uint8_t *bytes, size_t step,
              size_t count, void *input, size_t first)
 {
+    if (plan->reads_bytes) {
+        uint8_t *target = (uint8_t *)input + first;
+        for (size_t i = 0; i < count; i++) {
+            target[i] = bytes[i * step];
+        }
+        return;
+    }
     if (plan->type == dnnl_bf16) {
         uint16_t *target = (uint16_t *)input + first;
         for (size_t i = 0; i < count; i++) {
@@ -204,32 +210,25 @@ run_step(const gt_lane *lane, int i)
     return dnnl_primitive_execute(step->primitive, lane->stream, step->n_args, lane->args[i]);
 }
 
-static double
-now(void)
+static void
+tell(const gt_observer *observer, const gt_lane *lane, int step)
 {
-    struct timespec time;
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+    if (observer->observe != NULL) {
+        observer->observe(observer->context, lane, step);
+    }
 }
 
-/* Note in seconds[i], if wanted, what has passed since then, and begin anew.  A step is over when
- * it has been submitted: the streams of a processor execute at once. */
-static void
-stop_clock(double *seconds, int i, double *since)
+const void *
+gt_lane_value(const gt_lane *lane, int value)
 {
-    if (seconds != NULL) {
-        double time = now();
-        seconds[i] = time - *since;
-        *since = time;
-    }
+    return lane->arena + lane->plan->values[value].offset;
 }
 
 gt_status
 gt_lane_run(gt_lane *lane, const uint8_t *images, gt_preprocessing preprocessing,
-            float *const *outputs, double *seconds, gt_error *error)
+            float *const *outputs, gt_observer observer, gt_error *error)
 {
     const gt_plan *plan = lane->plan;
-    double since = seconds != NULL ? now() : 0.0;
     for (int i = 0; i < plan->n_outputs; i++) {
         gt_status status = gt_check_engine(
             dnnl_memory_set_data_handle(lane->outputs[i], outputs[i]), "placing a result",
@@ -239,13 +238,13 @@ gt_lane_run(gt_lane *lane, const uint8_t *images, gt_preprocessing preprocessing
         }
     }
     write_input(lane, images, preprocessing);
-    stop_clock(seconds, 0, &since);
+    tell(&observer, lane, GT_INPUT_WRITTEN);
     for (int i = 0; i < plan->n_steps; i++) {
         dnnl_status_t code = run_step(lane, i);
         if (code != dnnl_success) {
             return gt_check_engine(code, "running", plan->steps[i].layer, error);
         }
-        stop_clock(seconds, i + 1, &since);
+        tell(&observer, lane, i);
     }
     return gt_check_engine(dnnl_stream_wait(lane->stream), "waiting", "(all)", error);
 }

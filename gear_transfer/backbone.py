@@ -1,6 +1,7 @@
 """The Python face of the core: a network that turns images into features."""
 import collections
 import hashlib
+import json
 import os
 
 import numpy as np
@@ -10,7 +11,8 @@ from .errors import GraphError
 from .importers import QuantizedArray, load_network
 from .importers.operations import LARGEST_EXTENT
 from .importers.weights import default_backbone_path, find_official_weights
-from .precision import SAMPLE_SIZE, check_precision, choose_precision
+from .precision import (SAMPLE_SIZE, Choice, check_precision, choose_precision,
+                        known_ranges)
 
 #: Backbones known by name.
 DEFAULT_BACKBONE = "inception_v3"
@@ -55,10 +57,13 @@ class Backbone(object):
         Height and width of the images, in pixels.
     pooling : {"average", "max"} or None
     threads : int
-    precision : {"float32", "bf16", "auto"}
+    precision : {"float32", "bf16", "int8", "auto"}
         "auto" until the choice is made.
     precision_reason : str
         Why that precision.
+    ranges : tuple of (str, float, bool) or None
+        What int8 has learned of the layers' numbers: layer, largest magnitude,
+        whether there are any below zero.
     shapes : list of tuple of int
         Shape of one image's features, for each tapped layer.
 
@@ -71,13 +76,14 @@ class Backbone(object):
     (2, 768)
     """
 
-    def __init__(self, network, name, layer, input_size, pooling, threads, precision):
+    def __init__(self, network, name, layer, input_size, pooling, threads, precision, ranges=None):
         self.name = name
         self.input_size = input_size
         self.pooling = pooling
         self.threads = threads
         self.precision = precision
         self.precision_reason = "asked for"
+        self.ranges = None if ranges is None else tuple(tuple(item) for item in ranges)
         self.layer = layer
         self.layers = list(network.layers)
         self._network = network.upto(self._tapped())
@@ -88,7 +94,7 @@ class Backbone(object):
 
     @classmethod
     def load(cls, name_or_path=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
-             threads=None, precision="float32"):
+             threads=None, precision="float32", ranges=None):
         """Load a backbone.
 
         Parameters
@@ -109,10 +115,14 @@ class Backbone(object):
             How a map becomes a vector; None leaves it a map.
         threads : int, optional
             Default is the number of processors this process may use.
-        precision : {"float32", "bf16", "auto"}
-            The type in which values travel between layers. "auto" takes bf16
-            where the processor has instructions for it and the features of
-            the first images agree with float32 (cosine 0.9997 or more).
+        precision : {"float32", "bf16", "int8", "auto"}
+            The type in which values travel between layers. int8 learns the
+            ranges of the layers from the first images (16 at most) and keeps
+            to them. "auto" takes the fastest for which the processor has
+            instructions and with which the features of those images agree
+            with float32 (cosine 0.995 or more in int8, 0.9997 in bf16).
+        ranges : sequence, optional
+            The `ranges` of another backbone in int8, to compute what it does.
 
         Returns
         -------
@@ -129,11 +139,11 @@ class Backbone(object):
         """
         name = str(name_or_path)
         return cls.from_network(load_network(find_backbone(name)), name, layer, input_size,
-                                pooling, threads, precision)
+                                pooling, threads, precision, ranges)
 
     @classmethod
     def from_network(cls, network, name, layer=None, input_size=None, pooling="average",
-                     threads=None, precision="float32"):
+                     threads=None, precision="float32", ranges=None):
         """A backbone of a network that an importer has read; for the rest see `load`.
 
         Parameters
@@ -141,7 +151,7 @@ class Backbone(object):
         network : Network
         name : str
             What it was loaded by.
-        layer, input_size, pooling, threads, precision
+        layer, input_size, pooling, threads, precision, ranges
             As for `load`.
 
         Returns
@@ -156,7 +166,7 @@ class Backbone(object):
             size = DEFAULT_INPUT_SIZE if layer == DEFAULT_LAYER else size
         layer = _check_layer(layer)
         return cls(network, name, layer, _check_size(input_size, size), pooling,
-                   check_threads(threads), check_precision(precision))
+                   check_threads(threads), check_precision(precision), ranges)
 
     def _tapped(self):
         return (self.layer,) if isinstance(self.layer, str) else self.layer
@@ -186,37 +196,74 @@ class Backbone(object):
         """The core's backbone, built on first use."""
         if self._engine is None:
             self._engine = self._make_engine(self.precision)
+            if self.precision == "int8":
+                self._engine.set_ranges(list(self.ranges))
         return self._engine
 
+    @property
+    def is_settled(self):
+        """Whether the precision, and in int8 what it has to know of the layers, is decided."""
+        return self.precision != "auto" and (self.precision != "int8" or self.ranges is not None)
+
     def choose_precision(self, images):
-        """Make the choice that ``precision="auto"`` leaves open.
+        """Make the choice that ``precision="auto"`` leaves open, and let int8 learn its ranges.
 
         Parameters
         ----------
         images : ndarray of uint8, shape (n, height, width, 3)
-            A few photographs of the kind to come; a choice made before stays.
+            Photographs of the kind to come, of which the first 16 are looked
+            at; what was decided before stays.
 
         Returns
         -------
         str
             The precision; `precision_reason` says why.
         """
-        if self.precision == "auto":
+        if not self.is_settled:
             sample = np.ascontiguousarray(self._checked(images)[:SAMPLE_SIZE])
-            key = (self.fingerprint(), self.layer, self.input_size, self.pooling,
+            key = (self.fingerprint(), self.layer, self.input_size, self.pooling, self.precision,
                    hashlib.sha256(sample.data).digest())
-            engines = {}
-
-            def run(sample, precision):
-                engines[precision] = self._make_engine(precision)
-                return np.concatenate([result.reshape(len(sample), -1)
-                                       for result in engines[precision].run(sample)], axis=1)
-
+            engine = None
             if key not in _CHOICES:
-                _CHOICES[key] = choose_precision(sample, run)
-            self.precision, self.precision_reason = _CHOICES[key]
-            self._engine = engines.get(self.precision)
+                _CHOICES[key], engine = self._decide(sample)
+            self.settle(_CHOICES[key])
+            self._engine = engine
         return self.precision
+
+    def _decide(self, sample):
+        """A Choice for the sample, and the engine it was tried with or None."""
+        if self.precision == "auto":
+            return choose_precision(sample, self._make_engine)
+        if len(sample) == 0:
+            raise ValueError("int8 learns the ranges of the layers from the first images: give "
+                             "one or more, or use precision='float32'")
+        engine = self._make_engine("int8")
+        engine.calibrate(sample)
+        return Choice("int8", "asked for", known_ranges(engine, "int8")), engine
+
+    def settle(self, choice):
+        """Take over a Choice that another backbone of these settings made.
+
+        Parameters
+        ----------
+        choice : Choice
+        """
+        self.precision, self.precision_reason = choice.precision, choice.reason
+        self.ranges = None if choice.ranges is None else tuple(tuple(item)
+                                                               for item in choice.ranges)
+        self._engine = None
+
+    @property
+    def choice(self):
+        """What was decided, as a Choice, for `settle`."""
+        return Choice(self.precision, self.precision_reason, self.ranges)
+
+    def rounding(self):
+        """What besides the network decides the features to the last bit, str."""
+        if self.ranges is None:
+            return self.precision
+        text = json.dumps(self.ranges).encode("utf-8")
+        return "{} {}".format(self.precision, hashlib.sha256(text).hexdigest())
 
     def _checked(self, images):
         """The images as an array of the right type and shape."""
@@ -374,7 +421,7 @@ class Backbone(object):
 
     def __reduce__(self):
         return (Backbone.load, (self.name, self.layer, self.input_size, self.pooling, self.threads,
-                                self.precision))
+                                self.precision, self.ranges))
 
     def __deepcopy__(self, memo):
         return self  # never changes once loaded and its precision chosen

@@ -6,6 +6,7 @@ old state or the new, and its test suite makes every allocation and every write
 fail. Keys are hashes of what decides the features, so nothing stale is ever
 found; values are plain float32 bytes, never pickled.
 """
+import collections
 import contextlib
 import hashlib
 import itertools
@@ -29,7 +30,11 @@ DEFAULT_LIMIT = 1 << 30  # bytes of features
 _CHECKSUM = 4  # bytes behind each vector
 _BUSY = 30.0  # seconds to wait for another process that writes
 _FILE = "features.sqlite3"
-_SCHEMA = "CREATE TABLE features (key BLOB PRIMARY KEY, vector BLOB NOT NULL, used REAL NOT NULL)"
+_TABLES = collections.OrderedDict(
+    (name, "CREATE TABLE {} (key BLOB PRIMARY KEY, {} BLOB NOT NULL, used REAL NOT NULL)".format(
+        name, value)) for name, value in [("features", "vector"), ("choices", "text")])
+_MOST_CHOICES = 100  # those used longest ago go first
+_LONGEST_CHOICE = 1 << 20  # bytes
 _STEPS = 10000  # of SQLite's virtual machine, after which a statement's work is looked at
 _MOST_VARIABLES = 500  # of one statement; SQLite's own limit was 999 for long
 
@@ -103,7 +108,8 @@ class FeatureCache(object):
         with contextlib.closing(sqlite3.connect(self.path, timeout=_BUSY)) as connection:
             connection.set_progress_handler(_work_limit(os.path.getsize(self.path)), _STEPS)
             with connection:
-                connection.execute(_SCHEMA.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+                for schema in _TABLES.values():
+                    connection.execute(schema.replace("TABLE", "TABLE IF NOT EXISTS", 1))
                 _check_schema(connection)
                 yield connection
 
@@ -164,6 +170,43 @@ class FeatureCache(object):
         with self._guarded(), self._connected() as connection:
             connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
 
+    def get_choice(self, key):
+        """The text that `put_choice` kept, or None.
+
+        Parameters
+        ----------
+        key : bytes
+
+        Returns
+        -------
+        str or None
+        """
+        if self._broken:
+            return None
+        with self._guarded(), self._connected() as connection:
+            row = connection.execute("SELECT text FROM choices WHERE key = ? AND LENGTH(text) < ?",
+                                     [key, _LONGEST_CHOICE]).fetchone()
+            if row is not None and _is_whole(key, row[0]):
+                return row[0][:-_CHECKSUM].decode("utf-8")
+        return None
+
+    def put_choice(self, key, text):
+        """Keep a short text: what was decided on the photographs that the key stands for.
+
+        Parameters
+        ----------
+        key : bytes
+        text : str
+        """
+        if self._broken:
+            return
+        with self._guarded(), self._connected() as connection:
+            connection.execute("INSERT OR REPLACE INTO choices VALUES (?, ?, ?)",
+                               [key, _with_checksum(key, text.encode("utf-8")), time.time()])
+            connection.execute("DELETE FROM choices WHERE key NOT IN "
+                               "(SELECT key FROM choices ORDER BY used DESC LIMIT ?)",
+                               [_MOST_CHOICES])
+
     def trim(self):
         """Drop the vectors used longest ago until the rest keep to the limit."""
         if self._broken:
@@ -183,9 +226,10 @@ class FeatureCache(object):
             connection.executemany("DELETE FROM features WHERE key = ?", dropped)
 
     def clear(self):
-        """Remove all vectors."""
+        """Remove everything."""
         with self._guarded(), self._connected() as connection:
             connection.execute("DELETE FROM features")
+            connection.execute("DELETE FROM choices")
 
     def __repr__(self):
         return "FeatureCache({!r}, limit={})".format(self.folder, self.limit)
@@ -194,8 +238,9 @@ class FeatureCache(object):
 def _check_schema(connection):
     """Refuse a file whose tables are not ours: views and triggers could keep us busy for ever."""
     found = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
-    if sorted(found, key=str) != [("index", "sqlite_autoindex_features_1", None),
-                                  ("table", "features", _SCHEMA)]:
+    wanted = [("index", "sqlite_autoindex_{}_1".format(name), None) for name in _TABLES]
+    if sorted(found, key=str) != sorted(wanted + [("table",) + table for table in _TABLES.items()],
+                                        key=str):
         raise sqlite3.DatabaseError("not a feature cache, or a damaged one")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from . import _core, golden
 from .backbone import DEFAULT_BACKBONE, Backbone, check_threads
 from .errors import GearTransferError
-from .precision import BF16_BOUND, PRECISIONS, check_precision, least_cosine
+from .precision import BOUNDS, PRECISIONS, check_precision, least_cosine
 
 #: One thing that was looked at: its name, whether it is as it should be (None where it only
 #: informs), and what was found, for a person to read.
@@ -28,8 +28,7 @@ _LIBRARIES = [("numpy", "numpy", (1, 11)), ("Pillow", "PIL", (7, 0)),
               ("tqdm", "tqdm", (4, 40))]
 
 #: Least cosine to float32 for precisions other than float32 to count as working.
-_LEAST_COSINES = {"bf16": BF16_BOUND}
-_LEAST_COSINE = 0.99
+_LEAST_COSINES = dict(BOUNDS)
 
 _SAMPLE = 48  # photographs whose time is taken
 _ROOM = 100 << 20  # bytes that there should be for the cache
@@ -125,7 +124,7 @@ def _precisions(threads):
             continue
         features, _ = golden.make_features(precision, threads)
         least = least_cosine(features, np.repeat(known, len(features), axis=0))
-        wrong = wrong or least < _LEAST_COSINES.get(precision, _LEAST_COSINE)
+        wrong = wrong or least < _LEAST_COSINES[precision]
         found.append("{} agrees with float32 to a cosine of {:.5f}".format(precision, least))
     _, backbone = golden.make_features("auto", threads)
     found.append("'auto' takes {} here ({})".format(backbone.precision, backbone.precision_reason))

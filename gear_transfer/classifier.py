@@ -47,7 +47,7 @@ class TransferClassifier(KeepsExecutor, ClassifierMixin, BaseEstimator):
         See `HeadClassifier`.
     threads : int, optional
         Default is the number of processors this process may use.
-    precision : {"auto", "float32", "bf16"}
+    precision : {"auto", "float32", "bf16", "int8"}
         In which the backbone runs, see `FeatureExtractor`.
     cache : bool, str, Path or FeatureCache
         Where features are kept between runs, see `FeatureExtractor`.

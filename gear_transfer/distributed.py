@@ -27,7 +27,7 @@ from .extraction import iterate_features
 #: All that decides the features, and how a worker runs. `threads` is None for a worker's share of
 #: its machine's processors, of which `sharing` workers are expected on each machine.
 Task = collections.namedtuple("Task", [
-    "backbone", "fingerprint", "layer", "input_size", "pooling", "precision", "resize",
+    "backbone", "fingerprint", "layer", "input_size", "pooling", "precision", "ranges", "resize",
     "batch_size", "threads", "sharing"])
 
 #: Chunks that a run should at least be cut into, where it is long enough, so that a few hundred
@@ -89,7 +89,8 @@ def make_task(backbone, resize, batch_size, threads, executor):
     sharing = 1 if in_threads else getattr(executor, "_max_workers", None) or 1
     name = os.path.abspath(backbone.name) if os.path.isfile(backbone.name) else backbone.name
     return Task(name, backbone.fingerprint(), backbone.layer, backbone.input_size,
-                backbone.pooling, backbone.precision, resize, batch_size, threads, sharing)
+                backbone.pooling, backbone.precision, backbone.ranges, resize, batch_size,
+                threads, sharing)
 
 
 def iterate_chunks(executor, task, images):
@@ -188,7 +189,7 @@ def _loaded(task):
             backbone = Backbone.load(
                 task.backbone, layer=task.layer, input_size=task.input_size, pooling=task.pooling,
                 threads=task.threads or share_of_processors(task.sharing),
-                precision=task.precision)
+                precision=task.precision, ranges=task.ranges)
             if backbone.fingerprint() != task.fingerprint:
                 raise WeightsError("{}: the weights that the worker on {} finds under this name are "
                                    "others than the caller's".format(

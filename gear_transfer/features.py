@@ -15,7 +15,7 @@ from .distributed import (KeepsExecutor, check_executor, is_path, iterate_chunks
 from .errors import ImageError
 from .extraction import iterate_features
 from .images import RESIZE_RULES, read_image
-from .precision import SAMPLE_SIZE
+from .precision import SAMPLE_SIZE, choice_from_text, choice_to_text, fast_precisions
 from .progress import progress_bar
 
 #: What extraction gives: features (n, d) float32, the positions (n,) they belong to, and the
@@ -40,8 +40,9 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         Images decoded and run at a time.
     threads : int, optional
         Default is the number of processors this process may use.
-    precision : {"auto", "float32", "bf16"}
-        See `Backbone.load`; "auto" is decided on a few of the first photographs.
+    precision : {"auto", "float32", "bf16", "int8"}
+        See `Backbone.load`. What is to be decided or learned from photographs
+        is so from 16 of them, the same whatever their order and names.
     cache : bool, str, Path or FeatureCache
         Where features of files are kept, by the files' content and all that
         decides the features: True for the platform's cache folder, False for
@@ -146,8 +147,9 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         if not hasattr(self, "backbone_"):
             self.fit()
         X = check_images(X)
-        self._choose_precision(X)
-        work = _Work(X, self.backbone_.n_features, self._store(X))
+        cache, contents = open_cache(self.cache), self._contents(X)
+        self._choose_precision(X, contents, cache)
+        work = _Work(X, self.backbone_.n_features, cache, self._keys(contents))
         with work, progress_bar(len(X), "Features", "image", self.verbose) as bar:
             missing = work.take_known()
             bar.update(len(X) - len(missing))
@@ -186,38 +188,62 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         """Iterator over (indices, features, failures), from here or from the executor."""
         backbone = self.backbone_
         # As long as no photograph could be read to decide on the precision, all is done here.
-        if self.executor is not None and backbone.precision != "auto":
+        if self.executor is not None and backbone.is_settled:
             task = make_task(backbone, self.resize, self.batch_size, self.threads, self.executor)
             return iterate_chunks(self.executor, task, images)
         return iterate_features(backbone, images, self.resize, self.batch_size,
                                 check_threads(self.threads))
 
-    def _choose_precision(self, X):
-        """Decide on ``precision="auto"`` with photographs from all over X, if that is still open."""
+    def _contents(self, X):
+        """Hash of the content of each image that is a file, else None."""
+        paths = [str(image) if is_path(image) else None for image in X]
+        if not any(paths):
+            return paths
+        with concurrent.futures.ThreadPoolExecutor(check_threads(self.threads)) as executor:
+            return list(executor.map(lambda path: path and content_hash(path), paths))
+
+    def _choose_precision(self, X, contents, cache):
+        """Let the backbone decide on its precision with a sample of X, if that is still open."""
         backbone = self.backbone_
-        if backbone.precision != "auto" or not len(X):
+        if backbone.is_settled or not len(X):
             return
-        places = np.unique(np.linspace(0, len(X) - 1, SAMPLE_SIZE).astype(int))
-        sample = []
-        for i in places:
-            with contextlib.suppress(ImageError):
-                sample.append(read_image(X[i], backbone.input_size, self.resize))
+        places = sample_places(contents)
+        known = [contents[i] for i in places[:SAMPLE_SIZE]]
+        key = None
+        if cache is not None and all(known):
+            settings = json.dumps([self._settings(), fast_precisions()])
+            key = feature_key(b"".join(known), settings)
+            text = cache.get_choice(key)
+            choice = None if text is None else choice_from_text(text)
+            if choice is not None:
+                backbone.settle(choice)
+                return
+        sample = self._read_sample(X, places)
         if sample:
             backbone.choose_precision(np.stack(sample))
+            if key is not None:
+                cache.put_choice(key, choice_to_text(backbone.choice))
 
-    def _store(self, X):
-        """The cache and the key of each image, None where it has none."""
-        cache = open_cache(self.cache)
-        paths = [str(image) if is_path(image) else None for image in X]
-        if cache is None or not any(paths):
-            return None, [None] * len(X)
+    def _read_sample(self, X, places):
+        """The pixels of the first images of those places that can be read."""
+        sample = []
+        for i in places:
+            if len(sample) == SAMPLE_SIZE:
+                break
+            with contextlib.suppress(ImageError):
+                sample.append(read_image(X[i], self.backbone_.input_size, self.resize))
+        return sample
+
+    def _settings(self):
+        """All but the photograph and the precision that decides its features."""
         backbone = self.backbone_
-        settings = json.dumps([
-            backbone.fingerprint(), backbone.layer, backbone.input_size, backbone.pooling,
-            backbone.precision, self.resize, PREPROCESSING_VERSION])
-        with concurrent.futures.ThreadPoolExecutor(check_threads(self.threads)) as executor:
-            contents = executor.map(lambda path: path and content_hash(path), paths)
-            return cache, [content and feature_key(content, settings) for content in contents]
+        return [backbone.fingerprint(), backbone.layer, backbone.input_size, backbone.pooling,
+                self.resize, PREPROCESSING_VERSION]
+
+    def _keys(self, contents):
+        """The key of each image in the cache, None where it has none."""
+        settings = json.dumps([self._settings(), self.backbone_.rounding()])
+        return [content and feature_key(content, settings) for content in contents]
 
     def _more_tags(self):
         return {"requires_fit": False, "X_types": ["images"], "no_validation": True}
@@ -237,11 +263,11 @@ class _Work(object):
 
     KEEP_EVERY = 1.0  # seconds
 
-    def __init__(self, X, length, store):
+    def __init__(self, X, length, cache, keys):
         self.failures = []
         self._features = np.empty((len(X), length), np.float32)
         self._done = np.zeros(len(X), bool)
-        self._cache, self._keys = store
+        self._cache, self._keys = cache if any(keys) else None, keys
         self._unkept = []
         self._kept_at = time.time()
 
@@ -282,6 +308,28 @@ class _Work(object):
         done = np.flatnonzero(self._done)
         features = self._features if len(done) == len(self._done) else self._features[done]
         return Extraction(features, done, sorted(self.failures, key=lambda failure: failure[0]))
+
+
+def sample_places(contents):
+    """Where to look first for images that stand for all.
+
+    Those of the smallest hashes of content: a fair sample that is the same
+    for the same photographs in any order, and hardly changes as photographs
+    are added. Images without a hash are taken from all over.
+
+    Parameters
+    ----------
+    contents : sequence of bytes or None
+
+    Returns
+    -------
+    list of int
+        Positions, no content twice.
+    """
+    hashed = dict((content, i) for i, content in reversed(list(enumerate(contents))) if content)
+    if hashed:
+        return [hashed[content] for content in sorted(hashed)]
+    return np.unique(np.linspace(0, len(contents) - 1, SAMPLE_SIZE).astype(int)).tolist()
 
 
 def check_images(X):

@@ -17,7 +17,7 @@ from .importers.json_text import parse_json
 from .importers.native import read_network, write_network
 from .importers.network import Network, Node
 from .importers.operations import LARGEST_EXTENT
-from .precision import PRECISIONS
+from .precision import PRECISIONS, are_ranges
 from .splits import Split
 
 _PREFIX = "classifier"
@@ -102,6 +102,7 @@ def _settings(model, backbone):
         "input_size": list(backbone.input_size),
         "backbone": backbone.name,
         "precision": backbone.precision,
+        "ranges": backbone.ranges,
         "parameters": parameters,
         "history": dict((key, [float(value) for value in values])
                         for key, values in model.history_.items()),
@@ -237,6 +238,8 @@ def _checked_settings(network, path):
         type(side) is int and 0 < side <= LARGEST_EXTENT for side in size), "input size")
     require(isinstance(settings.get("backbone"), str), "backbone")
     require(settings.get("precision") in PRECISIONS, "precision")
+    require(are_ranges(settings.get("ranges")) if settings["precision"] == "int8"
+            else settings.get("ranges") is None, "ranges of layers")
     require(type(settings.get("n_images")) is int, "number of images")
     history = settings.get("history")
     require(isinstance(history, dict) and isinstance(history.get("loss"), list) and all(
@@ -285,13 +288,14 @@ def _rebuild(network, settings, path, threads, verbose):
     layer = layers[0] if settings["single_layer"] else tuple(layers)
     size = tuple(settings["input_size"])
     # Where the processor lacks the instructions float32 stands in, whose features agree.
-    precision = settings["precision"] if _core.has_fast_bf16() else "float32"
+    precision = settings["precision"] if _core.has_fast(settings["precision"]) else "float32"
     model = TransferClassifier(backbone=path, layer=layer, input_size=size, threads=threads,
                                precision=precision, verbose=verbose, **parameters)
     extractor, head = model._parts()
     backbone = Backbone.from_network(network, path, layer=layer, input_size=size,
                                      pooling=parameters["pooling"], threads=threads,
-                                     precision=precision)
+                                     precision=precision,
+                                     ranges=settings.get("ranges") if precision == "int8" else None)
     kernels, biases = _head_arrays(network, len(settings["classes"]), path)
     if kernels[0].shape[0] != backbone.n_features:
         raise ModelFileError("{}: the head takes {} features, the backbone gives {}".format(

@@ -1,5 +1,6 @@
 """Precisions: faithful to float32, chosen for a reason, kept in the model."""
 import os
+import pickle
 import subprocess
 import sys
 
@@ -9,9 +10,12 @@ import pytest
 import gear_transfer as gt
 from gear_transfer import _core, precision
 from gear_transfer.backbone import Backbone
-from gear_transfer.precision import choose_precision, least_cosine
+from gear_transfer.cache import FeatureCache
+from gear_transfer.precision import (Choice, choice_from_text, choice_to_text, choose_precision,
+                                     least_cosine)
 
-HAS_BF16 = _core.has_fast_bf16()
+HAS_BF16, HAS_INT8 = _core.has_fast("bf16"), _core.has_fast("int8")
+FASTEST = "int8" if HAS_INT8 else "bf16" if HAS_BF16 else "float32"
 
 
 def pictures(n=9, size=128):
@@ -33,7 +37,8 @@ def test_bf16_agrees_with_float32_or_is_refused():
 
 def test_bf16_is_the_same_in_a_batch_alone_and_on_one_thread():
     if not HAS_BF16:
-        assert Backbone.load(precision="auto").choose_precision(pictures()[:0]) == "float32"
+        with pytest.raises(ValueError, match="no instructions for bf16"):
+            Backbone.load(precision="bf16")
         return
     images = pictures()
     backbone = Backbone.load(input_size=128, precision="bf16", threads=2)
@@ -57,26 +62,161 @@ def test_bf16_against_the_reference(shared):
         assert least_cosine(features, reference["gap_" + layer]) > 0.9995
 
 
+def test_int8_agrees_with_float32_or_is_refused():
+    if not HAS_INT8:
+        with pytest.raises(ValueError, match="no instructions for int8"):
+            Backbone.load(precision="int8")
+        return
+    images = pictures(24)
+    exact = Backbone.load(input_size=128).features(images)
+    backbone = Backbone.load(input_size=128, precision="int8")
+    assert not backbone.is_settled
+    rounded = backbone.features(images)
+    assert backbone.is_settled and backbone.precision_reason == "asked for"
+    assert not np.array_equal(exact, rounded)
+    assert least_cosine(exact, rounded) > 0.98  # drawings; photographs keep closer
+    layers = dict((layer, (size, negative)) for layer, size, negative in backbone.ranges)
+    assert layers["conv2d_1"][0] > 0 and not layers["conv2d_1"][1]
+
+
+def test_int8_is_the_same_in_a_batch_alone_and_with_known_ranges():
+    if not HAS_INT8:
+        return check_refused("int8")
+    images = pictures()
+    backbone = Backbone.load(input_size=128, precision="int8", threads=2)
+    together = backbone.features(images)
+    alone = np.concatenate([backbone.features(images[i:i + 1]) for i in range(len(images))])
+    assert np.array_equal(together, alone)
+    other = Backbone.load(input_size=128, precision="int8", threads=1, ranges=backbone.ranges)
+    assert np.array_equal(together, other.features(images[::-1])[::-1])
+    copied = pickle.loads(pickle.dumps(backbone))
+    assert np.array_equal(together, copied.features(images))
+    assert backbone.rounding() == copied.rounding() != "int8"
+
+
+def check_refused(precision):
+    with pytest.raises(ValueError, match="no instructions for " + precision):
+        Backbone.load(precision=precision)
+
+
+def test_int8_against_the_reference(shared):
+    if not HAS_INT8:
+        return check_refused("int8")
+    reference = np.load(os.path.join(shared, "reference", "inception_v3_features.npz"),
+                        allow_pickle=False)
+    weights = os.path.join(shared, "weights",
+                           "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5")
+    layers = ("mixed4", "mixed10")
+    images = reference["images_uint8"]
+    backbone = Backbone.load(weights, layer=layers, input_size=299, precision="int8")
+    backbone.choose_precision(images[::2])
+    for layer, features in zip(layers, backbone.features(images)):
+        assert least_cosine(features, reference["gap_" + layer]) > 0.99
+
+
+def test_int8_needs_an_image_to_learn_from():
+    if not HAS_INT8:
+        return check_refused("int8")
+    backbone = Backbone.load(input_size=128, precision="int8")
+    with pytest.raises(ValueError, match="from the first images"):
+        backbone.features(pictures()[:0])
+    engine = backbone._make_engine("int8")
+    with pytest.raises(ValueError, match="must be calibrated"):
+        engine.run(pictures(1))
+    engine.calibrate(pictures(1))
+    engine.run(pictures(1))
+    with pytest.raises(ValueError, match="has run"):
+        engine.calibrate(pictures(1))
+    with pytest.raises(ValueError, match="conv2d_1.*finite"):
+        backbone._make_engine("int8").set_ranges([("conv2d_1", float("nan"), False)])
+    for wrong in ([("conv2d_1", "large", False)], [("conv2d_1",)], ["conv2d_1"], ("conv2d_1",)):
+        with pytest.raises(TypeError):
+            backbone._make_engine("int8").set_ranges(wrong)
+
+
 def test_auto_says_what_was_chosen_and_why():
     backbone = Backbone.load(input_size=128, precision="auto")
     assert backbone.precision == "auto"
     with pytest.raises(ValueError, match="first images"):
         backbone.primitives()
     features = backbone.features(pictures())
-    assert backbone.precision == ("bf16" if HAS_BF16 else "float32")
-    assert ("cosine" if HAS_BF16 else "no instructions") in backbone.precision_reason
+    assert backbone.precision == FASTEST
+    assert ("no instructions" if FASTEST == "float32" else "cosine") in backbone.precision_reason
     assert backbone.precision in backbone.summary()
     chosen = Backbone.load(input_size=128, precision=backbone.precision).features(pictures())
     assert np.array_equal(features, chosen)
 
 
-def test_auto_refuses_what_does_not_agree(monkeypatch):
-    monkeypatch.setattr(precision._core, "has_fast_bf16", lambda: True)
+class Engine(object):
+    """Stands for the core's backbone: gives the features that it was made with."""
+
+    def __init__(self, features):
+        self._features = features
+
+    def run(self, images):
+        return [self._features[:len(images)]]
+
+    calibrate = run
+
+    def ranges(self):
+        return [("layer", 1.0, False)]
+
+
+@pytest.mark.parametrize("error_int8, error_bf16, chosen", [
+    (1e-4, 1e-4, "int8"), (0.1, 1e-4, "bf16"), (0.1, 0.1, "float32"), (0.01, 0.01, "int8")])
+def test_auto_takes_the_fastest_that_agrees(monkeypatch, error_int8, error_bf16, chosen):
+    monkeypatch.setattr(precision._core, "has_fast", lambda name: True)
+    features = {"float32": np.eye(3), "bf16": np.eye(3) + error_bf16}
+    made = []
+
+    def make_engine(name):
+        made.append(name)
+        engine = Engine(features.get(name, np.eye(3) + error_int8))
+        if name == "int8":
+            engine.calibrate = lambda images: [features["float32"]]
+        return engine
+
+    choice, engine = choose_precision(pictures(3), make_engine)
+    assert choice.precision == chosen and "cosine" in choice.reason
+    assert (choice.ranges is not None) == (chosen == "int8")
+    assert ("int8 was tried and refused" in choice.reason) == (chosen != "int8")
+    assert (engine is None) == (chosen == "float32") and "float32" not in made
+
+
+def test_auto_without_int8_compares_with_float32(monkeypatch):
+    monkeypatch.setattr(precision._core, "has_fast", lambda name: name != "int8")
     features = {"float32": np.eye(3), "bf16": np.eye(3) + 0.1}
-    choice = choose_precision(pictures(3), lambda images, name: features[name])
+    choice, _ = choose_precision(pictures(3), lambda name: Engine(features[name]))
     assert choice.precision == "float32" and "refused" in choice.reason
-    features["bf16"] = np.eye(3) + 1e-4
-    assert choose_precision(pictures(3), lambda images, name: features[name]).precision == "bf16"
+    monkeypatch.setattr(precision._core, "has_fast", lambda name: name == "float32")
+    choice, engine = choose_precision(pictures(3), None)
+    assert choice.precision == "float32" and "no instructions" in choice.reason and engine is None
+
+
+def test_choices_survive_as_text_and_others_are_refused():
+    choice = Choice(FASTEST, "because", (("layer", 1.0, False),) if FASTEST == "int8" else None)
+    assert list(choice_from_text(choice_to_text(choice)))[:2] == [FASTEST, "because"]
+    for text in ("", "[", "[" * 100000, "1", "[]", "{}", '["float32", 1, null]',
+                 '["float64", "", null]', '["float32", "", [["layer", 1.0, false]]]',
+                 '["int8", "", null]', '["int8", "", [["layer", -1.0, false]]]',
+                 '["int8", "", [["layer", NaN, false]]]', '["int8", "", [["layer", 1.0]]]'):
+        assert choice_from_text(text) is None
+
+
+def test_the_choice_is_the_same_for_the_same_photographs_in_any_order(tmp_path):
+    folder = gt.make_shapes(str(tmp_path / "shapes"), per_class=12)
+    paths = gt.load_folder(folder).paths
+    cache = FeatureCache(tmp_path / "cache")
+    first = gt.FeatureExtractor(input_size=96, cache=cache)
+    features = first.fit_transform(paths)
+    second = gt.FeatureExtractor(input_size=96, cache=False)
+    assert np.array_equal(features, second.fit_transform(paths[::-1])[::-1])
+    assert first.backbone_.choice == second.backbone_.choice
+    third = gt.FeatureExtractor(input_size=96, cache=cache)
+    third.fit()
+    third.backbone_.choose_precision = None  # it is known already
+    assert np.array_equal(features, third.transform(paths))
+    assert third.backbone_.choice == first.backbone_.choice
 
 
 def test_cosine():

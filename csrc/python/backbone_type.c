@@ -91,13 +91,11 @@ gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
                                      &config.preprocessing.offset, &precision)) {
         return NULL;
     }
-    if (strcmp(precision, "bf16") == 0) {
-        config.precision = GT_PRECISION_BF16;
-    }
-    else if (strcmp(precision, "float32") != 0) {
+    if (gt_precision_from_name(precision) < 0) {
         PyErr_Format(PyExc_ValueError, "precision cannot be '%s'", precision);
         return NULL;
     }
+    config.precision = (gt_precision)gt_precision_from_name(precision);
     PyTypeObject *type = (PyTypeObject *)gt_get_state(module)->backbone_type;
     backbone_object *self = (backbone_object *)type->tp_alloc(type, 0);
     if (self == NULL) {
@@ -191,10 +189,14 @@ make_results(backbone_object *self, npy_intp count, float **data)
     return results;
 }
 
-/* Run images, with the time of each step into `seconds` where that is not NULL; there must be
- * sub_batch of them then. */
+/* gt_backbone_run, gt_backbone_calibrate or, with seconds, gt_backbone_profile. */
+typedef gt_status (*runner)(gt_backbone *backbone, const uint8_t *images, int64_t count,
+                            float *const *outputs, gt_error *error);
+
+/* The results of a runner for `object`, as a list of arrays; or of a profile, NULL for the runner,
+ * with the time of each step into `seconds`; there must be sub_batch images then. */
 static PyObject *
-run_images(backbone_object *self, PyObject *object, double *seconds)
+run_with(backbone_object *self, PyObject *object, runner run, double *seconds)
 {
     PyArrayObject *images = gt_as_array(object, "images", NPY_UINT8, 4, 0);
     PyObject *results = NULL;
@@ -217,10 +219,9 @@ run_images(backbone_object *self, PyObject *object, double *seconds)
         goto done;
     }
     Py_BEGIN_ALLOW_THREADS
-    status = seconds != NULL
+    status = run == NULL
                  ? gt_backbone_profile(self->backbone, PyArray_DATA(images), data, seconds, &error)
-                 : gt_backbone_run(self->backbone, PyArray_DATA(images), PyArray_DIM(images, 0),
-                                   data, &error);
+                 : run(self->backbone, PyArray_DATA(images), PyArray_DIM(images, 0), data, &error);
     Py_END_ALLOW_THREADS
     if (status != GT_OK) {
         Py_CLEAR(results);
@@ -238,9 +239,75 @@ PyDoc_STRVAR(run_doc,
              "(n, height_k, width_k, channels_k), one an output.");
 
 static PyObject *
-backbone_run(backbone_object *self, PyObject *images)
+backbone_run(backbone_object *self, PyObject *object)
 {
-    return run_images(self, images, NULL);
+    return run_with(self, object, gt_backbone_run, NULL);
+}
+
+PyDoc_STRVAR(calibrate_doc,
+             "calibrate(images)\n--\n\n"
+             "Run images in float32, as run does, and learn the ranges of all layers from them.\n"
+             "Before the first run in int8, never after it.");
+
+static PyObject *
+backbone_calibrate(backbone_object *self, PyObject *object)
+{
+    return run_with(self, object, gt_backbone_calibrate, NULL);
+}
+
+PyDoc_STRVAR(ranges_doc,
+             "ranges()\n--\n\n"
+             "What is known of the layers' numbers: a list of (layer, range, negative).");
+
+static PyObject *
+backbone_ranges(backbone_object *self, PyObject *unused)
+{
+    (void)unused;
+    int count = gt_backbone_range_count(self->backbone);
+    PyObject *ranges = PyList_New(count);
+    for (int i = 0; ranges != NULL && i < count; i++) {
+        gt_range range = gt_backbone_range(self->backbone, i);
+        PyObject *item = Py_BuildValue("(sdO)", range.layer, (double)range.range,
+                                       range.negative ? Py_True : Py_False);
+        if (item == NULL) {
+            Py_CLEAR(ranges);
+            break;
+        }
+        PyList_SET_ITEM(ranges, i, item);
+    }
+    return ranges;
+}
+
+PyDoc_STRVAR(set_ranges_doc,
+             "set_ranges(ranges)\n--\n\n"
+             "Set what ranges() of a calibrated backbone gave, a list of (layer, range, negative).");
+
+static PyObject *
+backbone_set_ranges(backbone_object *self, PyObject *ranges)
+{
+    gt_error error = {""};
+    if (!PyList_Check(ranges)) {
+        PyErr_SetString(PyExc_TypeError, "ranges must be a list");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(ranges); i++) {
+        gt_range range = {0};
+        int negative = 0;
+        PyObject *item = PyList_GET_ITEM(ranges, i);
+        if (!PyTuple_Check(item)) {
+            PyErr_SetString(PyExc_TypeError, "ranges must be tuples");
+            return NULL;
+        }
+        if (!PyArg_ParseTuple(item, "sfp", &range.layer, &range.range, &negative)) {
+            return NULL;
+        }
+        range.negative = negative != 0;
+        gt_status status = gt_backbone_set_range(self->backbone, range, &error);
+        if (status != GT_OK) {
+            return gt_raise(self->module, status, &error);
+        }
+    }
+    Py_RETURN_NONE;
 }
 
 /* Appends a step to the list that `context` is; needs the GIL; an error stays pending. */
@@ -305,7 +372,7 @@ backbone_profile(backbone_object *self, PyObject *images)
     if (seconds == NULL) {
         return NULL;
     }
-    PyObject *results = run_images(self, images, PyArray_DATA((PyArrayObject *)seconds));
+    PyObject *results = run_with(self, images, NULL, PyArray_DATA((PyArrayObject *)seconds));
     if (results == NULL) {
         Py_CLEAR(seconds);
     }
@@ -316,6 +383,9 @@ backbone_profile(backbone_object *self, PyObject *images)
 static PyMethodDef backbone_methods[] = {
     {"run", (PyCFunction)backbone_run, METH_O, run_doc},
     {"profile", (PyCFunction)backbone_profile, METH_O, profile_doc},
+    {"calibrate", (PyCFunction)backbone_calibrate, METH_O, calibrate_doc},
+    {"ranges", (PyCFunction)backbone_ranges, METH_NOARGS, ranges_doc},
+    {"set_ranges", (PyCFunction)backbone_set_ranges, METH_O, set_ranges_doc},
     {"steps", (PyCFunction)backbone_steps, METH_NOARGS, steps_doc},
     {NULL, NULL, 0, NULL},
 };

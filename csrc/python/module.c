@@ -71,16 +71,20 @@ engine_info(PyObject *module, PyObject *unused)
     return Py_BuildValue("(Ns)", text, isa_name(dnnl_get_effective_cpu_isa()));
 }
 
-PyDoc_STRVAR(has_fast_bf16_doc,
-             "has_fast_bf16()\n--\n\n"
-             "Whether the processor has instructions for bfloat16.");
+PyDoc_STRVAR(has_fast_doc,
+             "has_fast(precision)\n--\n\n"
+             "Whether the processor has instructions for 'float32', 'bf16' or 'int8'.");
 
 static PyObject *
-has_fast_bf16(PyObject *module, PyObject *unused)
+has_fast(PyObject *module, PyObject *args)
 {
     (void)module;
-    (void)unused;
-    return PyBool_FromLong(gt_precision_is_fast(GT_PRECISION_BF16));
+    const char *name = NULL;
+    if (!PyArg_ParseTuple(args, "s:has_fast", &name)) {
+        return NULL;
+    }
+    int precision = gt_precision_from_name(name);
+    return PyBool_FromLong(precision >= 0 && gt_precision_is_fast((gt_precision)precision));
 }
 
 PyDoc_STRVAR(shuffle_doc,
@@ -129,7 +133,7 @@ PyDoc_STRVAR(head_doc,
 static PyMethodDef module_methods[] = {
     {"available_threads", available_threads, METH_NOARGS, available_threads_doc},
     {"engine_info", engine_info, METH_NOARGS, engine_info_doc},
-    {"has_fast_bf16", has_fast_bf16, METH_NOARGS, has_fast_bf16_doc},
+    {"has_fast", has_fast, METH_VARARGS, has_fast_doc},
     {"shuffle", shuffle, METH_VARARGS, shuffle_doc},
     {"backbone", (PyCFunction)(void (*)(void))gt_make_backbone, METH_VARARGS | METH_KEYWORDS,
      backbone_doc},

@@ -193,6 +193,34 @@ make_and_run(void *context, gt_error *problem)
     return status;
 }
 
+/* In int8, whose ranges come from the images; results are close enough if they are numbers. */
+static gt_status
+make_and_calibrate(void *context, gt_error *problem)
+{
+    const trial *job = context;
+    static float results[3][IMAGES * 5 * 4 * 24];
+    float *places[] = {results[0], results[1], results[2]};
+    gt_graph graph;
+    gt_backbone *backbone = NULL;
+    gt_backbone_config config = {.threads = THREADS, .sub_batch = 2,
+                                 .preprocessing = preprocessing,
+                                 .precision = GT_PRECISION_INT8};
+    gt_status status = gt_net_copy(job->net, job->outputs, job->n, &graph, problem);
+    if (status == GT_OK) {
+        status = gt_backbone_create(&backbone, &graph, config, problem);
+    }
+    if (status == GT_OK) {
+        status = gt_backbone_calibrate(backbone, job->images, IMAGES, places, problem);
+    }
+    if (status == GT_OK) {
+        status = gt_backbone_run(backbone, job->images, IMAGES, places, problem);
+        CHECK(status != GT_OK || isfinite(results[0][0]));
+    }
+    gt_backbone_free(backbone);
+    gt_graph_clear(&graph);
+    return status;
+}
+
 static void
 make_backbone(void *context)
 {
@@ -234,6 +262,7 @@ test_backbone(void)
     trial job;
     start_network(&net, &job);
     survive((fragile){"a backbone from nothing", NULL, make_and_run, NULL, &job});
+    survive((fragile){"a backbone in int8 from nothing", NULL, make_and_calibrate, NULL, &job});
     survive((fragile){"the first runs of a backbone", make_backbone, run_backbone, use_backbone,
                       &job});
     survive((fragile){"later runs of a backbone", make_and_use_backbone, run_backbone,

@@ -38,7 +38,7 @@ optimized(const gt_net *net, const int *outputs, int n_outputs)
     gt_backbone_config config = {.threads = 1, .sub_batch = 2, .preprocessing = preprocessing};
     gt_backbone *backbone = NULL;
     float *results[8] = {NULL};
-    CHECK(gt_optimize(&graph, &error) == GT_OK);
+    CHECK(gt_optimize(&graph, GT_PRECISION_FLOAT32, &error) == GT_OK);
     CHECK(graph.n_outputs == n_outputs);
     gt_twin expected = gt_twin_run(&net->graph, images, IMAGES, preprocessing);
     gt_twin found = gt_twin_run(&graph, images, IMAGES, preprocessing);
@@ -272,7 +272,7 @@ test_channels_without_finite_scale(void)
         }
         int after = gt_net_add(&net, norm, "norm", before);
         gt_graph graph = gt_net_graph(&net, &after, 1);
-        CHECK(gt_optimize(&graph, &error) == GT_ERROR_GRAPH);
+        CHECK(gt_optimize(&graph, GT_PRECISION_FLOAT32, &error) == GT_ERROR_GRAPH);
         CHECK(says(fault == 4 ? "layer 'conv'" : "layer 'norm'") && says("finite"));
         CHECK(says(fault == 1 || fault == 4 ? "channel 2"
                    : fault == 2             ? "channel 0"

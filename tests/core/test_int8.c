@@ -1,0 +1,260 @@
+/* Backbones in int8: exactly right where nothing needs rounding, close to the plain evaluation
+ * elsewhere, and refusing what they cannot know. */
+#include <math.h>
+
+#include "trial.h"
+
+static gt_backbone *
+make_int8(const gt_net *net, const int *outputs, int n_outputs, gt_preprocessing scaling,
+          int threads)
+{
+    gt_graph graph = gt_net_graph(net, outputs, n_outputs);
+    gt_backbone_config config = {.threads = threads, .sub_batch = 2, .preprocessing = scaling,
+                                 .precision = GT_PRECISION_INT8};
+    gt_backbone *backbone = NULL;
+    CHECK(gt_backbone_create(&backbone, &graph, config, &error) == GT_OK && backbone != NULL);
+    gt_graph_clear(&graph);
+    return backbone;
+}
+
+/* A kernel of whole numbers whose largest in each channel out is 127, so that steps are 1. */
+static gt_array
+whole_kernel(gt_net *net, int size, int in, int out)
+{
+    gt_array kernel = gt_net_kernel(net, size, size, in, out);
+    float *numbers = (float *)(uintptr_t)kernel.data;
+    for (int64_t i = 0; i < (int64_t)size * size * in * out; i++) {
+        numbers[i] = (float)gt_net_choice(net, -126, 126);
+    }
+    for (int c = 0; c < out; c++) {
+        numbers[gt_net_choice(net, 0, size * size * in - 1) * out + c] = 127.0f;
+    }
+    return kernel;
+}
+
+static int
+add_whole(gt_net *net, int from, int size, int out, gt_array kernel)
+{
+    gt_node node = gt_net_conv(net, from, size, size, out, 1);
+    node.arrays[GT_KERNEL] = kernel;
+    node.window.pad_mode = GT_PAD_VALID;
+    return gt_net_add(net, node, NULL, from);
+}
+
+/* One convolution of bytes with an offset, its result in floats. */
+static void
+test_bytes_are_read_as_they_are(void)
+{
+    static const gt_preprocessing scalings[] = {{1.0f, 0.0f}, {0.5f, -64.0f}, {2.0f, 3.0f}};
+    for (size_t i = 0; i < sizeof(scalings) / sizeof(*scalings); i++) {
+        gt_net net;
+        trial job;
+        gt_net_start(&net, 9, 7, 3);
+        int a = add_whole(&net, 0, 3, 20, whole_kernel(&net, 3, 3, 20));
+        start_trial(&job, &net, &a, 1);
+        gt_twin_clear(&job.twin);
+        job.twin = gt_twin_run(&net.graph, job.images, MOST, scalings[i]);
+        job.backbone = make_int8(&net, &a, 1, scalings[i], 2);
+        gt_range unused = {"no such layer", 1.0f, false};
+        CHECK(gt_backbone_set_range(job.backbone, unused, &error) == GT_OK);
+        CHECK_CLOSE(distance_of_run(&job, 7), 0.0, 1e-6);
+        end_trial(&job);
+        gt_net_clear(&net);
+    }
+}
+
+/* Between layers a step of 1 holds whole numbers from 0 to 255 exactly: a kernel that copies
+ * channels, pools, a join, then a convolution of them all. */
+static void
+test_whole_numbers_stay_exact(void)
+{
+    static const gt_preprocessing plain = {1.0f, 0.0f};
+    gt_net net;
+    trial job;
+    gt_net_start(&net, 12, 11, 3);
+    gt_array copy = gt_net_kernel(&net, 1, 1, 3, 16);
+    float *numbers = (float *)(uintptr_t)copy.data;
+    for (int i = 0; i < 3 * 16; i++) {
+        numbers[i] = i % 16 % 3 == i / 16 ? 1.0f : 0.0f;
+    }
+    int a = gt_net_plain(&net, GT_OP_RELU, "relu", add_whole(&net, 0, 1, 16, copy));
+    int b = gt_net_add(&net, gt_net_pool(GT_OP_MAX_POOL, 3, 1, GT_PAD_SAME), NULL, a);
+    int c = gt_net_join(&net, GT_OP_CONCAT, NULL, (int[]){a, b}, 2);
+    int d = add_whole(&net, c, 3, 24, whole_kernel(&net, 3, 32, 24));
+    start_trial(&job, &net, (int[]){d, c}, 2);
+    gt_twin_clear(&job.twin);
+    job.twin = gt_twin_run(&net.graph, job.images, MOST, plain);
+    job.backbone = make_int8(&net, job.outputs, 2, plain, 2);
+    for (int i = 0; i < gt_backbone_range_count(job.backbone); i++) {
+        gt_range range = {gt_backbone_range(job.backbone, i).layer, 255.0f, false};
+        CHECK(gt_backbone_set_range(job.backbone, range, &error) == GT_OK);
+    }
+    for (int count = 1; count < 8; count++) {
+        CHECK_CLOSE(distance_of_run(&job, count), 0.0, 1e-6);
+    }
+    end_trial(&job);
+    gt_net_clear(&net);
+}
+
+static int
+conv_relu(gt_net *net, int from, int size, int out, gt_pad_mode mode)
+{
+    gt_node node = gt_net_conv(net, from, size, size, out, 1);
+    node.window.pad_mode = mode;
+    return gt_net_plain(net, GT_OP_RELU, NULL, gt_net_add(net, node, NULL, from));
+}
+
+/* Every kind of layer, with values below zero, joins of unlike ranges, and layers that are left
+ * in floats between ones in 8 bits; returns the layers to look at. */
+static void
+build_mixture(gt_net *net, gt_pad_mode first, int *outputs)
+{
+    gt_net_start(net, 24, 23, 3);
+    int a = conv_relu(net, 0, 3, 16, first);
+    int b = gt_net_add(net, gt_net_conv(net, a, 3, 3, 16, 1), NULL, a); /* signed */
+    int c = gt_net_join(net, GT_OP_ADD, NULL, (int[]){a, b}, 2);
+    int d = conv_relu(net, c, 1, 12, GT_PAD_SAME);
+    int e = gt_net_add(net, gt_net_pool(GT_OP_AVERAGE_POOL, 3, 1, GT_PAD_SAME), NULL, c);
+    int f = conv_relu(net, e, 1, 20, GT_PAD_SAME);
+    int g = gt_net_join(net, GT_OP_CONCAT, NULL, (int[]){d, f, a}, 3);
+    int h = gt_net_add(net, gt_net_conv(net, g, 3, 3, 48, 48), NULL, g); /* a channel a group */
+    int i = gt_net_add(net, gt_net_batch_norm(net, h), NULL, h);
+    int j = gt_net_add(net, gt_net_pool(GT_OP_MAX_POOL, 2, 2, GT_PAD_VALID), NULL, i);
+    int k = conv_relu(net, j, 3, 32, GT_PAD_SAME);
+    int l = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, NULL, k);
+    int m = gt_net_plain(net, GT_OP_FLATTEN, NULL, j);
+    memcpy(outputs, (int[]){k, l, g, m, c}, 5 * sizeof(int));
+}
+
+/* Root of the mean square of a - b, relative to that of b. */
+static double
+relative_error(const float *a, const float *b, int64_t count)
+{
+    double difference = 0.0;
+    double size = 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        difference += pow((double)a[i] - (double)b[i], 2);
+        size += pow((double)b[i], 2);
+    }
+    return sqrt(difference / size);
+}
+
+static void
+test_mixture_is_close(void)
+{
+    static const gt_pad_mode modes[] = {GT_PAD_VALID, GT_PAD_SAME};
+    for (int i = 0; i < 2; i++) {
+        gt_net net;
+        trial job;
+        int outputs[5];
+        build_mixture(&net, modes[i], outputs);
+        start_trial(&job, &net, outputs, 5);
+        job.backbone = make_int8(&net, outputs, 5, preprocessing, 2);
+        float *results[5];
+        for (int k = 0; k < 5; k++) {
+            results[k] = malloc((size_t)(MOST * gt_shape_size(
+                net.graph.nodes[outputs[k]].shape)) * sizeof(float));
+        }
+        CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, results, &error) == GT_OK);
+        for (int k = 0; k < 5; k++) { /* a calibration computes in float32 */
+            int64_t size = MOST * gt_shape_size(net.graph.nodes[outputs[k]].shape);
+            CHECK_CLOSE(gt_distance(results[k], job.twin.values[outputs[k]], size), 0.0, 2e-5);
+        }
+        for (int count = 1; count <= MOST; count += 5) {
+            CHECK(gt_backbone_run(job.backbone, job.images, count, results, &error) == GT_OK);
+            for (int k = 0; k < 5; k++) {
+                int64_t size = count * gt_shape_size(net.graph.nodes[outputs[k]].shape);
+                double found = relative_error(results[k], job.twin.values[outputs[k]], size);
+                CHECK_CLOSE(found, 0.0, 0.04);
+                CHECK(found > 1e-4); /* 8 bits cannot be closer */
+            }
+        }
+        for (int k = 0; k < 5; k++) {
+            free(results[k]);
+        }
+        end_trial(&job);
+        gt_net_clear(&net);
+    }
+}
+
+static void
+test_ranges_are_those_of_the_numbers(void)
+{
+    gt_net net;
+    trial job;
+    gt_net_start(&net, 8, 8, 2);
+    int a = gt_net_add(&net, gt_net_conv(&net, 0, 1, 1, 4, 1), "signed", 0);
+    int b = gt_net_plain(&net, GT_OP_RELU, "relu", a);
+    start_trial(&job, &net, (int[]){a, b}, 2);
+    job.backbone = make_int8(&net, job.outputs, 2, preprocessing, 1);
+    static float results[2][MOST * 8 * 8 * 4];
+    float *places[2] = {results[0], results[1]};
+    CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, places, &error) == GT_OK);
+    for (int k = 0; k < 2; k++) {
+        gt_range range = gt_backbone_range(job.backbone, k + 1);
+        float largest = 0.0f;
+        bool negative = false;
+        for (size_t i = 0; i < sizeof(results[k]) / sizeof(float); i++) {
+            largest = fabsf(results[k][i]) > largest ? fabsf(results[k][i]) : largest;
+            negative = negative || results[k][i] < 0.0f;
+        }
+        CHECK(strcmp(range.layer, k == 0 ? "signed" : "relu") == 0);
+        CHECK(range.range >= largest && range.range <= largest * 1.04f); /* 1/32 of an octave */
+        CHECK(range.negative == negative && negative == (k == 0));
+    }
+    end_trial(&job);
+    gt_net_clear(&net);
+}
+
+static bool
+says(const char *word)
+{
+    return strstr(error.message, word) != NULL;
+}
+
+static void
+test_what_is_refused(void)
+{
+    gt_net net;
+    trial job;
+    gt_net_start(&net, 8, 8, 2);
+    int a = gt_net_add(&net, gt_net_conv(&net, 0, 1, 1, 4, 1), "one", 0);
+    start_trial(&job, &net, &a, 1);
+    job.backbone = make_int8(&net, &a, 1, preprocessing, 1);
+    static float result[MOST * 8 * 8 * 4];
+    float *place = result;
+    CHECK(gt_backbone_run(job.backbone, job.images, 1, &place, &error) == GT_ERROR_ARGUMENT);
+    CHECK(says("calibrated before"));
+    CHECK(gt_backbone_calibrate(job.backbone, job.images, 0, &place, &error) == GT_ERROR_ARGUMENT);
+    CHECK(says("needs an image"));
+    static const float bad[] = {-1.0f, INFINITY, NAN};
+    for (int i = 0; i < 3; i++) {
+        gt_range range = {"one", bad[i], false};
+        CHECK(gt_backbone_set_range(job.backbone, range, &error) == GT_ERROR_ARGUMENT);
+        CHECK(says("'one'") && says("finite"));
+    }
+    CHECK(gt_backbone_calibrate(job.backbone, job.images, 2, &place, &error) == GT_OK);
+    CHECK(gt_backbone_run(job.backbone, job.images, 1, &place, &error) == GT_OK);
+    CHECK(gt_backbone_calibrate(job.backbone, job.images, 2, &place, &error) == GT_ERROR_ARGUMENT);
+    CHECK(says("has run"));
+    gt_range late = {"one", 1.0f, false};
+    CHECK(gt_backbone_set_range(job.backbone, late, &error) == GT_ERROR_ARGUMENT);
+    end_trial(&job);
+    gt_net_clear(&net);
+}
+
+int
+main(void)
+{
+    CHECK(gt_precision_from_name("int8") == GT_PRECISION_INT8);
+    CHECK(gt_precision_from_name("bf16") == GT_PRECISION_BF16);
+    CHECK(gt_precision_from_name("float64") == -1);
+    RUN(test_what_is_refused);
+    RUN(test_ranges_are_those_of_the_numbers);
+    if (gt_precision_is_fast(GT_PRECISION_INT8)) { /* else sums may saturate */
+        RUN(test_bytes_are_read_as_they_are);
+        RUN(test_whole_numbers_stay_exact);
+        RUN(test_mixture_is_close);
+    }
+    return check_report();
+}
