@@ -19,6 +19,7 @@ from gear_transfer import (Backbone, EngineError, FeatureExtractor, ImageError, 
                            WeightsError, distributed, load_folder, make_shapes)
 from gear_transfer.backbone import check_threads
 from gear_transfer.images import read_image
+from gear_transfer.precision import Choice
 
 QUICK = dict(layer="mixed1", input_size=64, batch_size=4, threads=1, cache=False)
 
@@ -177,7 +178,7 @@ def test_relative_paths(paths, serial, monkeypatch):
 
 def test_precision_is_decided_once(paths, monkeypatch):
     monkeypatch.setattr("gear_transfer.backbone.choose_precision",
-                        lambda images, run: ("float32", "told so"))
+                        lambda images, make_engine: (Choice("float32", "told so", None), None))
     monkeypatch.setattr("gear_transfer.backbone._CHOICES", {})
     executor = AtOnce()
     extractor(executor, precision="auto").extract(paths)

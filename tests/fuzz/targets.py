@@ -358,6 +358,8 @@ class Cache(Target):
     def seeds(self):
         def write(path, page_size):
             cache = FeatureCache(self.folder)
+            if os.path.exists(cache.path):  # an input that was run before
+                os.remove(cache.path)
             connection = sqlite3.connect(cache.path)
             connection.execute("PRAGMA page_size = {}".format(page_size))
             connection.close()
