@@ -61,16 +61,18 @@ def images(n, size):
     return np.random.RandomState(0).randint(0, 256, (n, size, size, 3)).astype(np.uint8)
 
 
-def test_bf16_against_float32():
-    if not _core.has_fast_bf16():
+@pytest.mark.parametrize("precision, at_least", [("bf16", 1.15), ("int8", 1.6)])
+def test_precisions_against_float32(precision, at_least):
+    if not _core.has_fast(precision):
         with pytest.raises(ValueError):
-            Backbone.load(precision="bf16")
+            Backbone.load(precision=precision)
         return
-    slow, fast = [Backbone.load(input_size=128, precision=precision)
-                  for precision in ("float32", "bf16")]
+    slow, fast = [Backbone.load(input_size=128, precision=name)
+                  for name in ("float32", precision)]
     batch = images(16, 128)
-    # An instruction does twice as much, though float32 has fewer operations where it has Winograd's.
-    assert_ratio(lambda: slow.features(batch), lambda: fast.features(batch), 1.15)
+    # An instruction does two or four times as much, though float32 has fewer operations where it
+    # has Winograd's.
+    assert_ratio(lambda: slow.features(batch), lambda: fast.features(batch), at_least)
 
 
 def test_threads():
