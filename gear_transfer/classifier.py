@@ -5,6 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .backbone import DEFAULT_BACKBONE
 from .caller import warn_caller
+from .description import ShowsSummary, describe
 from .distributed import KeepsExecutor
 from .duplicates import find_duplicates
 from .errors import DatasetError, SkippedImageWarning
@@ -22,7 +23,7 @@ _HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learnin
                     "patience", "class_weight", "calibrate", "random_state", "threads", "verbose")
 
 
-class TransferClassifier(KeepsExecutor, ClassifierMixin, BaseEstimator):
+class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstimator):
     """A classifier of photographs: a frozen backbone and a dense head that is trained.
 
     Each photograph goes through the backbone once; the head is then trained on
@@ -360,29 +361,7 @@ class TransferClassifier(KeepsExecutor, ClassifierMixin, BaseEstimator):
         str
         """
         check_is_fitted(self, "head_")
-        backbone, head = self.extractor_.backbone_, self.head_
-        layer = backbone.layer if isinstance(backbone.layer, str) else ", ".join(backbone.layer)
-        frozen = sum(int(np.prod(array.shape)) for array in backbone.network.arrays.values())
-        rows = [("photographs", "{} to {} x {}".format(
-            "padded with white" if self.extractor_.resize == "pad" else "stretched",
-            *backbone.input_size), "")]
-        rows.append(("backbone", "{} up to {}, frozen".format(backbone.name, layer),
-                     "{:,}".format(frozen)))
-        rows.append(("features", "{:,} ({} pooling), {}".format(
-            backbone.n_features, backbone.pooling or "no", backbone.precision), ""))
-        for i, kernel in enumerate(head.coefs_):
-            last = i + 1 == len(head.coefs_)
-            rows.append(("dense", "{:,} -> {:,}, {}".format(
-                kernel.shape[0], kernel.shape[1], "softmax" if last else "ReLU"),
-                "{:,}".format(kernel.size + kernel.shape[1])))
-        lines = ["{:<12} {:<48} {:>12}".format(*row) for row in [
-            ("part", "what it does", "parameters")] + rows]
-        lines.append("{:<12} {}".format("classes", ", ".join(str(name) for name in self.classes_)))
-        last = ", ".join("{} {:.3f}".format(key, values[-1])
-                         for key, values in self.history_.items() if values)
-        lines.append("{:<12} {:,} photographs, {} epochs: {}".format(
-            "trained on", self.n_images_, len(self.history_["loss"]), last))
-        return "\n".join(lines)
+        return describe(self)
 
     def save(self, path):
         """Write the classifier to one file that needs nothing else.

@@ -87,6 +87,20 @@ def test_summary(fitted):
     assert "trained on 42 photographs, 12 epochs: loss " in text and "val_accuracy " in text
 
 
+def test_in_a_notebook(fitted):
+    """A fitted model shows its summary, another one what scikit-learn shows."""
+    html = fitted._repr_html_()
+    assert html.startswith("<table>") and "<td>padded with white to 64 x 64</td>" in html
+    assert "288 -&gt; 3, softmax" in html and "circle, square, triangle" in html
+    assert "trained on" in html and fitted.extractor_.backbone_.precision_reason[:20] in html
+    bundle = fitted._repr_mimebundle_()
+    assert bundle == {"text/plain": repr(fitted), "text/html": html}
+    blank = classifier()._repr_mimebundle_(include=None, exclude=None)
+    assert blank["text/plain"] == repr(classifier())
+    assert "TransferClassifier" in blank.get("text/html", "TransferClassifier")
+    assert "softmax" not in blank.get("text/html", "")
+
+
 @pytest.mark.parametrize("kind", ["Path", "str array", "array", "list of arrays", "PIL", "mixed"])
 def test_kinds_of_images(shapes, fitted, kind):
     paths = shapes.paths[::5]

@@ -182,6 +182,24 @@ def test_predict_probabilities(folder, model, capsys):
     assert found[0]["error"] is None
 
 
+def test_predict_unknown(folder, model, tmp_path, capsys):
+    noise = np.random.RandomState(0).randint(0, 256, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(str(tmp_path / "noise.png"))
+    (tmp_path / "text.jpg").write_text("I am text")
+    usual = load_folder(folder).paths[0]
+    code, output, _ = run(capsys, "predict", model, usual, tmp_path, "--unknown")
+    rows = table(output)
+    assert code == 3 and list(rows[0]) == ["path", "predicted", "probability", "known", "error"]
+    assert [row["predicted"] for row in rows] == ["circle", "none of these", ""]
+    assert float(rows[0]["known"]) > 0.05 > float(rows[1]["known"]) and rows[2]["known"] == ""
+    expected = gt.load_model(model).known_score([usual])[0]
+    assert float(rows[0]["known"]) == pytest.approx(expected, abs=1e-6)
+    found = json.loads(run(capsys, "predict", model, tmp_path, "--json", "--probabilities",
+                           "--unknown", "no shape")[1])
+    assert [row["predicted"] for row in found] == ["no shape", None]
+    assert len(found[0]["probabilities"]) == 3 and found[1]["probabilities"] is None
+
+
 def test_predict_in_chunks(folder, model, capsys, monkeypatch):
     whole = run(capsys, "predict", model, folder)
     monkeypatch.setattr(predict, "_AT_ONCE", 7)

@@ -16,6 +16,7 @@ examples:
   gear-transfer predict gear.gtm new/axe.jpg new/tent.png
   gear-transfer predict gear.gtm photographs > predictions.csv
   gear-transfer predict gear.gtm photographs --probabilities
+  gear-transfer predict gear.gtm photographs --unknown "no gear"
   gear-transfer predict gear.gtm photographs --json | jq '.[] | select(.probability < 0.5)'"""
 
 #: Photographs whose rows come out together.
@@ -29,6 +30,9 @@ def add_arguments(parser):
                                          help="print CSV, which is the default")
     parser.add_argument("--probabilities", action="store_true",
                         help="the probability of every class, in CSV a column each")
+    parser.add_argument("--unknown", nargs="?", const="none of these", metavar="NAME",
+                        help="what to say of a photograph unlike all those of training (without "
+                             "NAME: none of these); a column known says how usual each is")
     add_running(parser)
 
 
@@ -39,6 +43,8 @@ def run(arguments):
     columns = ["path", "predicted", "probability", "error"]
     if arguments.probabilities:
         columns[3:3] = ["probability:{}".format(name) for name in model.classes_]
+    if arguments.unknown is not None:
+        columns.insert(3, "known")
     failed = [each.path for each in refused]
     with progress_bar(len(paths), "Predicting", "image", wants_progress(arguments)) as bar:
         rows = _rows(model, paths, refused, arguments, bar, failed)
@@ -73,36 +79,35 @@ def find_images(places):
 
 def _rows(model, paths, refused, arguments, bar, failed):
     """A row for each path, in order; notes those that cannot be read in `failed`."""
+    from ..classifier import warn_of_failures
     for start in range(0, len(paths), _AT_ONCE):
         some = paths[start:start + _AT_ONCE]
-        probabilities = model.predict_proba(some)
-        for path, predicted, row in zip(some, model.classes_from(probabilities), probabilities):
-            error = _why_unreadable(path, model) if predicted is None else None
-            if error:
-                failed.append(path)
-            yield _row(path, predicted, row, error, model.classes_, arguments)
+        extraction = model.extractor_.extract(some)
+        warn_of_failures(extraction.failures)
+        reasons = dict((i, error.reason) for i, error in extraction.failures)
+        failed.extend(some[i] for i in sorted(reasons))
+        probabilities, known = model._probabilities(extraction), None
+        if arguments.unknown is not None:
+            known = model._known_scores(extraction)
+        predicted = model.classes_from(probabilities, known, arguments.unknown)
+        for i, path in enumerate(some):
+            yield _row(path, predicted[i], probabilities[i], None if known is None else known[i],
+                       reasons.get(i), model.classes_, arguments)
         bar.update(len(some))
     for path, reason in refused:
-        yield _row(path, None, [None] * len(model.classes_), reason, model.classes_, arguments)
+        yield _row(path, None, (), None, reason, model.classes_, arguments)
 
 
-def _row(path, predicted, probabilities, error, classes, arguments):
+def _row(path, predicted, probabilities, known, error, classes, arguments):
     each = [None if error else round(float(value), 6) for value in probabilities]
-    row = collections.OrderedDict([
-        ("path", path), ("predicted", predicted),
-        ("probability", None if error else max(each)), ("error", error)])
+    row = collections.OrderedDict([("path", path), ("predicted", predicted),
+                                   ("probability", None if error else max(each))])
+    if arguments.unknown is not None:
+        row["known"] = None if error else round(float(known), 6)
+    row["error"] = error
     if arguments.probabilities and arguments.json:
-        row["probabilities"] = collections.OrderedDict(zip((str(name) for name in classes), each))
+        row["probabilities"] = None if error else collections.OrderedDict(
+            zip((str(name) for name in classes), each))
     elif arguments.probabilities:
         row.update(("probability:{}".format(name), value) for name, value in zip(classes, each))
     return row
-
-
-def _why_unreadable(path, model):
-    from ..errors import ImageError
-    from ..images import read_image
-    try:
-        read_image(path, model.extractor_.backbone_.input_size)
-    except ImageError as error:
-        return error.reason
-    return "it could not be read"

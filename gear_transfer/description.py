@@ -1,0 +1,66 @@
+"""What a fitted classifier consists of, in text and for notebooks."""
+import numpy as np
+
+from .tables import html_table
+
+
+def describe(model):
+    """A fitted classifier in a few lines, see `TransferClassifier.summary`."""
+    lines = ["{:<12} {:<48} {:>12}".format(*row) for row in [
+        ("part", "what it does", "parameters")] + _parts(model)]
+    lines += ["{:<12} {}".format(*row) for row in _facts(model)]
+    return "\n".join(lines)
+
+
+def describe_html(model):
+    """The same as a table of HTML."""
+    rows = _parts(model) + [fact + ("",) for fact in _facts(model)]
+    reason = "precision", model.extractor_.backbone_.precision_reason, ""
+    return html_table(["part", "what it does", "parameters"], rows + [reason])
+
+
+def _parts(model):
+    """A row (part, what it does, parameters) for each part, from pixels to probabilities."""
+    backbone, head = model.extractor_.backbone_, model.head_
+    layer = backbone.layer if isinstance(backbone.layer, str) else ", ".join(backbone.layer)
+    frozen = sum(int(np.prod(array.shape)) for array in backbone.network.arrays.values())
+    rows = [("photographs", "{} to {} x {}".format(
+        "padded with white" if model.extractor_.resize == "pad" else "stretched",
+        *backbone.input_size), "")]
+    rows.append(("backbone", "{} up to {}, frozen".format(backbone.name, layer),
+                 "{:,}".format(frozen)))
+    rows.append(("features", "{:,} ({} pooling), {}".format(
+        backbone.n_features, backbone.pooling or "no", backbone.precision), ""))
+    for i, kernel in enumerate(head.coefs_):
+        last = i + 1 == len(head.coefs_)
+        rows.append(("dense", "{:,} -> {:,}, {}".format(
+            kernel.shape[0], kernel.shape[1], "softmax" if last else "ReLU"),
+            "{:,}".format(kernel.size + kernel.shape[1])))
+    return rows
+
+
+def _facts(model):
+    """Rows (name, text) about the classes and the training."""
+    last = ", ".join("{} {:.3f}".format(key, values[-1])
+                     for key, values in model.history_.items() if values)
+    return [("classes", ", ".join(str(name) for name in model.classes_)),
+            ("trained on", "{:,} photographs, {} epochs: {}".format(
+                model.n_images_, len(model.history_["loss"]), last))]
+
+
+class ShowsSummary(object):
+    """A classifier that notebooks show by its summary once it is fitted.
+
+    Before, they show what scikit-learn shows of an estimator.
+    """
+
+    def _repr_html_(self):
+        if hasattr(self, "head_"):
+            return describe_html(self)
+        diagram = getattr(super(), "_repr_html_", None)
+        return None if diagram is None else diagram()
+
+    def _repr_mimebundle_(self, **options):
+        html = self._repr_html_()
+        bundle = {"text/plain": repr(self)}
+        return bundle if html is None else dict(bundle, **{"text/html": html})
