@@ -24,13 +24,17 @@ def code_cells(notebook):
 
 def run_notebook(folder, **environment):
     """Execute a copy of the notebook in `folder`; the executed notebook."""
-    path = shutil.copy(NOTEBOOK, str(folder))
+    return execute(shutil.copy(NOTEBOOK, str(folder)), **environment)
+
+
+def execute(path, **environment):
+    """Execute a notebook in its place; the executed notebook."""
     settings = dict(os.environ, **environment)
     settings.pop("PYTHONWARNINGS", None)
     process = subprocess.Popen(
         [sys.executable, "-m", "nbconvert", "--to", "notebook", "--inplace", "--execute",
          "--ExecutePreprocessor.timeout=600", "--ExecutePreprocessor.kernel_name=python3", path],
-        cwd=str(folder), env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        cwd=os.path.dirname(path), env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     output = process.communicate()[0].decode("utf-8", "replace")
     assert process.returncode == 0, output[-3000:]
     return read_notebook(path)
@@ -102,3 +106,28 @@ def test_finds_a_folder_beside_the_notebook(tmp_path, name):
     gt.make_shapes(str(tmp_path / name), per_class=20)
     assert "Image files ready in " + name in printed(
         run_notebook(tmp_path, GEAR_IMAGES="", NEW_IMAGES=""))
+
+
+def test_what_a_kernel_shows(tmp_path):
+    """Image sets and fitted models as tables, progress as text where there are no widgets."""
+    cells = ["import gear_transfer as gt\n"
+             "images = gt.load_folder(gt.make_shapes('shapes', per_class=8, size=64))\nimages",
+             "import sys; sys.modules['ipywidgets'] = None\n"
+             "model = gt.TransferClassifier(layer='mixed0', input_size=64, epochs=3, cache=False,\n"
+             "                              verbose=1)\nmodel.fit(images)"]
+    notebook = read_notebook(NOTEBOOK)
+    notebook["cells"] = [dict(code_cells(notebook)[0], source=[text]) for text in cells]
+    for i, cell in enumerate(notebook["cells"]):
+        cell.pop("id", None)
+        if notebook["nbformat_minor"] >= 5:
+            cell["id"] = "cell-{}".format(i)
+    path = tmp_path / "small.ipynb"
+    path.write_text(json.dumps(notebook))
+    found = code_cells(execute(str(path)))
+    shown = [["".join(output["data"].get("text/html", "")) for output in cell["outputs"]
+              if output["output_type"] == "execute_result"] for cell in found]
+    assert "<td style='text-align:left'>circle</td><td>8</td>" in shown[0][0]
+    assert "<td style='text-align:left'>dense</td>" in shown[1][0]
+    text = "".join("".join(output.get("text", "")) for output in found[1]["outputs"]
+                   if output.get("name") == "stdout")
+    assert "Features: 100%" in text and "Head: 100%" in text
