@@ -180,6 +180,7 @@ gt_head_predict(const gt_head *head, const float *features, int64_t n, int logit
 {
     prediction p = {head, features, n, logits, threads, output};
     int64_t blocks;
+    gt_status status;
 
     if (n < 1) {
         return gt_fail(error, GT_ERROR_ARGUMENT, "there are %lld rows of features; give at least 1",
@@ -192,5 +193,9 @@ gt_head_predict(const gt_head *head, const float *features, int64_t n, int logit
     if (blocks < threads) {
         p.workers = (int)blocks;
     }
-    return gt_parallel(p.workers, 1, predict_blocks, &p, error);
+    status = gt_parallel(p.workers, 1, predict_blocks, &p, error);
+    if (status == GT_ERROR_ARGUMENT) { /* of the bad values that the workers met, name the first */
+        status = gt_check_finite("the features", features, 0, n, head->config.widths[0], error);
+    }
+    return status;
 }

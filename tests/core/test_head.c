@@ -333,6 +333,31 @@ test_setting_layers(void)
     gt_head_free(head);
 }
 
+/* Also where the worker that begins first meets a later one. */
+static void
+test_the_first_bad_feature_is_named(void)
+{
+    enum { ROWS = 2000 };
+    static float many[ROWS * D], output[ROWS * C];
+    gt_head *head = make_head(0, 1);
+
+    for (int threads = 1; threads <= 3; threads++) {
+        for (int first = 1; first < ROWS; first += 300) {
+            memset(many, 0, sizeof(many));
+            many[first * D + 4] = -INFINITY;
+            for (int later = first * D + 5; later < ROWS * D; later += 400) {
+                many[later] = NAN;
+            }
+            char text[64];
+            (void)snprintf(text, sizeof(text), "the features: row %d, column 4 is infinite", first);
+            CHECK(gt_head_predict(head, many, ROWS, 0, threads, output, &error) ==
+                  GT_ERROR_ARGUMENT);
+            CHECK(says(text));
+        }
+    }
+    gt_head_free(head);
+}
+
 /* --- bad arguments ------------------------------------------------------------------------- */
 
 static void
@@ -342,6 +367,10 @@ test_bad_shapes(void)
     const gt_head_config no_features = {1, {0, 3}}, no_width = {2, {4, -1, 3}};
     const gt_head_config no_classes = {1, {4, 0}};
     const gt_head_config huge = {1, {INT64_MAX / 2, 1000}};
+    const gt_head_config many_classes = {1, {1, INT64_C(1) << 31}};
+    const gt_head_config more_than_memory = {1, {INT64_MAX / 3, 1}};
+    const gt_head_config wide = {2, {2, INT64_MAX / 3 * 2, 2}};
+    gt_head_state state;
 #ifndef __SANITIZE_ADDRESS__ /* which ends the process instead of refusing */
     const gt_head_config vast = {1, {INT64_MAX / 8, 1}};
 #endif
@@ -353,6 +382,16 @@ test_bad_shapes(void)
     CHECK(gt_head_create(&no_width, 0, &head, &error) == GT_ERROR_ARGUMENT && says("hidden"));
     CHECK(gt_head_create(&no_classes, 0, &head, &error) == GT_ERROR_ARGUMENT && says("classes"));
     CHECK(gt_head_create(&huge, 0, &head, &error) == GT_ERROR_ARGUMENT && says("too large"));
+    CHECK(gt_head_create(&many_classes, 0, &head, &error) == GT_ERROR_ARGUMENT);
+    CHECK(says("the number of classes is 2147483648"));
+    CHECK(gt_head_create(&more_than_memory, 0, &head, &error) == GT_ERROR_MEMORY);
+    CHECK(says("the weights of the head"));
+    for (int training = 0; training < 2; training++) { /* of activations, then also of gradients */
+        CHECK(gt_head_state_create(&wide, 1 + 7 * !training, training, &state, &error) ==
+              GT_ERROR_ARGUMENT);
+        CHECK(says("too large") && state.block == NULL);
+        gt_head_state_free(&state);
+    }
 #ifndef __SANITIZE_ADDRESS__
     CHECK(gt_head_create(&vast, 0, &head, &error) == GT_ERROR_MEMORY && says("out of memory"));
 #endif
@@ -376,6 +415,7 @@ main(void)
     RUN(test_folding_the_scaling);
     RUN(test_predictions_do_not_depend_on_threads);
     RUN(test_setting_layers);
+    RUN(test_the_first_bad_feature_is_named);
     RUN(test_bad_shapes);
     return check_report();
 }
