@@ -156,7 +156,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         self.validation_indices_ = np.empty(0, int)
         if validation_data is not None:
             X_held, y_held = validation_data
-            X_held = check_array(X_held, dtype=np.float32)
+            X_held = _name_bad_value(lambda X: check_array(X, dtype=np.float32), X_held)
             unknown = set(np.asarray(y_held).tolist()) - set(self.classes_.tolist())
             if unknown:
                 raise ValueError("validation_data has the class {!r}, which is not in y".format(
@@ -365,17 +365,47 @@ def _seed(random_state):
 
 
 def _check_features(estimator, X, y=None):
-    """Validate features, and labels in fit, as this release of scikit-learn does."""
+    """Validate features, and labels in fit."""
+    return _name_bad_value(lambda X: _validate(estimator, X, y), X)
+
+
+def _name_bad_value(check, X):
+    """What `check` makes of X; its error tells where X is not finite."""
+    try:
+        with np.errstate(over="ignore"):  # what overflows float32 becomes infinite, an error here
+            return check(X)
+    except ValueError as error:
+        place = _first_not_finite(X)
+        if place is None:
+            raise
+        raise ValueError("{} The first such value is {} in row {}, column {}.".format(
+            str(error).splitlines()[0], *place))
+
+
+def _first_not_finite(X):
+    """(value, row, column) of the first that is not finite as float32, or None."""
+    try:
+        values = np.asarray(X, np.float64)
+    except (TypeError, ValueError):
+        return None
+    if values.ndim != 2:
+        return None
+    bad = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))
+    return None if len(bad) == 0 else (values[tuple(bad[0])],) + tuple(int(i) for i in bad[0])
+
+
+def _validate(estimator, X, y):
+    """Features, and labels in fit, checked as this release of scikit-learn does."""
     fitting = y is not None
     labels = {"y": y} if fitting else {}
     try:
         from sklearn.utils.validation import validate_data
     except ImportError:
-        return _check_features_before_1_6(estimator, X, y)
+        return _validate_before_1_6(estimator, X, y)
     return validate_data(estimator, X, dtype=np.float32, reset=fitting, **labels)
 
 
-def _check_features_before_1_6(estimator, X, y):
+def _validate_before_1_6(estimator, X, y):
     if hasattr(estimator, "_validate_data"):
         labels = {} if y is None else {"y": y}
         return estimator._validate_data(X, dtype=np.float32, reset=y is not None, **labels)

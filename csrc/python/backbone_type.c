@@ -8,7 +8,7 @@
 typedef struct {
     PyObject_HEAD
     PyObject *module; /* for the exceptions */
-    PyObject *arrays; /* list that keeps the weights' data alive */
+    PyObject *arrays; /* tuple that keeps the weights' data alive */
     gt_backbone *backbone;
     gt_shape input; /* of one image */
     int sub_batch;
@@ -18,11 +18,23 @@ static void
 backbone_dealloc(backbone_object *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
     gt_backbone_free(self->backbone);
     Py_XDECREF(self->arrays);
     Py_XDECREF(self->module);
     type->tp_free(self);
     Py_DECREF(type);
+}
+
+/* No tp_clear, for the network needs its arrays as long as it can be reached: every cycle runs
+ * through an object that has one, such as the module or the dictionary of an array's subclass. */
+static int
+backbone_traverse(backbone_object *self, visitproc visit, void *arg)
+{
+    GT_VISIT_TYPE(self);
+    Py_VISIT(self->module);
+    Py_VISIT(self->arrays);
+    return 0;
 }
 
 /* Append the pools that the outputs ask for and choose them; -1 with an exception. */
@@ -42,7 +54,12 @@ choose_outputs(PyObject *module, gt_graph *graph, PyObject *outputs)
         char name[32];
         gt_node pool;
         gt_status status = GT_OK;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(outputs, i), "sz", &layer, &pooling)) {
+        PyObject *pair = PyTuple_GET_ITEM(outputs, i);
+        if (!PyTuple_Check(pair)) {
+            PyErr_SetString(PyExc_TypeError, "an output is a tuple (layer, pooling)");
+            return -1;
+        }
+        if (!PyArg_ParseTuple(pair, "sz", &layer, &pooling)) {
             return -1;
         }
         int index = gt_graph_find(graph, layer);
@@ -78,6 +95,7 @@ gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
     PyObject *nodes = NULL;
     PyObject *arrays = NULL;
     PyObject *outputs = NULL;
+    PyObject *keep = NULL;
     const char *precision = NULL;
     int height = 0;
     int width = 0;
@@ -101,14 +119,18 @@ gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         return NULL;
     }
+    PyObject_GC_UnTrack(self); /* until it is whole, for whoever lists all objects */
     gt_graph_init(&graph);
     Py_INCREF(module);
     self->module = module;
     self->sub_batch = config.sub_batch;
-    self->arrays = PyList_New(0);
-    if (self->arrays == NULL ||
-        gt_graph_from_python(module, nodes, arrays, self->arrays, &graph) < 0 ||
+    keep = PyList_New(0);
+    if (keep == NULL || gt_graph_from_python(module, nodes, arrays, keep, &graph) < 0 ||
         choose_outputs(module, &graph, outputs) < 0) {
+        goto failed;
+    }
+    self->arrays = PyList_AsTuple(keep);
+    if (self->arrays == NULL) {
         goto failed;
     }
     Py_BEGIN_ALLOW_THREADS
@@ -122,9 +144,12 @@ gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
         (void)gt_raise(module, status, &error);
         goto failed;
     }
+    Py_DECREF(keep);
+    PyObject_GC_Track(self);
     return (PyObject *)self;
 failed:
     gt_graph_clear(&graph);
+    Py_XDECREF(keep);
     Py_DECREF(self);
     return NULL;
 }
@@ -392,6 +417,7 @@ static PyMethodDef backbone_methods[] = {
 
 static PyType_Slot backbone_slots[] = {
     {Py_tp_dealloc, backbone_dealloc},
+    {Py_tp_traverse, backbone_traverse},
     {Py_tp_new, gt_refuse_new},
     {Py_tp_methods, backbone_methods},
     {Py_tp_doc, "A network that runs; made by backbone()."},
@@ -401,6 +427,6 @@ static PyType_Slot backbone_slots[] = {
 PyType_Spec gt_backbone_spec = {
     .name = "gear_transfer._core.Backbone",
     .basicsize = sizeof(backbone_object),
-    .flags = Py_TPFLAGS_DEFAULT,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = backbone_slots,
 };

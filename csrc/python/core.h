@@ -60,6 +60,13 @@ PyObject *gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *gt_infer_shapes(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *gt_make_head(PyObject *module, PyObject *args, PyObject *kwargs);
 
+/* Since 3.9 an instance of a type made from a spec visits its type. */
+#if PY_VERSION_HEX >= 0x03090000
+#define GT_VISIT_TYPE(object) Py_VISIT(Py_TYPE(object))
+#else
+#define GT_VISIT_TYPE(object)
+#endif
+
 /* tp_new of types whose instances come from a function of the module. */
 PyObject *gt_refuse_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 

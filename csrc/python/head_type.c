@@ -18,10 +18,20 @@ static void
 head_dealloc(head_object *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
     gt_head_free(self->head);
     Py_XDECREF(self->module);
     type->tp_free(self);
     Py_DECREF(type);
+}
+
+/* No tp_clear: every cycle runs through an object that has one, such as the module. */
+static int
+head_traverse(head_object *self, visitproc visit, void *arg)
+{
+    GT_VISIT_TYPE(self);
+    Py_VISIT(self->module);
+    return 0;
 }
 
 static int
@@ -61,6 +71,7 @@ gt_make_head(PyObject *module, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         return NULL;
     }
+    PyObject_GC_UnTrack(self); /* until it is whole, for whoever lists all objects */
     Py_INCREF(module);
     self->module = module;
     gt_status status = gt_head_create(&config, seed, &self->head, &error);
@@ -69,6 +80,7 @@ gt_make_head(PyObject *module, PyObject *args, PyObject *kwargs)
         Py_DECREF(self);
         return NULL;
     }
+    PyObject_GC_Track(self);
     return (PyObject *)self;
 }
 
@@ -113,7 +125,7 @@ read_data(const head_object *self, PyObject *features, PyObject *labels, PyArray
     }
     data->n = PyArray_DIM(*rows, 0);
     data->features = PyArray_DATA(*rows);
-    *targets = gt_as_array(labels, "labels", NPY_INT32, 1, 1);
+    *targets = gt_as_array(labels, "labels", NPY_INT32, 1, 0);
     if (*targets == NULL || gt_check_axis(*targets, "labels", 0, (npy_intp)data->n) < 0) {
         return -1;
     }
@@ -489,6 +501,7 @@ static PyMethodDef head_methods[] = {
 
 static PyType_Slot head_slots[] = {
     {Py_tp_dealloc, head_dealloc},
+    {Py_tp_traverse, head_traverse},
     {Py_tp_new, gt_refuse_new},
     {Py_tp_methods, head_methods},
     {Py_tp_doc, "Dense layers, trained and applied; made by head()."},
@@ -498,6 +511,6 @@ static PyType_Slot head_slots[] = {
 PyType_Spec gt_head_spec = {
     .name = "gear_transfer._core.Head",
     .basicsize = sizeof(head_object),
-    .flags = Py_TPFLAGS_DEFAULT,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = head_slots,
 };

@@ -17,6 +17,17 @@ get_attribute(PyObject *attributes, const char *name)
     return value;
 }
 
+/* The items of a sequence, which no code that runs meanwhile can alter; NULL with an exception. */
+static PyObject *
+as_tuple(PyObject *object, const char *what)
+{
+    PyObject *items = PySequence_Tuple(object);
+    if (items == NULL && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Format(PyExc_TypeError, "%s must be a sequence", what);
+    }
+    return items;
+}
+
 /* A whole number that fits an int; -1 with an exception. */
 static int
 read_int(PyObject *object, const char *layer, const char *name, int *value)
@@ -43,18 +54,18 @@ read_ints(PyObject *attributes, const char *layer, const char *name, int count, 
     if (object == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    PyObject *items = PySequence_Fast(object, name);
+    PyObject *items = as_tuple(object, name);
     if (items == NULL) {
         return -1;
     }
-    if (PySequence_Fast_GET_SIZE(items) != count) {
+    if (PyTuple_GET_SIZE(items) != count) {
         PyErr_Format(PyExc_ValueError, "layer '%s': %s must hold %d numbers", layer, name, count);
         Py_DECREF(items);
         return -1;
     }
     int result = 1;
     for (int i = 0; result > 0 && i < count; i++) {
-        if (read_int(PySequence_Fast_GET_ITEM(items, i), layer, name, &values[i]) < 0) {
+        if (read_int(PyTuple_GET_ITEM(items, i), layer, name, &values[i]) < 0) {
             result = -1;
         }
     }
@@ -195,6 +206,19 @@ read_array(PyObject *object, const char *name, PyObject *keep, gt_array *array)
 }
 
 static int
+look_up_array(PyObject *arrays, PyObject *name, PyObject *keep, gt_array *array)
+{
+    PyObject *object = PyObject_GetItem(arrays, name);
+    if (object == NULL) {
+        return -1;
+    }
+    const char *text = PyUnicode_AsUTF8(name);
+    int code = text == NULL ? -1 : read_array(object, text, keep, array);
+    Py_DECREF(object);
+    return code;
+}
+
+static int
 read_arrays(PyObject *attributes, PyObject *arrays, PyObject *keep, gt_node *node)
 {
     for (int role = 0; role < GT_ROLE_COUNT; role++) {
@@ -205,13 +229,9 @@ read_arrays(PyObject *attributes, PyObject *arrays, PyObject *keep, gt_node *nod
             }
             continue;
         }
-        PyObject *object = PyObject_GetItem(arrays, name);
-        if (object == NULL) {
-            return -1;
-        }
-        const char *text = PyUnicode_AsUTF8(name);
-        int code = text == NULL ? -1 : read_array(object, text, keep, &node->arrays[role]);
-        Py_DECREF(object);
+        Py_INCREF(name); /* looking it up may run code that takes it out of the attributes */
+        int code = look_up_array(arrays, name, keep, &node->arrays[role]);
+        Py_DECREF(name);
         if (code < 0) {
             return -1;
         }
@@ -286,13 +306,13 @@ int
 gt_graph_from_python(PyObject *module, PyObject *nodes, PyObject *arrays, PyObject *keep,
                      gt_graph *graph)
 {
-    PyObject *items = PySequence_Fast(nodes, "nodes must be a sequence");
+    PyObject *items = as_tuple(nodes, "nodes");
     if (items == NULL) {
         return -1;
     }
     int code = 0;
-    for (Py_ssize_t i = 0; code == 0 && i < PySequence_Fast_GET_SIZE(items); i++) {
-        code = read_node(module, PySequence_Fast_GET_ITEM(items, i), arrays, keep, graph);
+    for (Py_ssize_t i = 0; code == 0 && i < PyTuple_GET_SIZE(items); i++) {
+        code = read_node(module, PyTuple_GET_ITEM(items, i), arrays, keep, graph);
     }
     Py_DECREF(items);
     return code;

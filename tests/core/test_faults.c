@@ -292,7 +292,8 @@ prepare_lesson(lesson *all)
     for (int i = 0; i < N; i++) {
         all->labels[i] = i % CLASSES;
         for (int j = 0; j < D; j++) {
-            all->features[i * D + j] = gt_random_uniform(&random) + (j == i % CLASSES ? 2.0f : 0.0f);
+            float centre = j == i % CLASSES ? 2.0f : 0.0f;
+            all->features[i * D + j] = gt_random_uniform(&random) + centre;
         }
     }
     for (int j = 0; j < D; j++) {

@@ -60,7 +60,8 @@ function write_wrapper(    call, first) {
         printf "    return gt_faults_strike(\"%s\") ? gt_faults_code() : code;\n", name
     }
     else if (kind ~ /^dnnl_status_t/) {
-        printf "    if (gt_faults_strike(\"%s\")) {\n        return gt_faults_code();\n    }\n", name
+        printf "    if (gt_faults_strike(\"%s\")) {\n", name
+        print "        return gt_faults_code();\n    }"
         printf "    dnnl_status_t code = %s;\n", call
         if (name ~ /_(create|clone)(_with_[a-z]+)?$/) {
             print "    gt_faults_count(code == dnnl_success);"
