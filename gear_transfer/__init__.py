@@ -23,13 +23,17 @@ _HOMES = {
     "duplicates": ["find_duplicates"],
     "errors": ["DatasetError", "EngineError", "GearTransferError", "GraphError", "ImageError",
                "ModelFileError", "SkippedImageWarning", "WeightsError"],
+    "evaluation": ["CrossValidation", "cross_validate"],
+    "feature_set": ["FeatureSet", "compute_features"],
     "features": ["FeatureExtractor"],
     "head": ["HeadClassifier"],
     "image_set": ["ImageSet", "load_folder", "load_images"],
     "images": ["read_image"],
     "importers.convert": ["convert"],
     "importers.weights": ["download_official_weights"],
+    "learning_curves": ["LearningCurve", "learning_curve"],
     "model_file": ["load_model"],
+    "plots": ["plot_confusion_matrix", "plot_history", "plot_images", "plot_predictions"],
     "reporting": ["report"],
     "sample": ["predict_image"],
     "novelty": ["NoveltyDetector"],
@@ -38,6 +42,7 @@ _HOMES = {
     "neighbours": ["nearest"],
     "plots": ["plot_activation_maps", "plot_confusion_matrix", "plot_history", "plot_images",
               "plot_misclassified", "plot_nearest", "plot_predictions"],
+    "suspects": ["LabelSuspects", "find_label_suspects"],
 }
 _HOME_OF = dict((name, home) for home in _HOMES for name in _HOMES[home])
 
