@@ -300,7 +300,9 @@ class _Work(object):
 
     def __exit__(self, *exception):
         if self._unkept:
-            self._keep()
+            # In a thread, where Ctrl-C does not end the write: leaving waits for it.
+            with concurrent.futures.ThreadPoolExecutor(1) as writer:
+                writer.submit(self._keep).result()
             self._cache.trim()
 
     def result(self):

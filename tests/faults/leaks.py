@@ -56,7 +56,7 @@ def with_array(name, value):
 def module_calls():
     yield "available_threads", _core.available_threads
     yield "engine_info", _core.engine_info
-    yield "has_fast_bf16", _core.has_fast_bf16
+    yield "has_fast", lambda: _core.has_fast("bf16")
     yield "shuffle", lambda: _core.shuffle(50, 1, 2)
     yield "shuffle, negative", lambda: _core.shuffle(-1, 1, 2)
     yield "shuffle, no number", lambda: _core.shuffle(Odd(), 1, 2)
