@@ -4,6 +4,8 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <string.h>
 
+#include "winograd_stages.h"
+
 bool
 gt_winograd_is_available(void)
 {
@@ -17,10 +19,25 @@ gt_winograd_is_available(void)
 }
 
 /* Cost in float32 multiply-adds, measured on one core of a Zen 5 EPYC with oneDNN 3.2: to transform
- * one channel of a tile takes as long as 300 of them, and a direct convolution in bf16 does two in
- * the time of one.  The transformed kernel is streamed once a block: beyond 4 MB it would come from
+ * one channel of a tile takes as long as 800 of them, and a direct convolution in bf16 does two in
+ * the time of one.  The transformed kernel is read once a block: beyond 4 MB it would come from
  * memory and not from a cache, and the process would grow. */
-enum { TRANSFORM_COST = 300, LARGEST_KERNEL = 4 << 20 };
+enum { TRANSFORM_COST = 800, LARGEST_KERNEL = 4 << 20 };
+
+/* Results along the side of a tile. */
+static int
+results_along(const gt_winograd *winograd)
+{
+    return GT_WINOGRAD_TILE + 1 - winograd->size;
+}
+
+/* Tiles along an axis of `extent` results. */
+static int
+tiles_along(const gt_winograd *winograd, int extent)
+{
+    int results = results_along(winograd);
+    return (extent + results - 1) / results;
+}
 
 bool
 gt_winograd_pays(const gt_winograd *winograd)
@@ -31,8 +48,8 @@ gt_winograd_pays(const gt_winograd *winograd)
         return false;
     }
     double pairs = (double)in * out;
-    double tiles = (double)gt_winograd_tiles(winograd, winograd->to.height) *
-                   gt_winograd_tiles(winograd, winograd->to.width);
+    double tiles = (double)tiles_along(winograd, winograd->to.height) *
+                   tiles_along(winograd, winograd->to.width);
     double own = tiles * (GT_WINOGRAD_POINTS * pairs + TRANSFORM_COST * (in + out));
     double direct = (double)winograd->to.height * winograd->to.width * pairs * winograd->size *
                     winograd->size / (winograd->bf16 ? 2.0 : 1.0);
@@ -59,8 +76,8 @@ gt_winograd_blocked(gt_shape shape)
 static int64_t
 count_tiles(const gt_winograd *winograd)
 {
-    return (int64_t)winograd->batch * gt_winograd_tiles(winograd, winograd->to.height) *
-           gt_winograd_tiles(winograd, winograd->to.width);
+    return (int64_t)winograd->batch * tiles_along(winograd, winograd->to.height) *
+           tiles_along(winograd, winograd->to.width);
 }
 
 /* Floats of one tile in a thread's scratch: its transform, and the products for one step of
@@ -71,24 +88,35 @@ tile_size(const gt_winograd *winograd)
     return GT_WINOGRAD_POINTS * (size_t)(winograd->from.channels + GT_WINOGRAD_COLS);
 }
 
+/* Floats from a point to the next in the scratch for `tiles` tiles of `channels`.  One vector of
+ * padding keeps the points of a tile out of the same few sets of a cache. */
+static size_t
+point_stride(int tiles, int channels)
+{
+    return (size_t)tiles * (size_t)channels + GT_WINOGRAD_LANES;
+}
+
+/* The tiles are shared out evenly to the threads, and those of a thread to products of at most 14
+ * rows.  A block fills half of a second-level cache of 1 MB; the other half is for the kernel, which
+ * is read once a block. */
 void
 gt_winograd_prepare(gt_winograd *winograd)
 {
-    /* Half of a second-level cache of 1 MB; the streamed kernel has the other half. */
     const size_t room = (size_t)512 << 10;
-    size_t most = room / (tile_size(winograd) * sizeof(float) * GT_WINOGRAD_ROWS);
-    int64_t limit = most > 4 ? 4 : most > 1 ? (int64_t)most : 1;
-    int64_t rows = (count_tiles(winograd) + GT_WINOGRAD_ROWS - 1) / GT_WINOGRAD_ROWS;
-    int64_t blocks = (rows + limit - 1) / limit;
-    blocks = (blocks + winograd->threads - 1) / winograd->threads * winograd->threads;
-    winograd->block = (int)((rows + blocks - 1) / blocks) * GT_WINOGRAD_ROWS;
+    int64_t share = (count_tiles(winograd) + winograd->threads - 1) / winograd->threads;
+    int64_t products = (share + GT_WINOGRAD_ROWS - 1) / GT_WINOGRAD_ROWS;
+    winograd->rows = (int)((share + products - 1) / products + 1) / 2 * 2;
+    int64_t most = (int64_t)(room / (tile_size(winograd) * sizeof(float))) / winograd->rows;
+    int64_t blocks = most > 1 ? (products + most - 1) / most : products;
+    winograd->block = (int)((products + blocks - 1) / blocks) * winograd->rows;
 }
 
 /* Floats of one thread's scratch, a multiple of a cache line. */
 static size_t
 thread_scratch(const gt_winograd *winograd)
 {
-    return (size_t)winograd->block * tile_size(winograd);
+    return GT_WINOGRAD_POINTS * (point_stride(winograd->block, winograd->from.channels) +
+                                 point_stride(winograd->block, GT_WINOGRAD_COLS));
 }
 
 size_t
@@ -103,23 +131,23 @@ gt_winograd_kernel_count(int channels_in, int channels_out)
     return (int64_t)GT_WINOGRAD_POINTS * channels_in * channels_out;
 }
 
-/* G, (6, size): row i holds the powers of point i, divided by the product of its differences to the
+enum { MOST_TAPS = 5 };
+
+/* G, (8, size): row p holds the powers of point p, divided by the product of its differences to the
  * other points. */
 static void
-make_kernel_transform(int size, double transform[GT_WINOGRAD_TILE][5])
+make_kernel_transform(int size, double transform[GT_WINOGRAD_TILE][MOST_TAPS])
 {
-    const double a = GT_WINOGRAD_A;
-    const double b = GT_WINOGRAD_B;
-    const double points[GT_WINOGRAD_TILE - 1] = {0.0, a, -a, b, -b};
-    const double factors[GT_WINOGRAD_TILE - 1] = {
-        1.0 / (a * a * b * b), 0.5 / (a * a * (a * a - b * b)), 0.5 / (a * a * (a * a - b * b)),
-        0.5 / (b * b * (b * b - a * a)), 0.5 / (b * b * (b * b - a * a))};
+    static const double points[GT_WINOGRAD_TILE - 1] = {0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0};
     memset(transform, 0, GT_WINOGRAD_TILE * sizeof(*transform));
-    for (int i = 0; i < GT_WINOGRAD_TILE - 1; i++) {
-        double power = factors[i];
+    for (int p = 0; p < GT_WINOGRAD_TILE - 1; p++) {
+        double power = 1.0;
+        for (int q = 0; q < GT_WINOGRAD_TILE - 1; q++) {
+            power /= q != p ? points[p] - points[q] : 1.0;
+        }
         for (int k = 0; k < size; k++) {
-            transform[i][k] = power;
-            power *= points[i];
+            transform[p][k] = power;
+            power *= points[p];
         }
     }
     transform[GT_WINOGRAD_TILE - 1][size - 1] = 1.0;
@@ -141,10 +169,10 @@ combine(const double *weights, const double *values, int count, int stride, doub
  * of them, `packed` at the place of point 0; a point is `point_stride` behind the last. */
 static void
 pack_columns(const float *kernel, size_t channel_stride, int size,
-             double transform[GT_WINOGRAD_TILE][5], float *packed, size_t point_stride)
+             double transform[GT_WINOGRAD_TILE][MOST_TAPS], float *packed, size_t point_stride)
 {
-    double values[5 * 5 * GT_WINOGRAD_COLS];
-    double halfway[GT_WINOGRAD_TILE * 5 * GT_WINOGRAD_COLS];
+    double values[MOST_TAPS * MOST_TAPS * GT_WINOGRAD_COLS];
+    double halfway[GT_WINOGRAD_TILE * MOST_TAPS * GT_WINOGRAD_COLS];
     double sums[GT_WINOGRAD_COLS];
     for (int i = 0; i < size * size; i++) {
         for (int lane = 0; lane < GT_WINOGRAD_COLS; lane++) {
@@ -168,11 +196,11 @@ pack_columns(const float *kernel, size_t channel_stride, int size,
     }
 }
 
-/* The layout is (channels_out / 32, 36 points, channels_in, 32). */
+/* The layout is (channels_out / 32, 64 points, channels_in, 32). */
 void
 gt_winograd_pack(const float *kernel, int size, int channels_in, int channels_out, float *packed)
 {
-    double transform[GT_WINOGRAD_TILE][5];
+    double transform[GT_WINOGRAD_TILE][MOST_TAPS];
     size_t point_stride = (size_t)channels_in * GT_WINOGRAD_COLS;
     size_t channel_stride = (size_t)channels_in * (size_t)channels_out;
     make_kernel_transform(size, transform);
@@ -185,6 +213,168 @@ gt_winograd_pack(const float *kernel, int size, int channels_in, int channels_ou
     }
 }
 
+/* Where a tile lies: its image, and the first of its results. */
+typedef struct {
+    size_t image;
+    int y;
+    int x;
+} tile_place;
+
+static tile_place
+place_of(const gt_winograd *winograd, int64_t tile)
+{
+    int across = tiles_along(winograd, winograd->to.width);
+    int down = tiles_along(winograd, winograd->to.height);
+    int results = results_along(winograd);
+    return (tile_place){.image = (size_t)(tile / across / down),
+                        .y = (int)(tile / across % down) * results,
+                        .x = (int)(tile % across) * results};
+}
+
+/* Copy 16 channels of a tile that reaches beyond its map, with zeros for the padding. */
+static void
+copy_edge(const gt_winograd *winograd, const char *image, int top, int left, size_t size,
+          char *edge)
+{
+    size_t length = GT_WINOGRAD_LANES * size;
+    for (int i = 0; i < GT_WINOGRAD_POINTS; i++) {
+        int y = top + i / GT_WINOGRAD_TILE;
+        int x = left + i % GT_WINOGRAD_TILE;
+        char *pixel = edge + (size_t)i * length;
+        if (y < 0 || y >= winograd->from.height || x < 0 || x >= winograd->from.width) {
+            memset(pixel, 0, length);
+            continue;
+        }
+        size_t offset = (size_t)y * winograd->source.row + (size_t)x * winograd->source.pixel;
+        memcpy(pixel, image + offset * size, length);
+    }
+}
+
+/* One block of a run: its tiles, and what a thread writes on the way. */
+typedef struct {
+    const gt_winograd *winograd;
+    gt_winograd_stages stages;
+    size_t size;     /* bytes of a number in the maps */
+    int64_t first;   /* tile */
+    int count;       /* tiles */
+    int rounded;     /* their number, rounded up to whole products */
+    float *tiles;    /* (64, rounded / rows, channels_in / 16, rows, 16), points tile_stride apart */
+    size_t tile_stride;
+    float *products; /* (64, rounded, 32), points product_stride apart */
+    size_t product_stride;
+} tile_block;
+
+static void
+read_tile(const tile_block *block, const char *source, tile_place place, float *out)
+{
+    const gt_winograd *winograd = block->winograd;
+    size_t size = block->size;
+    int top = place.y - winograd->before[0];
+    int left = place.x - winograd->before[1];
+    bool whole = top >= 0 && left >= 0 && top + GT_WINOGRAD_TILE <= winograd->from.height &&
+                 left + GT_WINOGRAD_TILE <= winograd->from.width;
+    const char *image = source + place.image * winograd->source.image * size;
+    for (int c = 0; c < winograd->from.channels; c += GT_WINOGRAD_LANES) {
+        if (whole) {
+            size_t offset = (size_t)top * winograd->source.row +
+                            (size_t)left * winograd->source.pixel;
+            block->stages.read_tile(image + offset * size, winograd->source.row * size,
+                                    winograd->source.pixel * size, out,
+                                    block->tile_stride);
+        }
+        else {
+            char edge[GT_WINOGRAD_POINTS * GT_WINOGRAD_LANES * sizeof(float)];
+            copy_edge(winograd, image, top, left, size, edge);
+            block->stages.read_tile(edge, GT_WINOGRAD_TILE * GT_WINOGRAD_LANES * size,
+                                    GT_WINOGRAD_LANES * size, out, block->tile_stride);
+        }
+        image += winograd->source.group * size;
+        out += winograd->rows * GT_WINOGRAD_LANES;
+    }
+}
+
+static void
+read_tiles(const tile_block *block, const char *source)
+{
+    const gt_winograd *winograd = block->winograd;
+    for (int i = 0; i < block->count; i++) {
+        int row = i % winograd->rows;
+        float *out = block->tiles + (size_t)(i - row) * (size_t)winograd->from.channels +
+                     row * GT_WINOGRAD_LANES;
+        read_tile(block, source, place_of(winograd, block->first + i), out);
+    }
+}
+
+/* The products of all tiles at all points with 32 channels out. */
+static void
+multiply_tiles(const tile_block *block, const float *packed)
+{
+    const gt_winograd *winograd = block->winograd;
+    size_t channels = (size_t)winograd->from.channels;
+    for (size_t point = 0; point < GT_WINOGRAD_POINTS; point++) {
+        const float *tiles = block->tiles + point * block->tile_stride;
+        float *products = block->products + point * block->product_stride;
+        for (int row = 0; row < block->rounded; row += winograd->rows) {
+            block->stages.multiply(tiles, packed, winograd->from.channels / GT_WINOGRAD_LANES,
+                                   winograd->rows, products);
+            tiles += (size_t)winograd->rows * channels;
+            products += winograd->rows * GT_WINOGRAD_COLS;
+        }
+        packed += channels * GT_WINOGRAD_COLS;
+    }
+}
+
+/* Write the results of 32 channels, from channel `out` on. */
+static void
+write_tiles(const tile_block *block, const float *shift, int out, char *target)
+{
+    const gt_winograd *winograd = block->winograd;
+    const gt_map_strides *strides = &winograd->target;
+    for (int i = 0; i < block->count; i++) {
+        tile_place place = place_of(winograd, block->first + i);
+        size_t pixel = place.image * strides->image + (size_t)place.y * strides->row +
+                       (size_t)place.x * strides->pixel;
+        for (int c = 0; c < GT_WINOGRAD_COLS; c += GT_WINOGRAD_LANES) {
+            size_t group = (size_t)((out + c) / GT_WINOGRAD_LANES);
+            gt_winograd_target to = {.place = target + (pixel + group * strides->group) * block->size,
+                                     .row = strides->row * block->size,
+                                     .pixel = strides->pixel * block->size,
+                                     .height = winograd->to.height - place.y,
+                                     .width = winograd->to.width - place.x,
+                                     .shift = shift + out + c,
+                                     .low = winograd->low,
+                                     .high = winograd->high};
+            block->stages.write_tile(block->products + (size_t)i * GT_WINOGRAD_COLS + c,
+                                     block->product_stride, &to);
+        }
+    }
+}
+
+/* `first` is the first tile of the block, in the order of images, rows and columns. */
+static void
+run_block(const gt_winograd *winograd, const char *source, const float *packed,
+          const float *shift, char *target, float *scratch, int64_t first)
+{
+    int64_t left = count_tiles(winograd) - first;
+    size_t channels = (size_t)winograd->from.channels;
+    tile_block block = {.winograd = winograd,
+                        .stages = gt_winograd_avx512(winograd->size, winograd->bf16),
+                        .size = winograd->bf16 ? sizeof(uint16_t) : sizeof(float),
+                        .first = first,
+                        .count = left < winograd->block ? (int)left : winograd->block,
+                        .tiles = scratch};
+    block.rounded = (block.count + winograd->rows - 1) / winograd->rows * winograd->rows;
+    block.tile_stride = point_stride(block.rounded, winograd->from.channels);
+    block.product_stride = point_stride(block.rounded, GT_WINOGRAD_COLS);
+    block.products = scratch + GT_WINOGRAD_POINTS * block.tile_stride;
+    read_tiles(&block, source);
+    for (int out = 0; out < winograd->to.channels; out += GT_WINOGRAD_COLS) {
+        multiply_tiles(&block, packed);
+        write_tiles(&block, shift, out, target);
+        packed += GT_WINOGRAD_POINTS * channels * GT_WINOGRAD_COLS;
+    }
+}
+
 void
 gt_winograd_run(const gt_winograd *winograd, const void *source, const float *packed,
                 const float *shift, void *target, void *scratch)
@@ -192,9 +382,7 @@ gt_winograd_run(const gt_winograd *winograd, const void *source, const float *pa
     int64_t tiles = count_tiles(winograd);
 #pragma omp parallel for schedule(static) num_threads(winograd->threads) if (winograd->threads > 1)
     for (int64_t first = 0; first < tiles; first += winograd->block) {
-        int64_t left = tiles - first;
         float *own = (float *)scratch + (size_t)omp_get_thread_num() * thread_scratch(winograd);
-        gt_winograd_run_block(winograd, source, packed, shift, target, own, first,
-                              left < winograd->block ? (int)left : winograd->block);
+        run_block(winograd, source, packed, shift, target, own, first);
     }
 }

@@ -195,7 +195,7 @@ verify_bench(gt_winograd winograd)
     bench job;
     start_bench(&job, winograd);
     /* half a unit in the last of 8 bits against some units in the last of 24 */
-    CHECK_CLOSE(distance_of_bench(&job), 0.0, winograd.bf16 ? 0.004 : 1e-5);
+    CHECK_CLOSE(distance_of_bench(&job), 0.0, winograd.bf16 ? 0.004 : 2e-5);
     end_bench(&job);
 }
 
@@ -253,9 +253,10 @@ test_threads_and_blocks_change_nothing(void)
     start_bench(&job, winograd);
     float *first = run_bench(&job);
     for (int threads = 1; threads <= 4; threads++) {
-        for (int rows = 1; rows <= 8; rows += 3) {
+        for (int rows = 1; rows <= 7; rows++) {
             job.winograd.threads = threads;
-            job.winograd.block = rows * GT_WINOGRAD_ROWS;
+            job.winograd.rows = 2 * rows;
+            job.winograd.block = job.winograd.rows * (5 - threads);
             float *again = run_bench(&job);
             CHECK(memcmp(first, again, count_numbers(&job, winograd.to) * sizeof(float)) == 0);
             free(again);
@@ -298,9 +299,10 @@ test_where_it_pays(void)
 {
     CHECK(pays(147, 32, 64, 3, false) && pays(147, 32, 64, 3, true));
     CHECK(pays(35, 96, 96, 3, false) && pays(35, 96, 96, 3, true));
-    CHECK(pays(35, 48, 64, 5, false) && !pays(35, 48, 64, 5, true));
-    CHECK(!pays(1, 64, 64, 3, false));    /* one result of sixteen */
-    CHECK(!pays(8, 448, 384, 3, false)); /* 24 MB */
+    CHECK(pays(35, 48, 64, 5, false) && pays(35, 48, 64, 5, true));
+    CHECK(pays(13, 32, 32, 3, false) && !pays(13, 32, 32, 3, true));
+    CHECK(!pays(1, 64, 64, 3, false));    /* one result of 36 */
+    CHECK(!pays(8, 448, 384, 3, false)); /* 42 MB */
 }
 
 /* --- plans --------------------------------------------------------------------------------- */
@@ -364,7 +366,7 @@ test_plans(void)
     CHECK(verify_plan(&net, outputs, 4, GT_PRECISION_FLOAT32) ==
           (gt_winograd_is_available() ? 3 : 0));
     if (gt_precision_is_fast(GT_PRECISION_BF16)) {
-        CHECK(verify_plan(&net, outputs, 4, GT_PRECISION_BF16) == 2);
+        CHECK(verify_plan(&net, outputs, 4, GT_PRECISION_BF16) == 3);
     }
     gt_net_clear(&net);
 }
