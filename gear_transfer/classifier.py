@@ -91,7 +91,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
 
     def __init__(self, backbone=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
                  resize="pad", hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
-                 learning_rate=0.003, optimizer="adam", momentum=0.9, l2=0.005,
+                 learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.005,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
                  calibrate=True, random_state=0, threads=None, precision="auto", cache=True,
                  group_duplicates=True, strict=False, verbose=0, executor=None):

@@ -33,8 +33,9 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         Share of the hidden activations dropped in training, 0 <= dropout < 1.
     epochs : int
     batch_size : int
-    learning_rate : float
-        Of the first step; falls to zero along a cosine.
+    learning_rate : float or "auto"
+        Of the first step; falls to zero along a cosine. "auto" is 0.003 for 768
+        features and more, and larger for fewer, see `automatic_learning_rate`.
     optimizer : {"adam", "sgd"}
     momentum : float
         For "sgd".
@@ -86,7 +87,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(self, hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
-                 learning_rate=0.003, optimizer="adam", momentum=0.9, l2=0.005,
+                 learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.005,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
                  calibrate=True, random_state=0, threads=None, verbose=0):
         self.hidden_layers = hidden_layers
@@ -191,7 +192,9 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
             core.train(X, labels, validation_features=held_out[0], validation_labels=held_out[1],
                        mean=mean, inverse_deviation=inverse_deviation, class_weights=weights,
                        epochs=self.epochs, batch_size=self.batch_size, optimizer=self.optimizer,
-                       schedule="cosine", learning_rate=self.learning_rate,
+                       schedule="cosine",
+                       learning_rate=automatic_learning_rate(X.shape[1])
+                       if self.learning_rate == "auto" else self.learning_rate,
                        momentum=self.momentum, l2=self.l2, dropout=self.dropout, seed=seed,
                        threads=check_threads(self.threads), callback=watch)
         watch.restore_best()
@@ -325,8 +328,9 @@ def check_settings(settings, has_validation=False):
     for name in ("epochs", "batch_size", "patience"):
         require(name, whole(getattr(settings, name)) and getattr(settings, name) > 0,
                 "a whole number from 1 on")
-    require("learning_rate", number(settings.learning_rate) and settings.learning_rate > 0,
-            "a number greater than 0")
+    rate = settings.learning_rate
+    require("learning_rate", number(rate) and rate > 0 or isinstance(rate, str) and rate == "auto",
+            "a number greater than 0 or 'auto'")
     require("l2", number(settings.l2) and settings.l2 >= 0, "a number from 0 on")
     for name in ("dropout", "momentum", "validation_fraction"):
         value = getattr(settings, name)
@@ -346,6 +350,24 @@ def _divided(layers, temperature):
     kernel, bias = layers[-1]
     scale = np.float32(1.0 / temperature)
     return layers[:-1] + [(kernel * scale, bias * scale)]
+
+
+def automatic_learning_rate(n_features):
+    """The learning rate that ``learning_rate="auto"`` stands for.
+
+    A step moves each weight by about the learning rate, and what a logit gains by
+    that grows as the root of the number of features. So the rate that suits the
+    features of a backbone is raised for fewer, never lowered for more.
+
+    Parameters
+    ----------
+    n_features : int
+
+    Returns
+    -------
+    float
+    """
+    return 0.003 * max(1.0, (768.0 / n_features) ** 0.5)
 
 
 def _standardisation(X):

@@ -29,7 +29,7 @@ _PART_LETTERS = {0: "t", 1: "v", 2: "s", -1: "-"}
 _PARAMETERS = {
     "resize": (str,), "pooling": (str, type(None)), "hidden_layers": (list,),
     "dropout": (float, int), "epochs": (int,), "batch_size": (int,),
-    "learning_rate": (float, int), "optimizer": (str,), "momentum": (float, int),
+    "learning_rate": (float, int, str), "optimizer": (str,), "momentum": (float, int),
     "l2": (float, int), "validation_fraction": (float, int), "early_stopping": (bool,),
     "patience": (int,), "class_weight": (str, type(None)), "calibrate": (bool,),
     "random_state": (int, type(None)), "strict": (bool,),
