@@ -160,7 +160,7 @@ def test_kills(options, part):
 # Interrupts
 
 # Ctrl-C between the opening of a file and its with leaves the closing to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:Exception ignored in")
 @pytest.mark.parametrize("work", sorted(interrupts.WORKS))
 def test_interrupted(work, tmp_path):
     """A few of the five hundred moments of faults/interrupts.py."""
