@@ -43,8 +43,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
         Whether photographs become square by white borders or by stretching.
     hidden_layers, dropout, epochs, batch_size, learning_rate, optimizer, momentum, l2
         See `HeadClassifier`.
-    validation_fraction, early_stopping, patience, class_weight, calibrate,
-    random_state
+    validation_fraction, early_stopping, patience, class_weight, calibrate, random_state
         See `HeadClassifier`.
     threads : int, optional
         Default is the number of processors this process may use.
