@@ -36,6 +36,15 @@ find_newest() {
     done
 }
 
+# The tests of the main job: what fits into a script that runs for each of several interpreters.
+main_job_tests() {
+    for name in backbone cache convert datasets head_numbers image_folders images importers_hdf5_safety \
+        importers_keras importers_native model_file package plots prefetch reference_features \
+        weights; do
+        echo "$root/tests/test_$name.py"
+    done
+}
+
 mkdir -p "$folder"
 tested=0
 for python in ${PYTHONS:-$(find_python 3.5) $(find_python 3.6) $(find_python 3.8) $(find_newest)}; do
@@ -44,15 +53,8 @@ for python in ${PYTHONS:-$(find_python 3.5) $(find_python 3.6) $(find_python 3.8
     PYTHON=$python
     make_environment "$folder/$version"
     install "$folder/$version" ".[test]"
-    case $version in
-    3.[5-8]) without_dask="--ignore $root/tests/test_dask.py" ;;
-    *) without_dask= ;;
-    esac
-    # without_dask is split into words on purpose.
-    # shellcheck disable=SC2086
     (cd "$folder" && PATH="$folder/$version/bin:$PATH" python -m pytest -q -p no:cacheprovider \
-        -c "$root/pyproject.toml" --rootdir "$root" --ignore "$root/tests/test_notebook.py" \
-        $without_dask "$root/tests")
+        -c "$root/pyproject.toml" --rootdir "$root" $(main_job_tests))
     tested=$((tested + 1))
 done
 echo "tested with $tested other interpreters"
