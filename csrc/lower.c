@@ -15,13 +15,6 @@ number_of(const gt_builder *builder, int index)
                                                                     : gt_builder_full(builder);
 }
 
-/* Input k of a node, as floats. */
-static gt_status
-fetch_full(gt_builder *builder, const gt_node *node, int k, int *value, gt_error *error)
-{
-    return gt_builder_fetch(builder, node->inputs[k], gt_builder_full(builder), value, error);
-}
-
 /* A ReLU as a step of its own, reading `source`. */
 static gt_status
 lower_relu(gt_builder *builder, int index, int source, gt_error *error)
@@ -54,7 +47,8 @@ static gt_status
 lower_own_relu(gt_builder *builder, int index, gt_error *error)
 {
     int source = GT_NO_VALUE;
-    gt_status status = fetch_full(builder, &builder->graph->nodes[index], 0, &source, error);
+    gt_status status = gt_builder_fetch(builder, builder->graph->nodes[index].inputs[0],
+                                        gt_builder_full(builder), &source, error);
     return status == GT_OK ? lower_relu(builder, index, source, error) : status;
 }
 

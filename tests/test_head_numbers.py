@@ -189,7 +189,8 @@ def test_classifier_against_the_twin():
     X, labels = data(n=120, seed=2)
     names = np.array(["a", "b", "c", "d"])[labels]
     model = HeadClassifier(epochs=3, validation_fraction=0, random_state=5, l2=0.01,
-                           learning_rate=0.003, class_weight={"a": 1, "b": 3, "c": 0.5, "d": 1}).fit(X, names)
+                           learning_rate=0.003,
+                           class_weight={"a": 1, "b": 3, "c": 0.5, "d": 1}).fit(X, names)
     mean, deviation = X.mean(axis=0, dtype=float), X.std(axis=0, dtype=float)
     layers = layers_of(_core.head((9, 4), 5))
     history = train(layers, (X - mean) / deviation, labels, np.array([1, 3, 0.5, 1]), 0.01, 3, 32,

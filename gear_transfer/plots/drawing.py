@@ -21,6 +21,25 @@ _GAP_INCHES = 0.12
 _LINE_INCHES = 0.19
 
 
+def check_lengths(images, *named):
+    """Check that what belongs to images is as long as they are.
+
+    Parameters
+    ----------
+    images : sequence
+    named : tuples (name, values)
+        Values may be None.
+
+    Raises
+    ------
+    ValueError
+        Naming the first that differs.
+    """
+    for name, values in named:
+        if values is not None and len(values) != len(images):
+            raise ValueError("{} images but {} {}".format(len(images), len(values), name))
+
+
 def new_figure(rows, columns, inches):
     """A pyplot figure of (width, height) inches and its axes, a 2-D array."""
     import matplotlib.pyplot as plt

@@ -1,7 +1,7 @@
 """What a prediction rests on: the nearest training photographs; and which went wrong."""
 import numpy as np
 
-from .drawing import INK, RED, as_images, set_title, show_image, tiles
+from .drawing import INK, RED, as_images, check_lengths, set_title, show_image, tiles
 
 
 def plot_nearest(images, predictions, neighbours, axes=None):
@@ -28,9 +28,7 @@ def plot_nearest(images, predictions, neighbours, axes=None):
         The arguments differ in length, or there is no image.
     """
     images = as_images(images)
-    for name, values in (("predictions", predictions), ("neighbours", neighbours.images)):
-        if len(values) != len(images):
-            raise ValueError("{} images but {} {}".format(len(images), len(values), name))
+    check_lengths(images, ("predictions", predictions), ("neighbours", neighbours.images))
     columns = 1 + np.shape(neighbours.labels)[1]
     axes = tiles(range(len(images) * columns), columns, 2, axes).reshape(-1, columns)
     for row, tile_row in enumerate(axes):
@@ -76,10 +74,8 @@ def plot_misclassified(images, predictions, true_labels, probabilities=None, mos
     from .grids import plot_predictions
 
     images = as_images(images)
-    for name, values in (("predictions", predictions), ("true_labels", true_labels),
-                         ("probabilities", probabilities)):
-        if values is not None and len(values) != len(images):
-            raise ValueError("{} images but {} {}".format(len(images), len(values), name))
+    check_lengths(images, ("predictions", predictions), ("true_labels", true_labels),
+                  ("probabilities", probabilities))
     if not len(images):
         raise ValueError("there are no images to show")
     if most < 1:

@@ -1,7 +1,7 @@
 """Pictures in a grid: with their predictions, or the first of each class."""
 import numpy as np
 
-from .drawing import INK, RED, as_images, set_title, show_image, tiles
+from .drawing import INK, RED, as_images, check_lengths, set_title, show_image, tiles
 
 
 def plot_predictions(images, predictions, probabilities=None, true_labels=None, columns=5,
@@ -38,10 +38,8 @@ def plot_predictions(images, predictions, probabilities=None, true_labels=None, 
         probabilities = np.asarray(probabilities, dtype=float)
         if probabilities.ndim == 2:
             probabilities = probabilities.max(axis=1)
-    for name, values in (("predictions", predictions), ("probabilities", probabilities),
-                         ("true_labels", true_labels)):
-        if values is not None and len(values) != len(images):
-            raise ValueError("{} images but {} {}".format(len(images), len(values), name))
+    check_lengths(images, ("predictions", predictions), ("probabilities", probabilities),
+                  ("true_labels", true_labels))
     lines = 1 + (probabilities is not None) + (true_labels is not None)
     axes = tiles(range(len(images)), columns, lines, axes)
     for i, tile in enumerate(axes):

@@ -3,7 +3,7 @@ import numpy as np
 
 from ..errors import ImageError
 from ..images import read_image, size_pair
-from .drawing import as_images, set_title, show_image, show_pixels, tiles
+from .drawing import as_images, check_lengths, set_title, show_image, show_pixels, tiles
 
 _STRONGEST_COVER = 0.75  # of the photograph's colour where the map is strongest
 
@@ -44,9 +44,7 @@ def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_s
         The arguments differ in length, or there is no image.
     """
     images, maps = as_images(images), np.asarray(maps, dtype=float)
-    for name, values in (("maps", maps), ("titles", titles)):
-        if values is not None and len(values) != len(images):
-            raise ValueError("{} images but {} {}".format(len(images), len(values), name))
+    check_lengths(images, ("maps", maps), ("titles", titles))
     if len(images) and maps.ndim != 3:
         raise ValueError("maps must have the shape (n, h, w), not {}".format(maps.shape))
     axes = tiles(range(len(images)), columns, 0 if titles is None else 1, axes)
