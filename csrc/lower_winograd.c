@@ -126,9 +126,8 @@ add_step(gt_builder *builder, const gt_node *node, const gt_winograd *winograd,
         return gt_fail_memory(error, "a step's kernel");
     }
     *context = *winograd;
-    return gt_builder_add_kernel(builder, run, context,
-                                 winograd->size == 3 ? "winograd_3x3:avx512" : "winograd_5x5:avx512",
-                                 node->name, args, error);
+    const char *name = winograd->size == 3 ? "winograd_3x3:avx512" : "winograd_5x5:avx512";
+    return gt_builder_add_kernel(builder, run, context, name, node->name, args, error);
 }
 
 gt_status

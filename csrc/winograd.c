@@ -97,8 +97,8 @@ point_stride(int tiles, int channels)
 }
 
 /* The tiles are shared out evenly to the threads, and those of a thread to products of at most 14
- * rows.  A block fills half of a second-level cache of 1 MB; the other half is for the kernel, which
- * is read once a block. */
+ * rows.  A block fills half of a second-level cache of 1 MB; the other half is for the kernel,
+ * which is read once a block. */
 void
 gt_winograd_prepare(gt_winograd *winograd)
 {
@@ -258,9 +258,9 @@ typedef struct {
     int64_t first;   /* tile */
     int count;       /* tiles */
     int rounded;     /* their number, rounded up to whole products */
-    float *tiles;    /* (64, rounded / rows, channels_in / 16, rows, 16), points tile_stride apart */
-    size_t tile_stride;
-    float *products; /* (64, rounded, 32), points product_stride apart */
+    float *tiles;    /* (64, rounded / rows, channels_in / 16, rows, 16) */
+    size_t tile_stride; /* floats from a point to the next */
+    float *products; /* (64, rounded, 32) */
     size_t product_stride;
 } tile_block;
 
@@ -335,8 +335,9 @@ write_tiles(const tile_block *block, const float *shift, int out, char *target)
         size_t pixel = place.image * strides->image + (size_t)place.y * strides->row +
                        (size_t)place.x * strides->pixel;
         for (int c = 0; c < GT_WINOGRAD_COLS; c += GT_WINOGRAD_LANES) {
-            size_t group = (size_t)((out + c) / GT_WINOGRAD_LANES);
-            gt_winograd_target to = {.place = target + (pixel + group * strides->group) * block->size,
+            size_t place_of_group =
+                pixel + (size_t)((out + c) / GT_WINOGRAD_LANES) * strides->group;
+            gt_winograd_target to = {.place = target + place_of_group * block->size,
                                      .row = strides->row * block->size,
                                      .pixel = strides->pixel * block->size,
                                      .height = winograd->to.height - place.y,

@@ -3,7 +3,7 @@
  * m x m results of an r x r kernel, m + r - 1 = 8, with 64 multiplications a pair of channels:
  * 64 for the 324 of the direct way with a 3x3 kernel, 64 for 400 with a 5x5 one.
  *
- * The points are 0, +-1/2, +-1, +-2 and infinity.  With them the errors in float32 are about six
+ * The points are 0, +-1/2, +-1, +-2 and infinity.  With them the errors in float32 are at most ten
  * times those of the direct way, far below the rounding of bfloat16. */
 #ifndef GT_WINOGRAD_H
 #define GT_WINOGRAD_H
