@@ -39,7 +39,9 @@ def script(name):
 
 
 def test_nothing_is_kept():
-    assert ", 0 bad;" in run([script("leaks"), "30"], **PASSIVE)
+    # The interpreter's own blocks come and go by some forty; a block kept every other round stands
+    # out from them at some hundreds of rounds.
+    assert ", 0 bad;" in run([script("leaks"), "300"], **PASSIVE)
 
 
 def test_memory_that_is_out():
