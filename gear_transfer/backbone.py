@@ -158,7 +158,7 @@ class Backbone(object):
         -------
         Backbone
         """
-        if pooling not in POOLINGS:
+        if not isinstance(pooling, (str, type(None))) or pooling not in POOLINGS:
             raise ValueError("pooling must be 'average', 'max' or None, not {!r}".format(pooling))
         size = network.input_size
         if layer is None:

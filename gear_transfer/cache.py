@@ -19,6 +19,7 @@ import zlib
 
 import numpy as np
 
+from .arguments import check_path, check_whole_number
 from .caller import warn_caller
 
 #: Raise it whenever the preparation of photographs changes, so that features made by the former
@@ -89,8 +90,8 @@ class FeatureCache(object):
     """
 
     def __init__(self, folder=None, limit=DEFAULT_LIMIT):
-        self.folder = default_folder() if folder is None else str(folder)
-        self.limit = limit
+        self.folder = default_folder() if folder is None else check_path("folder", folder)
+        self.limit = check_whole_number("limit", limit, 0)
         self._broken = False
 
     @property
@@ -289,10 +290,11 @@ def open_cache(setting):
             return None
     if isinstance(setting, FeatureCache):
         return setting
-    if isinstance(setting, (bytes, int, float)):
+    try:
+        return FeatureCache(check_path("cache", setting))
+    except TypeError:
         raise ValueError("cache must be True, False, a folder or a FeatureCache, not {!r}".format(
-            setting))
-    return FeatureCache(setting)
+            setting)) from None
 
 
 def feature_key(content, settings):

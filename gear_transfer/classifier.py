@@ -161,6 +161,10 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
         if validation_data is None and isinstance(X, ImageSet):
             validation_data = X.validation
         check_settings(self, validation_data is not None)
+        for name in ("group_duplicates", "strict"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise ValueError("{} must be True or False, not {!r}".format(
+                    name, getattr(self, name)))
         X, y = _labelled(X, y, "y")
         if groups is not None and np.shape(groups) != (len(X),):
             raise ValueError("{} images need as many groups, found groups of shape {}".format(

@@ -5,6 +5,7 @@ import uuid
 
 import numpy as np
 
+from .arguments import check_path, check_whole_number
 from .errors import DatasetError, ImageError
 
 SHAPES = ("circle", "square", "triangle")
@@ -36,8 +37,7 @@ def make_shape(shape, size=128, random_state=None):
 
     if shape not in SHAPES:
         raise ValueError("shape must be one of {}, not {!r}".format(", ".join(SHAPES), shape))
-    if size < 8:
-        raise ValueError("size must be at least 8 pixels, not {}".format(size))
+    check_whole_number("size", size, 8)
     rng = _random_state(random_state)
     unit = size / 128  # the corners are those of the sample's 128-pixel pictures
     near = int(round(rng.randint(10, 41) * unit))
@@ -83,9 +83,8 @@ def make_shapes(folder, per_class=400, size=128, random_state=0):
     ValueError
         `per_class` or `size` is too small.
     """
-    folder = str(folder)
-    if per_class < 1:
-        raise ValueError("per_class must be at least 1, not {}".format(per_class))
+    folder = check_path("folder", folder)
+    check_whole_number("per_class", per_class)
     names = _file_names(per_class)
     pictures = _pictures(per_class, size, _random_state(random_state))
     first = [next(pictures) for _ in SHAPES]
@@ -102,7 +101,11 @@ def make_shapes(folder, per_class=400, size=128, random_state=0):
 
 
 def _random_state(seed):
-    return seed if isinstance(seed, np.random.RandomState) else np.random.RandomState(seed)
+    try:
+        return seed if isinstance(seed, np.random.RandomState) else np.random.RandomState(seed)
+    except (TypeError, ValueError):
+        raise ValueError("random_state must be a whole number from 0 on, a RandomState or None, "
+                         "not {!r}".format(seed)) from None
 
 
 def _is_seed(random_state):

@@ -97,6 +97,8 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         FeatureExtractor
             This one.
         """
+        if hasattr(X, "tocsr"):
+            check_images(X)  # an error at once, not only in transform
         if self.resize not in RESIZE_RULES:
             raise ValueError("resize must be 'pad' or 'stretch', not {!r}".format(self.resize))
         check_executor(self.executor)
@@ -340,6 +342,8 @@ def check_images(X):
     A table of one column counts as that column, so that what selects columns
     of a frame can hand on the paths.
     """
+    if hasattr(X, "tocsr"):
+        raise TypeError("images cannot be sparse; give paths, PIL images or uint8 arrays")
     if isinstance(X, (str, bytes)) or not hasattr(X, "__len__"):
         raise TypeError("expected a sequence of images, not {!r}".format(
             X if isinstance(X, str) else type(X).__name__))

@@ -383,7 +383,11 @@ def _seed(random_state):
         if random_state < 0:
             raise ValueError("random_state must not be negative, not {}".format(random_state))
         return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError:
+        raise ValueError("random_state must be a whole number from 0 on, a RandomState or None, "
+                         "not {!r}".format(random_state)) from None
 
 
 def _check_features(estimator, X, y=None):

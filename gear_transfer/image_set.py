@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 
+from .arguments import check_list, check_path
 from .errors import DatasetError, ImageError
 from .images import open_image
 from .markup import escape_html
@@ -47,8 +48,8 @@ class ImageSet:
     """
 
     def __init__(self, paths, labels, skipped=(), validation=None, test=None):
-        self.paths = [str(path) for path in paths]
-        self.labels = np.array([str(label) for label in labels], dtype=str)
+        self.paths = [str(path) for path in check_list("paths", paths)]
+        self.labels = np.array([str(label) for label in check_list("labels", labels)], dtype=str)
         if len(self.paths) != len(self.labels):
             raise DatasetError("{} paths but {} labels".format(len(self.paths), len(self.labels)))
         self.classes = sorted(set(self.labels.tolist()))
@@ -199,7 +200,7 @@ def load_folder(folder, strict=False):
     ImageError
         With `strict`, for the first file that cannot be used.
     """
-    folder = str(folder)
+    folder = check_path("folder", folder)
     parts = _parts_of_split(_Search(folder, strict))
     if parts is None:
         return _load_classes(folder, strict)
@@ -297,7 +298,7 @@ def load_images(folder, strict=False, recursive=False):
     ImageError
         With `strict`, for the first file that cannot be used.
     """
-    folder = str(folder)
+    folder = check_path("folder", folder)
     search = _Search(folder, strict)
     folders, files = search.root_entries()
     paths = search.images_below(folder) if recursive else [

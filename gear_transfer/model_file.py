@@ -11,6 +11,7 @@ import json
 import numpy as np
 
 from . import _core
+from .arguments import check_path
 from .backbone import POOLINGS, Backbone
 from .errors import DatasetError, GraphError, ModelFileError, WeightsError
 from .importers.json_text import parse_json
@@ -196,7 +197,7 @@ def load_model(path, threads=None, verbose=0):
     ModelFileError
         Naming the file, if it is missing, damaged or not a saved classifier.
     """
-    path = str(path)
+    path = check_path("path", path)
     try:
         network = read_network(path)
         settings = _checked_settings(network, path)

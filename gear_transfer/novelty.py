@@ -18,6 +18,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from .arguments import check_whole_number
 from .errors import DatasetError
 from .splits import assign_groups
 
@@ -101,6 +102,7 @@ class NoveltyDetector(BaseEstimator):
         ValueError
             If the data make no sense.
         """
+        check_whole_number("folds", self.folds, 2)
         X = _signed_root(check_array(X, dtype=np.float32))
         labels = np.unique(np.asarray(y), return_inverse=True)[1].ravel()
         groups = np.arange(len(X)) if groups is None else np.asarray(groups)

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from .arguments import check_whole_number
 from .errors import ImageError
 from .images import RESIZE_RULES, read_image, size_pair
 
@@ -56,8 +57,7 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
     workers = available_cpus() if workers is None else workers
     ahead = 2 if ahead is None else ahead
     for name, value in (("batch_size", batch_size), ("workers", workers), ("ahead", ahead)):
-        if value < 1:
-            raise ValueError("{} must be at least 1, not {}".format(name, value))
+        check_whole_number(name, value)
     return _generate(images, size, resize, batch_size, workers, ahead)
 
 

@@ -46,14 +46,14 @@ def split_images(images, validation=0.2, test=0.0, groups=None, random_state=0):
     >>> validation.counts()["circle"]
     5
     """
+    valid = all(isinstance(share, (int, float)) and 0 <= share < 1 for share in (validation, test))
+    if not valid or validation + test >= 1:
+        raise ValueError("validation and test must be shares of 1 that leave something for "
+                         "training, not {!r} and {!r}".format(validation, test))
     if groups is None:
         from .duplicates import find_duplicates
         groups = find_duplicates(images).groups
     shares = [1 - validation - test, validation, test]
-    valid = all(isinstance(share, (int, float)) and np.isfinite(share) for share in shares)
-    if not valid or min(shares[1:]) < 0 or shares[0] <= 0:
-        raise ValueError("validation and test must be shares of 1 that leave something for "
-                         "training, not {!r} and {!r}".format(validation, test))
     parts = assign_groups(images.labels, groups, shares, random_state)
     return Split(parts, groups, relative_names(images.paths))
 

@@ -30,19 +30,14 @@ def same_weights(one, two):
                                                      two.coefs_ + two.intercepts_))
 
 
-def learner(**settings):
-    """Settings that suit the few columns of scikit-learn's checks, not backbone features."""
-    return HeadClassifier(epochs=100, learning_rate=0.03, l2=0.0, **settings)
-
-
 def checks():
     """(estimator, check) of scikit-learn's own checks, whatever its release calls them."""
     if hasattr(estimator_checks, "estimator_checks_generator"):
-        return estimator_checks.estimator_checks_generator(learner())
+        return estimator_checks.estimator_checks_generator(HeadClassifier())
     try:
-        return estimator_checks.check_estimator(learner(), generate_only=True)
+        return estimator_checks.check_estimator(HeadClassifier(), generate_only=True)
     except TypeError:    # before 0.23
-        return [(learner(), estimator_checks.check_estimator)]
+        return [(HeadClassifier(), estimator_checks.check_estimator)]
 
 
 @pytest.mark.filterwarnings("ignore")

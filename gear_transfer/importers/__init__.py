@@ -1,6 +1,7 @@
 """Weight files in, a `Network` out; the only way that weights come in."""
 import os
 
+from ..arguments import check_path
 from ..errors import WeightsError
 from .network import Network, Node, QuantizedArray
 
@@ -47,7 +48,10 @@ def load_network(path, layer=None, preprocessing=None):
     GraphError
         If `layer` does not exist.
     """
-    path = str(path)
+    path = check_path("path", path)
+    if not (preprocessing is None or isinstance(preprocessing, dict)):
+        raise WeightsError("preprocessing must be a dict with scale and offset, not {!r}".format(
+            preprocessing))
     head, size = _head(path)
     if size == 0:
         raise WeightsError("{}: the file is empty".format(path))

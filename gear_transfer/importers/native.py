@@ -17,6 +17,7 @@ from collections import OrderedDict
 
 import numpy as np
 
+from ..arguments import check_path
 from ..errors import WeightsError
 from .atomic import atomic_file
 from .json_text import parse_json
@@ -50,7 +51,7 @@ def write_network(path, network):
     WeightsError
         If the network is not valid or the file cannot be written.
     """
-    path = str(path)
+    path = check_path("path", path)
     check_nodes(network.nodes, network.arrays, path)
     _check_preprocessing(network.preprocessing, path)
     arrays = dict((name, network.arrays[name]) for name in used_arrays(network.nodes))

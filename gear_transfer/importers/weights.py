@@ -114,7 +114,7 @@ class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
 
 def _check_https(url):
     if urllib.parse.urlsplit(str(url)).scheme.lower() != "https":
-        raise WeightsError("refused to download over anything but https: {}".format(url))
+        raise WeightsError("refused to download over anything but https: {!r}".format(url))
 
 
 def _open(url, timeout):

@@ -4,6 +4,7 @@ import textwrap
 
 import numpy as np
 
+from ..arguments import check_whole_number
 from ..errors import ImageError
 from ..images import read_image
 
@@ -56,8 +57,7 @@ def tiles(cells, columns, title_lines, axes):
         if len(axes) < len(cells):
             raise ValueError("{} images but only {} axes".format(len(cells), len(axes)))
         return axes[:len(cells)]
-    if columns < 1:
-        raise ValueError("columns must be at least 1, not {}".format(columns))
+    check_whole_number("columns", columns)
     count = max(cells) + 1
     columns = min(columns, count)
     rows = math.ceil(count / columns)

@@ -1,6 +1,7 @@
 """Pictures in a grid: with their predictions, or the first of each class."""
 import numpy as np
 
+from ..arguments import check_list, check_whole_number
 from .drawing import INK, RED, as_images, check_lengths, set_title, show_image, tiles
 
 
@@ -33,7 +34,7 @@ def plot_predictions(images, predictions, probabilities=None, true_labels=None, 
         The arguments differ in length, or there is no image.
     """
     images = as_images(images)
-    predictions = [str(name) for name in predictions]
+    predictions = [str(name) for name in check_list("predictions", predictions)]
     if probabilities is not None:
         probabilities = np.asarray(probabilities, dtype=float)
         if probabilities.ndim == 2:
@@ -77,8 +78,7 @@ def plot_images(image_set, per_class=1, columns=6, axes=None):
     ValueError
         `per_class` is less than 1 or the set is empty.
     """
-    if per_class < 1:
-        raise ValueError("per_class must be at least 1, not {}".format(per_class))
+    check_whole_number("per_class", per_class)
     counts = image_set.counts()
     chosen, cells = [], []
     for row, name in enumerate(image_set.classes):

@@ -1,4 +1,6 @@
 """Loss and accuracy, epoch after epoch."""
+import collections.abc
+
 import numpy as np
 
 from .drawing import BLUE, GREY, INK, VERMILION, new_figure
@@ -28,6 +30,9 @@ def plot_history(history, ax=None):
     ValueError
         There is no ``loss`` in the history, or no epoch.
     """
+    if not isinstance(history, collections.abc.Mapping):
+        raise TypeError("history must be a dict such as a classifier's history_, not {!r}".format(
+            history))
     loss = np.asarray(history.get("loss", ()), dtype=float)
     if loss.size == 0:
         raise ValueError("the history needs a 'loss' with at least one epoch; it has {}".format(

@@ -1,0 +1,52 @@
+"""Checks of arguments; each error names the argument, what it must be and the value."""
+import collections.abc
+import pathlib
+
+import numpy as np
+
+
+def check_whole_number(name, value, least=1):
+    """A whole number, as int.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    value : object
+    least : int
+
+    Raises
+    ------
+    ValueError
+        If it is of another type (bool is one) or smaller.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError("{} must be a whole number of at least {}, not {!r}".format(
+            name, least, value))
+    return int(value)
+
+
+def check_path(name, value):
+    """The path of a file or folder, as str.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a str nor a path of pathlib's kind.
+    """
+    if isinstance(value, (str, pathlib.PurePath)) or hasattr(value, "__fspath__"):
+        return str(value)
+    raise TypeError("{} must be a str or a pathlib.Path, not {!r}".format(name, value))
+
+
+def check_list(name, value):
+    """Several values, as a list.
+
+    Raises
+    ------
+    TypeError
+        If it is a single text, or nothing that one can go through.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, collections.abc.Iterable):
+        raise TypeError("{} must be a sequence, not {!r}".format(name, value))
+    return list(value)
