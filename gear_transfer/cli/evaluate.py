@@ -4,16 +4,17 @@ import collections
 import numpy as np
 
 from ..errors import DatasetError
+from ..tables import text_table
 from .options import add_json, add_running, fraction, load_classifier
 from .output import wants_progress, write, write_csv, write_json
 
 SUMMARY = "measure a classifier on labelled photographs"
 DESCRIPTION = """\
 Measure a saved MODEL on the photographs of FOLDER, which has one sub-folder for
-each class: accuracy with its 95 % confidence interval, precision and recall of
-each class, and what was taken for what. Of a folder with train/, val/ and test/,
-test/ is used, or val/ where there is no test/. With --target the exit code is 4
-unless the whole interval lies at or above the target."""
+each class: accuracy with its 95 % confidence interval (Wilson), precision and
+recall of each class, and what was taken for what. Of a folder with train/, val/
+and test/, test/ is used, or val/ where there is no test/. With --target the exit
+code is 4 unless the whole interval lies at or above the target."""
 EXAMPLES = """\
 examples:
   gear-transfer evaluate gear.gtm held_out
@@ -85,15 +86,16 @@ def _known_labels(images, classes, arguments):
 def _measure(labels, predicted, classes, target):
     """Accuracy with its interval, a row for each class, and the confusion matrix."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-    right = int((labels == predicted).sum())
-    low, high = _interval(right, len(labels))
+    from ..intervals import verdict, wilson_interval
+    accuracy = float((labels == predicted).mean())
+    interval = wilson_interval(accuracy, len(labels))
     measures = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
     return collections.OrderedDict([
         ("images", len(labels)),
-        ("accuracy", right / len(labels)),
-        ("interval", [low, high]),
+        ("accuracy", accuracy),
+        ("interval", interval),
         ("target", target),
-        ("verdict", target if target is None else _verdict(target, low, high)),
+        ("verdict", None if target is None else verdict(interval, target)),
         ("classes", [collections.OrderedDict(zip(
             ("class", "images", "precision", "recall", "f1"),
             (name, int(count), float(precision), float(recall), float(f1))))
@@ -102,40 +104,20 @@ def _measure(labels, predicted, classes, target):
     ])
 
 
-def _interval(right, n, confidence=0.95):
-    """Clopper and Pearson's interval of a share, which holds for every n."""
-    from scipy.stats import beta
-    rest = (1 - confidence) / 2
-    low = beta.ppf(rest, right, n - right + 1) if right > 0 else 0.0
-    high = beta.ppf(1 - rest, right + 1, n - right) if right < n else 1.0
-    return float(low), float(high)
-
-
-def _verdict(target, low, high):
-    if low >= target:
-        return "met"
-    return "not met" if high < target else "not proven"
-
-
 def _text(found):
     low, high = found["interval"]
-    lines = ["accuracy {:.3f} on {:,} photographs, 95 % interval {:.3f} to {:.3f}".format(
+    lines = ["accuracy {:.3f} on {:,} photographs, 95 % interval {:.3f} to {:.3f} (Wilson)".format(
         found["accuracy"], found["images"], low, high)]
     if found["target"] is not None:
         lines.append("target {}: {}".format(found["target"], found["verdict"]))
     if found["unreadable"]:
         lines.append("left out, because they cannot be read: {}".format(len(found["unreadable"])))
-    names = [str(row["class"]) for row in found["classes"]]
-    wide = max([len("class")] + [len(name) for name in names])
-    line = "{:<{wide}}  {:>7}  {:>9}  {:>7}  {:>7}"
-    lines += ["", line.format("class", "images", "precision", "recall", "f1", wide=wide)]
-    for name, row in zip(names, found["classes"]):
-        lines.append(line.format(name, row["images"], *[
-            "{:.3f}".format(row[measure]) for measure in ("precision", "recall", "f1")],
-            wide=wide))
+    rows = [list(row.values()) for row in found["classes"]]
+    lines += ["", text_table(list(found["classes"][0]), rows), ""]
+    names = [str(row[0]) for row in rows]
     matrix = np.array(found["confusion"])
     mistakes = sorted((-matrix[i, j], names[i], names[j]) for i, j in zip(*np.nonzero(matrix))
                       if i != j)
-    lines += [""] + ["{} of {} taken for {}".format(-count, true, taken)
-                     for count, true, taken in mistakes] if mistakes else []
+    lines += ["{} of {} taken for {}".format(-count, true, taken)
+              for count, true, taken in mistakes] or ["no mistakes"]
     return "\n".join(lines) + "\n"
