@@ -263,6 +263,18 @@ def test_numbers_that_change_their_list():
     assert _core.infer_shapes(nodes, ARRAYS, 8, 8)[1] == (4, 4, 8)
 
 
+def test_ranges_that_change_while_they_are_read():
+    class Clearing(object):
+        def __float__(self):
+            ranges.clear()
+            return 1.0
+    backbone = make_backbone(precision="int8")
+    ranges = [("".join(["re", "lu"]), Clearing(), True), ("sum", 2.0, True)]
+    backbone.set_ranges(ranges)
+    known = dict((name, value) for name, value, _ in backbone.ranges())
+    assert known["sum"] == 2.0 and not ranges
+
+
 @pytest.mark.parametrize("outputs, part", [((1,), "an output is a tuple"), (("relu",), "tuple"),
                                            (((1, None),), "str"), ((("relu", 1),), "str")])
 def test_bad_outputs(outputs, part):

@@ -307,45 +307,85 @@ PyDoc_STRVAR(set_ranges_doc,
              "set_ranges(ranges)\n--\n\n"
              "Set what ranges() of a calibrated backbone gave, a list of (layer, range, negative).");
 
+/* One (layer, range, negative); -1 with an exception. */
+static int
+set_range(backbone_object *self, PyObject *item)
+{
+    gt_error error = {""};
+    gt_range range = {0};
+    int negative = 0;
+    if (!PyTuple_Check(item)) {
+        PyErr_SetString(PyExc_TypeError, "ranges must be tuples");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(item, "sfp", &range.layer, &range.range, &negative)) {
+        return -1;
+    }
+    range.negative = negative != 0;
+    gt_status status = gt_backbone_set_range(self->backbone, range, &error);
+    if (status != GT_OK) {
+        (void)gt_raise(self->module, status, &error);
+        return -1;
+    }
+    return 0;
+}
+
 static PyObject *
 backbone_set_ranges(backbone_object *self, PyObject *ranges)
 {
-    gt_error error = {""};
     if (!PyList_Check(ranges)) {
         PyErr_SetString(PyExc_TypeError, "ranges must be a list");
         return NULL;
     }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(ranges); i++) {
-        gt_range range = {0};
-        int negative = 0;
-        PyObject *item = PyList_GET_ITEM(ranges, i);
-        if (!PyTuple_Check(item)) {
-            PyErr_SetString(PyExc_TypeError, "ranges must be tuples");
-            return NULL;
-        }
-        if (!PyArg_ParseTuple(item, "sfp", &range.layer, &range.range, &negative)) {
-            return NULL;
-        }
-        range.negative = negative != 0;
-        gt_status status = gt_backbone_set_range(self->backbone, range, &error);
-        if (status != GT_OK) {
-            return gt_raise(self->module, status, &error);
-        }
+    PyObject *items = PyList_AsTuple(ranges); /* for reading numbers may run code that alters it */
+    int good = items != NULL;
+    for (Py_ssize_t i = 0; good && i < PyTuple_GET_SIZE(items); i++) {
+        good = set_range(self, PyTuple_GET_ITEM(items, i)) == 0;
+    }
+    Py_XDECREF(items);
+    if (!good) {
+        return NULL;
     }
     Py_RETURN_NONE;
 }
 
-/* Appends a step to the list that `context` is; needs the GIL; an error stays pending. */
+/* Steps as they were visited, copied; no Python object is made while the backbone is locked, for
+ * that could run code that wants the same lock. */
+typedef struct {
+    gt_step *steps; /* (count,), of PyMem_RawRealloc; primitives and arguments are not ours */
+    Py_ssize_t count;
+    int failed; /* memory is out */
+} listing;
+
 static void
-append_step(void *context, const gt_step *step)
+note_step(void *context, const gt_step *step)
 {
-    PyObject *item = PyErr_Occurred() ? NULL
-                                      : Py_BuildValue("(sss)", step->layer, step->operation,
-                                                      step->implementation);
-    if (item != NULL) {
-        (void)PyList_Append(context, item);
-        Py_DECREF(item);
+    listing *list = context;
+    size_t size = (size_t)(list->count + 1) * sizeof(*list->steps);
+    gt_step *steps = list->failed ? NULL : PyMem_RawRealloc(list->steps, size);
+    if (steps == NULL) {
+        list->failed = 1;
+        return;
     }
+    steps[list->count++] = *step;
+    list->steps = steps;
+}
+
+static PyObject *
+steps_to_python(const listing *list)
+{
+    PyObject *result = PyList_New(list->count);
+    for (Py_ssize_t i = 0; result != NULL && i < list->count; i++) {
+        const gt_step *step = &list->steps[i];
+        PyObject *item = Py_BuildValue("(sss)", step->layer, step->operation,
+                                       step->implementation);
+        if (item == NULL) {
+            Py_CLEAR(result);
+            break;
+        }
+        PyList_SET_ITEM(result, i, item);
+    }
+    return result;
 }
 
 PyDoc_STRVAR(steps_doc,
@@ -358,18 +398,23 @@ backbone_steps(backbone_object *self, PyObject *unused)
 {
     (void)unused;
     gt_error error = {""};
-    PyObject *steps = PyList_New(0);
-    if (steps == NULL) {
-        return NULL;
-    }
-    gt_status status = gt_backbone_visit_steps(self->backbone, append_step, steps, &error);
+    listing list = {NULL, 0, 0};
+    gt_status status = GT_OK;
+    PyObject *result = NULL;
+    Py_BEGIN_ALLOW_THREADS
+    status = gt_backbone_visit_steps(self->backbone, note_step, &list, &error);
+    Py_END_ALLOW_THREADS
     if (status != GT_OK) {
         (void)gt_raise(self->module, status, &error);
     }
-    if (PyErr_Occurred()) {
-        Py_CLEAR(steps);
+    else if (list.failed) {
+        PyErr_NoMemory();
     }
-    return steps;
+    else {
+        result = steps_to_python(&list);
+    }
+    PyMem_RawFree(list.steps);
+    return result;
 }
 
 static void
@@ -389,7 +434,10 @@ backbone_profile(backbone_object *self, PyObject *images)
 {
     gt_error error = {""};
     npy_intp count = 1;
-    gt_status status = gt_backbone_visit_steps(self->backbone, count_step, &count, &error);
+    gt_status status = GT_OK;
+    Py_BEGIN_ALLOW_THREADS
+    status = gt_backbone_visit_steps(self->backbone, count_step, &count, &error);
+    Py_END_ALLOW_THREADS
     if (status != GT_OK) {
         return gt_raise(self->module, status, &error);
     }
