@@ -23,7 +23,7 @@ fi
 # What tests/core/faults.c stands in front of, beside all of oneDNN; and what else would allocate
 # and is not to be used in the core without being added there.
 system_calls="malloc calloc realloc free posix_memalign aligned_alloc mmap munmap \
-madvise pthread_create"
+madvise pthread_create fopen"
 unguarded="strdup strndup asprintf vasprintf memalign valloc reallocarray getline mremap"
 
 # make_folder [FOLDER]: sets `build` to it, or to a temporary one that goes when the script ends.

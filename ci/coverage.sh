@@ -36,7 +36,7 @@ done | awk -v "folder=$here/csrc/" '
         split($2, parts, /[:%]/)
         lines = $4
         covered = parts[2] * lines / 100
-        printf "%-16s %6.2f %% of %4d lines\n", name, parts[2], lines
+        printf "%-20s %6.2f %% of %4d lines\n", name, parts[2], lines
         all += lines
         ours = 0
         all_covered += covered
@@ -46,6 +46,6 @@ done | awk -v "folder=$here/csrc/" '
             print "gcov gave no figures"
             exit 1
         }
-        printf "%-16s %6.2f %% of %4d lines\n", "all", 100 * all_covered / all, all
+        printf "%-20s %6.2f %% of %4d lines\n", "all", 100 * all_covered / all, all
         exit 100 * all_covered / all < 95
     }'

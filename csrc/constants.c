@@ -19,19 +19,6 @@ gt_constants_clear(gt_constants *constants)
     memset(constants, 0, sizeof(*constants));
 }
 
-size_t
-gt_constants_size(const gt_constants *constants)
-{
-    size_t size = 0;
-    for (int i = 0; i < constants->count; i++) {
-        const_dnnl_memory_desc_t desc = NULL;
-        if (dnnl_memory_get_memory_desc(constants->items[i].memory, &desc) == dnnl_success) {
-            size += dnnl_memory_desc_get_size(desc);
-        }
-    }
-    return size;
-}
-
 static int
 find_constant(const gt_constants *constants, const char *layer, gt_constant_kind kind,
               const_dnnl_memory_desc_t desc)

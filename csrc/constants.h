@@ -58,7 +58,4 @@ gt_status gt_constants_step(gt_constants *constants, float step, dnnl_engine_t e
  * width, where `channels` arrive; returns their number, 4 or, with groups, 5. */
 int gt_kernel_dims(const gt_node *node, int channels, dnnl_dims_t dims);
 
-/* Bytes held. */
-size_t gt_constants_size(const gt_constants *constants);
-
 #endif

@@ -38,7 +38,7 @@ quota_to_count(long long quota, long long period)
     if (quota <= 0 || period <= 0) {
         return 0;
     }
-    long long count = (quota + period - 1) / period;
+    long long count = (quota - 1) / period + 1;
     return count < 1 ? 1 : (count > 1 << 16 ? 1 << 16 : (int)count);
 }
 

@@ -3,13 +3,22 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 static atomic_long remaining; /* calls until the failing one; at 0 and below none will fail */
 static atomic_long balance;
 static _Atomic(const char *) failed;
 static dnnl_status_t failure;
+
+/* Files that are not on the disk. */
+static struct {
+    const char *path;
+    const char *text;
+} files[8];
+static int n_files;
 
 void
 gt_faults_arm(long nth, dnnl_status_t code)
@@ -54,6 +63,18 @@ gt_faults_count(long change)
     balance += change;
 }
 
+void
+gt_faults_file(const char *path, const char *text)
+{
+    if (path == NULL) {
+        n_files = 0;
+    }
+    else if (n_files < (int)(sizeof(files) / sizeof(files[0]))) {
+        files[n_files].path = path;
+        files[n_files++].text = text;
+    }
+}
+
 /* --- the C library ------------------------------------------------------------------------- */
 
 void *__real_malloc(size_t size);
@@ -67,6 +88,7 @@ int __real_munmap(void *place, size_t size);
 int __real_madvise(void *place, size_t size, int advice);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*start)(void *), void *argument);
+FILE *__real_fopen(const char *path, const char *mode);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -79,6 +101,7 @@ int __wrap_munmap(void *place, size_t size);
 int __wrap_madvise(void *place, size_t size, int advice);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*start)(void *), void *argument);
+FILE *__wrap_fopen(const char *path, const char *mode);
 
 static void *
 counted(void *block)
@@ -172,4 +195,16 @@ __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void 
         return EAGAIN;
     }
     return __real_pthread_create(thread, attributes, start, argument);
+}
+
+FILE *
+__wrap_fopen(const char *path, const char *mode)
+{
+    for (int i = 0; i < n_files; i++) {
+        if (strcmp(files[i].path, path) == 0) {
+            const char *text = files[i].text;
+            return text != NULL ? fmemopen((void *)(size_t)text, strlen(text), mode) : NULL;
+        }
+    }
+    return gt_faults_strike("fopen") ? NULL : __real_fopen(path, mode);
 }

@@ -16,6 +16,10 @@ const char *gt_faults_disarm(void);
 /* Blocks, mappings and oneDNN's objects that were made and not given back. */
 long gt_faults_balance(void);
 
+/* From now on files that are opened under that path hold that text; NULL for there are none.  A
+ * path of NULL ends it for all. */
+void gt_faults_file(const char *path, const char *text);
+
 /* --- for the wrappers ---------------------------------------------------------------------- */
 
 /* Whether this call, of the function `name`, is the one to fail. */

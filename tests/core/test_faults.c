@@ -3,6 +3,7 @@
  * still works. */
 #include "faults.h"
 #include "head.h"
+#include "threads.h"
 #include "trial.h"
 
 enum { IMAGES = 5, THREADS = 2 };
@@ -435,10 +436,44 @@ test_every_kind_of_call_is_counted(void)
     
 }
 
+/* --- files of the system ------------------------------------------------------------------- */
+
+/* Processors with these files, where the affinity allows two. */
+static int
+count_threads(const char *both, const char *quota, const char *period)
+{
+    gt_faults_file("/sys/fs/cgroup/cpu.max", both);
+    gt_faults_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", quota);
+    gt_faults_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period);
+    int count = gt_available_threads();
+    gt_faults_file(NULL, NULL);
+    return count;
+}
+
+static void
+test_limits_of_control_groups(void)
+{
+    int all = count_threads(NULL, NULL, NULL);
+    int two = all < 2 ? all : 2;
+    CHECK(all >= 1);
+    CHECK(count_threads("max 100000\n", NULL, NULL) == all);
+    CHECK(count_threads("50000 100000\n", NULL, NULL) == 1);
+    CHECK(count_threads("100001 100000\n", NULL, NULL) == two);
+    CHECK(count_threads("9223372036854775807 1\n", NULL, NULL) == all);
+    CHECK(count_threads("", NULL, NULL) == all);
+    CHECK(count_threads("-1 0", "50000", "100000") == all);
+    CHECK(count_threads(NULL, "-1\n", "100000\n") == all);
+    CHECK(count_threads(NULL, "150000\n", "100000\n") == two);
+    CHECK(count_threads(NULL, "20000\n", "100000\n") == 1);
+    CHECK(count_threads(NULL, "20000\n", "nonsense") == all);
+    CHECK(count_threads(NULL, "20000\n", NULL) == all);
+}
+
 int
 main(void)
 {
     RUN(test_every_kind_of_call_is_counted);
+    RUN(test_limits_of_control_groups);
     RUN(test_head);
     RUN(test_backbone);
     return check_report();
