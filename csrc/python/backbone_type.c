@@ -322,7 +322,10 @@ set_range(backbone_object *self, PyObject *item)
         return -1;
     }
     range.negative = negative != 0;
-    gt_status status = gt_backbone_set_range(self->backbone, range, &error);
+    gt_status status = GT_OK;
+    Py_BEGIN_ALLOW_THREADS
+    status = gt_backbone_set_range(self->backbone, range, &error);
+    Py_END_ALLOW_THREADS
     if (status != GT_OK) {
         (void)gt_raise(self->module, status, &error);
         return -1;
