@@ -1,9 +1,9 @@
 #!/bin/sh
-# The main job on a fresh machine: make an environment, install, run the notebook from top to bottom.
+# The main job on a fresh machine: make an environment, install, run the notebooks from top to bottom.
 #
 #     sh ci/notebook.sh [FOLDER]
 #
-# FOLDER (default: build/notebook) receives the environment, the executed notebook and the pictures.
+# FOLDER (default: build/notebook) receives the environment, the executed notebooks and what they write.
 # GEAR_IMAGES and NEW_IMAGES name folders of photographs; without them shapes are generated.
 # PYTHON names the interpreter (default: python3).
 set -eu
@@ -14,7 +14,6 @@ folder=$(absolute "${1:-build/notebook}")
 GEAR_IMAGES=$(absolute "${GEAR_IMAGES:-}")
 NEW_IMAGES=$(absolute "${NEW_IMAGES:-}")
 export GEAR_IMAGES NEW_IMAGES
-name=04-Transfer-Learning
 
 mkdir -p "$folder"
 echo "Making an environment in $folder/environment"
@@ -22,14 +21,17 @@ make_environment "$folder/environment"
 echo "Installing gear_transfer (this compiles its core)"
 install "$folder/environment" ".[notebook]"
 
-echo "Running the notebook"
-cp "notebooks/$name.ipynb" "$folder/$name.ipynb"
+cp notebooks/04-Transfer-Learning.ipynb notebooks/05-Look-Inside.ipynb "$folder"
 cd "$folder"
 PATH="$folder/environment/bin:$PATH"
 export PATH
-python -m nbconvert --log-level ERROR --to notebook --inplace --execute \
-    --ExecutePreprocessor.timeout=3600 --ExecutePreprocessor.kernel_name=python3 "$name.ipynb"
-python -m nbconvert --log-level ERROR --to html "$name.ipynb"
-echo "executed notebook:       $folder/$name.ipynb (and $name.html)"
+for name in 04-Transfer-Learning 05-Look-Inside; do
+    echo "Running the notebook $name"
+    python -m nbconvert --log-level ERROR --to notebook --inplace --execute \
+        --ExecutePreprocessor.timeout=3600 --ExecutePreprocessor.kernel_name=python3 "$name.ipynb"
+    python -m nbconvert --log-level ERROR --to html "$name.ipynb"
+done
+echo "executed notebooks:      $folder/04-Transfer-Learning.ipynb, 05-Look-Inside.ipynb (and .html)"
 echo "picture of predictions:  $folder/predictions.png"
 echo "trained classifier:      $folder/gear_classifier.gtm"
+echo "report:                  $folder/report.html"

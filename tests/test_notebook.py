@@ -1,7 +1,8 @@
-"""The notebook: its form, and what it shows when run from top to bottom."""
+"""The notebooks: their form, and what they show when run from top to bottom."""
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from conftest import ROOT
 
 NOTEBOOK = os.path.join(ROOT, "notebooks", "04-Transfer-Learning.ipynb")
+LOOK_INSIDE = os.path.join(ROOT, "notebooks", "05-Look-Inside.ipynb")
 
 
 def read_notebook(path):
@@ -56,8 +58,9 @@ def count_pictures(notebook):
                for cell in code_cells(notebook) for output in cell["outputs"])
 
 
-def test_form():
-    notebook = read_notebook(NOTEBOOK)
+@pytest.mark.parametrize("path", [NOTEBOOK, LOOK_INSIDE])
+def test_form(path):
+    notebook = read_notebook(path)
     assert notebook["metadata"]["kernelspec"] == {
         "display_name": "Python 3.5", "language": "python", "name": "python3"}
     for cell in code_cells(notebook):
@@ -131,3 +134,25 @@ def test_what_a_kernel_shows(tmp_path):
     text = "".join("".join(output.get("text", "")) for output in found[1]["outputs"]
                    if output.get("name") == "stdout")
     assert "Features: 100%" in text and "Head: 100%" in text
+
+
+# Look Inside
+
+def shown(notebook):
+    """The HTML of all tables."""
+    return "".join("".join(output.get("data", {}).get("text/html", []))
+                   for cell in code_cells(notebook) for output in cell["outputs"])
+
+
+def test_look_inside(tmp_path):
+    import gear_transfer as gt
+    folder = gt.make_shapes(str(tmp_path / "pictures"), per_class=40)
+    notebook = execute(shutil.copy(LOOK_INSIDE, str(tmp_path)), GEAR_IMAGES=folder)
+    text, tables = printed(notebook), shown(notebook)
+    assert "groups on both sides: 0" in text
+    scores = re.search(r"known scores: \[(.*)\]", text).group(1).split()
+    assert all(float(score) < 0.05 for score in scores[2:]) and len(scores) == 5
+    assert "Target 90.0 %" in tables and "may have a wrong label" in tables
+    assert "more photographs" in tables.lower()
+    assert count_pictures(notebook) >= 9
+    assert (tmp_path / "report.html").stat().st_size > 50000
