@@ -182,13 +182,13 @@ def test_predictions_are_honest(model, images, monkeypatch):
                                          validation_fraction=0.0, epochs=100).fit(shuffled)
     with pytest.warns(gt.SkippedImageWarning):
         assert by_heart.score(shuffled) > 0.95
-    evidence = Evidence(by_heart, shuffled)
+    evidence = Evidence(by_heart, shuffled, 0.9)
     assert evidence.right.mean() < 0.7
-    assert Evidence(model, images).right.mean() > 0.8
+    assert Evidence(model, images, 0.9).right.mean() > 0.8
 
 
 def test_evidence(model, images):
-    evidence = Evidence(model, images)
+    evidence = Evidence(model, images, 0.9)
     assert len(evidence.paths) == len(evidence.labels) == len(images) - 1 == 35
     assert evidence.classes == images.classes
     assert np.allclose(evidence.probabilities.sum(axis=1), 1, atol=1e-5)
@@ -200,12 +200,60 @@ def test_evidence(model, images):
 
 
 def test_top_losses_come_first(model, images, page):
-    evidence = Evidence(model, images)
+    evidence = Evidence(model, images, 0.9)
     worst = evidence.paths[int(evidence.losses.argmax())]
     section = page.source[page.source.index("id=\"top-losses\""):]
     first = re.search(r'alt="([^"]*)"', section).group(1)
     assert html.unescape(first).startswith(evidence.name_of(worst).encode(
         "utf-8", "replace").decode("utf-8"))
+
+
+def test_accuracy_comes_with_an_interval_and_a_verdict(model, images, page):
+    evidence = Evidence(model, images, 0.9)
+    low, high = evidence.interval
+    assert 0 < low < evidence.accuracy == evidence.right.mean() <= high
+    assert "{:.1f} to {:.1f} %".format(100 * low, 100 * high) in page.text
+    assert "target of 90 % {} by that interval".format(evidence.verdict) in page.text
+    assert Evidence(model, images, low / 2).verdict == "met"
+
+
+def test_near_duplicates_are_shown_and_kept_together(model, images, tmp_path, path):
+    place = str(tmp_path / "doubled")
+    shutil.copytree(os.path.dirname(os.path.dirname(images.paths[-1])), place)
+    shutil.copy(os.path.join(place, "square", "square002.jpg"),
+                os.path.join(place, "triangle", "strange.jpg"))
+    evidence = Evidence(model, place, 0.9)
+    twins = [evidence.paths.index(os.path.join(place, *name)) for name in (
+        ("square", "square002.jpg"), ("triangle", "strange.jpg"))]
+    assert len(set(evidence.validation.folds[twins])) == 1
+    page = Page(gt.report(model, place, str(tmp_path / "page.html")))
+    assert "photographs of different classes; one label may be wrong." in page.text
+    assert "strange.jpg" in " ".join(image["alt"] for image in page.all("img"))
+
+
+def test_suspects_maps_and_neighbours(model, images, tmp_path):
+    labels = images.labels.copy()
+    labels[-1] = images.classes[1]
+    wrong = gt.ImageSet(images.paths, labels)
+    page = Page(gt.report(model, wrong, str(tmp_path / "page.html")))
+    headings = [text for level, text in page.headings if level == 2]
+    assert headings == [
+        "The data", "The split", "Training", "Each class", "What is taken for what", "Top losses",
+        "Labels to check", "Predictions", "Where it looks", "The most alike", "The classifier"]
+    alts = [image["alt"] for image in page.all("img")]
+    suspect = os.path.join("triangle", "triangle012.jpg") + ", labelled square, looks like triangle"
+    assert suspect in alts
+    assert sum("where it looks like" in alt for alt in alts) == 3
+    rows = [each for each in page.all("ul") if each.get("class") == "tiles row"]
+    assert len(rows) == 5
+
+
+def test_a_deeper_head_has_no_maps(images, tmp_path):
+    with pytest.warns(gt.SkippedImageWarning):
+        deep = gt.TransferClassifier(input_size=96, precision="float32", hidden_layers=(8,),
+                                     epochs=5).fit(images)
+    page = Page(gt.report(deep, images, str(tmp_path / "page.html")))
+    assert "Where it looks" not in page.text and "The most alike" in page.text
 
 
 def test_a_folder_that_is_split_is_measured_on_its_test_photographs(tmp_path):
@@ -222,9 +270,9 @@ def test_a_folder_that_is_split_is_measured_on_its_test_photographs(tmp_path):
     saved = str(tmp_path / "model.gtm")
     model.save(saved)
     page = Page(gt.report(saved, str(tmp_path / "parts"), str(tmp_path / "page.html"), title="<3"))
-    assert "The 12 photographs in the test folder were predicted" in page.text
+    assert "12 photographs in the test folder predicted by the classifier" in page.text
     assert "Photographs of each part" in page.text and page.headings[0] == (1, "<3")
-    evidence = Evidence(model, images)
+    evidence = Evidence(model, images, 0.9)
     assert evidence.predicted.tolist() == model.predict(images.test.paths).tolist()
 
 
@@ -245,6 +293,8 @@ def test_errors(model, images, tmp_path, monkeypatch):
         gt.report(gt.TransferClassifier(), images, str(target))
     with pytest.raises(gt.ModelFileError, match="nowhere.gtm"):
         gt.report("nowhere.gtm", images, str(target))
+    with pytest.raises(ValueError, match="target must be"):
+        gt.report(model, images, str(target), target=90)
     with pytest.raises(gt.DatasetError, match="no folder"):
         gt.report(model, str(tmp_path / "none"), str(target))
     other = gt.ImageSet(images.paths, ["tent"] * 30 + images.labels[30:].tolist())
@@ -279,8 +329,10 @@ def test_many_classes_stay_small(tmp_path, model, monkeypatch):
     evidence.paths, evidence.labels, evidence.classes = paths, np.array(labels), names
     evidence.probabilities = rng.dirichlet(np.ones(130), len(paths))
     evidence.predicted = np.array(names)[evidence.probabilities.argmax(axis=1)]
-    evidence.losses = rng.rand(len(paths))
+    evidence.losses, evidence.interval, evidence.target = rng.rand(len(paths)), (0, 1), 0.5
+    evidence.right = evidence.predicted == evidence.labels
+    evidence.duplicates, evidence.validation = gt.find_duplicates(paths, cache=False), None
     text = report_page._page(evidence, "Many")
     assert len(text) < 1500000
-    assert text.count("<li><h3>") == 130 and "more pairs of classes." in text
+    assert text.count("<li><div><h3>") == 130 and "more pairs of classes." in text
     assert "Confusion matrix" not in text

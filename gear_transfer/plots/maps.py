@@ -54,14 +54,25 @@ def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_s
         except ImageError:
             show_image(tile, images[i])  # says why it cannot be read
         else:
-            show_pixels(tile, _covered(pixels, maps[i], extent))
+            show_pixels(tile, covered(pixels, maps[i], extent))
         if titles is not None:
             set_title(tile, [str(titles[i])])
     return axes
 
 
-def _covered(pixels, values, extent):
-    """The photograph with the map's positive part laid over it, uint8."""
+def covered(pixels, values, extent=(0, 0, 1, 1)):
+    """A photograph with the positive part of its activation map laid over it.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (height, width, 3)
+    values : ndarray of shape (h, w)
+    extent : tuple of float
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3)
+    """
     import matplotlib.cm
 
     left, top, right, bottom = extent

@@ -4,8 +4,13 @@ import os
 import numpy as np
 
 from ..classifier import TransferClassifier
+from ..duplicates import find_duplicates
 from ..errors import DatasetError
+from ..evaluation import check_target, cross_validate
+from ..feature_set import FeatureSet
 from ..image_set import ImageSet, SkippedFile, load_folder
+from ..intervals import verdict, wilson_interval
+from ..tables import counted
 
 FOLDS = 5
 
@@ -15,19 +20,26 @@ class Evidence(object):
 
     The predictions are those of the classifier for photographs that it was not
     trained on, where the folder has some apart; otherwise those of
-    cross-validation, each from a head that was trained without the photograph.
+    cross-validation, each from a head that was trained without the photograph
+    and without its near-duplicates.
 
     Parameters
     ----------
     model : TransferClassifier
         Fitted.
     folder : str, Path or ImageSet
+    target : float
 
     Attributes
     ----------
+    model : TransferClassifier
     images : ImageSet
         All photographs, those to train on where the folder is split.
+    root : str
+        The folder.
     skipped : list of SkippedFile
+    duplicates : Duplicates
+        Among the photographs that are predicted, in the order of ``paths``.
     paths : list of str
         The n photographs that are predicted.
     labels : ndarray of str, shape (n,)
@@ -35,17 +47,24 @@ class Evidence(object):
     classes : list of str
     probabilities : ndarray of float, shape (n, c)
     predicted : ndarray of str, shape (n,)
+    right : ndarray of bool, shape (n,)
     losses : ndarray of float, shape (n,)
         Minus the logarithm of the probability of the true class.
+    interval : (float, float)
+        In which the accuracy lies with 95 % confidence.
+    target : float
+    validation : CrossValidation or None
+        None where the predictions are those of the classifier.
     method : str
         How the predictions were made, a sentence or two.
     """
 
-    def __init__(self, model, folder):
+    def __init__(self, model, folder, target):
         if not isinstance(model, TransferClassifier) or not hasattr(model, "head_"):
             raise TypeError("model must be a fitted TransferClassifier or the path of a saved one, "
                             "not {!r}".format(model))
-        self.model = model
+        check_target(target, required=True)
+        self.model, self.target = model, target
         self.images = folder if isinstance(folder, ImageSet) else load_folder(folder)
         self.root = _common_folder(self.images) if isinstance(folder, ImageSet) else str(folder)
         known = [str(name) for name in model.classes_.tolist()]
@@ -54,7 +73,29 @@ class Evidence(object):
             raise DatasetError("the classifier does not know the class {!r} of this folder; it "
                                "knows {}".format(unknown[0], ", ".join(known)))
         held, name = self._held_out()
-        extraction = model.extractor_.extract(held.paths)
+        self._read(held)
+        if held is self.images:
+            self._cross_validate()
+        else:
+            self._predict(known, name)
+        self.predicted = np.array(self.classes)[self.probabilities.argmax(axis=1)]
+        self.right = self.predicted == self.labels
+        places = [self.classes.index(label) for label in self.labels.tolist()]
+        own = self.probabilities[np.arange(len(places)), places]
+        self.losses = -np.log(np.maximum(own, 1e-12))
+        self.interval = wilson_interval(self.accuracy, len(set(self.duplicates.groups.tolist())))
+
+    def _held_out(self):
+        """The photographs to predict, and the name of their folder."""
+        for part, name in ((self.images.test, "test folder"),
+                           (self.images.validation, "validation folder")):
+            if part is not None:
+                return part, name
+        return self.images, None
+
+    def _read(self, held):
+        """Features and near-duplicates of the photographs that can be read."""
+        extraction = self.model.extractor_.extract(held.paths)
         self.skipped = self.images.skipped + [
             SkippedFile(error.path, error.reason) for _, error in extraction.failures]
         if not len(extraction.positions):
@@ -62,44 +103,34 @@ class Evidence(object):
         self.paths = [held.paths[i] for i in extraction.positions]
         self.labels = held.labels[extraction.positions]
         self.features = extraction.features
-        if held is self.images:
-            self._cross_validate()
-        else:
-            self.classes = known
-            self.probabilities = model.head_.predict_proba(self.features)
-            self.method = ("The {} photographs in {} were predicted by the classifier, which was "
-                           "not trained on them.".format(len(self.paths), name))
-        self.predicted = np.array(self.classes)[self.probabilities.argmax(axis=1)]
-        own = self.probabilities[np.arange(len(self.labels)),
-                                 np.searchsorted(self.classes, self.labels)]
-        self.losses = -np.log(np.maximum(own, 1e-12))
-
-    def _held_out(self):
-        """The photographs to predict, and the name of their folder."""
-        for part, name in ((self.images.test, "the test folder"),
-                           (self.images.validation, "the validation folder")):
-            if part is not None:
-                return part, name
-        return self.images, None
+        self.duplicates = find_duplicates(self.paths, cache=self.model.cache,
+                                          threads=self.model.threads)
 
     def _cross_validate(self):
-        from sklearn.base import clone
-        from sklearn.model_selection import StratifiedKFold, cross_val_predict
-        head = clone(self.model.head_).set_params(verbose=0, validation_fraction=0.0,
-                                                  early_stopping=False)
-        self.classes = sorted(set(self.labels.tolist()))
-        splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-        self.probabilities = cross_val_predict(head, self.features, self.labels, cv=splitter,
-                                               method="predict_proba")
+        samples = FeatureSet(self.features, self.labels, self.duplicates.groups, self.paths)
+        self.validation = cross_validate(samples, estimator=self.model, folds=FOLDS)
+        self.classes = self.validation.classes.tolist()
+        self.probabilities = self.validation.probabilities
         self.method = (
-            "{} folds of cross-validation: each photograph was predicted by a head that was "
-            "trained, with the settings of this classifier, on photographs of the other folds "
-            "only.".format(FOLDS))
+            "Cross-validation in {} folds: each photograph was predicted by a head that was "
+            "trained, with the settings of this classifier, on the other folds. Near-duplicates are "
+            "always in one fold, so none was predicted by a head that knew its twin.".format(FOLDS))
+
+    def _predict(self, classes, name):
+        self.validation, self.classes = None, classes
+        self.probabilities = self.model.head_.predict_proba(self.features)
+        self.method = ("{} in the {} predicted by the classifier, which was not trained on "
+                       "them.".format(counted(len(self.paths), "photograph"), name))
 
     @property
-    def right(self):
-        """Which predictions are right, ndarray of bool, shape (n,)."""
-        return self.predicted == self.labels
+    def accuracy(self):
+        """Share of the photographs that were predicted rightly."""
+        return float(self.right.mean())
+
+    @property
+    def verdict(self):
+        """Whether the target is reached: "met", "not met" or "not proven"."""
+        return verdict(self.interval, self.target)
 
     def name_of(self, path):
         """A path as it is shown: relative to the folder."""

@@ -7,19 +7,20 @@ from .. import __version__
 from ..importers.atomic import atomic_file
 from ..markup import escape_html
 from ..model_file import load_model
+from ..tables import counted
 from .evidence import Evidence
-from .parts import count
 from .sections import SECTIONS, facts
 
 _DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 
 
-def report(model, folder, path, title=None):
+def report(model, folder, path, title=None, target=0.9):
     """Write one HTML page about a classifier and a folder of photographs.
 
-    It has the data, how they were split, the curves of training, accuracy, each
-    class, the confusion matrix, the photographs with the greatest loss, and a
-    grid of predictions. The page is one file: it loads nothing, runs nothing,
+    It has the data with their near-duplicates, how they were split, the curves of
+    training, accuracy with an interval, each class, the confusion matrix, the
+    photographs with the greatest loss, labels that may be wrong, and a grid of
+    predictions. The page is one file: it loads nothing, runs nothing,
     follows the reader's light or dark setting and can be read on a phone.
 
     Accuracy is measured on photographs that the classifier was not trained on,
@@ -36,6 +37,8 @@ def report(model, folder, path, title=None):
         The page to write; it appears whole or not at all.
     title : str, optional
         Default is made of the folder's name.
+    target : float
+        An accuracy, to say whether it is met.
 
     Returns
     -------
@@ -48,6 +51,8 @@ def report(model, folder, path, title=None):
         If the folder cannot be used or has a class that the model does not know.
     ModelFileError
         If `model` is a path and no saved classifier is there.
+    ValueError
+        If `target` is no accuracy.
     OSError
         If the page cannot be written.
 
@@ -63,7 +68,7 @@ def report(model, folder, path, title=None):
     True
     """
     model = model if hasattr(model, "predict") else load_model(model)
-    evidence = Evidence(model, folder)
+    evidence = Evidence(model, folder, target)
     title = title or "Report on {}".format(os.path.basename(os.path.abspath(evidence.root)))
     text = _page(evidence, title)
     with atomic_file(path) as stream:
@@ -89,8 +94,8 @@ def _page(evidence, title):
 
 def _subtitle(evidence):
     return "{}, {}. Written on {}.".format(
-        count(len(evidence.images), "photograph"),
-        count(len(evidence.images.classes), "class", "classes"), time.strftime("%Y-%m-%d"))
+        counted(len(evidence.images), "photograph"),
+        counted(len(evidence.images.classes), "class", "classes"), time.strftime("%Y-%m-%d"))
 
 
 def _read(name):

@@ -1,5 +1,6 @@
 """The pieces of HTML that sections are made of; text is escaped here and nowhere else."""
 from ..markup import escape_html
+from ..tables import counted
 from .pictures import thumbnail
 
 
@@ -95,16 +96,21 @@ def _breakable(text):
     return escape_html(text).replace("_", "_<wbr>")
 
 
-def class_card(name, number, share, pictures):
-    """A class with the number of its photographs, as a bar too, and a few of them."""
-    return ("<li><h3>{}</h3><p class=\"faint\">{}</p><div class=\"bar\" aria-hidden=\"true\">"
-            "<span style=\"width:{:.1f}%\"></span></div><div class=\"strip\">{}</div></li>").format(
-                _breakable(name), count(number, "photograph"), 100 * share, "".join(pictures))
+def card(name, number, pictures, share=None):
+    """A class or a group: its name, the number of its photographs and a few of them.
+
+    With `share`, of the largest class, there is a bar too.
+    """
+    bar = "" if share is None else (
+        "<div class=\"bar\" aria-hidden=\"true\"><span style=\"width:{:.1f}%\"></span></div>".format(
+            100 * share))
+    return ("<li><div><h3>{}</h3><p class=\"faint\">{}</p></div>{}<div class=\"strip\">{}</div>"
+            "</li>").format(_breakable(name), counted(number, "photograph"), bar, "".join(pictures))
 
 
-def class_cards(cards):
-    """Classes side by side."""
-    return "<ul class=\"cards\">{}</ul>".format("".join(cards))
+def cards(of):
+    """Classes or groups side by side."""
+    return "<ul class=\"cards\">{}</ul>".format("".join(of))
 
 
 def tiles(figures, kind=""):
@@ -122,13 +128,3 @@ def names(entries):
     """A list of names, each with what is to be said of it."""
     return "<ul class=\"names\">{}</ul>".format("".join(
         "<li>{}: {}</li>".format(escape_html(name), escape_html(text)) for name, text in entries))
-
-
-def count(number, one, many=None):
-    """A number and what it counts: 1 class, 2 classes."""
-    return "{:,} {}".format(number, one if number == 1 else many or one + "s")
-
-
-def percent(share):
-    """A share from 0 to 1 as text."""
-    return "{:.1f} %".format(100 * share)

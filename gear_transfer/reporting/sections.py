@@ -4,7 +4,13 @@ A section for which there is nothing to say gives an empty text and is left out.
 """
 import numpy as np
 
+from ..images import read_image
+from ..maps import activation_map, map_extent
+from ..neighbours import nearest
 from ..plots import plot_history
+from ..plots.maps import covered
+from ..suspects import find_label_suspects
+from ..tables import counted, percent
 from . import parts
 from .pictures import drawing
 
@@ -12,21 +18,32 @@ PER_CLASS = 4  # photographs shown
 MOST_PICTURES = 120  # of all classes, so that the page stays small
 MOST_CLASSES = 40  # of the confusion matrix
 MOST_NAMES = 50
-TOP_LOSSES = 12
-GRID = 18
+CLUSTERS = 6  # groups of near-duplicates
+TOP_LOSSES = 18
+SUSPECTS = 18
+GRID = 27
+MAPS = 18
+NEIGHBOURS = 5
+NEAREST = 5
 PAIRS = 12  # of classes that are taken for each other
 PER_PAIR = 8
 
 
 def facts(evidence):
     """The figures to look at first."""
-    right = int(evidence.right.sum())
-    n = len(evidence.labels)
+    low, high = evidence.interval
+    verdict = evidence.verdict
+    alike = sum(len(cluster) for cluster in evidence.duplicates.clusters())
     return parts.facts([
-        ("photographs", "{:,}".format(len(evidence.images)), parts.count(
-            len(evidence.images.classes), "class", "classes"), ""),
-        ("accuracy", parts.percent(right / n), "{:,} of {:,} right".format(right, n), ""),
-    ])
+        ("photographs", "{:,}".format(len(evidence.images)),
+         counted(len(evidence.images.classes), "class", "classes"), ""),
+        ("with near-duplicates", "{:,}".format(alike), counted(
+            len(evidence.duplicates), "group"), ""),
+        ("accuracy", percent(evidence.accuracy), "{:,} of {:,} right; 95 % interval {:.1f} to "
+         "{:.1f} %".format(int(evidence.right.sum()), len(evidence.right), 100 * low, 100 * high),
+         ""),
+        ("target of {:g} %".format(100 * evidence.target), verdict, "by that interval",
+         {"met": "good", "not met": "bad"}.get(verdict, "open"))])
 
 
 def data(evidence):
@@ -40,8 +57,8 @@ def data(evidence):
         chosen = _spread(np.flatnonzero(images.labels == name), per_class)
         pictures = [parts.picture(images.paths[i], evidence.name_of(images.paths[i]))
                     for i in (chosen if place < MOST_PICTURES else ())]
-        cards.append(parts.class_card(name, number, number / most, pictures))
-    return parts.class_cards(cards) + _skipped(evidence)
+        cards.append(parts.card(name, number, pictures, number / most))
+    return parts.cards(cards) + _skipped(evidence) + _duplicates(evidence)
 
 
 def _spread(indices, most):
@@ -56,18 +73,50 @@ def _skipped(evidence):
     shown = [(evidence.name_of(path), reason) for path, reason in evidence.skipped[:MOST_NAMES]]
     if len(evidence.skipped) > MOST_NAMES:
         shown.append(("and", "{:,} more".format(len(evidence.skipped) - MOST_NAMES)))
-    return parts.folded("{} left out".format(parts.count(
+    return parts.folded("{} left out".format(counted(
         len(evidence.skipped), "file was", "files were")), parts.names(shown))
 
 
+def _duplicates(evidence):
+    """Photographs that show the same, those with different labels first."""
+    clusters = evidence.duplicates.clusters()
+    if not clusters:
+        return parts.paragraph("No photograph has a near-duplicate.")
+    html = "<h3>Near-duplicates</h3>" + parts.paragraph(
+        "{} in {} that show nearly the same.".format(
+            counted(sum(len(cluster) for cluster in clusters), "photograph lies",
+                    "photographs lie"), counted(len(clusters), "group")))
+    across = evidence.duplicates.across(evidence.labels)
+    if across:
+        html += parts.paragraph("{} of them {} photographs of different classes; one label may be "
+                                "wrong.".format(len(across), "has" if len(across) == 1 else "have"))
+    inside = [cluster for cluster in clusters
+              if len(set(evidence.labels[cluster].tolist())) == 1]
+    return html + parts.cards([_cluster_card(evidence, cluster)
+                                     for cluster in (across + inside)[:CLUSTERS]])
+
+
+def _cluster_card(evidence, cluster):
+    names = sorted(set(evidence.labels[cluster].tolist()))
+    pictures = [parts.picture(evidence.paths[i], evidence.name_of(evidence.paths[i]))
+                for i in cluster[:PER_CLASS]]
+    return parts.card(", ".join(names), len(cluster), pictures)
+
+
 def split(evidence):
-    """How the photographs were divided for measuring."""
+    """How the photographs were divided for measuring, and for the training of this classifier."""
+    html = parts.paragraph(evidence.method)
     rows = [(name, len(images)) for name, images in (
         ("training", evidence.images), ("validation", evidence.images.validation),
         ("test", evidence.images.test)) if images is not None]
-    html = parts.paragraph(evidence.method)
     if len(rows) > 1:
         html += parts.table("Photographs of each part", ["part", "photographs"], rows)
+    kept = getattr(evidence.model, "split_", None)
+    if kept is not None and len(kept.validation):
+        html += parts.paragraph(
+            "This classifier itself was trained on {}, and {} were held back to watch the "
+            "training.".format(counted(len(kept.training), "photograph"), "{:,}".format(
+                len(kept.validation))))
     return html
 
 
@@ -88,16 +137,16 @@ def training(evidence):
         charts.append(drawing(draw, (4.8, 3.4), parts.escape_html(
             "Accuracy after each epoch; at the end {}".format(last))))
     return parts.paragraph("Training of this classifier's head, {}. At the end: {}.".format(
-        parts.count(len(history["loss"]), "epoch"), last)) + (
+        counted(len(history["loss"]), "epoch"), last)) + (
             "<div class=\"charts\">{}</div>".format("".join(charts)))
 
 
-def classes(evidence):
+def each_class(evidence):
     """Precision, recall and F1 of each class."""
     from sklearn.metrics import precision_recall_fscore_support
     precision, recall, f1, support = precision_recall_fscore_support(
         evidence.labels, evidence.predicted, labels=evidence.classes, zero_division=0)
-    rows = [(name, "{:,}".format(support[i]), parts.percent(recall[i]), parts.percent(precision[i]),
+    rows = [(name, "{:,}".format(support[i]), percent(recall[i]), percent(precision[i]),
              "{:.3f}".format(f1[i])) for i, name in enumerate(evidence.classes)]
     return parts.paragraph(
         "Recall is the share of a class's photographs that were recognised; precision is the "
@@ -143,7 +192,7 @@ def _confused_pairs(evidence, counts):
         html += "<h3>Once each</h3>" + parts.tiles(
             [prediction_tile(evidence, i) for i in single])
     if len(order) > PAIRS:
-        html += parts.paragraph("And {} of classes.".format(parts.count(
+        html += parts.paragraph("And {} of classes.".format(counted(
             len(order) - PAIRS, "more pair", "more pairs")))
     return html
 
@@ -157,6 +206,25 @@ def top_losses(evidence):
             [prediction_tile(evidence, i) for i in chosen])
 
 
+def suspects(evidence):
+    """Photographs whose label may be wrong."""
+    if evidence.validation is None:
+        return ""
+    found = find_label_suspects(evidence.validation)
+    if not len(found):
+        return parts.paragraph("No label looks wrong.")
+    chosen = list(zip(found.positions, found.suggested.tolist()))[:SUSPECTS]
+    return parts.paragraph(
+        "Photographs that look surely of another class than that of their folder (confident "
+        "learning: {} of {}). Look at them: some lie in the wrong folder, some are only "
+        "hard.".format("{:,}".format(len(found)), "{:,}".format(len(evidence.labels)))) + (
+            parts.tiles([parts.tile(
+                evidence.paths[i], evidence.labels[i], ["looks like {}".format(other)],
+                described="{}, labelled {}, looks like {}".format(
+                    evidence.name_of(evidence.paths[i]), evidence.labels[i], other))
+                for i, other in chosen]))
+
+
 def grid(evidence):
     """Predictions of photographs picked at random."""
     chosen = np.random.RandomState(0).permutation(len(evidence.labels))[:GRID]
@@ -164,10 +232,55 @@ def grid(evidence):
         parts.tiles([prediction_tile(evidence, i) for i in chosen]))
 
 
+def maps(evidence):
+    """Where in the photographs the classifier sees the class that it predicts."""
+    model = evidence.model
+    paths = [evidence.paths[i] for i in _one_of_each(evidence)]
+    try:
+        found = activation_map(model, paths)
+    except ValueError:  # hidden layers or max pooling: a logit is no sum over places
+        return ""
+    backbone, extent = model.extractor_.backbone_, map_extent(model)
+    figures = []
+    for path, values, name in zip(paths, found, model.predict(paths).tolist()):
+        pixels = read_image(path, backbone.input_size, model.extractor_.resize)
+        figures.append(parts.tile(covered(pixels, values, extent), name, described=(
+            "{}, where it looks like {}".format(evidence.name_of(path), name))))
+    return parts.paragraph(
+        "Red is what speaks for the class that the classifier predicts (class activation maps). A "
+        "layer in the middle of the network looks at small parts, and at what is around them.") + (
+            parts.tiles(figures))
+
+
+def _one_of_each(evidence):
+    """Positions of a photograph of each class, of the first classes where there are many."""
+    return [int(np.flatnonzero(evidence.labels == name)[0])
+            for name in sorted(set(evidence.labels.tolist()))[:MAPS]]
+
+
+def neighbours(evidence):
+    """The photographs most like those that surprised the classifier most."""
+    chosen = np.argsort(-evidence.losses, kind="mergesort")[:NEIGHBOURS]
+    found = nearest(evidence.model, [evidence.paths[i] for i in chosen], NEAREST + 1,
+                    evidence.images)
+    html = ""
+    for row, i in enumerate(chosen):
+        others = [(image, label) for image, label in zip(found.images[row], found.labels[row])
+                  if image != evidence.paths[i]][:NEAREST]
+        figures = [prediction_tile(evidence, i)] + [parts.tile(
+            image, label, described="{}, {}".format(evidence.name_of(image), label))
+            for image, label in others]
+        html += parts.tiles(figures, "row")
+    return parts.paragraph(
+        "Each row: one of the top losses, and the photographs{} whose features are most like its "
+        "own, with their classes.".format(
+            "" if evidence.validation is not None else " of training")) + html
+
+
 def prediction_tile(evidence, i):
     """One photograph with its prediction."""
     return parts.tile(
-        evidence.paths[i], evidence.predicted[i], [parts.percent(evidence.probabilities[i].max())],
+        evidence.paths[i], evidence.predicted[i], [percent(evidence.probabilities[i].max())],
         None if evidence.right[i] else "in fact {}".format(evidence.labels[i]),
         "{}, predicted {}, in fact {}".format(evidence.name_of(evidence.paths[i]),
                                               evidence.predicted[i], evidence.labels[i]))
@@ -183,6 +296,7 @@ def classifier(evidence):
 
 #: Title and function of each section, in order.
 SECTIONS = (
-    ("The data", data), ("The split", split), ("Training", training), ("Each class", classes),
-    ("What is taken for what", confusion), ("Top losses", top_losses), ("Predictions", grid),
-    ("The classifier", classifier))
+    ("The data", data), ("The split", split), ("Training", training), ("Each class", each_class),
+    ("What is taken for what", confusion), ("Top losses", top_losses),
+    ("Labels to check", suspects), ("Predictions", grid), ("Where it looks", maps),
+    ("The most alike", neighbours), ("The classifier", classifier))
