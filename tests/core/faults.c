@@ -8,10 +8,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static atomic_long remaining; /* calls until the failing one; at 0 and below none will fail */
+static atomic_bool armed;
+static atomic_long remaining; /* calls until the failing one, which counts down to 0 */
+static bool lasting;
 static atomic_long balance;
 static _Atomic(const char *) failed;
 static dnnl_status_t failure;
+
+static const void *places[4096]; /* that calls which failed return to */
+static int n_places;
+static pthread_mutex_t noting = PTHREAD_MUTEX_INITIALIZER;
 
 /* Files that are not on the disk. */
 static struct {
@@ -21,17 +27,19 @@ static struct {
 static int n_files;
 
 void
-gt_faults_arm(long nth, dnnl_status_t code)
+gt_faults_arm(long nth, dnnl_status_t code, bool lasts)
 {
     failure = code;
     failed = NULL;
+    lasting = lasts;
     remaining = nth;
+    armed = true;
 }
 
 const char *
 gt_faults_disarm(void)
 {
-    remaining = 0;
+    armed = false;
     return failed;
 }
 
@@ -41,14 +49,48 @@ gt_faults_balance(void)
     return balance;
 }
 
-bool
-gt_faults_strike(const char *name)
+static void
+note_place(const void *place)
 {
-    if (remaining <= 0 || atomic_fetch_sub(&remaining, 1) != 1) {
+    (void)pthread_mutex_lock(&noting);
+    int i = 0;
+    while (i < n_places && places[i] != place) {
+        i++;
+    }
+    if (i == n_places && n_places < (int)(sizeof(places) / sizeof(places[0]))) {
+        places[n_places++] = place;
+    }
+    (void)pthread_mutex_unlock(&noting);
+}
+
+bool
+gt_faults_strike_from(const char *name, const void *place)
+{
+    if (!armed) {
         return false;
     }
-    failed = name;
-    return true;
+    long before = atomic_fetch_sub(&remaining, 1);
+    if (before == 1) {
+        failed = name;
+    }
+    bool fails = before == 1 || (before < 1 && lasting);
+    if (fails) {
+        note_place(place);
+    }
+    return fails;
+}
+
+bool
+gt_faults_write_places(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    if (file == NULL) {
+        return false;
+    }
+    for (int i = 0; i < n_places; i++) {
+        (void)fprintf(file, "%p\n", places[i]);
+    }
+    return fclose(file) == 0;
 }
 
 dnnl_status_t

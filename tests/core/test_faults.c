@@ -1,6 +1,8 @@
 /* The Nth allocation, start of a thread or call of oneDNN fails, for every N that there is: each
  * time an error comes out or the right result, nothing is left behind, and what was there before
  * still works. */
+#include <sys/mman.h>
+
 #include "faults.h"
 #include "head.h"
 #include "threads.h"
@@ -44,9 +46,9 @@ is_told(gt_status status, const gt_error *problem)
     return (status == GT_ERROR_MEMORY || status == GT_ERROR_ENGINE) && problem->message[0] != '\0';
 }
 
-/* The nth call fails; false when there are fewer. */
+/* The nth call fails, or all from the nth on; false when there are fewer. */
 static bool
-fail_one(const fragile *task, long nth, dnnl_status_t code)
+fail_one(const fragile *task, long nth, dnnl_status_t code, bool lasts)
 {
     gt_error problem = {""};
     long before = gt_faults_balance();
@@ -54,7 +56,7 @@ fail_one(const fragile *task, long nth, dnnl_status_t code)
     if (task->prepare != NULL) {
         task->prepare(task->context);
     }
-    gt_faults_arm(nth, code);
+    gt_faults_arm(nth, code, lasts);
     gt_status status = task->run(task->context, &problem);
     const char *failed = gt_faults_disarm();
     if (task->finish != NULL) {
@@ -71,22 +73,45 @@ fail_one(const fragile *task, long nth, dnnl_status_t code)
     return failed != NULL;
 }
 
-/* Every call fails, in both ways that oneDNN knows for a call that is right. */
+/* Every call fails, alone and with all that follow, in the ways that oneDNN knows. */
 static void
 survive(fragile task)
 {
-    static const dnnl_status_t codes[] = {dnnl_out_of_memory, dnnl_runtime_error};
-    for (int i = 0; i < 2; i++) {
+    static const struct {
+        dnnl_status_t code;
+        bool lasts;
+    } ways[] = {{dnnl_out_of_memory, false},
+                {dnnl_runtime_error, false},
+                {dnnl_out_of_memory, true},
+                {dnnl_unimplemented, true}};
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         long nth = 1;
-        while (fail_one(&task, nth, codes[i])) {
+        while (fail_one(&task, nth, ways[i].code, ways[i].lasts)) {
             nth++;
         }
         CHECK(nth > 2);
-        fprintf(stderr, "    %s: each of %ld calls failed once\n", task.name, nth - 1);
+        fprintf(stderr, "    %s: each of %ld calls failed once%s\n", task.name, nth - 1,
+                ways[i].lasts ? ", with all that follow" : "");
     }
 }
 
 /* --- backbones ----------------------------------------------------------------------------- */
+
+/* Of the network below: numbers of its largest output, bytes of the kernel that is mapped. */
+enum { MAP = 5 * 4 * 56, KERNEL_SIZE = 3 * 3 * 16 * 32 * sizeof(float) };
+
+/* The array as pages of a file that are mapped read-only, as those of a model file are. */
+static gt_array
+map_array(gt_array array, size_t size)
+{
+    FILE *file = tmpfile();
+    CHECK(file != NULL && fwrite(array.data, size, 1, file) == 1 && fflush(file) == 0);
+    array.data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fileno(file), 0);
+    array.mapped = true;
+    CHECK(array.data != MAP_FAILED);
+    (void)fclose(file);
+    return array;
+}
 
 /* Most kinds of layers: fused, folded, commuted and alone. */
 static void
@@ -101,12 +126,15 @@ start_network(gt_net *net, trial *job)
     int d = gt_net_add(net, gt_net_batch_norm(net, c), "norm_alone", c);
     int e = gt_net_join(net, GT_OP_ADD, "add", (int[]){c, d}, 2);
     int f = gt_net_add(net, gt_net_pool(GT_OP_AVERAGE_POOL, 3, 1, GT_PAD_SAME), "pool", e);
-    int winograd = gt_net_add(net, gt_net_conv(net, e, 3, 3, 32, 1), "winograd", e);
+    gt_node second = gt_net_conv(net, e, 3, 3, 32, 1);
+    second.arrays[GT_KERNEL] = map_array(second.arrays[GT_KERNEL], KERNEL_SIZE);
+    int winograd = gt_net_add(net, second, "winograd", e);
     int g = gt_net_add(net, gt_net_conv(net, f, 1, 1, 8, 1), "one", f);
     int h = gt_net_plain(net, GT_OP_RELU, "relu_after_pool", g);
     int i = gt_net_add(net, gt_net_pool(GT_OP_MAX_POOL, 2, 2, GT_PAD_VALID), "max", h);
     int j = gt_net_join(net, GT_OP_CONCAT, "concat", (int[]){e, h, winograd}, 3);
-    int k = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, "features", j);
+    int own = gt_net_plain(net, GT_OP_RELU, "relu_alone", j);
+    int k = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, "features", own);
     int l = gt_net_plain(net, GT_OP_FLATTEN, "flat", i);
     gt_node dense;
     gt_node_init(&dense, GT_OP_DENSE);
@@ -119,6 +147,8 @@ start_network(gt_net *net, trial *job)
 static void
 end_network(gt_net *net, trial *job)
 {
+    int mapped = gt_graph_find(&net->graph, "winograd");
+    (void)munmap((void *)(uintptr_t)net->graph.nodes[mapped].arrays[GT_KERNEL].data, KERNEL_SIZE);
     end_trial(job);
     gt_net_clear(net);
 }
@@ -127,7 +157,7 @@ end_network(gt_net *net, trial *job)
 static gt_status
 run_images(const trial *job, gt_backbone *backbone, int count, gt_error *problem)
 {
-    static float results[3][MOST * 5 * 4 * 56];
+    static float results[3][MOST * MAP];
     gt_status status = gt_backbone_run(backbone, job->images, count,
                                        (float *[]){results[0], results[1], results[2]}, problem);
     for (int k = 0; status == GT_OK && k < job->n; k++) {
@@ -155,7 +185,7 @@ visit_steps(gt_backbone *backbone, gt_error *problem)
 static gt_status
 profile(const trial *job, gt_backbone *backbone, gt_error *problem)
 {
-    static float results[3][2 * 5 * 4 * 24];
+    static float results[3][2 * MAP];
     static double seconds[256];
     return gt_backbone_profile(backbone, job->images,
                                (float *[]){results[0], results[1], results[2]}, seconds, problem);
@@ -199,7 +229,7 @@ static gt_status
 make_and_calibrate(void *context, gt_error *problem)
 {
     const trial *job = context;
-    static float results[3][IMAGES * 5 * 4 * 24];
+    static float results[3][IMAGES * MAP];
     float *places[] = {results[0], results[1], results[2]};
     gt_graph graph;
     gt_backbone *backbone = NULL;
@@ -220,6 +250,22 @@ make_and_calibrate(void *context, gt_error *problem)
     gt_backbone_free(backbone);
     gt_graph_clear(&graph);
     return status;
+}
+
+/* Bytes that are read as they are, and layers in 8 bits one after the other; the first output is a
+ * map in 8 bits that is asked for in floats. */
+static void
+start_chain(gt_net *net, trial *job)
+{
+    gt_net_start(net, 6, 6, 3);
+    gt_node first = gt_net_conv(net, 0, 3, 3, 16, 1);
+    first.window.pad_mode = GT_PAD_VALID;
+    int a = gt_net_plain(net, GT_OP_RELU, NULL, gt_net_add(net, first, NULL, 0));
+    int b = gt_net_add(net, gt_net_conv(net, a, 1, 1, 16, 1), NULL, a);
+    int c = gt_net_plain(net, GT_OP_RELU, NULL, b);
+    int d = gt_net_add(net, gt_net_conv(net, c, 3, 3, 16, 1), NULL, c);
+    int e = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, NULL, d);
+    start_trial(job, net, (int[]){c, e}, 2);
 }
 
 static void
@@ -269,6 +315,10 @@ test_backbone(void)
     survive((fragile){"later runs of a backbone", make_and_use_backbone, run_backbone,
                       use_backbone, &job});
     end_network(&net, &job);
+    start_chain(&net, &job);
+    survive((fragile){"a chain in int8 from nothing", NULL, make_and_calibrate, NULL, &job});
+    end_trial(&job);
+    gt_net_clear(&net);
 }
 
 /* --- heads --------------------------------------------------------------------------------- */
@@ -420,13 +470,18 @@ test_every_kind_of_call_is_counted(void)
 {
     void *block = NULL;
     long before = gt_faults_balance();
-    gt_faults_arm(1, dnnl_success);
+    gt_faults_arm(1, dnnl_success, false);
     CHECK(malloc(8) == NULL && strcmp(gt_faults_disarm(), "malloc") == 0);
-    gt_faults_arm(2, dnnl_success);
+    gt_faults_arm(2, dnnl_success, false);
     CHECK(posix_memalign(&block, 64, 8) == 0 && gt_faults_balance() == before + 1);
     CHECK(realloc(block, 1 << 20) == NULL && strcmp(gt_faults_disarm(), "realloc") == 0);
     free(block);
-    gt_faults_arm(1, dnnl_out_of_memory);
+    gt_faults_arm(2, dnnl_success, true);
+    block = malloc(8);
+    CHECK(block != NULL && malloc(8) == NULL && calloc(1, 8) == NULL);
+    CHECK(strcmp(gt_faults_disarm(), "malloc") == 0);
+    free(block);
+    gt_faults_arm(1, dnnl_out_of_memory, false);
     dnnl_engine_t engine = NULL;
     CHECK(dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_out_of_memory);
     CHECK(strcmp(gt_faults_disarm(), "dnnl_engine_create") == 0);
@@ -467,6 +522,8 @@ test_limits_of_control_groups(void)
     CHECK(count_threads(NULL, "20000\n", "100000\n") == 1);
     CHECK(count_threads(NULL, "20000\n", "nonsense") == all);
     CHECK(count_threads(NULL, "20000\n", NULL) == all);
+    gt_faults_arm(1, dnnl_success, true);
+    CHECK(gt_available_threads() == all && strcmp(gt_faults_disarm(), "fopen") == 0);
 }
 
 int
@@ -476,5 +533,7 @@ main(void)
     RUN(test_limits_of_control_groups);
     RUN(test_head);
     RUN(test_backbone);
+    const char *path = getenv("FAULT_PLACES"); /* for ci/faults.sh */
+    CHECK(path == NULL || gt_faults_write_places(path));
     return check_report();
 }

@@ -249,6 +249,7 @@ main(void)
     CHECK(gt_precision_from_name("int8") == GT_PRECISION_INT8);
     CHECK(gt_precision_from_name("bf16") == GT_PRECISION_BF16);
     CHECK(gt_precision_from_name("float64") == -1);
+    CHECK(gt_precision_is_fast(GT_PRECISION_FLOAT32));
     RUN(test_what_is_refused);
     RUN(test_ranges_are_those_of_the_numbers);
     if (gt_precision_is_fast(GT_PRECISION_INT8)) { /* else sums may saturate */

@@ -1,0 +1,51 @@
+#!/bin/sh
+# How many calls of the core (csrc/*.c) can fail, and how many of them the test of faults has let
+# fail: allocations, mappings, starts of threads and oneDNN, each place in the sources by itself.
+#
+#   sh ci/faults.sh [build-folder]
+#
+# Prints the loops of the test, then every place that never failed, then the counts; fails when a
+# place is left.
+set -u
+
+here=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+. "$here/ci/core_build.sh"
+make_folder "$@"
+
+objects=$build/faults
+flags="-O0 -g -fno-pie -no-pie" # every call stays a call, at a fixed address
+compile_all && link_test test_faults || exit 1
+program=$objects/test_faults
+if ! FAULT_PLACES=$objects/failed OMP_WAIT_POLICY=passive "$program" >"$objects/out" 2>&1; then
+    cat "$objects/out"
+    exit 1
+fi
+sed -n 's/^ *\(.*calls failed once.*\)$/\1/p' "$objects/out"
+tail -1 "$objects/out"
+
+# The address after each call of a wrapper that can let it fail, and the wrapper's name.
+sed -n 's/.*gt_faults_strike("\([a-z_0-9]*\)").*/\1/p' "$objects/wrappers.c" \
+    "$here/tests/core/faults.c" >"$objects/names"
+objdump -d --no-show-raw-insn "$program" | awk '
+    NR == FNR { fails[$1] = 1; next }
+    called != "" { print "0x" substr($1, 1, length($1) - 1), called }
+    { called = "" }
+    /call/ && match($NF, /<__wrap_[a-z_0-9]+>/) {
+        called = substr($NF, RSTART + 8, RLENGTH - 9)
+        if (!(called in fails)) {
+            called = ""
+        }
+    }' "$objects/names" - >"$objects/calls"
+awk '{ print $1 }' "$objects/calls" | addr2line -e "$program" | sed 's/ (disc.*//' |
+    paste -d ' ' "$objects/calls" - | awk -v "folder=$here/csrc/" '
+    NR == FNR { failed[$1] = 1; next }
+    index($3, folder) != 1 { next }
+    !($1 in failed) {
+        print "never failed: " substr($3, length(folder) + 1) ", " $2
+        left++
+    }
+    { all++ }
+    END {
+        printf "%d places of calls that can fail, %d of them never failed\n", all, left
+        exit all == 0 || left > 0
+    }' "$objects/failed" -
