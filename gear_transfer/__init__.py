@@ -16,6 +16,7 @@ import types
 __version__ = "0.1.0"
 
 _HOMES = {
+    "augmentation": ["Augmentation"],
     "backbone": ["Backbone"],
     "cache": ["CacheWarning", "FeatureCache"],
     "classifier": ["TransferClassifier"],
@@ -37,7 +38,7 @@ _HOMES = {
     "neighbours": ["nearest"],
     "novelty": ["NoveltyDetector"],
     "plots": ["plot_activation_maps", "plot_confusion_matrix", "plot_history", "plot_images",
-              "plot_misclassified", "plot_nearest", "plot_predictions"],
+              "plot_misclassified", "plot_nearest", "plot_predictions", "plot_views"],
     "reporting": ["report"],
     "sample": ["predict_image"],
     "splits": ["Split", "split_images"],

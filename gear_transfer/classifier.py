@@ -3,6 +3,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .augmentation import as_augmentation
 from .backbone import DEFAULT_BACKBONE
 from .caller import warn_caller
 from .description import ShowsSummary, describe
@@ -54,6 +55,10 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
     group_duplicates : bool
         Hold near-duplicates back together or not at all, see `find_duplicates`; otherwise
         the share for validation flatters itself.
+    augment : int or Augmentation, optional
+        Train on so many augmented views of each photograph as well (mirrored, cropped, turned,
+        recoloured), or on those that an `Augmentation` describes. Their features are computed
+        once and kept like others. Photographs that are held back or predicted have no views.
     strict : bool
         Raise at the first image that cannot be read, where otherwise it is
         left out, reported and listed in `skipped_`.
@@ -93,7 +98,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
                  learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.005,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
                  calibrate=True, random_state=0, threads=None, precision="auto", cache=True,
-                 group_duplicates=True, strict=False, verbose=0, executor=None):
+                 group_duplicates=True, augment=None, strict=False, verbose=0, executor=None):
         self.backbone = backbone
         self.layer = layer
         self.input_size = input_size
@@ -117,6 +122,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
         self.precision = precision
         self.cache = cache
         self.group_duplicates = group_duplicates
+        self.augment = augment
         self.strict = strict
         self.verbose = verbose
         self.executor = executor
@@ -165,6 +171,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise ValueError("{} must be True or False, not {!r}".format(
                     name, getattr(self, name)))
+        augmentation = as_augmentation(self.augment)
         X, y = _labelled(X, y, "y")
         if groups is not None and np.shape(groups) != (len(X),):
             raise ValueError("{} images need as many groups, found groups of shape {}".format(
@@ -172,6 +179,9 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
         extractor, head = self._parts()
         extractor.fit()
         features, labels, positions, skipped = _extract_labelled(extractor, X, y, self.strict)
+        read = [X[i] for i in positions]
+        views = None if augmentation is None else extractor.extract_views(
+            read, augmentation, strict=True).features
         parts = np.full(len(X), -1)
         parts[positions] = 0
         if validation_data is None:
@@ -183,20 +193,19 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
             X_held, y_held = _labelled(*(tuple(pair) + ("validation_data",)))
             held, held_labels, held_positions, held_skipped = _extract_labelled(
                 extractor, X_held, y_held, self.strict)
-            head.fit(features, labels, validation_data=(held, held_labels))
+            head.fit(features, labels, validation_data=(held, held_labels), views=views)
             parts = np.concatenate([parts, np.full(len(X_held), -1)])
             parts[len(X) + held_positions] = 1
             self.split_ = Split(parts, names=relative_names(list(X) + list(X_held)))
             skipped += held_skipped
         else:
-            head.fit(features, labels, groups=groups_read)
+            head.fit(features, labels, groups=groups_read, views=views)
             parts[positions[head.validation_indices_]] = 1
             self.split_ = Split(parts, groups, relative_names(X))
         self.extractor_, self.head_, self.skipped_ = extractor, head, skipped
         self.classes_, self.history_ = head.classes_, head.history_
         self.n_images_ = len(features)
-        self.training_ = TrainingPhotographs(
-            [X[i] for i in positions], labels, features, groups_read)
+        self.training_ = TrainingPhotographs(read, labels, features, groups_read)
         self._novelty = None
         return self
 

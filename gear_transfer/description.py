@@ -1,7 +1,8 @@
 """What a fitted classifier consists of, in text and for notebooks."""
 import numpy as np
 
-from .tables import html_table
+from .augmentation import as_augmentation
+from .tables import counted, html_table
 
 
 def describe(model):
@@ -41,11 +42,14 @@ def _parts(model):
 
 def _facts(model):
     """Rows (name, text) about the classes and the training."""
+    augmentation = as_augmentation(model.augment)
+    views = "" if augmentation is None else " and {} of each".format(
+        counted(augmentation.views, "view"))
     last = ", ".join("{} {:.3f}".format(key, values[-1])
                      for key, values in model.history_.items() if values)
     return [("classes", ", ".join(str(name) for name in model.classes_)),
-            ("trained on", "{:,} photographs, {} epochs: {}".format(
-                model.n_images_, len(model.history_["loss"]), last))]
+            ("trained on", "{:,} photographs{}, {} epochs: {}".format(
+                model.n_images_, views, len(model.history_["loss"]), last))]
 
 
 class ShowsSummary(object):

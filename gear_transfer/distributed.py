@@ -28,7 +28,7 @@ from .extraction import iterate_features
 #: its machine's processors, of which `sharing` workers are expected on each machine.
 Task = collections.namedtuple("Task", [
     "backbone", "fingerprint", "layer", "input_size", "pooling", "precision", "ranges", "resize",
-    "batch_size", "threads", "sharing"])
+    "batch_size", "augmentation", "threads", "sharing"])
 
 #: Chunks that a run should at least be cut into, where it is long enough, so that a few hundred
 #: workers are all at work to the end; and most batches in one.
@@ -69,7 +69,7 @@ def check_executor(executor):
                             type(executor).__name__))
 
 
-def make_task(backbone, resize, batch_size, threads, executor):
+def make_task(backbone, resize, batch_size, threads, executor, augmentation=None):
     """What the workers of an executor must know.
 
     Parameters
@@ -80,6 +80,7 @@ def make_task(backbone, resize, batch_size, threads, executor):
     batch_size : int
     threads : int or None
     executor : concurrent.futures.Executor
+    augmentation : Augmentation, optional
 
     Returns
     -------
@@ -90,7 +91,7 @@ def make_task(backbone, resize, batch_size, threads, executor):
     name = os.path.abspath(backbone.name) if os.path.isfile(backbone.name) else backbone.name
     return Task(name, backbone.fingerprint(), backbone.layer, backbone.input_size,
                 backbone.pooling, backbone.precision, backbone.ranges, resize, batch_size,
-                threads, sharing)
+                augmentation, threads, sharing)
 
 
 def iterate_chunks(executor, task, images):
@@ -172,7 +173,8 @@ def extract_chunk(task, images):
     """
     backbone = _loaded(task)
     indices, features, failures = [], [], []
-    found = iterate_features(backbone, images, task.resize, task.batch_size, backbone.threads)
+    found = iterate_features(backbone, images, task.resize, task.batch_size, backbone.threads,
+                             task.augmentation)
     with contextlib.closing(found):
         for some, their_features, failed in found:
             indices.append(some)
@@ -183,7 +185,7 @@ def extract_chunk(task, images):
 
 def _loaded(task):
     """The task's backbone, loaded once in a process."""
-    key = task._replace(resize=None, batch_size=None)
+    key = task._replace(resize=None, batch_size=None, augmentation=None)
     with _loading:
         if key not in _backbones:
             backbone = Backbone.load(

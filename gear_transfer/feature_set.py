@@ -2,6 +2,7 @@
 import numpy as np
 from sklearn.base import clone
 
+from .augmentation import as_augmentation, with_views
 from .classifier import TransferClassifier
 from .duplicates import find_duplicates
 from .errors import DatasetError
@@ -21,6 +22,9 @@ class FeatureSet(object):
         Samples of one group are never on both sides of a split.
     paths : sequence of n str, optional
         The photographs.
+    views : array-like of shape (n, v, d), optional
+        Features of augmented views of each photograph: they are trained on where it is, and
+        never predicted.
 
     Attributes
     ----------
@@ -28,6 +32,7 @@ class FeatureSet(object):
     labels : ndarray, shape (n,)
     groups : ndarray, shape (n,), or None
     paths : list of str, or None
+    views : ndarray of float32, shape (n, v, d), or None
     classes : ndarray
         The different labels, sorted.
 
@@ -39,11 +44,12 @@ class FeatureSet(object):
     <FeatureSet: 4 samples of 2 classes, 8 features>
     """
 
-    def __init__(self, features, labels, groups=None, paths=None):
+    def __init__(self, features, labels, groups=None, paths=None, views=None):
         self.features = np.ascontiguousarray(features, dtype=np.float32)
         self.labels = np.asarray(labels)
         self.groups = None if groups is None else np.asarray(groups)
         self.paths = None if paths is None else [str(path) for path in paths]
+        self.views = None if views is None else np.ascontiguousarray(views, dtype=np.float32)
         if self.features.ndim != 2 or self.labels.shape != (len(self.features),):
             raise ValueError("features must have the shape (n, d) and labels (n,), not {} and "
                              "{}".format(self.features.shape, self.labels.shape))
@@ -51,6 +57,10 @@ class FeatureSet(object):
             if values is not None and len(values) != len(self.labels):
                 raise ValueError("{} samples need as many {}, not {}".format(
                     len(self.labels), name, len(values)))
+        if self.views is not None and (self.views.ndim != 3
+                                       or self.views.shape[::2] != self.features.shape):
+            raise ValueError("views must have the shape ({}, v, {}), not {}".format(
+                len(self), self.features.shape[1], self.views.shape))
         if not np.isfinite(self.features).all():
             raise ValueError("features must be finite; sample {} is not".format(
                 int(np.flatnonzero(~np.isfinite(self.features).all(axis=1))[0])))
@@ -72,7 +82,8 @@ class FeatureSet(object):
         positions = np.arange(len(self))[indices]
         return FeatureSet(self.features[positions], self.labels[positions],
                           None if self.groups is None else self.groups[positions],
-                          None if self.paths is None else [self.paths[i] for i in positions])
+                          None if self.paths is None else [self.paths[i] for i in positions],
+                          None if self.views is None else self.views[positions])
 
     def names(self):
         """Files relative to the folder they have in common, or "sample 0" and so on."""
@@ -82,12 +93,14 @@ class FeatureSet(object):
     def __repr__(self):
         groups = "" if self.groups is None else " in {} of near-duplicates".format(
             counted(len(np.unique(self.groups)), "group"))
-        return "<FeatureSet: {} of {}{}, {}>".format(
+        views = "" if self.views is None else ", {} of each".format(
+            counted(self.views.shape[1], "view"))
+        return "<FeatureSet: {} of {}{}, {}{}>".format(
             counted(len(self), "sample"), counted(len(self.classes), "class", "classes"), groups,
-            counted(self.features.shape[1], "feature"))
+            counted(self.features.shape[1], "feature"), views)
 
 
-def compute_features(images, model=None, groups=None):
+def compute_features(images, model=None, groups=None, augment=None):
     """Features of photographs, with the groups of near-duplicates among them.
 
     Parameters
@@ -99,6 +112,9 @@ def compute_features(images, model=None, groups=None):
         the default settings.
     groups : array-like of shape (n,), optional
         Default: those of `find_duplicates`.
+    augment : int or Augmentation, optional
+        Compute the features of augmented views as well, for training. Default: what the model
+        is trained with.
 
     Returns
     -------
@@ -114,8 +130,12 @@ def compute_features(images, model=None, groups=None):
     if groups is None:
         groups = find_duplicates(images.paths, cache=model.cache, threads=model.threads).groups
     positions = extraction.positions
+    paths = [images.paths[i] for i in positions]
+    augmentation = as_augmentation(model.augment if augment is None else augment)
+    views = None if augmentation is None else extractor.extract_views(
+        paths, augmentation, strict=True).features
     return FeatureSet(extraction.features, np.asarray(images.labels)[positions],
-                      np.asarray(groups)[positions], [images.paths[i] for i in positions])
+                      np.asarray(groups)[positions], paths, views)
 
 
 def as_feature_set(samples, labels=None, groups=None):
@@ -169,9 +189,14 @@ def head_of(estimator):
 
 
 def fit_head(head, samples, positions):
-    """Fit a copy of a classifier on some of the samples, groups kept whole where it validates."""
+    """Fit a copy of a classifier on some of the samples, groups kept whole where it validates.
+
+    Views of those samples are trained on as well.
+    """
     head = clone(head)
-    arguments = {}
-    if isinstance(head, HeadClassifier) and samples.groups is not None:
-        arguments["groups"] = samples.groups[positions]
-    return head.fit(samples.features[positions], samples.labels[positions], **arguments)
+    X, y = samples.features[positions], samples.labels[positions]
+    views = None if samples.views is None else samples.views[positions]
+    if not isinstance(head, HeadClassifier):
+        return head.fit(*with_views(X, y, views))
+    return head.fit(X, y, groups=None if samples.groups is None else samples.groups[positions],
+                    views=views)

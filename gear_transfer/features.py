@@ -8,6 +8,7 @@ import time
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from .augmentation import as_augmentation
 from .backbone import DEFAULT_BACKBONE, Backbone, check_threads
 from .cache import PREPROCESSING_VERSION, content_hash, feature_key, open_cache
 from .distributed import (KeepsExecutor, check_executor, is_path, iterate_chunks,
@@ -146,17 +147,50 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
             ``features`` float32 (n, d), ``positions`` int (n,) in X, and
             ``failures``, a list of (position, ImageError).
         """
+        return self._extract(X, strict)
+
+    def extract_views(self, X, augment, strict=False):
+        """Features of augmented views of the images, and what is wrong with unreadable ones.
+
+        They are kept in the cache like others, by the settings of the augmentation.
+
+        Parameters
+        ----------
+        X : sequence
+            As for `transform`.
+        augment : int or Augmentation
+            A number of views, or all settings.
+        strict : bool
+            Raise at the first image that cannot be read.
+
+        Returns
+        -------
+        Extraction
+            As of `extract`, with ``features`` float32 (n, views, d).
+        """
+        augmentation = as_augmentation(augment)
+        if augmentation is None:
+            raise ValueError("augment must be 1 or more views, not {!r}".format(augment))
+        extraction = self._extract(X, strict, augmentation)
+        return extraction._replace(features=extraction.features.reshape(
+            len(extraction.positions), augmentation.views, self.backbone_.n_features))
+
+    def _extract(self, X, strict, augmentation=None):
+        """Features of images or, with an augmentation, those of all views in one row."""
         if not hasattr(self, "backbone_"):
             self.fit()
         X = check_images(X)
         cache, contents = open_cache(self.cache), self._contents(X)
         self._choose_precision(X, contents, cache)
-        work = _Work(X, self.backbone_.n_features, cache, self._keys(contents))
-        with work, progress_bar(len(X), "Features", "image", self.verbose) as bar:
+        work = _Work(X, self.backbone_.n_features * (1 if augmentation is None
+                                                        else augmentation.views),
+                     cache, self._keys(contents, augmentation))
+        with work, progress_bar(len(X), "Features" if augmentation is None else "Views", "image",
+                                self.verbose) as bar:
             missing = work.take_known()
             bar.update(len(X) - len(missing))
             batches = self._compute(
-                X[missing] if isinstance(X, np.ndarray) else [X[i] for i in missing])
+                X[missing] if isinstance(X, np.ndarray) else [X[i] for i in missing], augmentation)
             with contextlib.closing(batches):
                 for indices, features, failed in batches:
                     if failed and strict:
@@ -186,15 +220,16 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         return np.array(["{}_{}".format(layer, i) for layer, shape in zip(layers, backbone.shapes)
                          for i in range(int(np.prod(shape)))], dtype=object)
 
-    def _compute(self, images):
+    def _compute(self, images, augmentation):
         """Iterator over (indices, features, failures), from here or from the executor."""
         backbone = self.backbone_
         # As long as no photograph could be read to decide on the precision, all is done here.
         if self.executor is not None and backbone.is_settled:
-            task = make_task(backbone, self.resize, self.batch_size, self.threads, self.executor)
+            task = make_task(backbone, self.resize, self.batch_size, self.threads, self.executor,
+                             augmentation)
             return iterate_chunks(self.executor, task, images)
         return iterate_features(backbone, images, self.resize, self.batch_size,
-                                check_threads(self.threads))
+                                check_threads(self.threads), augmentation)
 
     def _contents(self, X):
         """Hash of the content of each image that is a file, else None."""
@@ -242,9 +277,12 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         return [backbone.fingerprint(), backbone.layer, backbone.input_size, backbone.pooling,
                 self.resize, PREPROCESSING_VERSION]
 
-    def _keys(self, contents):
+    def _keys(self, contents, augmentation):
         """The key of each image in the cache, None where it has none."""
-        settings = json.dumps([self._settings(), self.backbone_.rounding()])
+        settings = [self._settings(), self.backbone_.rounding()]
+        if augmentation is not None:
+            settings.append(augmentation.to_dict())
+        settings = json.dumps(settings, sort_keys=True)
         return [content and feature_key(content, settings) for content in contents]
 
     def _more_tags(self):

@@ -77,7 +77,7 @@ def hash_images(images, cache=None, threads=None):
     bits = np.zeros((len(images), BITS), bool)
     failures = []
     with concurrent.futures.ThreadPoolExecutor(check_threads(threads)) as executor:
-        contents = list(executor.map(_content, images))
+        contents = list(executor.map(image_hash, images))
         keys = [feature_key(content, _SETTINGS) if cache is not None and content
                 and _is_path(image) else None for image, content in zip(images, contents)]
         known = cache.get([key for key in keys if key], BITS // 8) if cache is not None else {}
@@ -102,8 +102,18 @@ def _is_path(image):
     return isinstance(image, (str, pathlib.PurePath))
 
 
-def _content(image):
-    """A hash of the file, or of the pixels where there is no file."""
+def image_hash(image):
+    """SHA-256 of the file, or of the pixels where there is no file.
+
+    Parameters
+    ----------
+    image : str, Path, PIL.Image.Image or uint8 ndarray
+
+    Returns
+    -------
+    bytes or None
+        None where nothing can be read.
+    """
     if _is_path(image):
         return content_hash(str(image))
     try:

@@ -9,6 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from . import _core
+from .augmentation import with_views
 from .backbone import check_threads
 from .calibration import fit_temperature
 from .caller import warn_caller
@@ -107,7 +108,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         self.threads = threads
         self.verbose = verbose
 
-    def fit(self, X, y, validation_data=None, groups=None):
+    def fit(self, X, y, validation_data=None, groups=None, views=None):
         """Train the head.
 
         Parameters
@@ -120,6 +121,9 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
             Samples to validate on, in place of a share of these.
         groups : array-like of shape (n,), optional
             Samples of one group, such as near-duplicates, are held back together or not at all.
+        views : array-like of shape (n, v, d), optional
+            Features of augmented views of each sample. They are trained on beside it; those of a
+            sample that is held back are not used.
 
         Returns
         -------
@@ -141,7 +145,8 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("a classifier needs two classes or more, found one class: {!r}".format(
                 self.classes_[0]))
         seed = _seed(self.random_state)
-        train, held_out = self._split(X, labels.astype(np.int32), validation_data, groups, seed)
+        train, held_out = self._split(X, labels.astype(np.int32), validation_data, groups, seed,
+                                      _check_views(views, X))
         widths = (X.shape[1],) + tuple(int(width) for width in self.hidden_layers)
         core = _core.head(widths + (len(self.classes_),), seed)
         self._train(core, train, held_out, seed)
@@ -152,8 +157,11 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         self.set_layers(_divided(core.get_layers(), self.temperature_))
         return self
 
-    def _split(self, X, labels, validation_data, groups, seed):
-        """Training and validation samples, each (X, labels); (None, None) without validation."""
+    def _split(self, X, labels, validation_data, groups, seed, views):
+        """Training and validation samples, each (X, labels); (None, None) without validation.
+
+        Only those to train on have their views beside them.
+        """
         self.validation_indices_ = np.empty(0, int)
         if validation_data is not None:
             X_held, y_held = validation_data
@@ -162,7 +170,8 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
             if unknown:
                 raise ValueError("validation_data has the class {!r}, which is not in y".format(
                     sorted(unknown, key=str)[0]))
-            return (X, labels), (X_held, np.searchsorted(self.classes_, y_held).astype(np.int32))
+            labels_held = np.searchsorted(self.classes_, y_held).astype(np.int32)
+            return with_views(X, labels, views), (X_held, labels_held)
         indices = held_out_indices(labels, self.validation_fraction, seed, groups)
         if indices is None:
             if self.validation_fraction > 0:
@@ -171,10 +180,11 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
                     "training without".format(
                         len(labels), len(self.classes_), "" if groups is None else ", or too much "
                         "alike,"), UserWarning)
-            return (X, labels), (None, None)
+            return with_views(X, labels, views), (None, None)
         train, held = indices
         self.validation_indices_ = held
-        return (X[train], labels[train]), (X[held], labels[held])
+        return (with_views(X[train], labels[train], None if views is None else views[train]),
+                (X[held], labels[held]))
 
     def _train(self, core, train, held_out, seed):
         """Run the epochs; `core` then has its final weights, scaling folded in."""
@@ -388,6 +398,20 @@ def _seed(random_state):
     except ValueError:
         raise ValueError("random_state must be a whole number from 0 on, a RandomState or None, "
                          "not {!r}".format(random_state)) from None
+
+
+def _check_views(views, X):
+    """Features of views as float32, None where there are none."""
+    if views is None:
+        return None
+    views = np.asarray(views, dtype=np.float32)
+    if views.ndim != 3 or views.shape[::2] != X.shape:
+        raise ValueError("views must have the shape ({}, v, {}), not {}".format(
+            X.shape[0], X.shape[1], views.shape))
+    if not np.isfinite(views).all():
+        raise ValueError("views must be finite; those of sample {} are not".format(
+            int(np.flatnonzero(~np.isfinite(views).all(axis=(1, 2)))[0])))
+    return views
 
 
 def _check_features(estimator, X, y=None):

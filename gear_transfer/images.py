@@ -87,25 +87,45 @@ def read_image(image, input_size, resize="pad"):
         `input_size` or `resize` is out of range.
     """
     height, width = size_pair(input_size)
+    return _centred_on_white(read_picture(image, (height, width), resize), height, width)
+
+
+def read_picture(image, input_size, resize="pad"):
+    """Read one image as `read_image` does, without borders.
+
+    Parameters
+    ----------
+    image, input_size, resize
+        As for `read_image`.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB, of the given size along one axis at least.
+
+    Raises
+    ------
+    ImageError, TypeError, ValueError
+        As `read_image` raises them.
+    """
+    height, width = size_pair(input_size)
     if resize not in RESIZE_RULES:
         raise ValueError("resize must be 'pad' or 'stretch', not {!r}".format(resize))
     if isinstance(image, (str, pathlib.PurePath)):
         name = str(image)
         with open_image(name) as opened, _as_image_error(name, _decoding_reason):
-            picture = _upright_rgb(opened, (width, height), resize, draft=True)
-    elif isinstance(image, Image.Image):
+            return _upright_rgb(opened, (width, height), resize, draft=True)
+    if isinstance(image, Image.Image):
         name = _describe(image)
         _check_size(image, name)
         with _as_image_error(name, _decoding_reason):
-            picture = _upright_rgb(image, (width, height), resize, draft=False)
-    elif isinstance(image, np.ndarray):
+            return _upright_rgb(image, (width, height), resize, draft=False)
+    if isinstance(image, np.ndarray):
         name = "array of shape {} and type {}".format(image.shape, image.dtype)
         with _as_image_error(name, _decoding_reason):
-            picture = _upright_rgb(_from_array(image, name), (width, height), resize, draft=False)
-    else:
-        raise TypeError("an image must be a path, a PIL image or a uint8 array, not {}".format(
-            type(image).__name__))
-    return _centred_on_white(picture, height, width)
+            return _upright_rgb(_from_array(image, name), (width, height), resize, draft=False)
+    raise TypeError("an image must be a path, a PIL image or a uint8 array, not {}".format(
+        type(image).__name__))
 
 
 @contextlib.contextmanager

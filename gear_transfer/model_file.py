@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _core
 from .arguments import check_path
+from .augmentation import Augmentation, as_augmentation
 from .backbone import POOLINGS, Backbone
 from .errors import DatasetError, GraphError, ModelFileError, WeightsError
 from .importers.json_text import parse_json
@@ -34,11 +35,11 @@ _PARAMETERS = {
     "l2": (float, int), "validation_fraction": (float, int), "early_stopping": (bool,),
     "patience": (int,), "class_weight": (str, type(None)), "calibrate": (bool,),
     "random_state": (int, type(None)), "strict": (bool,),
-    "group_duplicates": (bool,),
+    "group_duplicates": (bool,), "augment": (dict, type(None)),
 }
 
 #: What those count as that files of earlier releases lack.
-_ADDED_PARAMETERS = {"calibrate": False, "group_duplicates": True}
+_ADDED_PARAMETERS = {"calibrate": False, "group_duplicates": True, "augment": None}
 
 
 def save_model(model, path):
@@ -87,6 +88,8 @@ def _settings(model, backbone):
     parameters = dict((name, getattr(model, name)) for name in _PARAMETERS)
     parameters["hidden_layers"] = [int(width) for width in model.hidden_layers]
     parameters["pooling"], parameters["resize"] = backbone.pooling, model.extractor_.resize
+    augmentation = as_augmentation(model.augment)
+    parameters["augment"] = None if augmentation is None else augmentation.to_dict()
     for name in ("early_stopping", "calibrate", "strict", "group_duplicates"):
         parameters[name] = bool(parameters[name])
     for name, kinds in _PARAMETERS.items():
@@ -259,7 +262,20 @@ def _checked_settings(network, path):
         require(isinstance(parameters[name], kinds), name)
     require(parameters["resize"] in ("pad", "stretch") and parameters["pooling"] in POOLINGS,
             "preprocessing")
+    if parameters["augment"] is not None:
+        require(_is_augmentation(parameters["augment"]), "augment")
     return settings
+
+
+def _is_augmentation(settings):
+    """Whether a dict has all settings of an Augmentation, each as it must be."""
+    if set(settings) != set(Augmentation().get_params()):
+        return False
+    try:
+        Augmentation(**settings).check()
+    except ValueError:
+        return False
+    return True
 
 
 def _head_arrays(network, n_classes, path):
@@ -285,6 +301,8 @@ def _rebuild(network, settings, path, threads, verbose):
     from .classifier import TransferClassifier
     parameters = dict(settings["parameters"])
     parameters["hidden_layers"] = tuple(parameters["hidden_layers"])
+    if parameters["augment"] is not None:
+        parameters["augment"] = Augmentation(**parameters["augment"])
     layers = settings["layers"]
     layer = layers[0] if settings["single_layer"] else tuple(layers)
     size = tuple(settings["input_size"])

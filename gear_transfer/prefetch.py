@@ -13,7 +13,8 @@ from .images import RESIZE_RULES, read_image, size_pair
 _Pending = collections.namedtuple("_Pending", ["start", "pixels", "futures"])
 
 
-def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=None, ahead=None):
+def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=None, ahead=None,
+                    augmentation=None):
     """Decode images in batches, in order, while earlier batches are being used.
 
     Wrap it in ``contextlib.closing`` where the loop may be left early: closing
@@ -34,12 +35,14 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
     ahead : int, optional
         How many batches, at most, are decoded or being decoded beyond the one
         that was handed out last. Default 2.
+    augmentation : Augmentation, optional
+        Make views of each image in place of the image itself.
 
     Returns
     -------
     batches : generator of (indices, pixels, failures)
         indices : int ndarray of shape (n,), positions in `images` of what was read.
-        pixels : uint8 ndarray of shape (n, height, width, 3).
+        pixels : uint8 ndarray of shape (n, height, width, 3), or (n, views, height, width, 3).
         failures : list of (int, ImageError), the positions that cannot be read.
 
     Raises
@@ -58,7 +61,11 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
     ahead = 2 if ahead is None else ahead
     for name, value in (("batch_size", batch_size), ("workers", workers), ("ahead", ahead)):
         check_whole_number(name, value)
-    return _generate(images, size, resize, batch_size, workers, ahead)
+    shape, read = size + (3,), read_image
+    if augmentation is not None:
+        shape, read = (augmentation.views,) + shape, augmentation.views_of
+    return _generate(images, shape, lambda image: read(image, size, resize), batch_size, workers,
+                     ahead)
 
 
 def available_cpus():
@@ -68,7 +75,7 @@ def available_cpus():
     return os.cpu_count() or 1
 
 
-def _generate(images, size, resize, batch_size, workers, ahead):
+def _generate(images, shape, read, batch_size, workers, ahead):
     executor = concurrent.futures.ThreadPoolExecutor(max_workers=workers)
     pending = collections.deque()
     starts = iter(range(0, len(images), batch_size))
@@ -76,12 +83,11 @@ def _generate(images, size, resize, batch_size, workers, ahead):
     def submit(count):
         for start in itertools.islice(starts, count):
             n = min(batch_size, len(images) - start)
-            pixels = np.empty((n,) + size + (3,), dtype=np.uint8)
+            pixels = np.empty((n,) + shape, dtype=np.uint8)
             futures = []
             pending.append(_Pending(start, pixels, futures))
             for row in range(n):
-                futures.append(executor.submit(
-                    _read_into, pixels, row, images[start + row], size, resize))
+                futures.append(executor.submit(_read_into, pixels, row, images[start + row], read))
 
     try:
         submit(ahead)
@@ -99,8 +105,8 @@ def _generate(images, size, resize, batch_size, workers, ahead):
         executor.shutdown()
 
 
-def _read_into(pixels, row, image, size, resize):
-    pixels[row] = read_image(image, size, resize)
+def _read_into(pixels, row, image, read):
+    pixels[row] = read(image)
 
 
 def _collect(batch):

@@ -106,7 +106,8 @@ def _table():
     rows.append(("Backbone.load", load("name_or_path"), "backbone", ["nosuch", ""]))
     for name, values in HEAD:
         rows.append(("HeadClassifier", estimator(gt.HeadClassifier, name), name, values))
-    for name, values in HEAD + EXTRACTOR + [("strict", [None, "yes", 2])]:
+    for name, values in HEAD + EXTRACTOR + [("strict", [None, "yes", 2]),
+                                            ("augment", [-1, 257, "4", True, 2.5, NAN])]:
         rows.append(("TransferClassifier", estimator(gt.TransferClassifier, name), name, values))
     for name, values in EXTRACTOR + [("batch_size", WHOLE), ("executor", [3, "x"])]:
         rows.append(("FeatureExtractor", estimator(gt.FeatureExtractor, name), name, values))

@@ -93,6 +93,9 @@ def test_train(folder, model, tmp_path, capsys):
     assert code == 0 and errors == ""
     assert "trained on   30 photographs, 12 epochs" in output and "circle, square" in output
     assert gt.load_model(str(path)).score(load_folder(folder)) > 0.9
+    code, output, errors = run(capsys, "train", folder, path, "--augment", 2, "--quiet", *QUICK)
+    assert code == 0 and "30 photographs and 2 views of each, 12 epochs" in output
+    assert gt.load_model(path).augment.views == 2
     code, output, errors = run(capsys, "train", folder, path, "--json", "--hidden-layers", "8,4",
                                "--seed", 3, "--layer", "mixed0,mixed1", "--input-size", "64x80",
                                "--no-cache", "--class-weight", "balanced")

@@ -13,9 +13,10 @@ from matplotlib import colors  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402
 
 from conftest import HOME  # noqa: E402
+from gear_transfer import Augmentation  # noqa: E402
 from gear_transfer.image_set import ImageSet  # noqa: E402
 from gear_transfer.plots import (plot_confusion_matrix, plot_history, plot_images,  # noqa: E402
-                                 plot_predictions)
+                                 plot_predictions, plot_views)
 
 HISTORY = {"loss": [2.0, 1.0, 0.5, 0.4], "val_loss": [2.1, 1.2, 0.9, 1.0],
            "accuracy": [0.3, 0.6, 0.8, 0.9], "val_accuracy": [0.25, 0.5, 0.7, 0.65]}
@@ -187,6 +188,27 @@ def test_lengths_are_checked(photographs):
         plot_predictions([], [])
     with pytest.raises(TypeError, match="one path"):
         plot_predictions("a.jpg", ["a"])
+
+
+# Augmented views
+
+def test_views_beside_their_photographs(photographs):
+    augmentation = Augmentation(views=2, seed=5)
+    axes = plot_views(photographs[:3], augmentation, input_size=(40, 48))
+    assert axes.shape == (3, 3)
+    assert [ax.get_title() for ax in axes[1]] == ["photograph", "view 1", "view 2"]
+    for image, row in zip(photographs, axes):
+        for view, ax in zip(augmentation.views_of(image, (40, 48)), row[1:]):
+            np.testing.assert_array_equal(ax.images[0].get_array(), view)
+    assert_nothing_is_cut_off(axes[0, 0].figure)
+    assert plot_views(photographs[:1]).shape == (1, 5)
+
+
+def test_views_that_cannot_be_shown(photographs):
+    with pytest.raises(ValueError, match="there are no images"):
+        plot_views([])
+    with pytest.raises(ValueError, match="augment must be 1 or more views, not 0"):
+        plot_views(photographs, 0)
 
 
 # Confusion matrix

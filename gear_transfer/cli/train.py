@@ -21,7 +21,7 @@ examples:
 _PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "precision",
                "hidden_layers", "dropout", "epochs", "batch_size", "learning_rate", "optimizer",
                "l2", "validation_fraction", "early_stopping", "patience", "class_weight",
-               "random_state", "threads", "strict")
+               "random_state", "threads", "augment", "strict")
 
 
 def add_arguments(parser):
@@ -52,6 +52,8 @@ def add_arguments(parser):
                        help="stop when the validation loss no longer falls")
     group.add_argument("--patience", type=whole_number, help="epochs to wait for that")
     group.add_argument("--class-weight", choices=("balanced",))
+    group.add_argument("--augment", type=whole_number, metavar="VIEWS",
+                       help="train on so many augmented views of each photograph as well")
     group.add_argument("--seed", type=int, dest="random_state", metavar="SEED")
     parser.add_argument("--strict", action="store_true",
                         help="a photograph that cannot be read is an error")

@@ -5,9 +5,9 @@ returns the axes. None shows or closes a figure or touches the backend.
 """
 from .confusion import plot_confusion_matrix
 from .evidence import plot_misclassified, plot_nearest
-from .grids import plot_images, plot_predictions
+from .grids import plot_images, plot_predictions, plot_views
 from .history import plot_history
 from .maps import plot_activation_maps
 
 __all__ = ["plot_activation_maps", "plot_confusion_matrix", "plot_history", "plot_images",
-           "plot_misclassified", "plot_nearest", "plot_predictions"]
+           "plot_misclassified", "plot_nearest", "plot_predictions", "plot_views"]

@@ -2,7 +2,8 @@
 import numpy as np
 
 from ..arguments import check_list, check_whole_number
-from .drawing import INK, RED, as_images, check_lengths, set_title, show_image, tiles
+from ..images import read_image
+from .drawing import INK, RED, as_images, check_lengths, set_title, show_image, show_pixels, tiles
 
 
 def plot_predictions(images, predictions, probabilities=None, true_labels=None, columns=5,
@@ -92,4 +93,47 @@ def plot_images(image_set, per_class=1, columns=6, axes=None):
             name = str(image_set.labels[index])
             number = counts[name]
             set_title(tile, [name, "1 image" if number == 1 else "{} images".format(number)])
+    return axes
+
+
+def plot_views(images, augment=4, input_size=192, resize="pad", axes=None):
+    """Show photographs, each in a row with its augmented views.
+
+    Parameters
+    ----------
+    images : sequence of n images
+        Paths, PIL images or uint8 arrays, or an ImageSet.
+    augment : int or Augmentation
+        That of the classifier.
+    input_size : int or (int, int)
+        That of the classifier: views are shown as they are trained on.
+    resize : {"pad", "stretch"}
+        That of the classifier.
+    axes : array of at least n * (1 + views) Axes, optional
+        Where to draw. Default: a new figure.
+
+    Returns
+    -------
+    axes : ndarray of Axes, shape (n, 1 + views)
+
+    Raises
+    ------
+    ValueError
+        There is no image, or a setting makes no sense.
+    ImageError
+        For the first image that cannot be read.
+    """
+    from ..augmentation import as_augmentation
+
+    images, augmentation = as_images(images), as_augmentation(augment)
+    if augmentation is None:
+        raise ValueError("augment must be 1 or more views, not {!r}".format(augment))
+    columns = 1 + augmentation.views
+    axes = tiles(range(len(images) * columns), columns, 1, axes).reshape(-1, columns)
+    for image, row in zip(images, axes):
+        pixels = [read_image(image, input_size, resize)]
+        pixels.extend(augmentation.views_of(image, input_size, resize))
+        for number, (tile, view) in enumerate(zip(row, pixels)):
+            show_pixels(tile, view)
+            set_title(tile, ["view {}".format(number) if number else "photograph"])
     return axes
