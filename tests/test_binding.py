@@ -138,6 +138,35 @@ def test_labels_are_not_converted(labels):
     assert "labels must be an array of int32" in str(caught.value)
 
 
+#: More than any memory holds, from one element.
+HUGE = 1 << 41
+
+
+@pytest.mark.parametrize("call", [
+    lambda: make_backbone().run(np.broadcast_to(IMAGES[0], (HUGE,) + IMAGES[0].shape)),
+    lambda: make_backbone().profile(np.broadcast_to(IMAGES[0], (HUGE,) + IMAGES[0].shape)),
+    lambda: make_backbone(arrays=dict(ARRAYS, mean=np.broadcast_to(ARRAYS["mean"][0], HUGE))),
+    lambda: _core.head((6, 3), 0).predict(np.broadcast_to(FEATURES[0], (HUGE, 6)), 1),
+    lambda: _core.head((6, 3), 0).train(np.broadcast_to(FEATURES[0], (HUGE, 6)), LABELS),
+    lambda: _core.head((6, 3), 0).train(FEATURES, np.broadcast_to(LABELS[0], HUGE)),
+    lambda: _core.head((6, 3), 0).set_layer(0, np.broadcast_to(FEATURES[0, 0], (HUGE, 3)), None),
+    lambda: _core.head((1 << 30, 1 << 30), 0)])
+def test_arrays_that_no_memory_holds(call):
+    """With tests/faults/large_arrays.py, which has the right answers where memory is enough."""
+    with pytest.raises(MemoryError):
+        call()
+
+
+def test_counts_of_more_than_31_bits(tmp_path):
+    """The low 32 bits of the number of labels are the number of rows."""
+    path = str(tmp_path / "labels")
+    with open(path, "wb") as stream:
+        stream.truncate(4 * ((1 << 32) + 40))  # a hole, not data
+    with pytest.raises(ValueError) as caught:
+        _core.head((6, 3), 0).train(FEATURES, np.memmap(path, np.int32, "r"))
+    assert "length 40 along axis 0, not 4294967336" in str(caught.value)
+
+
 def test_arrays_without_elements():
     assert [result.shape for result in make_backbone().run(IMAGES[:0])] == [
         (0, 1, 1, 8), (0, 1, 1, 5)]
