@@ -147,7 +147,8 @@ def test_a_folder_that_cannot_be_flushed_does_not_matter(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("options, part", [
     (["--saves", "8"], "8 kills while saving"), (["--cache", "5"], "5 kills while writing"),
-    (["--writers", "4", "--rounds", "4"], "4 writers on one cache")])
+    (["--writers", "4", "--rounds", "4"], "4 writers on one cache"),
+    (["--steps"], "killed before each of the ")])
 def test_kills(options, part):
     """A few of the moments of faults/kills.py, in a process that may fork."""
     script = os.path.join(HERE, "faults", "kills.py")

@@ -1,11 +1,13 @@
 """Kills a process while it saves a model or writes the cache, and looks at what is left.
 
-    python tests/faults/kills.py [--saves N] [--cache N] [--writers N [--rounds N]] [--calls] [--disks]
+    python tests/faults/kills.py [--saves N] [--cache N] [--writers N [--rounds N]] [--steps]
+                                 [--calls] [--disks]
 
 `--saves` and `--cache` kill at that many random moments, `--writers` sets that many processes on one
-cache, `--calls` kills at each system call of one save (needs strace), `--disks` fills a small disk and
-writes to a read-only one (needs root, to mount them). Without arguments: 1,000 kills of either kind,
-16 writers, calls and disks. Prints a line for each and ends with 1 where something was lost.
+cache, `--steps` kills before each call of one save from Python to C that may touch a file, `--calls`
+at each system call of it (needs strace), `--disks` fills a small disk and writes to a read-only one
+(needs root, to mount them). Without arguments: 1,000 kills of either kind, 16 writers, and the
+others. Prints a line for each and ends with 1 where something was lost.
 """
 import argparse
 import contextlib
@@ -194,6 +196,62 @@ def many_writers(folder, count, rounds):
     return "{} writers on one cache, {} rounds each: 0 bad reads, 0 failures".format(count, rounds)
 
 
+def may_touch_a_file(function):
+    """Whether a function in C is one of the system's or a method of a stream."""
+    owner = getattr(function, "__self__", None)
+    return (getattr(function, "__module__", None) in ("posix", "io", "_io")
+            or isinstance(owner, io.IOBase))
+
+
+def steps_of(work, fatal=-1):
+    """Run it and count its calls to the system; the process is killed before the fatal one."""
+    count = 0
+
+    def look(frame, event, function):
+        nonlocal count
+        if event == "c_call" and may_touch_a_file(function):
+            if count == fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
+            count += 1
+
+    sys.setprofile(look)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def kill_at_each_step(folder):
+    """Kill before each call of one save that may touch a file."""
+    models, files = versions(folder)
+    path = os.path.join(folder, "model.gtm")
+    models[0].save(path)
+    count = steps_of(lambda: models[1].save(path))
+    found = kill_each(models, files, path, range(count), lambda place: child(
+        lambda: steps_of(lambda: models[1].save(path), place)), lambda number, place: os.waitid(
+            os.P_PID, number, os.WEXITED | os.WNOWAIT))
+    return "killed before each of the {} calls of a save that may touch a file: {} times the old " \
+           "file, then {} times the new one, 0 mixtures".format(count, found[0], found[1])
+
+
+def kill_each(models, files, path, places, start, kill):
+    """Start a save and kill it, for each place; how often which version was there afterwards."""
+    found = [0, 0]
+    for place in places:
+        models[0].save(path)
+        with start(place) as number:
+            kill(number, place)
+        which = files.index(content(path))  # ValueError: a mixture
+        assert which == 1 or found[1] == 0, "the old file came back"
+        found[which] += 1
+        for other in os.listdir(os.path.dirname(path)):
+            if other != "model.gtm":
+                os.remove(os.path.join(os.path.dirname(path), other))
+    assert found[0] > 0 and found[1] > 0
+    return found
+
+
 def stopped_save(model, path):
     """A child that waits for a tracer, then saves."""
     def work():
@@ -231,19 +289,10 @@ def kill_at_each_call(folder):
         lines = traced(number).splitlines()
     names = [line.split("(")[0] for line in lines if "(" in line and not line.startswith("-")]
     names = names[:names.index("exit_group")]
-    found = [0, 0]
-    for i, name in enumerate(names):
-        models[0].save(path)
-        before = names[:i].count(name)
-        with stopped_save(models[1], path) as number:
-            traced(number, "-e", "inject={}:signal=KILL:when={}".format(name, before + 1))
-        which = files.index(content(path))  # ValueError: a mixture
-        assert which == 1 or found[1] == 0, "the old file came back"
-        found[which] += 1
-        for other in os.listdir(folder):
-            if other != "model.gtm":
-                os.remove(os.path.join(folder, other))
-    assert found[0] > 0 and found[1] > 0
+    found = kill_each(
+        models, files, path, range(len(names)), lambda place: stopped_save(models[1], path),
+        lambda number, place: traced(number, "-e", "inject={}:signal=KILL:when={}".format(
+            names[place], names[:place].count(names[place]) + 1)))
     return "killed at each of the {} system calls of a save: {} times the old file, then {} times " \
            "the new one, 0 mixtures".format(len(names), found[0], found[1])
 
@@ -302,16 +351,18 @@ def main():
     parser.add_argument("--cache", type=int, default=0)
     parser.add_argument("--writers", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=30, help="of each writer")
+    parser.add_argument("--steps", action="store_true")
     parser.add_argument("--calls", action="store_true")
     parser.add_argument("--disks", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args(sys.argv[1:] or [
-        "--saves", "1000", "--cache", "1000", "--writers", "16", "--calls", "--disks"])
+        "--saves", "1000", "--cache", "1000", "--writers", "16", "--steps", "--calls", "--disks"])
     warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # forks are what is tested
     rng = random.Random(wanted.seed)
     works = [(wanted.saves, kill_saves, (wanted.saves, rng)),
              (wanted.cache, kill_cache_writes, (wanted.cache, rng)),
              (wanted.writers, many_writers, (wanted.writers, wanted.rounds)),
+             (wanted.steps, kill_at_each_step, ()),
              (wanted.calls, kill_at_each_call, ()), (wanted.disks, full_and_read_only_disks, ())]
     for asked, work, arguments in works:
         if asked:
