@@ -3,8 +3,8 @@
 #
 #     sh benchmarks/peers.sh [FOLDER]
 #
-# FOLDER (default: benchmarks/.peers) receives the environments keras, openvino and onnxruntime,
-# about 3 GB; what is there already stays. GEAR_TRANSFER_PEERS or --peers tells the benchmark
+# FOLDER (default: benchmarks/.peers) receives the environments keras, openvino, onnxruntime and
+# torch, about 5 GB; what is there already stays. GEAR_TRANSFER_PEERS or --peers tells the benchmark
 # scripts of another folder. PYTHON names the interpreter (default: python3), one that TensorFlow
 # has a wheel for.
 set -eu
@@ -26,3 +26,4 @@ peer() {
 peer keras tensorflow-cpu pillow scipy
 peer openvino openvino nncf onnx pillow scikit-learn
 peer onnxruntime onnxruntime onnx
+peer torch torch

@@ -39,6 +39,7 @@ typedef struct {
 /* Scratch memory of one worker for up to `rows` rows. */
 typedef struct {
     int64_t rows;
+    int threads;                           /* for loops over the rows; 0 counts as 1 */
     float *block;                          /* owns what the pointers below point into */
     float *active[GT_HEAD_MAX_LAYERS + 1]; /* (rows, widths[k]) input of layer k; last: logits */
     float *delta[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k]) gradient by active[k], k >= 1 */
@@ -49,8 +50,9 @@ typedef struct {
 /* Borrowed for the call. */
 typedef struct {
     int64_t n;
-    const float *features; /* (n, d) */
+    const float *features; /* (n, d), or as many rows as `rows` speaks of */
     const int32_t *labels; /* (n,), 0 .. c - 1 */
+    const int64_t *rows;   /* (n,) where in features each sample is; NULL for 0 .. n - 1 */
 } gt_head_data;
 
 /* Standardisation of the rows of each minibatch: (x - mean) * inverse_deviation.  Borrowed. */
@@ -104,6 +106,13 @@ gt_status gt_head_train(gt_head *head, const gt_head_data *training,
                         const gt_head_data *validation, const gt_head_scaling *scaling,
                         const gt_train_config *config, gt_epoch_callback callback,
                         void *context, gt_error *error);
+
+/* What makes the features (n, d) of `data` have mean 0 and deviation 1: mean (d,) and
+ * inverse_deviation (d,), which is 1 for a feature that never changes.  Labels are not looked at.
+ * In one pass over the features, on `threads` threads; the sums are combined as Chan, Golub and
+ * LeVeque, "Updating Formulae", 1979, have it. */
+gt_status gt_head_standardise(const gt_head_data *data, int64_t d, int threads, float *mean,
+                              float *inverse_deviation, gt_error *error);
 
 /* Loss of all rows as one minibatch without dropout, with `config`'s class weights and L2, and its
  * gradient (weights.count,), laid out like weights.block. */

@@ -6,7 +6,9 @@
 #include <oneapi/dnnl/dnnl.h>
 
 #include "threads.h"
+#include "wide.h"
 
+#define LANES 8 /* apart, so that steps need not wait for each other */
 #define PREDICT_ROWS 256 /* of one block: fixed, so that results do not depend on the workers */
 
 /* --- forward ------------------------------------------------------------------------------- */
@@ -45,6 +47,7 @@ gt_head_forward(const gt_head *head, gt_head_state *state, const float *features
                 double dropout, gt_random *random, gt_error *error)
 {
     const int layers = head->config.layers;
+    const int threads = state->threads;
     const float *input = features; /* (rows, widths[k]) */
 
     for (int k = 0; k < layers; k++) {
@@ -52,6 +55,7 @@ gt_head_forward(const gt_head *head, gt_head_state *state, const float *features
         float *output = state->active[k + 1]; /* (rows, out) */
         gt_status status;
 
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
         for (int64_t i = 0; i < rows; i++) {
             memcpy(output + i * out, head->weights.bias[k], (size_t)out * sizeof(float));
         }
@@ -61,6 +65,7 @@ gt_head_forward(const gt_head *head, gt_head_state *state, const float *features
             return status;
         }
         if (k + 1 < layers) {
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
             for (int64_t i = 0; i < rows * out; i++) {
                 output[i] = output[i] < 0.0f ? 0.0f : output[i]; /* keeps NaN */
             }
@@ -75,7 +80,7 @@ gt_head_forward(const gt_head *head, gt_head_state *state, const float *features
 
 /* exp(x) for x <= 0 to about 2 units in the last place: the polynomial of Cephes' expf, without
  * branches so that loops over it become vector code. */
-static inline float
+GT_INLINE float
 exp_negative(float x)
 {
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
@@ -97,30 +102,80 @@ exp_negative(float x)
     return x < -87.0f ? 0.0f : (p * r * r + r + 1.0f) * power;
 }
 
-void
-gt_softmax(float *logits, int64_t rows, int64_t c, const int32_t *labels,
-           const float *class_weights, double *loss, int64_t *correct)
+/* The largest of a row. */
+GT_INLINE float
+row_maximum(const float *row, int64_t c)
+{
+    float lanes[LANES], largest = row[0];
+    int64_t j = 0;
+
+    for (int lane = 0; lane < LANES; lane++) {
+        lanes[lane] = row[0];
+    }
+    for (; j + LANES <= c; j += LANES) {
+        for (int lane = 0; lane < LANES; lane++) {
+            lanes[lane] = row[j + lane] > lanes[lane] ? row[j + lane] : lanes[lane];
+        }
+    }
+    for (; j < c; j++) {
+        largest = row[j] > largest ? row[j] : largest;
+    }
+    for (int lane = 0; lane < LANES; lane++) {
+        largest = lanes[lane] > largest ? lanes[lane] : largest;
+    }
+    return largest;
+}
+
+GT_INLINE double
+row_sum(const float *row, int64_t c)
+{
+    double lanes[LANES] = {0.0}, sum = 0.0;
+    int64_t j = 0;
+
+    for (; j + LANES <= c; j += LANES) {
+        for (int lane = 0; lane < LANES; lane++) {
+            lanes[lane] += (double)row[j + lane];
+        }
+    }
+    for (; j < c; j++) {
+        sum += (double)row[j];
+    }
+    for (int lane = 0; lane < LANES; lane++) {
+        sum += lanes[lane];
+    }
+    return sum;
+}
+
+/* Whether row[index] is the first of those that are the largest. */
+GT_INLINE int
+is_first_largest(const float *row, int64_t index, float largest)
+{
+    int before = 0;
+
+    for (int64_t j = 0; j < index; j++) {
+        before |= row[j] == largest;
+    }
+    return row[index] == largest && !before;
+}
+
+GT_INLINE void
+softmax_rows(float *logits, int64_t rows, int64_t c, const int32_t *labels,
+             const float *class_weights, double *loss, int64_t *correct)
 {
     for (int64_t i = 0; i < rows; i++) {
         float *row = logits + i * c;
         const int64_t label = labels != NULL ? labels[i] : 0;
-        const float own = row[label];
-        float largest = row[0], factor;
-        double sum = 0.0;
-        int64_t first = 0; /* index of the largest */
+        const float own = row[label], largest = row_maximum(row, c);
+        double sum;
+        float factor;
 
-        for (int64_t j = 1; j < c; j++) {
-            largest = row[j] > largest ? row[j] : largest;
-        }
-        while (first + 1 < c && row[first] != largest) {
-            first++;
+        if (labels != NULL) {
+            *correct += is_first_largest(row, label, largest);
         }
         for (int64_t j = 0; j < c; j++) {
             row[j] = exp_negative(row[j] - largest);
         }
-        for (int64_t j = 0; j < c; j++) {
-            sum += (double)row[j];
-        }
+        sum = row_sum(row, c);
         factor = (float)(1.0 / sum);
         for (int64_t j = 0; j < c; j++) {
             row[j] *= factor;
@@ -129,8 +184,26 @@ gt_softmax(float *logits, int64_t rows, int64_t c, const int32_t *labels,
             double weight = class_weights != NULL ? (double)class_weights[label] : 1.0;
 
             *loss += weight * (log(sum) - ((double)own - (double)largest));
-            *correct += first == label;
         }
+    }
+}
+
+GT_AVX2 static void
+softmax_avx2(float *logits, int64_t rows, int64_t c, const int32_t *labels,
+             const float *class_weights, double *loss, int64_t *correct)
+{
+    softmax_rows(logits, rows, c, labels, class_weights, loss, correct);
+}
+
+void
+gt_softmax(float *logits, int64_t rows, int64_t c, const int32_t *labels,
+           const float *class_weights, double *loss, int64_t *correct)
+{
+    if (gt_has_avx2()) {
+        softmax_avx2(logits, rows, c, labels, class_weights, loss, correct);
+    }
+    else {
+        softmax_rows(logits, rows, c, labels, class_weights, loss, correct);
     }
 }
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_PARTS 256 /* of the rows of a minibatch */
+
 gt_status
 gt_run_allocate(gt_run *run, int64_t rows, int gradient, gt_error *error)
 {
@@ -41,12 +43,14 @@ gt_run_gather(gt_run *run, const gt_head_data *data, const int64_t *order, int64
     const float *mean = run->scaling != NULL ? run->scaling->mean : NULL;
     const float *factor = run->scaling != NULL ? run->scaling->inverse_deviation : NULL;
 
+#pragma omp parallel for schedule(static) num_threads(run->threads) if (run->threads > 1)
     for (int64_t i = 0; i < rows; i++) {
-        const int64_t row = order != NULL ? order[start + i] : start + i;
+        const int64_t sample = order != NULL ? order[start + i] : start + i;
+        const int64_t row = data->rows != NULL ? data->rows[sample] : sample;
         const float *source = data->features + row * d;
         float *restrict target = run->state.active[0] + i * d;
 
-        run->labels[i] = data->labels[row];
+        run->labels[i] = data->labels[sample];
         if (mean != NULL && factor != NULL) {
             for (int64_t j = 0; j < d; j++) {
                 target[j] = (source[j] - mean[j]) * factor[j];
@@ -86,24 +90,82 @@ penalty(const gt_head *head, double l2)
     return l2 * sum;
 }
 
-/* Turn the probabilities in the state into the gradient of the loss by the logits:
- * (probability - (1 for the label's class)) * class weight / rows. */
+/* Turn probabilities (rows, c) into the gradient of the loss by the logits: (probability - (1 for
+ * the label's class)) * class weight / `all_rows`. */
 static void
-softmax_gradient(gt_run *run, int64_t rows)
+softmax_gradient(float *logits, int64_t rows, int64_t c, const int32_t *labels,
+                 const float *class_weights, int64_t all_rows)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        float *row = logits + i * c;
+        const float weight = class_weights != NULL ? class_weights[labels[i]] : 1.0f;
+        const float factor = weight / (float)all_rows;
+
+        row[labels[i]] -= 1.0f;
+        for (int64_t j = 0; j < c; j++) {
+            row[j] *= factor;
+        }
+    }
+}
+
+/* Softmax and, if asked for, the gradient of the gathered rows, a part of them on each thread; adds
+ * the parts' losses in their order, so that the bits depend on nothing but the number of threads. */
+static void
+softmax_parts(gt_run *run, int64_t rows, const float *class_weights, int gradient, double *loss,
+              int64_t *correct)
 {
     const gt_head_config *shape = &run->head->config;
     const int64_t c = shape->widths[shape->layers];
-    const float *class_weights = run->config->class_weights;
+    const int parts = run->threads < 1 ? 1 : run->threads > MOST_PARTS ? MOST_PARTS : run->threads;
+    double losses[MOST_PARTS] = {0.0};
+    int64_t counts[MOST_PARTS] = {0};
 
-    for (int64_t i = 0; i < rows; i++) {
-        float *row = run->state.active[shape->layers] + i * c;
-        const int32_t label = run->labels[i];
-        const float weight = class_weights != NULL ? class_weights[label] : 1.0f;
-        const float factor = weight / (float)rows;
+#pragma omp parallel for schedule(static) num_threads(parts) if (parts > 1)
+    for (int part = 0; part < parts; part++) {
+        const int64_t first = rows * part / parts, count = rows * (part + 1) / parts - first;
+        float *logits = run->state.active[shape->layers] + first * c;
 
-        row[label] -= 1.0f;
-        for (int64_t j = 0; j < c; j++) {
-            row[j] *= factor;
+        gt_softmax(logits, count, c, run->labels + first, class_weights, &losses[part],
+                   &counts[part]);
+        if (gradient) {
+            softmax_gradient(logits, count, c, run->labels + first, class_weights, rows);
+        }
+    }
+    for (int part = 0; part < parts; part++) {
+        *loss += losses[part];
+        *correct += counts[part];
+    }
+}
+
+/* gradient (count,) += l2 * kernel (count,) */
+static void
+add_penalty(float *restrict gradient, const float *restrict kernel, float l2, int64_t count,
+            int threads)
+{
+    if (l2 == 0.0f) {
+        return;
+    }
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < count; i++) {
+        gradient[i] += l2 * kernel[i];
+    }
+}
+
+/* sums (columns,) of values (rows, columns), some columns on each thread. */
+static void
+column_sums(const float *values, int64_t rows, int64_t columns, float *sums, int threads)
+{
+    const int64_t parts = threads < 1 ? 1 : threads;
+
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (int64_t part = 0; part < parts; part++) {
+        const int64_t first = columns * part / parts, last = columns * (part + 1) / parts;
+
+        memset(sums + first, 0, (size_t)(last - first) * sizeof(*sums));
+        for (int64_t i = 0; i < rows; i++) {
+            for (int64_t j = first; j < last; j++) {
+                sums[j] += values[i * columns + j];
+            }
         }
     }
 }
@@ -129,15 +191,8 @@ backward(gt_run *run, int64_t rows, double dropout, gt_error *error)
         if (status != GT_OK) {
             return status;
         }
-        for (int64_t i = 0; l2 > 0.0f && i < in * out; i++) {
-            kernel_gradient[i] += l2 * kernel[i];
-        }
-        memset(bias_gradient, 0, (size_t)out * sizeof(float));
-        for (int64_t i = 0; i < rows; i++) {
-            for (int64_t j = 0; j < out; j++) {
-                bias_gradient[j] += delta[i * out + j];
-            }
-        }
+        add_penalty(kernel_gradient, kernel, l2, in * out, run->threads);
+        column_sums(delta, rows, out, bias_gradient, run->threads);
         if (k > 0) {
             float *below = state->delta[k]; /* (rows, in) */
 
@@ -158,7 +213,6 @@ gt_status
 gt_run_minibatch(gt_run *run, int64_t rows, double dropout, gt_random *random, double *loss,
                  int64_t *correct, gt_error *error)
 {
-    const gt_head_config *shape = &run->head->config;
     double sum = 0.0;
     gt_status status = gt_head_forward(run->head, &run->state, run->state.active[0], rows, dropout,
                                        random, error);
@@ -166,10 +220,8 @@ gt_run_minibatch(gt_run *run, int64_t rows, double dropout, gt_random *random, d
     if (status != GT_OK) {
         return status;
     }
-    gt_softmax(run->state.active[shape->layers], rows, shape->widths[shape->layers], run->labels,
-               run->config->class_weights, &sum, correct);
+    softmax_parts(run, rows, run->config->class_weights, 1, &sum, correct);
     *loss = sum / (double)rows + penalty(run->head, run->config->l2);
-    softmax_gradient(run, rows);
     return backward(run, rows, dropout, error);
 }
 
@@ -177,7 +229,6 @@ gt_status
 gt_run_evaluate(gt_run *run, const gt_head_data *data, double *loss, double *accuracy,
                 gt_error *error)
 {
-    const gt_head_config *shape = &run->head->config;
     const int64_t block = run->state.rows < GT_EVALUATE_ROWS ? run->state.rows : GT_EVALUATE_ROWS;
     int64_t correct = 0;
     double sum = 0.0;
@@ -192,8 +243,7 @@ gt_run_evaluate(gt_run *run, const gt_head_data *data, double *loss, double *acc
         if (status != GT_OK) {
             return status;
         }
-        gt_softmax(run->state.active[shape->layers], rows, shape->widths[shape->layers],
-                   run->labels, NULL, &sum, &correct);
+        softmax_parts(run, rows, NULL, 0, &sum, &correct);
     }
     *loss = sum / (double)data->n + penalty(run->head, run->config->l2);
     *accuracy = (double)correct / (double)data->n;

@@ -15,6 +15,7 @@ typedef struct {
     const gt_head_scaling *scaling; /* or NULL */
     const gt_train_config *config;
 
+    int threads;              /* for loops over rows and weights; 0 counts as 1 */
     gt_head_state state;
     int32_t *labels;          /* (state.rows,) of the minibatch */
     int64_t *order;           /* (n,) rows of the epoch; NULL outside training */

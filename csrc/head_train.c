@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "threads.h"
+#include "wide.h"
 
 /* Multiplications of one pass from which threads inside the matrix products pay off: in a minibatch
  * and in a whole call, since each call starts new threads that first must find a processor. */
@@ -112,7 +113,18 @@ check_data(const gt_head *head, const gt_head_data *data, const char *what, gt_e
         }
     }
     strcat(strcat(name, what), " features");
-    return gt_check_finite(name, data->features, 0, data->n, d, error);
+    if (data->rows == NULL) {
+        return gt_check_finite(name, data->features, 0, data->n, d, error);
+    }
+    for (int64_t i = 0; i < data->n; i++) {
+        const int64_t row = data->rows[i];
+        gt_status status = gt_check_finite(name, data->features + row * d, row, 1, d, error);
+
+        if (status != GT_OK) {
+            return status;
+        }
+    }
+    return GT_OK;
 }
 
 /* --- optimisers ---------------------------------------------------------------------------- */
@@ -129,8 +141,8 @@ gt_learning_rate(const gt_train_config *config, int64_t step, int64_t steps)
 }
 
 /* Kingma and Ba, "Adam", 2015, in the form of the end of its section 2, as Keras has it. */
-static void
-adam_step(const gt_train_config *config, double learning_rate, int64_t step, int64_t count,
+GT_INLINE void
+adam_loop(const gt_train_config *config, double learning_rate, int64_t step, int64_t count,
           float *restrict weights, const float *restrict gradient, float *restrict mean,
           float *restrict square)
 {
@@ -147,6 +159,20 @@ adam_step(const gt_train_config *config, double learning_rate, int64_t step, int
     }
 }
 
+static void
+adam_step(const gt_train_config *config, double learning_rate, int64_t step, int64_t count,
+          float *weights, const float *gradient, float *mean, float *square)
+{
+    adam_loop(config, learning_rate, step, count, weights, gradient, mean, square);
+}
+
+GT_AVX2 static void
+adam_step_avx2(const gt_train_config *config, double learning_rate, int64_t step, int64_t count,
+               float *weights, const float *gradient, float *mean, float *square)
+{
+    adam_loop(config, learning_rate, step, count, weights, gradient, mean, square);
+}
+
 void
 gt_optimiser_step(const gt_train_config *config, double learning_rate, int64_t step,
                   int64_t count, float *weights, const float *gradient, float *first,
@@ -155,7 +181,8 @@ gt_optimiser_step(const gt_train_config *config, double learning_rate, int64_t s
     const float rate = (float)learning_rate, momentum = (float)config->momentum;
 
     if (config->optimiser == GT_OPTIMISER_ADAM) {
-        adam_step(config, learning_rate, step, count, weights, gradient, first, second);
+        (gt_has_avx2() ? adam_step_avx2 : adam_step)(config, learning_rate, step, count, weights,
+                                                     gradient, first, second);
         return;
     }
     for (int64_t i = 0; i < count; i++) {
@@ -174,6 +201,23 @@ fail_diverged(const gt_run *run, const char *what, gt_error *error)
                    "or standardise the features",
                    what, (long long)run->epoch.epoch + 1, (long long)run->epoch.epochs,
                    run->config->learning_rate);
+}
+
+/* The update of all weights, a part of them on each thread. */
+static void
+optimiser_parts(gt_run *run, const gt_head_weights *weights)
+{
+    const int64_t count = weights->count, parts = run->threads < 1 ? 1 : run->threads;
+
+#pragma omp parallel for schedule(static) num_threads(run->threads) if (run->threads > 1)
+    for (int64_t part = 0; part < parts; part++) {
+        const int64_t first = count * part / parts, last = count * (part + 1) / parts;
+
+        gt_optimiser_step(run->config, run->epoch.learning_rate, run->step, last - first,
+                          weights->block + first, run->gradient.block + first,
+                          run->first.block + first,
+                          run->second.block != NULL ? run->second.block + first : NULL);
+    }
 }
 
 /* One epoch and the validation after it. */
@@ -205,9 +249,7 @@ epoch_task(void *context, int worker, gt_error *error)
         sum += loss * (double)rows;
         run->epoch.learning_rate = gt_learning_rate(config, run->step, run->steps);
         run->step++;
-        gt_optimiser_step(config, run->epoch.learning_rate, run->step, weights->count,
-                          weights->block, run->gradient.block, run->first.block,
-                          run->second.block);
+        optimiser_parts(run, weights);
     }
     if (gt_check_finite("", weights->block, 0, 1, weights->count, NULL) != GT_OK) {
         return fail_diverged(run, "the weights are", error);
@@ -302,9 +344,11 @@ gt_head_train(gt_head *head, const gt_head_data *training, const gt_head_data *v
     run.epoch.validation_accuracy = NAN;
     rows = config->batch_size < training->n ? config->batch_size : training->n;
     status = allocate_training(&run, rows, error);
+    run.threads = inner_threads(&run, rows);
+    run.state.threads = run.threads;
     for (int64_t e = 0; status == GT_OK && answer == 0 && e < config->epochs; e++) {
         run.epoch.epoch = e;
-        status = gt_parallel(1, inner_threads(&run, rows), epoch_task, &run, error);
+        status = gt_parallel(1, run.threads, epoch_task, &run, error);
         if (status == GT_OK && callback != NULL) {
             answer = callback(context, &run.epoch);
         }
@@ -358,9 +402,9 @@ measure(measurement *m, const gt_head *head, const gt_head_data *data,
     m->run.config = config;
     rows = m->gradient || data->n < GT_EVALUATE_ROWS ? data->n : GT_EVALUATE_ROWS;
     status = gt_run_allocate(&m->run, rows, m->gradient, error);
-    return status == GT_OK
-               ? gt_parallel(1, inner_threads(&m->run, rows), measure_task, m, error)
-               : status;
+    m->run.threads = inner_threads(&m->run, rows);
+    m->run.state.threads = m->run.threads;
+    return status == GT_OK ? gt_parallel(1, m->run.threads, measure_task, m, error) : status;
 }
 
 gt_status

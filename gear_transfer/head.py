@@ -158,7 +158,8 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _split(self, X, labels, validation_data, groups, seed, views):
-        """Training and validation samples, each (X, labels); (None, None) without validation.
+        """Samples to train on, as `_to_train_on` returns them, and to validate on, (X, labels);
+        (None, None) without validation.
 
         Only those to train on have their views beside them.
         """
@@ -171,7 +172,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError("validation_data has the class {!r}, which is not in y".format(
                     sorted(unknown, key=str)[0]))
             labels_held = np.searchsorted(self.classes_, y_held).astype(np.int32)
-            return with_views(X, labels, views), (X_held, labels_held)
+            return _to_train_on(X, labels, None, views), (X_held, labels_held)
         indices = held_out_indices(labels, self.validation_fraction, seed, groups)
         if indices is None:
             if self.validation_fraction > 0:
@@ -180,16 +181,16 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
                     "training without".format(
                         len(labels), len(self.classes_), "" if groups is None else ", or too much "
                         "alike,"), UserWarning)
-            return with_views(X, labels, views), (None, None)
+            return _to_train_on(X, labels, None, views), (None, None)
         train, held = indices
         self.validation_indices_ = held
-        return (with_views(X[train], labels[train], None if views is None else views[train]),
-                (X[held], labels[held]))
+        return _to_train_on(X, labels, train, views), (X[held], labels[held])
 
     def _train(self, core, train, held_out, seed):
         """Run the epochs; `core` then has its final weights, scaling folded in."""
-        X, labels = train
-        mean, inverse_deviation = _standardisation(X)
+        X, labels, rows = train
+        threads = check_threads(self.threads)
+        mean, inverse_deviation = core.standardisation(X, threads, rows)
         weights = None
         if self.class_weight is not None:
             present = np.unique(labels)
@@ -199,14 +200,15 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
                                                     y=self.classes_[labels])
         with progress_bar(self.epochs, "Head", "epoch", self.verbose) as bar:
             watch = _Watch(core, self, bar, held_out[0] is not None)
-            core.train(X, labels, validation_features=held_out[0], validation_labels=held_out[1],
-                       mean=mean, inverse_deviation=inverse_deviation, class_weights=weights,
+            core.train(X, labels, rows=rows, validation_features=held_out[0],
+                       validation_labels=held_out[1], mean=mean,
+                       inverse_deviation=inverse_deviation, class_weights=weights,
                        epochs=self.epochs, batch_size=self.batch_size, optimizer=self.optimizer,
                        schedule="cosine",
                        learning_rate=automatic_learning_rate(X.shape[1])
                        if self.learning_rate == "auto" else self.learning_rate,
                        momentum=self.momentum, l2=self.l2, dropout=self.dropout, seed=seed,
-                       threads=check_threads(self.threads), callback=watch)
+                       threads=threads, callback=watch)
         watch.restore_best()
         core.fold_scaling(mean, inverse_deviation)
         self.history_ = watch.history
@@ -355,6 +357,17 @@ def check_settings(settings, has_validation=False):
             or settings.validation_fraction > 0, "False where validation_fraction is 0")
 
 
+def _to_train_on(X, labels, rows, views):
+    """Features, labels, and which rows of the features those belong to or None for all.
+
+    Features are only copied where views come beside them.
+    """
+    chosen = slice(None) if rows is None else rows
+    if views is None:
+        return X, labels[chosen], rows
+    return with_views(X[chosen], labels[chosen], views[chosen]) + (None,)
+
+
 def _divided(layers, temperature):
     """The layers with the logits divided by a temperature."""
     kernel, bias = layers[-1]
@@ -378,13 +391,6 @@ def automatic_learning_rate(n_features):
     float
     """
     return 0.003 * max(1.0, (768.0 / n_features) ** 0.5)
-
-
-def _standardisation(X):
-    """Mean and inverse standard deviation of each feature, float32."""
-    from sklearn.preprocessing import StandardScaler
-    scaler = StandardScaler().fit(X)
-    return scaler.mean_.astype(np.float32), (1.0 / scaler.scale_).astype(np.float32)
 
 
 def _seed(random_state):

@@ -249,6 +249,82 @@ def trained(**settings):
     return b"".join(part.tobytes() for part in model.coefs_ + model.intercepts_)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("n", [1, 5, 64, 65, 500])
+def test_standardisation(n, threads):
+    random = np.random.RandomState(n)
+    X = (random.randn(n, 7) * [1, 1e-6, 1e6, 1, 1e25, 1, 1] + [0, 0, 0, 1e3, 0, 0, 0]).astype(
+        np.float32)
+    X[:, 5] = 0.1  # never changes
+    X[0, 6] = 1e6  # far from all others
+    rows = random.permutation(n)[:max(1, n // 2)]
+    head = _core.head((7, 2), 0)
+    for places in (None, rows):
+        chosen = (X if places is None else X[places]).astype(float)
+        mean, inverse = head.standardisation(X, threads, places)
+        deviation = chosen.std(axis=0)
+        deviation[deviation == 0] = 1
+        assert mean.dtype == inverse.dtype == np.float32
+        assert (abs(mean - chosen.mean(axis=0)) <= 2e-7 * abs(chosen).max(axis=0)).all()
+        np.testing.assert_allclose(inverse[:5], 1 / deviation[:5], rtol=1e-6)
+        np.testing.assert_allclose(inverse[6], 1 / deviation[6], rtol=1e-6)
+        assert inverse[5] == 1 and mean[5] == np.float32(0.1)
+
+
+@pytest.mark.parametrize("rows", [[0, 20], [-1], [5, 2 ** 40]])
+def test_rows_that_are_not_there(rows):
+    X, labels = data(20)
+    head = _core.head((9, 4), 0)
+    for call in (lambda: head.standardisation(X, 1, np.array(rows)),
+                 lambda: head.train(X, labels[:len(rows)], rows=np.array(rows))):
+        with pytest.raises(ValueError) as caught:
+            call()
+        assert "there are 20 rows of features" in str(caught.value)
+
+
+def test_some_rows_or_a_copy_of_them():
+    """Training on some rows is training on a copy of them, bit for bit."""
+    X, labels = data(300)
+    rows = np.random.RandomState(1).permutation(300)[:170]
+    results = []
+    for features, places in ((X, rows), (X[rows], None)):
+        head = _core.head((9, 5, 4), 3)
+        mean, inverse = head.standardisation(features, 2, places)
+        head.train(features, labels[rows], rows=places, mean=mean, inverse_deviation=inverse,
+                   epochs=3, batch_size=32, dropout=0.2)
+        results.append(head.get_layers())
+    for ours, theirs in zip(*results):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
+    bad = X.copy()
+    bad[rows[3], 2] = np.nan
+    with pytest.raises(ValueError) as caught:
+        _core.head((9, 4), 0).train(bad, labels[rows], rows=rows)
+    assert "row {}".format(rows[3]) in str(caught.value)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_threads_change_hardly_anything(optimizer):
+    """So large that threads share the work, in uneven parts, beside one thread."""
+    random = np.random.RandomState(0)
+    X = random.standard_normal((9001, 300)).astype(np.float32)
+    labels = random.randint(0, 401, 9001).astype(np.int32)
+    found = []
+    for threads in (1, 2, 2, 3):
+        head = _core.head((300, 401), 0)
+        losses = []
+        head.train(X, labels, epochs=1, batch_size=1001, l2=0.001, threads=threads,
+                   optimizer=optimizer, callback=lambda *epoch: losses.append(epoch[1:3]))
+        found.append((head.get_layers()[0], losses))
+    one, two, again, three = found
+    np.testing.assert_array_equal(two[0][0], again[0][0])
+    assert two[1] == again[1]
+    for other in (two, three):
+        np.testing.assert_allclose(other[1], one[1], rtol=1e-5)
+        np.testing.assert_allclose(other[0][0], one[0][0], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(other[0][1], one[0][1], rtol=1e-3, atol=1e-4)
+
+
 def test_seeds():
     assert trained() == trained()
     assert trained() != trained(random_state=8)

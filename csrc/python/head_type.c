@@ -112,24 +112,49 @@ read_vector(PyObject *object, const char *what, int64_t length, PyArrayObject **
     return 0;
 }
 
-/* Features (n, d) and labels (n,) as the core wants them; the arrays are the caller's to release
- * also after a failure. */
+/* The rows that a call is about, from an int64 array or None: `data`'s n and rows. */
 static int
-read_data(const head_object *self, PyObject *features, PyObject *labels, PyArrayObject **rows,
-          PyArrayObject **targets, gt_head_data *data)
+read_rows(PyObject *object, npy_intp total, PyArrayObject **array, gt_head_data *data)
 {
-    *rows = gt_as_array(features, "features", NPY_FLOAT32, 2, 1);
-    if (*rows == NULL ||
-        gt_check_axis(*rows, "features", 1, (npy_intp)self->head->config.widths[0]) < 0) {
+    data->n = total;
+    data->rows = NULL;
+    if (object == Py_None) {
+        return 0;
+    }
+    *array = gt_as_array(object, "rows", NPY_INT64, 1, 0);
+    if (*array == NULL) {
         return -1;
     }
-    data->n = PyArray_DIM(*rows, 0);
-    data->features = PyArray_DATA(*rows);
-    *targets = gt_as_array(labels, "labels", NPY_INT32, 1, 0);
-    if (*targets == NULL || gt_check_axis(*targets, "labels", 0, (npy_intp)data->n) < 0) {
+    data->n = PyArray_DIM(*array, 0);
+    data->rows = PyArray_DATA(*array);
+    for (int64_t i = 0; i < data->n; i++) {
+        if (data->rows[i] < 0 || data->rows[i] >= total) {
+            PyErr_Format(PyExc_ValueError, "rows[%lld] is %lld, there are %zd rows of features",
+                         (long long)i, (long long)data->rows[i], (Py_ssize_t)total);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Features (n, d), labels (n,) and which rows of the features those belong to, or None for all, as
+ * the core wants them; the arrays are the caller's to release also after a failure. */
+static int
+read_data(const head_object *self, PyObject *features, PyObject *labels, PyObject *rows,
+          PyArrayObject *arrays[3], gt_head_data *data)
+{
+    arrays[0] = gt_as_array(features, "features", NPY_FLOAT32, 2, 1);
+    if (arrays[0] == NULL ||
+        gt_check_axis(arrays[0], "features", 1, (npy_intp)self->head->config.widths[0]) < 0 ||
+        read_rows(rows, PyArray_DIM(arrays[0], 0), &arrays[2], data) < 0) {
         return -1;
     }
-    data->labels = PyArray_DATA(*targets);
+    data->features = PyArray_DATA(arrays[0]);
+    arrays[1] = gt_as_array(labels, "labels", NPY_INT32, 1, 0);
+    if (arrays[1] == NULL || gt_check_axis(arrays[1], "labels", 0, (npy_intp)data->n) < 0) {
+        return -1;
+    }
+    data->labels = PyArray_DATA(arrays[1]);
     return 0;
 }
 
@@ -154,7 +179,7 @@ typedef struct {
     gt_train_config config;
     PyObject *callback; /* borrowed */
     int has_validation;
-    PyArrayObject *arrays[7];
+    PyArrayObject *arrays[9];
 } request;
 
 static void
@@ -174,7 +199,7 @@ read_request(const head_object *self, PyObject *args, PyObject *kwargs, request 
                             "optimizer",     "schedule", "learning_rate",
                             "momentum",      "l2",       "dropout",
                             "seed",          "threads",  "callback",
-                            NULL};
+                            "rows",          NULL};
     static const char *const optimisers[] = {"adam", "sgd", NULL};
     static const char *const schedules[] = {"constant", "cosine", NULL};
     PyObject *features = NULL;
@@ -184,6 +209,7 @@ read_request(const head_object *self, PyObject *args, PyObject *kwargs, request 
     PyObject *mean = Py_None;
     PyObject *inverse_deviation = Py_None;
     PyObject *class_weights = Py_None;
+    PyObject *rows = Py_None;
     const char *optimiser = "adam";
     const char *schedule = "constant";
     long long epochs = 1;
@@ -195,10 +221,10 @@ read_request(const head_object *self, PyObject *args, PyObject *kwargs, request 
     *config = gt_train_defaults();
     wanted->callback = Py_None;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OO|$OOOOOLLssddddKiO", names, &features, &labels, &validation_features,
+            args, kwargs, "OO|$OOOOOLLssddddKiOO", names, &features, &labels, &validation_features,
             &validation_labels, &mean, &inverse_deviation, &class_weights, &epochs, &batch_size,
             &optimiser, &schedule, &config->learning_rate, &config->momentum, &config->l2,
-            &config->dropout, &seed, &config->threads, &wanted->callback)) {
+            &config->dropout, &seed, &config->threads, &wanted->callback, &rows)) {
         return -1;
     }
     config->epochs = epochs;
@@ -214,17 +240,17 @@ read_request(const head_object *self, PyObject *args, PyObject *kwargs, request 
     config->schedule = (gt_schedule)choice;
     PyArrayObject **arrays = wanted->arrays;
     int64_t classes = shape->widths[shape->layers];
-    if (read_data(self, features, labels, &arrays[0], &arrays[1], &wanted->training) < 0 ||
-        read_vector(mean, "mean", shape->widths[0], &arrays[2], &wanted->scaling.mean) < 0 ||
-        read_vector(inverse_deviation, "inverse_deviation", shape->widths[0], &arrays[3],
+    if (read_data(self, features, labels, rows, arrays, &wanted->training) < 0 ||
+        read_vector(mean, "mean", shape->widths[0], &arrays[3], &wanted->scaling.mean) < 0 ||
+        read_vector(inverse_deviation, "inverse_deviation", shape->widths[0], &arrays[4],
                     &wanted->scaling.inverse_deviation) < 0 ||
-        read_vector(class_weights, "class_weights", classes, &arrays[4],
+        read_vector(class_weights, "class_weights", classes, &arrays[5],
                     &config->class_weights) < 0) {
         return -1;
     }
     wanted->has_validation = validation_features != Py_None;
     if (wanted->has_validation &&
-        read_data(self, validation_features, validation_labels, &arrays[5], &arrays[6],
+        read_data(self, validation_features, validation_labels, Py_None, arrays + 6,
                   &wanted->validation) < 0) {
         return -1;
     }
@@ -377,6 +403,50 @@ head_predict(head_object *self, PyObject *args, PyObject *kwargs)
     return output;
 }
 
+PyDoc_STRVAR(standardisation_doc,
+             "standardisation(features, threads, rows=None)\n--\n\n"
+             "Mean and inverse deviation, float32 (d,), of features (n, d), or of those rows.");
+
+static PyObject *
+head_standardisation(head_object *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"features", "threads", "rows", NULL};
+    PyObject *object = NULL;
+    PyObject *rows = Py_None;
+    int threads = 1;
+    npy_intp width = (npy_intp)self->head->config.widths[0];
+    gt_head_data data = {0};
+    gt_error error = {""};
+    gt_status status = GT_OK;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Oi|O:standardisation", names, &object,
+                                     &threads, &rows)) {
+        return NULL;
+    }
+    PyArrayObject *places = NULL;
+    PyObject *pair = NULL;
+    PyObject *mean = PyArray_SimpleNew(1, &width, NPY_FLOAT32);
+    PyObject *inverse = PyArray_SimpleNew(1, &width, NPY_FLOAT32);
+    PyArrayObject *features = gt_as_array(object, "features", NPY_FLOAT32, 2, 1);
+    if (mean == NULL || inverse == NULL || features == NULL ||
+        gt_check_axis(features, "features", 1, width) < 0 ||
+        read_rows(rows, PyArray_DIM(features, 0), &places, &data) < 0) {
+        goto done;
+    }
+    data.features = PyArray_DATA(features);
+    Py_BEGIN_ALLOW_THREADS
+    status = gt_head_standardise(&data, width, threads, PyArray_DATA((PyArrayObject *)mean),
+                                 PyArray_DATA((PyArrayObject *)inverse), &error);
+    Py_END_ALLOW_THREADS
+    pair = status == GT_OK ? PyTuple_Pack(2, mean, inverse)
+                           : gt_raise(self->module, status, &error);
+done:
+    Py_XDECREF(places);
+    Py_XDECREF(features);
+    Py_XDECREF(inverse);
+    Py_XDECREF(mean);
+    return pair;
+}
+
 PyDoc_STRVAR(fold_scaling_doc,
              "fold_scaling(mean, inverse_deviation)\n--\n\n"
              "Fold the scaling used in training into the first layer.");
@@ -493,6 +563,8 @@ static PyMethodDef head_methods[] = {
      METH_VARARGS | METH_KEYWORDS, loss_gradient_doc},
     {"predict", (PyCFunction)(void (*)(void))head_predict, METH_VARARGS | METH_KEYWORDS,
      predict_doc},
+    {"standardisation", (PyCFunction)(void (*)(void))head_standardisation,
+     METH_VARARGS | METH_KEYWORDS, standardisation_doc},
     {"fold_scaling", (PyCFunction)head_fold_scaling, METH_VARARGS, fold_scaling_doc},
     {"get_layers", (PyCFunction)head_get_layers, METH_NOARGS, get_layers_doc},
     {"set_layer", (PyCFunction)head_set_layer, METH_VARARGS, set_layer_doc},

@@ -347,10 +347,6 @@ prepare_lesson(lesson *all)
             all->features[i * D + j] = gt_random_uniform(&random) + centre;
         }
     }
-    for (int j = 0; j < D; j++) {
-        all->mean[j] = 1.0f;
-        all->factor[j] = 0.5f;
-    }
 }
 
 static gt_status
@@ -362,8 +358,10 @@ train(lesson *all, gt_error *problem)
     gt_train_config config = gt_train_defaults();
     config.epochs = 2;
     config.batch_size = 256;
-    gt_status status = gt_head_train(all->head, &data, &part, &scaling, &config, NULL, NULL,
-                                     problem);
+    gt_status status = gt_head_standardise(&data, D, THREADS, all->mean, all->factor, problem);
+    if (status == GT_OK) {
+        status = gt_head_train(all->head, &data, &part, &scaling, &config, NULL, NULL, problem);
+    }
     return status == GT_OK ? gt_head_fold_scaling(all->head, &scaling, problem) : status;
 }
 

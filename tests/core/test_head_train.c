@@ -7,7 +7,7 @@
 #include "threads.h"
 
 static const float class_weights[C] = {0.5f, 1.0f, 2.5f};
-static const gt_head_data data = {N, features, labels};
+static const gt_head_data data = {N, features, labels, NULL};
 
 /* Loss of the head in double precision, written as plainly as possible. */
 static double
@@ -97,7 +97,7 @@ test_scaling_is_applied_when_gathered(void)
     const float mean[D] = {0.5f, 1.0f, -2.0f, 0.0f, 3.0f, 0.25f};
     const float factor[D] = {2.0f, 0.5f, 1.0f, 4.0f, 0.125f, 3.0f};
     float scaled[N * D], a[64], b[64];
-    const gt_head_data scaled_data = {N, scaled, labels};
+    const gt_head_data scaled_data = {N, scaled, labels, NULL};
     const gt_head_scaling cases[3] = {{mean, factor}, {mean, NULL}, {NULL, factor}};
     const gt_train_config config = gt_train_defaults();
     gt_head *head = make_head(5, 1);
@@ -330,7 +330,7 @@ test_same_bits_with_threads_inside(void)
     float *x = malloc(sizeof(*x) * ROWS * WIDE);
     int32_t y[ROWS];
     gt_random random = gt_random_start(1, GT_RANDOM_WEIGHTS, 0);
-    gt_head_data wide = {ROWS, x, y};
+    gt_head_data wide = {ROWS, x, y, NULL};
     gt_head *heads[2] = {NULL, NULL};
     gt_train_config config = gt_train_defaults();
 
@@ -412,7 +412,7 @@ test_evaluation_is_unweighted(void)
     gt_train_config config = gt_train_defaults();
     float many[COPIES * N * D];
     int32_t own[COPIES * N];
-    const gt_head_data copies = {COPIES * N, many, own};
+    const gt_head_data copies = {COPIES * N, many, own, NULL};
     double twin[D * C + C], loss = 0.0, accuracy = 0.0;
 
     for (int i = 0; i < COPIES; i++) {
@@ -498,7 +498,7 @@ test_bad_data(void)
     memcpy(bad_labels, labels, sizeof(labels));
     bad_labels[5] = C;
     bad_labels[6] = -1;
-    bad = (gt_head_data){N, features, bad_labels};
+    bad = (gt_head_data){N, features, bad_labels, NULL};
     CHECK(gt_head_train(head, &bad, NULL, NULL, &config, NULL, NULL, &error) ==
           GT_ERROR_ARGUMENT);
     CHECK(says("the training label 3 at index 5 is not one of the classes 0 .. 2"));
@@ -509,7 +509,7 @@ test_bad_data(void)
     memcpy(bad_features, features, sizeof(features));
     bad_features[3 * D + 2] = -INFINITY;
     bad_features[4 * D] = NAN;
-    bad = (gt_head_data){N, bad_features, labels};
+    bad = (gt_head_data){N, bad_features, labels, NULL};
     CHECK(gt_head_train(head, &bad, NULL, NULL, &config, NULL, NULL, &error) ==
           GT_ERROR_ARGUMENT);
     CHECK(says("the training features: row 3, column 2 is infinite"));
