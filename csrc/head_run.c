@@ -109,7 +109,7 @@ softmax_gradient(float *logits, int64_t rows, int64_t c, const int32_t *labels,
 }
 
 /* Softmax and, if asked for, the gradient of the gathered rows, a part of them on each thread; adds
- * the parts' losses in their order, so that the bits depend on nothing but the number of threads. */
+ * the parts' losses in their order, so that the bits depend on the number of threads alone. */
 static void
 softmax_parts(gt_run *run, int64_t rows, const float *class_weights, int gradient, double *loss,
               int64_t *correct)

@@ -2,6 +2,7 @@
 #ifndef GT_TEST_HEAD_DATA_H
 #define GT_TEST_HEAD_DATA_H
 
+#include <math.h>
 #include <string.h>
 
 #include "check.h"
@@ -38,6 +39,43 @@ make_head(int hidden, uint64_t seed)
     }
     CHECK(gt_head_create(&config, seed, &head, &error) == GT_OK);
     return head;
+}
+
+/* Loss of the head in double precision, written as plainly as possible. */
+static inline double
+twin_loss(const gt_head *head, const double *weights, const float *class_weight, double l2)
+{
+    double loss = 0.0, squares = 0.0;
+
+    for (int i = 0; i < N; i++) {
+        double input[64], output[64], sum = 0.0;
+        const double *next = weights;
+
+        for (int j = 0; j < D; j++) {
+            input[j] = (double)features[i * D + j];
+        }
+        for (int k = 0; k < head->config.layers; k++) {
+            const int in = (int)head->config.widths[k], out = (int)head->config.widths[k + 1];
+
+            for (int b = 0; b < out; b++) {
+                output[b] = next[in * out + b];
+                for (int a = 0; a < in; a++) {
+                    output[b] += input[a] * next[a * out + b];
+                    squares += i == 0 ? next[a * out + b] * next[a * out + b] : 0.0;
+                }
+            }
+            for (int b = 0; b < out; b++) {
+                input[b] = output[b] > 0.0 ? output[b] : 0.0;
+            }
+            next += in * out + out;
+        }
+        for (int j = 0; j < C; j++) {
+            sum += exp(output[j]);
+        }
+        loss += (class_weight != NULL ? (double)class_weight[labels[i]] : 1.0) *
+                (log(sum) - output[labels[i]]);
+    }
+    return loss / N + l2 * squares;
 }
 
 static inline int

@@ -9,43 +9,6 @@
 static const float class_weights[C] = {0.5f, 1.0f, 2.5f};
 static const gt_head_data data = {N, features, labels, NULL};
 
-/* Loss of the head in double precision, written as plainly as possible. */
-static double
-twin_loss(const gt_head *head, const double *weights, const float *class_weight, double l2)
-{
-    double loss = 0.0, squares = 0.0;
-
-    for (int i = 0; i < N; i++) {
-        double input[64], output[64], sum = 0.0;
-        const double *next = weights;
-
-        for (int j = 0; j < D; j++) {
-            input[j] = (double)features[i * D + j];
-        }
-        for (int k = 0; k < head->config.layers; k++) {
-            const int in = (int)head->config.widths[k], out = (int)head->config.widths[k + 1];
-
-            for (int b = 0; b < out; b++) {
-                output[b] = next[in * out + b];
-                for (int a = 0; a < in; a++) {
-                    output[b] += input[a] * next[a * out + b];
-                    squares += i == 0 ? next[a * out + b] * next[a * out + b] : 0.0;
-                }
-            }
-            for (int b = 0; b < out; b++) {
-                input[b] = output[b] > 0.0 ? output[b] : 0.0;
-            }
-            next += in * out + out;
-        }
-        for (int j = 0; j < C; j++) {
-            sum += exp(output[j]);
-        }
-        loss += (class_weight != NULL ? (double)class_weight[labels[i]] : 1.0) *
-                (log(sum) - output[labels[i]]);
-    }
-    return loss / N + l2 * squares;
-}
-
 /* --- gradient ------------------------------------------------------------------------------ */
 
 static void
@@ -321,39 +284,6 @@ test_same_seed_same_bits(void)
     }
 }
 
-/* Large enough for threads inside the matrix products. */
-static void
-test_same_bits_with_threads_inside(void)
-{
-    enum { ROWS = 2048, WIDE = 1000, CLASSES = 500 };
-    gt_head_config shape = {1, {WIDE, CLASSES}};
-    float *x = malloc(sizeof(*x) * ROWS * WIDE);
-    int32_t y[ROWS];
-    gt_random random = gt_random_start(1, GT_RANDOM_WEIGHTS, 0);
-    gt_head_data wide = {ROWS, x, y, NULL};
-    gt_head *heads[2] = {NULL, NULL};
-    gt_train_config config = gt_train_defaults();
-
-    for (int i = 0; i < ROWS * WIDE; i++) {
-        x[i] = gt_random_uniform(&random) - 0.5f;
-    }
-    for (int i = 0; i < ROWS; i++) {
-        y[i] = i % CLASSES;
-    }
-    config.epochs = 1;
-    config.batch_size = 512;
-    config.threads = 2;
-    for (int i = 0; i < 2; i++) {
-        CHECK(gt_head_create(&shape, 4, &heads[i], &error) == GT_OK);
-        CHECK(gt_head_train(heads[i], &wide, NULL, NULL, &config, NULL, NULL, &error) == GT_OK);
-    }
-    CHECK(memcmp(heads[0]->weights.block, heads[1]->weights.block,
-                 (size_t)heads[0]->weights.count * sizeof(float)) == 0);
-    gt_head_free(heads[0]);
-    gt_head_free(heads[1]);
-    free(x);
-}
-
 static void
 test_callback_ends_training(void)
 {
@@ -530,7 +460,6 @@ main(void)
     RUN(test_training_separates_the_clouds);
     RUN(test_an_epoch_is_the_plain_one);
     RUN(test_same_seed_same_bits);
-    RUN(test_same_bits_with_threads_inside);
     RUN(test_callback_ends_training);
     RUN(test_no_epochs_change_nothing);
     RUN(test_divergence_says_what_to_do);

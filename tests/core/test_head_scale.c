@@ -1,0 +1,359 @@
+/* The head on many rows: loops shared by threads, some rows of the features, standardisation. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "head_data.h"
+#include "head_run.h"
+#include "threads.h"
+
+enum { MOST_THREADS = 5 }; /* N is no multiple of 2 to 5: parts are uneven */
+
+static const float class_weights[C] = {0.5f, 1.0f, 2.5f};
+
+/* --- threads inside a minibatch ------------------------------------------------------------ */
+
+typedef struct {
+    gt_run run;
+    gt_head_data data;
+    double loss, accuracy; /* of an evaluation; of a minibatch the loss alone */
+    int64_t correct;
+    int evaluates;
+} job;
+
+static gt_status
+job_task(void *context, int worker, gt_error *message)
+{
+    job *own = context;
+
+    (void)worker;
+    if (own->evaluates) {
+        return gt_run_evaluate(&own->run, &own->data, &own->loss, &own->accuracy, message);
+    }
+    gt_run_gather(&own->run, &own->data, NULL, 0, N);
+    return gt_run_minibatch(&own->run, N, 0.0, NULL, &own->loss, &own->correct, message);
+}
+
+/* Run with threads in every loop, however small the data; free own->run after it. */
+static void
+run_job(job *own, int threads)
+{
+    own->data = (gt_head_data){N, features, labels, NULL};
+    own->run.threads = threads;
+    CHECK(gt_run_allocate(&own->run, N, 1, &error) == GT_OK);
+    own->run.state.threads = threads;
+    CHECK(gt_parallel(1, threads, job_task, own, &error) == GT_OK);
+}
+
+/* Central differences of the twin's loss. */
+static void
+twin_gradient(const gt_head *head, double l2, double *gradient)
+{
+    const double step = 1e-5;
+    double *weights = calloc((size_t)head->weights.count, sizeof(*weights));
+
+    for (int64_t i = 0; i < head->weights.count; i++) {
+        weights[i] = (double)head->weights.block[i];
+    }
+    for (int64_t i = 0; i < head->weights.count; i++) {
+        const double kept = weights[i];
+
+        weights[i] = kept + step;
+        gradient[i] = twin_loss(head, weights, class_weights, l2);
+        weights[i] = kept - step;
+        gradient[i] = (gradient[i] - twin_loss(head, weights, class_weights, l2)) / (2.0 * step);
+        weights[i] = kept;
+    }
+    free(weights);
+}
+
+static void
+test_threaded_minibatch_is_the_plain_one(void)
+{
+    for (int hidden = 0; hidden <= 5; hidden += 5) {
+        gt_head *head = make_head(hidden, 3);
+        const int64_t count = head->weights.count;
+        double *twin = calloc((size_t)count, sizeof(*twin));
+        gt_train_config config = gt_train_defaults();
+
+        config.class_weights = class_weights;
+        config.l2 = 0.03;
+        twin_gradient(head, config.l2, twin);
+        for (int threads = 1; threads <= MOST_THREADS; threads++) {
+            job first = {.run = {.head = head, .config = &config}}, second = first;
+
+            run_job(&first, threads);
+            run_job(&second, threads);
+            for (int64_t i = 0; i < count; i++) {
+                CHECK_CLOSE((double)first.run.gradient.block[i], twin[i], 2e-6);
+            }
+            CHECK(first.loss == second.loss && first.correct == second.correct);
+            CHECK(memcmp(first.run.gradient.block, second.run.gradient.block,
+                         (size_t)count * sizeof(float)) == 0);
+            gt_run_free(&first.run);
+            gt_run_free(&second.run);
+        }
+        free(twin);
+        gt_head_free(head);
+    }
+}
+
+static void
+test_threaded_evaluation_is_the_plain_one(void)
+{
+    gt_head *head = make_head(5, 3);
+    gt_train_config config = gt_train_defaults();
+    double loss = 0.0, accuracy = 0.0;
+    const gt_head_data data = {N, features, labels, NULL};
+
+    CHECK(gt_head_evaluate(head, &data, NULL, &config, &loss, &accuracy, &error) == GT_OK);
+    for (int threads = 1; threads <= MOST_THREADS; threads++) {
+        job own = {.run = {.head = head, .config = &config}, .evaluates = 1};
+
+        run_job(&own, threads);
+        CHECK_CLOSE(own.loss, loss, 1e-9);
+        CHECK(own.accuracy == accuracy);
+        gt_run_free(&own.run);
+    }
+    gt_head_free(head);
+}
+
+/* --- threads in a whole training ----------------------------------------------------------- */
+
+/* Large enough for threads inside, in minibatches and weights that two or three do not divide. */
+enum { ROWS = 2047, WIDE = 1000, CLASSES = 501 };
+
+static gt_head *
+train_wide(const gt_head_data *data, gt_optimiser optimiser, int threads)
+{
+    gt_head_config shape = {1, {WIDE, CLASSES}};
+    gt_train_config config = gt_train_defaults();
+    gt_head *head = NULL;
+
+    config.epochs = 1;
+    config.batch_size = 511;
+    config.l2 = 0.001;
+    config.optimiser = optimiser;
+    config.threads = threads;
+    CHECK(gt_head_create(&shape, 4, &head, &error) == GT_OK);
+    CHECK(gt_head_train(head, data, NULL, NULL, &config, NULL, NULL, &error) == GT_OK);
+    return head;
+}
+
+static void
+test_threads_in_a_whole_training(void)
+{
+    float *x = malloc(sizeof(*x) * ROWS * WIDE);
+    int32_t y[ROWS];
+    gt_random random = gt_random_start(1, GT_RANDOM_WEIGHTS, 0);
+    const gt_head_data data = {ROWS, x, y, NULL};
+
+    for (int i = 0; i < ROWS * WIDE; i++) {
+        x[i] = gt_random_uniform(&random) - 0.5f;
+    }
+    for (int i = 0; i < ROWS; i++) {
+        y[i] = i % CLASSES;
+    }
+    for (int o = 0; o < 2; o++) {
+        const gt_optimiser optimiser = o == 0 ? GT_OPTIMISER_SGD : GT_OPTIMISER_ADAM;
+        gt_head *one = train_wide(&data, optimiser, 1);
+
+        for (int threads = 2; threads <= 3; threads++) {
+            gt_head *head = train_wide(&data, optimiser, threads);
+            gt_head *again = train_wide(&data, optimiser, threads);
+            double furthest = 0.0;
+
+            CHECK(memcmp(head->weights.block, again->weights.block,
+                         (size_t)head->weights.count * sizeof(float)) == 0);
+            for (int64_t i = 0; i < head->weights.count; i++) {
+                furthest = fmax(furthest, fabs((double)head->weights.block[i] -
+                                               (double)one->weights.block[i]));
+            }
+            CHECK_CLOSE(furthest, 0.0, 1e-6);
+            gt_head_free(head);
+            gt_head_free(again);
+        }
+        gt_head_free(one);
+    }
+    free(x);
+}
+
+/* --- some rows of the features ------------------------------------------------------------- */
+
+enum { SOME = 17 };
+
+/* Any rows in any order, one of them twice, and the same as a copy. */
+static void
+choose_rows(int64_t *rows, float *copy, int32_t *own_labels)
+{
+    for (int i = 0; i < SOME; i++) {
+        rows[i] = (i * 11 + 5) % N;
+    }
+    rows[SOME - 1] = rows[0];
+    for (int i = 0; i < SOME; i++) {
+        memcpy(copy + i * D, features + rows[i] * D, D * sizeof(*copy));
+        own_labels[i] = labels[rows[i]];
+    }
+}
+
+static void
+test_some_rows_are_a_copy_of_them(void)
+{
+    int64_t rows[SOME];
+    float copy[SOME * D];
+    int32_t own_labels[SOME];
+    const gt_head_data chosen = {SOME, features, own_labels, rows};
+    const gt_head_data copied = {SOME, copy, own_labels, NULL};
+    const gt_head_data *const data[2] = {&chosen, &copied};
+    gt_head *heads[2];
+    float mean[2][D], factor[2][D];
+    double loss[2], accuracy[2];
+    gt_train_config config = gt_train_defaults();
+
+    choose_rows(rows, copy, own_labels);
+    config.epochs = 4;
+    config.batch_size = 5;
+    for (int i = 0; i < 2; i++) {
+        const gt_head_scaling scaling = {mean[i], factor[i]};
+
+        heads[i] = make_head(5, 1);
+        CHECK(gt_head_standardise(data[i], D, 2, mean[i], factor[i], &error) == GT_OK);
+        CHECK(gt_head_train(heads[i], data[i], data[i], &scaling, &config, NULL, NULL, &error) ==
+              GT_OK);
+        CHECK(gt_head_evaluate(heads[i], data[i], &scaling, &config, &loss[i], &accuracy[i],
+                               &error) == GT_OK);
+    }
+    CHECK(memcmp(mean[0], mean[1], sizeof(mean[0])) == 0);
+    CHECK(memcmp(factor[0], factor[1], sizeof(factor[0])) == 0);
+    CHECK(memcmp(heads[0]->weights.block, heads[1]->weights.block,
+                 (size_t)heads[0]->weights.count * sizeof(float)) == 0);
+    CHECK(loss[0] == loss[1] && accuracy[0] == accuracy[1]);
+    gt_head_free(heads[0]);
+    gt_head_free(heads[1]);
+}
+
+/* Only rows that are used need be finite, and a bad one is named by its place in the features. */
+static void
+test_bad_values_in_some_rows(void)
+{
+    int64_t rows[SOME];
+    float copy[SOME * D], all[N * D];
+    int32_t own_labels[SOME];
+    const gt_head_data chosen = {SOME, all, own_labels, rows};
+    gt_head *head = make_head(0, 1);
+    gt_train_config config = gt_train_defaults();
+
+    choose_rows(rows, copy, own_labels);
+    config.epochs = 1;
+    for (int i = 0; i < N * D; i++) {
+        all[i] = NAN;
+    }
+    for (int i = 0; i < SOME; i++) {
+        memcpy(all + rows[i] * D, copy + i * D, D * sizeof(*all));
+    }
+    CHECK(gt_head_train(head, &chosen, NULL, NULL, &config, NULL, NULL, &error) == GT_OK);
+    all[27 * D + 4] = INFINITY; /* row 27 is the third of those chosen */
+    CHECK(rows[2] == 27);
+    CHECK(gt_head_train(head, &chosen, NULL, NULL, &config, NULL, NULL, &error) ==
+          GT_ERROR_ARGUMENT);
+    CHECK(says("the training features: row 27, column 4 is infinite"));
+    gt_head_free(head);
+}
+
+/* --- standardisation ----------------------------------------------------------------------- */
+
+enum { MANY = 500, CONSTANT = 2, FAR = 3 };
+
+static void
+make_columns(float *values)
+{
+    gt_random random = gt_random_start(5, GT_RANDOM_WEIGHTS, 5);
+
+    for (int i = 0; i < MANY; i++) {
+        float *row = values + i * D;
+
+        for (int j = 0; j < D; j++) {
+            row[j] = gt_random_uniform(&random) * (j == 0 ? 1e-6f : j == 1 ? 1e25f : 1.0f);
+        }
+        row[CONSTANT] = 0.1f;
+        row[FAR] += 1e4f; /* the squares of which differ in no digit of float32 */
+    }
+}
+
+static void
+check_standardisation(const gt_head_data *data, int threads)
+{
+    float mean[D], factor[D], mean_again[D], factor_again[D];
+
+    CHECK(gt_head_standardise(data, D, threads, mean, factor, &error) == GT_OK);
+    CHECK(gt_head_standardise(data, D, threads, mean_again, factor_again, &error) == GT_OK);
+    CHECK(memcmp(mean, mean_again, sizeof(mean)) == 0);
+    CHECK(memcmp(factor, factor_again, sizeof(factor)) == 0);
+    for (int j = 0; j < D; j++) {
+        double average = 0.0, variance = 0.0;
+
+        for (int64_t i = 0; i < data->n; i++) {
+            average += (double)data->features[(data->rows ? data->rows[i] : i) * D + j];
+        }
+        average /= (double)data->n;
+        for (int64_t i = 0; i < data->n; i++) {
+            const double distance =
+                (double)data->features[(data->rows ? data->rows[i] : i) * D + j] - average;
+
+            variance += distance * distance / (double)data->n;
+        }
+        CHECK_CLOSE((double)mean[j], average, 1e-7 * average);
+        if (j != CONSTANT && data->n > 1) {
+            CHECK_CLOSE((double)factor[j] * sqrt(variance), 1.0, 1e-6);
+        }
+        else {
+            CHECK(factor[j] == 1.0f);
+        }
+    }
+    CHECK(mean[CONSTANT] == 0.1f);
+}
+
+static void
+test_standardisation_is_the_plain_one(void)
+{
+    const int sizes[] = {1, 2, 63, 64, 65, 129, MANY};
+    static float values[MANY * D];
+    int64_t rows[MANY];
+
+    make_columns(values);
+    for (int i = 0; i < MANY; i++) {
+        rows[i] = (i * 7 + 3) % MANY;
+    }
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
+        for (int threads = 1; threads <= MOST_THREADS; threads++) {
+            check_standardisation(&(gt_head_data){sizes[s], values, NULL, NULL}, threads);
+            check_standardisation(&(gt_head_data){sizes[s], values, NULL, rows}, threads);
+        }
+    }
+}
+
+static void
+test_bad_arguments_of_standardisation(void)
+{
+    const gt_head_data data = {N, features, NULL, NULL}, none = {0, features, NULL, NULL};
+    float mean[D], factor[D];
+
+    CHECK(gt_head_standardise(&none, D, 1, mean, factor, &error) == GT_ERROR_ARGUMENT);
+    CHECK(says("there are 0 x 6 features and 1 threads; give at least 1 of each"));
+    CHECK(gt_head_standardise(&data, 0, 1, mean, factor, &error) == GT_ERROR_ARGUMENT);
+    CHECK(gt_head_standardise(&data, D, 0, mean, factor, &error) == GT_ERROR_ARGUMENT);
+    CHECK(says("and 0 threads"));
+}
+
+int
+main(void)
+{
+    make_data();
+    RUN(test_threaded_minibatch_is_the_plain_one);
+    RUN(test_threaded_evaluation_is_the_plain_one);
+    RUN(test_threads_in_a_whole_training);
+    RUN(test_some_rows_are_a_copy_of_them);
+    RUN(test_bad_values_in_some_rows);
+    RUN(test_standardisation_is_the_plain_one);
+    RUN(test_bad_arguments_of_standardisation);
+    return check_report();
+}
