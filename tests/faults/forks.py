@@ -102,6 +102,8 @@ def pool(method, model, wanted):
             counts = [1, 5] * 4
             try:
                 results = workers.map_async(answer_in_a_pool, counts).get(timeout=2 * LIMIT)
+                workers.close()
+                workers.join()  # else what they hold is the resource tracker's to report
             except multiprocessing.TimeoutError:
                 return report("a pool by " + method, ["hangs"], start)
     endings = ["good" if result == wanted[count] else "differs"

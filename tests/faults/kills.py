@@ -128,7 +128,11 @@ def vector_of(number):
 def kill_cache_writes(folder, count, rng):
     """Kill while vectors are added; those whose writing had returned must be there, whole."""
     cache = FeatureCache(folder)
-    first = checked = 0
+    start = time.time()
+    for _ in range(20):
+        FeatureCache(folder).put([b"a", b"b", b"c", b"d"], np.zeros((4, LENGTH), np.float32))
+    longest = time.time() - start
+    first = checked = finished = 0
     for i in range(count):
         read_end, write_end = os.pipe()
 
@@ -142,7 +146,7 @@ def kill_cache_writes(folder, count, rng):
 
         with child(put_for_ever):
             os.close(write_end)
-            time.sleep(rng.random() * 0.06)
+            time.sleep(rng.random() * longest)
         written = 0
         while True:
             piece = os.read(read_end, 1 << 16)
@@ -156,14 +160,14 @@ def kill_cache_writes(folder, count, rng):
             assert str(number).encode() in found, "vector {} was lost".format(number)
         for key, vector in found.items():
             assert np.array_equal(vector, vector_of(int(key))), "vector {} is wrong".format(key)
-        checked += len(found)
+        checked, finished = checked + len(found), finished + written
         first += 4 * written + 40
         if i % 20 == 0:
             with contextlib.closing(sqlite3.connect(cache.path)) as connection:
                 assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             cache.clear()
-    return "{} kills while writing the cache: {} vectors read, 0 lost, 0 wrong".format(
-        count, checked)
+    return "{} kills while writing the cache: {} writes had returned, {} vectors read, 0 lost, 0 " \
+           "wrong".format(count, finished, checked)
 
 
 def many_writers(folder, count, rounds):

@@ -5,13 +5,15 @@
 For each of them ROUNDS times (default 10000): the resident memory must not grow by more than 1 MiB,
 the number of Python's blocks of memory must not grow with the rounds, and no reference to an
 argument may be kept. A line for each; the exit code is 1 after a failure. NAME is that of a group:
-module, backbone or head.
+module, backbone (that are made), use (of a backbone) or head.
 """
 import collections
 import ctypes
 import gc
+import mmap
 import os
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -64,6 +66,7 @@ def module_calls():
     yield "shuffle, no number", lambda: _core.shuffle(Odd(), 1, 2)
     yield "shuffle, too large", lambda: _core.shuffle(sys.maxsize, 1, 2)
     yield "infer_shapes", lambda: _core.infer_shapes(NODES, ARRAYS, 8, 8)
+    yield "infer_shapes, arguments", lambda: _core.infer_shapes(1, colour=2)
     yield "infer_shapes, too small", lambda: _core.infer_shapes(NODES, ARRAYS, 0, 8)
     yield "infer_shapes, no sequence", lambda: _core.infer_shapes(1, ARRAYS, 8, 8)
     yield "infer_shapes, no size", lambda: _core.infer_shapes(NODES, ARRAYS, Odd(), 8)
@@ -112,6 +115,16 @@ BAD_SETTINGS = [
     ("pooling with weights", {"outputs": (("relu", "batch_norm"),)}), ("unknown", {"colour": 1})]
 
 
+def mapped_kernel():
+    """The first layer's kernel, as pages of a file that is mapped."""
+    kernel = ARRAYS["first/kernel"]
+    with tempfile.TemporaryFile() as stream:
+        kernel.tofile(stream)
+        stream.flush()
+        pages = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    return np.frombuffer(pages, np.float32).reshape(kernel.shape)
+
+
 def make_int8(ranges):
     backbone = make_backbone(precision="int8")
     backbone.set_ranges(ranges)
@@ -119,15 +132,22 @@ def make_int8(ranges):
 
 
 def backbone_calls():
-    backbone = make_backbone()
     yield "backbone", make_backbone
     yield "backbone, used", lambda: make_backbone(threads=1).run(IMAGES)
+    mapped = with_array("first/kernel", mapped_kernel())
+    yield "backbone of a mapped file", lambda: make_backbone(arrays=mapped).run(IMAGES[:1])
+    counted = change("pool", count_include_padding=True)
+    yield "backbone that counts padding", lambda: make_backbone(nodes=counted)
     for name, nodes in BAD_NODES:
         yield "backbone, nodes: " + name, lambda nodes=nodes: make_backbone(nodes=nodes)
     for name, arrays in BAD_ARRAYS:
         yield "backbone, arrays: " + name, lambda arrays=arrays: make_backbone(arrays=arrays)
     for name, settings in BAD_SETTINGS:
         yield "backbone, " + name, lambda settings=settings: make_backbone(**settings)
+
+
+def use_calls():
+    backbone = make_backbone()
     yield "run", lambda: backbone.run(IMAGES)
     yield "run, one", lambda: backbone.run(IMAGES[:1])
     yield "run, none", lambda: backbone.run(IMAGES[:0])
@@ -143,6 +163,10 @@ def backbone_calls():
     yield "calibrate", lambda: calibrated.calibrate(IMAGES)
     yield "calibrate, shape", lambda: calibrated.calibrate(IMAGES[0])
     yield "calibrate, too late", lambda: backbone.calibrate(IMAGES)
+    unknown = make_backbone(precision="int8")
+    yield "run, not calibrated", lambda: unknown.run(IMAGES)
+    yield "steps, not calibrated", unknown.steps
+    yield "profile, not calibrated", lambda: unknown.profile(IMAGES[:2])
     ranges = calibrated.ranges()
     yield "ranges", calibrated.ranges
     yield "set_ranges", lambda: calibrated.set_ranges(ranges)
@@ -164,6 +188,7 @@ def head_calls():
                    [2, 2]):
         yield "head, widths {}".format(widths), lambda widths=widths: _core.head(widths, 0)
     yield "head, seed", lambda: _core.head((6, 3), Odd())
+    yield "head, no memory", lambda: _core.head((1 << 30, 1 << 30), 0)
     yield "train", lambda: head.train(FEATURES, LABELS)
     yield "train, everything", lambda: head.train(
         FEATURES, LABELS, mean=np.zeros(6), inverse_deviation=np.ones(6), class_weights=np.ones(3),
@@ -172,6 +197,17 @@ def head_calls():
     yield "train, answer fails", lambda: head.train(FEATURES, LABELS, callback=lambda *_: Odd())
     yield "train, callback trains", lambda: head.train(
         FEATURES, LABELS, callback=lambda *_: head.train(FEATURES, LABELS))
+    for name, use in [
+            ("predict", lambda: head.predict(FEATURES, 1)), ("get_layers", head.get_layers),
+            ("loss_gradient", lambda: head.loss_gradient(FEATURES, LABELS)),
+            ("fold_scaling", lambda: head.fold_scaling(None, None)),
+            ("set_layer", lambda: head.set_layer(0, kernel, bias))]:
+        yield name + ", while training", lambda use=use: head.train(
+            FEATURES, LABELS, callback=lambda *_: use())
+    for name, use in [("train", head.train), ("predict", head.predict),
+                      ("loss_gradient", head.loss_gradient), ("fold_scaling", head.fold_scaling),
+                      ("set_layer", head.set_layer), ("get_layers", head.get_layers)]:
+        yield name + ", arguments", lambda use=use: use(1, colour=2)
     for name, value in [("mean", np.zeros(5)), ("inverse_deviation", np.zeros((6, 1))),
                         ("class_weights", np.full(3, -1.0)), ("optimizer", "other"),
                         ("schedule", "other"), ("learning_rate", -1.0), ("threads", 0),
@@ -208,7 +244,7 @@ def head_calls():
 
 
 GROUPS = collections.OrderedDict([("module", module_calls), ("backbone", backbone_calls),
-                                  ("head", head_calls)])
+                                  ("use", use_calls), ("head", head_calls)])
 
 
 def calls(group=None):
