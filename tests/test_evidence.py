@@ -82,20 +82,41 @@ def test_the_map_lies_where_a_mark_is_seen(fitted):
 
 
 def test_plot_of_maps():
-    white = np.full((40, 40, 3), 255, np.uint8)
+    grey = np.full((40, 40, 3), 120, np.uint8)
     maps = np.zeros((2, 4, 4))
     maps[0, 1, 3], maps[1] = 5.0, -3.0
-    axes = plot_activation_maps([white, white], maps, ["a", "b"], (0, 0, 1, 1), 40)
+    axes = plot_activation_maps([grey, grey], maps, ["a", "b"], (0, 0, 1, 1), 40)
     assert [ax.get_title() for ax in axes] == ["a", "b"]
     covered, untouched = (np.asarray(ax.images[0].get_array()).astype(int) for ax in axes)
-    assert (untouched == 255).all()
-    assert (covered[30:] == 255).all() and (covered[:, :20] == 255).all()
-    darkest = np.unravel_index(covered.sum(axis=2).argmin(), (40, 40))
-    assert 10 <= darkest[0] < 20 and 30 <= darkest[1] < 40
-    moved = plot_activation_maps([white], maps[:1], None, (0.25, 0.25, 0.75, 0.75), 40)
-    darkest = np.unravel_index(np.asarray(moved[0].images[0].get_array()).sum(axis=2).argmin(),
-                               (40, 40))
-    assert 15 <= darkest[0] < 20
+    assert (untouched == 120).all()
+    assert (covered[30:] == 120).all() and (covered[:, :20] == 120).all()
+    reddest = np.unravel_index((covered[:, :, 0] - covered[:, :, 2]).argmax(), (40, 40))
+    assert 10 <= reddest[0] < 20 and 30 <= reddest[1] < 40
+    moved = plot_activation_maps([grey], maps[:1], None, (0.25, 0.25, 0.75, 0.75), 40)
+    moved = np.asarray(moved[0].images[0].get_array()).astype(int)
+    reddest = np.unravel_index((moved[:, :, 0] - moved[:, :, 2]).argmax(), (40, 40))
+    assert 15 <= reddest[0] < 20
+
+
+def test_white_has_no_share_in_a_map():
+    picture = np.full((40, 40, 3), 255, np.uint8)
+    picture[15:25, 10:30] = (10, 60, 200)
+    for values in (np.ones((1, 4, 4)), np.arange(16.0).reshape(1, 4, 4)):
+        axes = plot_activation_maps([picture], values, input_size=40)
+        shown = np.asarray(axes[0].images[0].get_array()).astype(int)
+        thing = (picture < 255).any(axis=2)
+        assert (shown[~thing] == 255).all()
+        assert (shown[15:25, 20:30, 0] > shown[15:25, 20:30, 2] + 50).all()
+    axes = plot_activation_maps([picture[:, :20]], np.ones((1, 4, 4)), input_size=40)  # padded
+    shown = np.asarray(axes[0].images[0].get_array()).astype(int)
+    assert (shown[:, :10] == 255).all() and (shown[:, 30:] == 255).all()
+    blank = plot_activation_maps([np.full((9, 9, 3), 255, np.uint8)], np.ones((1, 2, 2)))
+    assert (np.asarray(blank[0].images[0].get_array()) == 255).all()
+
+
+def test_plots_of_maps_that_do_not_fit():
+    white = np.full((40, 40, 3), 255, np.uint8)
+    maps = np.zeros((2, 4, 4))
     axes = plot_activation_maps(["/none.jpg"], maps[:1])
     assert "no such file" in axes[0].texts[0].get_text().replace("\n", " ")
     for arguments, message in [(([white], maps), "1 images but 2 maps"),

@@ -6,14 +6,17 @@ from ..images import read_image, size_pair
 from .drawing import as_images, check_lengths, set_title, show_image, show_pixels, tiles
 
 _STRONGEST_COVER = 0.75  # of the photograph's colour where the map is strongest
+_FULL_FROM = 99  # percentile of the coloured pixels
+_CLEARLY_SEEN = 64.0  # levels below white, of 255
+_LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
 
 def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_size=192,
                          resize="pad", columns=5, axes=None):
-    """Show photographs under their activation maps: red is what speaks for the class.
+    """Show photographs in grey under their activation maps: red is what speaks for the class.
 
-    The colours are relative to the strongest place of each photograph; what
-    speaks against the class is left as it is.
+    The colours are relative to the strongest places of each photograph; what
+    speaks against the class is left as it is, and so is what is white.
 
     Parameters
     ----------
@@ -61,7 +64,13 @@ def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_s
 
 
 def covered(pixels, values, extent=(0, 0, 1, 1)):
-    """A photograph with the positive part of its activation map laid over it.
+    """A photograph in grey with the positive part of its activation map laid over it.
+
+    White pixels, such as the borders of the photograph and the background of a catalogue, stay
+    white: what equals the reference, here the blank picture, has no share in the result
+    (A. Shrikumar, P. Greenside and A. Kundaje, "Learning important features through propagating
+    activation differences", ICML 2017). A place of a map sees a part of the photograph that is
+    much larger than itself, so its evidence there comes from the thing beside it.
 
     Parameters
     ----------
@@ -75,14 +84,17 @@ def covered(pixels, values, extent=(0, 0, 1, 1)):
     """
     import matplotlib.cm
 
+    seen = np.minimum((255 - pixels.min(axis=2)) / _CLEARLY_SEEN, 1.0)
     left, top, right, bottom = extent
     rows = _interpolation(pixels.shape[0], values.shape[0], top, bottom)
     columns = _interpolation(pixels.shape[1], values.shape[1], left, right)
-    heat = rows.dot(np.maximum(values, 0)).dot(columns.T)
-    heat = heat / max(heat.max(), np.finfo(float).tiny)
+    heat = rows.dot(np.maximum(values, 0)).dot(columns.T) * seen
+    if heat.any():
+        heat = np.minimum(heat / np.percentile(heat[heat > 0], _FULL_FROM), 1.0)
     colours = matplotlib.cm.YlOrRd(heat)[..., :3] * 255
     cover = (_STRONGEST_COVER * heat)[..., None]
-    return np.round(pixels * (1 - cover) + colours * cover).astype(np.uint8)
+    grey = pixels.dot(_LUMINANCE)[..., None]  # so that all colour is the map's
+    return np.round(grey * (1 - cover) + colours * cover).astype(np.uint8)
 
 
 def _interpolation(size, count, first, last):
