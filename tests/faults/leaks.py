@@ -193,6 +193,9 @@ def head_calls():
     yield "train, everything", lambda: head.train(
         FEATURES, LABELS, mean=np.zeros(6), inverse_deviation=np.ones(6), class_weights=np.ones(3),
         callback=lambda *values: values[0] == 0, **held_out)
+    yield "train on some rows", lambda: head.train(FEATURES, LABELS[:20], rows=np.arange(20))
+    yield "standardisation", lambda: head.standardisation(FEATURES, 2)
+    yield "standardisation of some rows", lambda: head.standardisation(FEATURES, 1, np.arange(9))
     yield "train, callback fails", lambda: head.train(FEATURES, LABELS, callback=Odd())
     yield "train, answer fails", lambda: head.train(FEATURES, LABELS, callback=lambda *_: Odd())
     yield "train, callback trains", lambda: head.train(
@@ -206,7 +209,7 @@ def head_calls():
             FEATURES, LABELS, callback=lambda *_: use())
     for name, use in [("train", head.train), ("predict", head.predict),
                       ("loss_gradient", head.loss_gradient), ("fold_scaling", head.fold_scaling),
-                      ("set_layer", head.set_layer), ("get_layers", head.get_layers)]:
+                      ("standardisation", head.standardisation), ("set_layer", head.set_layer), ("get_layers", head.get_layers)]:
         yield name + ", arguments", lambda use=use: use(1, colour=2)
     for name, value in [("mean", np.zeros(5)), ("inverse_deviation", np.zeros((6, 1))),
                         ("class_weights", np.full(3, -1.0)), ("optimizer", "other"),
@@ -229,6 +232,17 @@ def head_calls():
                         ("no array", Odd()), ("type", FEATURES.astype(complex))]:
         yield "predict, " + name, lambda array=array: head.predict(array, 1)
     yield "predict, threads", lambda: head.predict(FEATURES, 0)
+    for name, rows in [("beyond", np.array([0, 30])), ("negative", np.array([-1, 0])),
+                       ("no integers", np.zeros(2)), ("narrow", np.zeros(2, np.int32)),
+                       ("rank", np.zeros((1, 2), int)), ("no array", Odd()),
+                       ("none", np.zeros(0, int))]:
+        yield "train, rows: " + name, lambda rows=rows: head.train(FEATURES, LABELS[:2], rows=rows)
+        yield "standardisation, rows: " + name, lambda rows=rows: head.standardisation(
+            FEATURES, 1, rows)
+    for name, array in [("width", FEATURES[:, :2]), ("NaN", bad), ("no array", Odd()),
+                        ("rank", FEATURES[0])]:
+        yield "standardisation, " + name, lambda array=array: head.standardisation(array, 1)
+    yield "standardisation, threads", lambda: head.standardisation(FEATURES, 0)
     yield "fold_scaling", lambda: head.fold_scaling(np.zeros(6), np.ones(6))
     yield "fold_scaling, none", lambda: head.fold_scaling(None, None)
     yield "fold_scaling, length", lambda: head.fold_scaling(np.zeros(6), np.ones(5))
