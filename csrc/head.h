@@ -158,7 +158,7 @@ gt_status gt_head_set_layer(gt_head *head, int layer, const float *kernel, const
 gt_status gt_head_fold_scaling(gt_head *head, const gt_head_scaling *scaling, gt_error *error);
 
 /* Probabilities, or logits, (n, c) of raw features (n, d), rows shared out over `threads` workers.
- * The result does not depend on `threads`. */
+ * That of a row depends neither on `threads` nor on the other rows. */
 gt_status gt_head_predict(const gt_head *head, const float *features, int64_t n, int logits,
                           int threads, float *output, gt_error *error);
 

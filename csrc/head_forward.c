@@ -1,6 +1,7 @@
 #include "head.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <oneapi/dnnl/dnnl.h>
@@ -218,6 +219,37 @@ typedef struct {
     float *output; /* (n, c) */
 } prediction;
 
+/* Logits of rows into output.  A single row goes in twice: oneDNN adds up in another order for one
+ * row than for several, and its last bits would depend on what else is predicted with it. */
+static gt_status
+predict_rows(const gt_head *head, gt_head_state *state, const float *features, int64_t rows,
+             float *output, gt_error *error)
+{
+    const int last = head->config.layers;
+    const int64_t d = head->config.widths[0], c = head->config.widths[last];
+    float *pair; /* (2, d) features, (2, c) logits */
+    gt_status status;
+
+    state->active[last] = output;
+    if (rows > 1) {
+        return gt_head_forward(head, state, features, rows, 0.0, NULL, error);
+    }
+    pair = malloc((size_t)(2 * (d + c)) * sizeof(float));
+    if (pair == NULL) {
+        return gt_fail_memory(error, "the prediction of a row");
+    }
+    memcpy(pair, features, (size_t)d * sizeof(float));
+    memcpy(pair + d, features, (size_t)d * sizeof(float));
+    state->active[last] = pair + 2 * d;
+    status = gt_head_forward(head, state, pair, 2, 0.0, NULL, error);
+    if (status == GT_OK) {
+        memcpy(output, pair + 2 * d, (size_t)c * sizeof(float));
+    }
+    state->active[last] = output;
+    free(pair);
+    return status;
+}
+
 /* Blocks worker, worker + workers, ... of PREDICT_ROWS rows. */
 static gt_status
 predict_blocks(void *context, int worker, gt_error *error)
@@ -236,8 +268,7 @@ predict_blocks(void *context, int worker, gt_error *error)
 
         status = gt_check_finite("the features", features, start, rows, d, error);
         if (status == GT_OK) {
-            state.active[config->layers] = p->output + start * c;
-            status = gt_head_forward(p->head, &state, features, rows, 0.0, NULL, error);
+            status = predict_rows(p->head, &state, features, rows, p->output + start * c, error);
         }
         if (status == GT_OK && !p->logits) {
             gt_softmax(p->output + start * c, rows, c, NULL, NULL, NULL, NULL);

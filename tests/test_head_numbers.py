@@ -225,6 +225,18 @@ def test_predictions(hidden):
     assert np.isfinite(huge).all() and np.allclose(huge.sum(axis=1), 1)
 
 
+@pytest.mark.parametrize("widths", [(3, 3), (768, 12), (20, 1, 2), (768, 64, 12)])
+def test_a_row_is_predicted_alike_in_any_company(widths):
+    """Bit for bit, also by itself and as the last of 257, where the core's second block has one row."""
+    X = np.random.RandomState(1).randn(257, widths[0]).astype(np.float32)
+    head = _core.head(widths, 3)
+    for logits in (True, False):
+        together = head.predict(X, 2, logits)
+        for size in (1, 2, 3, 31, 128, 256):
+            apart = [head.predict(X[i:i + size], 1, logits) for i in range(0, len(X), size)]
+            np.testing.assert_array_equal(np.concatenate(apart), together)
+
+
 @pytest.mark.parametrize("hidden", [(), (5,)])
 def test_fold_scaling(hidden):
     X, _ = data(seed=3)
