@@ -1,12 +1,13 @@
 """Coverage-guided fuzzing of everything that reads a file.
 
-    python tests/fuzz/run.py TARGET|all [--inputs N] [--seconds S] [--keep FOLDER]
+    python tests/fuzz/run.py TARGET|all [--inputs N] [--seconds S] [--keep FOLDER] [--totals FILE]
 
-Needs atheris (pip install atheris, Python 3.11 or newer). Prints for each target the inputs run, the
-crashes, the slowest input and the most memory that one input took. An input that fails is written to
-FOLDER (default: build/fuzz); put it into tests/fuzz/corpus/TARGET once the fault is mended, where
-pytest replays it. Exits with 1 if anything failed. `--plain` needs no atheris and does without
-coverage.
+Needs the package and atheris (pip install atheris, Python 3.11 or newer). Prints for each target the
+inputs run, the time, the crashes, the slowest input and the most memory that one input took. An input
+that fails is written to FOLDER (default: build/fuzz); put it into tests/fuzz/corpus/TARGET once the
+fault is mended, where pytest replays it. FOLDER also keeps the inputs that reached new code, from
+which the next run goes on; with `--totals` the figures of all runs add up in FILE (JSON), and those
+are printed. Exits with 1 if anything failed. `--plain` needs no atheris and does without coverage.
 """
 import argparse
 import json
@@ -17,10 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAMES = ("native", "model", "keras", "keras_weights", "cache", "images")
 LARGEST = 1 << 16
+NOTHING = {"inputs": 0, "seconds": 0.0, "crashes": 0, "slowest": 0.0, "memory": 0}
 
 
 def worker(arguments):
@@ -28,6 +31,7 @@ def worker(arguments):
     import atheris
     with atheris.instrument_imports(include=["gear_transfer", "PIL"]):
         import targets
+    warnings.simplefilter("ignore")
     target = targets.new_target(arguments.target)
     figures = {"inputs": 0, "slowest": 0.0, "memory": 0}
     os.makedirs(arguments.corpus, exist_ok=True)
@@ -40,6 +44,8 @@ def worker(arguments):
     def report():
         with open(arguments.figures, "w") as stream:
             json.dump(figures, stream)
+
+    report()
 
     def run(data):
         figures["inputs"] += 1
@@ -96,8 +102,9 @@ def plain_worker(arguments):
 
 def fuzz(name, arguments):
     """Run a target until its number of inputs or seconds is reached; the figures."""
-    total = {"inputs": 0, "crashes": 0, "slowest": 0.0, "memory": 0}
-    end = time.time() + arguments.seconds
+    total = dict(NOTHING)
+    started = time.time()
+    end = started + arguments.seconds
     corpus = os.path.join(arguments.keep, "corpus-" + name)
     while total["inputs"] < arguments.inputs and time.time() < end and total["crashes"] < 20:
         handle, figures = tempfile.mkstemp()
@@ -115,11 +122,30 @@ def fuzz(name, arguments):
         with open(figures) as stream:
             text = stream.read()
         os.remove(figures)
-        found = json.loads(text) if text else {"inputs": 0, "slowest": 0.0, "memory": 0}
-        total["inputs"] += found["inputs"]
-        for key in ("slowest", "memory"):
-            total[key] = max(total[key], found[key])
+        if not text:
+            sys.exit("the fuzzing of {} does not start; see {}".format(name, log))
+        add(total, json.loads(text))
+    total["seconds"] = time.time() - started
     return total
+
+
+def add(total, found):
+    """Add the figures of one run."""
+    for key, value in found.items():
+        total[key] = max(total[key], value) if key in ("slowest", "memory") else total[key] + value
+
+
+def with_earlier(name, figures, path):
+    """Add the figures to those of earlier runs in a JSON file; all of them for the target."""
+    totals = {}
+    if os.path.exists(path):
+        with open(path) as stream:
+            totals = json.load(stream)
+    add(totals.setdefault(name, dict(NOTHING)), figures)
+    with open(path + ".new", "w") as stream:
+        json.dump(totals, stream, indent=1, sort_keys=True)
+    os.replace(path + ".new", path)
+    return totals[name]
 
 
 def main():
@@ -129,6 +155,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=1e9, help="for each target")
     parser.add_argument("--keep", default=os.path.join(os.path.dirname(os.path.dirname(HERE)),
                                                        "build", "fuzz"))
+    parser.add_argument("--totals", help="a file that adds up the figures of runs")
     parser.add_argument("--plain", action="store_true", help="without coverage and atheris")
     for name in ("--figures", "--corpus"):
         parser.add_argument(name, help=argparse.SUPPRESS)
@@ -144,8 +171,11 @@ def main():
     for name in NAMES if arguments.target == "all" else (arguments.target,):
         total = fuzz(name, arguments)
         failed |= total["crashes"] > 0
-        print("{}: {:,} inputs, {} crashes, slowest {:.2f} s, most memory {:.1f} MiB".format(
-            name, total["inputs"], total["crashes"], total["slowest"], total["memory"] / 2**20))
+        if arguments.totals:
+            total = with_earlier(name, total, arguments.totals)
+        print("{}: {:,} inputs in {:,.0f} s, {} crashes, slowest {:.2f} s, most memory {:.1f} MiB".format(
+            name, total["inputs"], total["seconds"], total["crashes"], total["slowest"],
+            total["memory"] / 2**20))
         sys.stdout.flush()
     return int(failed)
 
