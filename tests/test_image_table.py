@@ -10,6 +10,7 @@ import warnings
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image, features
 
@@ -18,6 +19,8 @@ from gear_transfer.errors import ImageError
 from gear_transfer.images import read_image
 from test_images import exif_with_orientation, make_png, png_chunk
 
+#: Before Pillow 10 a photograph whose EXIF data end at once cannot be opened, and few BMP files can.
+OLD_PILLOW = int(PIL.__version__.split(".")[0]) < 10
 RED, WHITE, GREY = (200, 30, 30), (255, 255, 255), (100, 100, 100)
 
 
@@ -72,7 +75,9 @@ def grey(depth, value):
 
 def animation(kind):
     frames = [picture((8, 8), colour) for colour in (RED, (0, 0, 255))]
-    return encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    if kind == "GIF":
+        frames = [frame.quantize(2) for frame in frames]  # else old Pillow takes colours for the web
+    return encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=100)
 
 
 RGBA = np.dstack([np.full((8, 8, 3), RED, np.uint8), np.zeros((8, 8), np.uint8)])
@@ -109,7 +114,9 @@ TABLE = {
     # What comes with the pixels
     "rotated.jpg": (encoded(picture(), "JPEG", exif=exif_with_orientation(6)), RED),
     "mirrored.png": (encoded(picture(), "PNG", exif=exif_with_orientation(5)), RED),
-    "exif_cut.jpg": (encoded(picture(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff"), RED),
+    "exif_cut.jpg": (encoded(picture(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff"),
+                     "header" if OLD_PILLOW else RED),
+    "exif_beyond.jpg": (encoded(picture(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\xff\xff"), RED),
     "orientation99.jpg": (encoded(picture(), "JPEG", exif=exif_with_orientation(99)), RED),
     "bytes_behind.jpg": (JPEG + b"x" * 1000, RED), "bytes_behind.png": (PNG + b"PK\3\4", RED),
     "comment.png": (with_comment(1000), RED),
@@ -119,7 +126,7 @@ TABLE = {
     "bomb.png": (make_png(60000, 60000, 8, 2, b"\0"), "60000 x 60000 pixels"),
     "bomb1.png": (make_png(100000, 100000, 1, 0, b"\0"), "100000 x 100000 pixels"),
     "bomb.bmp": (bmp_header(30000, 30000), "30000 x 30000 pixels"),
-    "bomb_rle.bmp": (bmp_header(30000, 30000, 8, 1), "30000 x 30000 pixels"),
+    "bomb_rle.bmp": (bmp_header(30000, 30000, 8, 1), "" if OLD_PILLOW else "30000 x 30000 pixels"),
     "bomb.jpg": (jpeg_of(65000, 65000), "65000 x 65000 pixels"),
     "bomb.gif": (gif_of(65000, 65000), "65000 x 65000 pixels"),
     "no_width.png": (make_png(0, 5, 8, 2, b"\0"), ""),
@@ -277,6 +284,6 @@ def test_bombs_take_no_memory(tmp_path):
     for name in TABLE:
         if name.startswith("bomb"):
             (tmp_path / name).write_bytes(TABLE[name][0])
-            with pytest.raises(ImageError, match="pixels"):
+            with pytest.raises(ImageError, match=TABLE[name][1]):
                 read_image(str(tmp_path / name), 16)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 << 10
