@@ -323,7 +323,7 @@ test_backbone(void)
 
 /* --- heads --------------------------------------------------------------------------------- */
 
-enum { N = 600, D = 4, HIDDEN = 5, CLASSES = 3 };
+enum { N = 513, D = 4, HIDDEN = 5, CLASSES = 3 };
 
 /* A head, what it is trained on and what it is known to make of that. */
 typedef struct {
