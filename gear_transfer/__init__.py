@@ -38,11 +38,14 @@ _HOMES = {
     "neighbours": ["nearest"],
     "novelty": ["NoveltyDetector"],
     "plots": ["plot_activation_maps", "plot_confusion_matrix", "plot_history", "plot_images",
-              "plot_misclassified", "plot_nearest", "plot_predictions", "plot_views"],
+              "plot_misclassified", "plot_nearest", "plot_predictions", "plot_tuning",
+              "plot_views"],
     "reporting": ["report"],
     "sample": ["predict_image"],
     "splits": ["Split", "split_images"],
     "suspects": ["LabelSuspects", "find_label_suspects"],
+    "trials": ["Tuning"],
+    "tuning": ["tune"],
 }
 _HOME_OF = dict((name, home) for home in _HOMES for name in _HOMES[home])
 

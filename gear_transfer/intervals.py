@@ -77,3 +77,27 @@ def sign_test(gained, lost):
     """
     from scipy.stats import binom
     return float(binom.sf(gained - 1, gained + lost, 0.5)) if gained + lost else 1.0
+
+
+def standard_error(right, other_right, n):
+    """Standard error of the difference of two shares that the same samples were counted for.
+
+    Parameters
+    ----------
+    right, other_right : ndarray of bool, shape (m,)
+        Whether each sample was right, the one way and the other.
+    n : int
+        Independent samples among them.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> from gear_transfer.intervals import standard_error
+    >>> standard_error([True, True, False, False], [True, False, True, False], 4)
+    0.35355339059327373
+    """
+    change = np.asarray(right, float) - np.asarray(other_right, float)
+    return float(change.std() / np.sqrt(n))

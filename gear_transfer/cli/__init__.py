@@ -10,10 +10,10 @@ import sys
 
 from .. import __version__
 from ..errors import GearTransferError
-from . import check, convert, download, evaluate, predict, report, train
+from . import check, convert, download, evaluate, predict, report, train, tune
 from .output import complain, messages_to_stderr
 
-_COMMANDS = (train, predict, evaluate, report, check, convert, download)
+_COMMANDS = (train, tune, predict, evaluate, report, check, convert, download)
 
 _EXIT_CODES = """\
 exit codes:

@@ -15,6 +15,7 @@ EXAMPLES = """\
 examples:
   gear-transfer train gear_images gear.gtm
   gear-transfer train gear_images gear.gtm --layer mixed5 --input-size 299 --epochs 60
+  gear-transfer train gear_images gear.gtm --tune
   gear-transfer train gear_images gear.gtm --hidden-layers 128 --dropout 0.3 --json > gear.json"""
 
 #: Options that are parameters of TransferClassifier, which has their defaults and checks.
@@ -55,6 +56,9 @@ def add_arguments(parser):
     group.add_argument("--augment", type=whole_number, metavar="VIEWS",
                        help="train on so many augmented views of each photograph as well")
     group.add_argument("--seed", type=int, dest="random_state", metavar="SEED")
+    parser.add_argument("--tune", nargs="?", const="best", choices=("best", "fast", "accurate"),
+                        help="find layer, input size and l2 first, see 'gear-transfer tune'; take "
+                             "the best, the fastest within two points, or the most accurate")
     parser.add_argument("--strict", action="store_true",
                         help="a photograph that cannot be read is an error")
     add_running(parser)
@@ -69,6 +73,10 @@ def run(arguments):
                  if getattr(arguments, name) is not None)
     model = TransferClassifier(cache=cache_of(arguments), verbose=wants_progress(arguments),
                                **given)
+    tuning = None
+    if arguments.tune:
+        tuning = _tuned(arguments, model, images)
+        model = tuning.classifier(arguments.tune)
     model.fit(images)
     model.save(arguments.model)
     skipped = images.skipped + model.skipped_
@@ -77,8 +85,10 @@ def run(arguments):
             "{}: {}".format(*each) for each in images.skipped[:3])))
     test = None if images.test is None else model.score(images.test)
     if arguments.json:
-        write_json(_description(arguments, model, test, skipped))
+        write_json(_description(arguments, model, test, skipped, tuning))
     else:
+        if tuning is not None:
+            write("{:<12} {}\n".format("tuned", tuning.sentence()))
         write(model.summary() + "\n")
         if test is not None:
             write("{:<12} accuracy {:.3f} on {:,} photographs\n".format(
@@ -86,7 +96,21 @@ def run(arguments):
     return 0
 
 
-def _description(arguments, model, test, skipped):
+def _tuned(arguments, model, images):
+    """What `tune` finds, for what was not given."""
+    from ..tuning import tune
+    given = {}
+    if arguments.layer is not None:
+        given["layers"] = [arguments.layer] if isinstance(
+            arguments.layer, str) else arguments.layer
+    if arguments.input_size is not None:
+        given["sizes"] = [arguments.input_size]
+    if arguments.l2 is not None:
+        given["l2"] = [arguments.l2]
+    return tune(images, model=model, verbose=wants_progress(arguments), **given)
+
+
+def _description(arguments, model, test, skipped, tuning):
     backbone = model.extractor_.backbone_
     return collections.OrderedDict([
         ("model", arguments.model),
@@ -97,6 +121,7 @@ def _description(arguments, model, test, skipped):
         ("input_size", backbone.input_size),
         ("precision", backbone.precision),
         ("precision_reason", backbone.precision_reason),
+        ("tuning", None if tuning is None else tuning.to_dict()),
         ("history", collections.OrderedDict(model.history_)),
         ("test_accuracy", test),
         ("skipped", [collections.OrderedDict(zip(("path", "reason"), each)) for each in skipped]),

@@ -8,6 +8,8 @@ from .evidence import plot_misclassified, plot_nearest
 from .grids import plot_images, plot_predictions, plot_views
 from .history import plot_history
 from .maps import plot_activation_maps
+from .tuning import plot_tuning
 
 __all__ = ["plot_activation_maps", "plot_confusion_matrix", "plot_history", "plot_images",
-           "plot_misclassified", "plot_nearest", "plot_predictions", "plot_views"]
+           "plot_misclassified", "plot_nearest", "plot_predictions", "plot_tuning",
+           "plot_views"]

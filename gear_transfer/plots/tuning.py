@@ -1,0 +1,90 @@
+"""Accuracy against speed, layer by layer and size by size."""
+from .drawing import BLUE, GREY, INK, VERMILION, new_figure
+
+
+def plot_tuning(tuning, ax=None):
+    """Plot the accuracy of what was tried against its speed, and name the picks.
+
+    Those judged on all photographs have their 95 % interval; of several heads the most accurate is
+    shown. Those that a sample was enough for are grey.
+
+    Parameters
+    ----------
+    tuning : Tuning
+        As `tune` returns it.
+    ax : matplotlib Axes, optional
+        Default: a new figure.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+    """
+    from matplotlib.ticker import NullFormatter, PercentFormatter, ScalarFormatter
+
+    figure = None
+    if ax is None:
+        figure, axes = new_figure(1, 1, (7.2, 4.4))
+        ax = axes[0, 0]
+    judged = _best_heads(tuning.judged)
+    n_judged, n_sample = tuning.trials[0].photographs, tuning.trials[-1].photographs
+    others = tuning.trials[len(tuning.judged):]
+    if others:
+        ax.plot([trial.images_per_second for trial in others],
+                [trial.accuracy for trial in others], "o", color=GREY, markersize=3.5, alpha=0.7,
+                label="judged on {:,} photographs".format(n_sample))
+    _draw(ax, judged, BLUE, "judged on all {:,}, 95 % interval".format(n_judged))
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.margins(x=0.15, y=0.12)
+    _name_picks(ax, tuning)
+    ax.set_xlabel("images a second")
+    ax.set_ylabel("accuracy, cross-validated")
+    ax.set_title("accuracy against speed", fontsize=12, color=INK)
+    ax.grid(True, color="#DDDDDD", linewidth=0.6)
+    ax.set_axisbelow(True)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    ax.legend(frameon=False, fontsize=9, loc="lower left")
+    if figure is not None:
+        figure.tight_layout()
+    return ax
+
+
+def _best_heads(trials):
+    """The first trial of each layer and size, in order."""
+    found = {}
+    for trial in trials:
+        found.setdefault((trial.layer, trial.input_size), trial)
+    return [trial for trial in trials
+            if found[trial.layer, trial.input_size] is trial]
+
+
+def _draw(ax, trials, colour, label):
+    below = [max(trial.accuracy - trial.interval[0], 0) for trial in trials]
+    above = [max(trial.interval[1] - trial.accuracy, 0) for trial in trials]
+    ax.errorbar([trial.images_per_second for trial in trials],
+                [trial.accuracy for trial in trials], yerr=[below, above], fmt="o", color=colour,
+                markersize=6, capsize=3, linewidth=1.4, label=label, zorder=3)
+
+
+def _name_picks(ax, tuning):
+    """Write the picks beside their points, two for the same point on one label."""
+    from ..trials import PICKS
+
+    named = []
+    for name in PICKS:
+        trial = getattr(tuning, name)
+        for other, names in named:
+            if (other.layer, other.input_size) == (trial.layer, trial.input_size):
+                names.append(name)
+                break
+        else:
+            named.append((trial, [name]))
+    for i, (trial, names) in enumerate(named):
+        ax.annotate("{}: {}, {}".format(
+            ", ".join(names), trial.layer, "{} x {}".format(*trial.input_size)),
+            (trial.images_per_second, trial.accuracy), xytext=(0, 26 + 16 * (i % 2)),
+            textcoords="offset points", ha="center", fontsize=9, color=VERMILION,
+            arrowprops={"arrowstyle": "-", "color": VERMILION, "linewidth": 0.8})
