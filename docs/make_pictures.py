@@ -50,6 +50,7 @@ def main(folder):
                                      gt.map_extent(model)), folder, "maps.png")
         save(plot_curve(gt.learning_curve(gt.compute_features(images, model), estimator=model)),
              folder, "learning_curve.png")
+        save(gt.plot_tuning(gt.tune(images, sizes=(96, 128, 160))), folder, "tuning.png")
 
 
 if __name__ == "__main__":

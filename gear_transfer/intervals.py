@@ -96,8 +96,8 @@ def standard_error(right, other_right, n):
     Examples
     --------
     >>> from gear_transfer.intervals import standard_error
-    >>> standard_error([True, True, False, False], [True, False, True, False], 4)
-    0.35355339059327373
+    >>> round(standard_error([True, True, False, False], [True, False, True, False], 4), 3)
+    0.354
     """
     change = np.asarray(right, float) - np.asarray(other_right, float)
     return float(change.std() / np.sqrt(n))

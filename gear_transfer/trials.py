@@ -123,10 +123,10 @@ class Tuning(Result):
         if best is accurate:
             return text + "; none is more accurate, and none that is faster comes within one " \
                 "standard error of it."
-        return text + "; the most accurate, {} with {}, has {} at {}, which is no more than one " \
-            "standard error of the difference ({} points).".format(
+        return text + "; the most accurate, {} with {}, has {} at {}, more by no more than one " \
+            "standard error of the difference, {:.2f} points.".format(
                 place(accurate), _head_text(accurate.head), percent(accurate.accuracy),
-                _speed_text(accurate), "{:.2f}".format(100 * self._error))
+                _speed_text(accurate), 100 * self._error)
 
     def __repr__(self):
         return "<Tuning: {} of {}, best {}, accuracy {:.4f}>".format(
@@ -138,9 +138,10 @@ class Tuning(Result):
         sentences = ["Best: " + self.sentence()]
         fewest = self.trials[-1].photographs
         if fewest < self.trials[0].photographs:
-            sentences.append("The first {} were judged on all {:,} photographs; for the others {:,} "
-                             "were enough.".format(counted(len(self.judged), "trial"),
-                                                   self.trials[0].photographs, fewest))
+            sentences.append(
+                "The first {} were judged on all {:,} photographs; for the others {:,} were "
+                "enough.".format(counted(len(self.judged), "trial"), self.trials[0].photographs,
+                                 fewest))
         hidden = len(self.trials) - _ROWS_SHOWN
         if hidden > 0:
             sentences.append("{} more are in rows() and to_pandas().".format(hidden))

@@ -40,10 +40,10 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
     At first a sample of the photographs goes through the backbone, once for each size, with all
     layers tapped, and each layer is judged by cross-validation. A layer that is significantly
     worse than the best (sign test, 5 %) at two sizes in succession is not tried at larger ones.
-    Then the picks of the sample (see `Tuning`) and others that no faster one equals in accuracy,
-    `finalists` in all, are judged on all photographs, with every head: successive halving (K.
-    Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter
-    optimization", 2016) in two rounds. Near-duplicates are always on one side of a split.
+    Then the picks of the sample (see `Tuning`) and the most accurate others, `finalists` in all,
+    are judged on all photographs, with every head: successive halving (K. Jamieson and A.
+    Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", 2016) in
+    two rounds. Near-duplicates are always on one side of a split.
 
     All features are kept in the cache of `model`, so another call, and a fit of what is chosen,
     compute none again; after an interrupt the next call goes on from there.
@@ -66,7 +66,8 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
         More parameters of the head, each with the values to try, as scikit-learn's
         ParameterGrid takes them.
     model : TransferClassifier, optional
-        For all other settings, fitted or not. Default: one with the default settings.
+        For all other settings, fitted or not. Default: one with the default settings. Views that
+        its ``augment`` asks for are only made in a fit of what is chosen.
     folds : int
         Of cross-validation.
     sample : int
@@ -115,7 +116,8 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
             len(images), np.shape(groups)))
     judge = _Judge(model, images, labels, np.asarray(groups), folds, random_state, verbose)
     places = sample_places(labels, judge.groups, sample, random_state)
-    tried = _screen(judge, candidates, places)
+    head = dict((name, getattr(model, name)) for name in grid[0])
+    tried = _screen(judge, candidates, places, head)
     chosen = choose_finalists(tried, len(np.unique(judge.groups[places])), finalists)
     judged = [trial for finalist in chosen for trial in _judge_on_all(
         judge, candidates, finalist, grid)]
@@ -267,9 +269,8 @@ def sample_places(labels, groups, n, seed):
     return np.flatnonzero(chosen)
 
 
-def _screen(judge, candidates, places):
-    """A Trial for each size and layer on a sample, with the head of the model as it is."""
-    head = {"l2": judge.model.l2}
+def _screen(judge, candidates, places, head):
+    """A Trial for each size and layer on a sample, with one head."""
     layers, former, trials = list(candidates.layers), set(), []
     for size in candidates.sizes:
         backbone = candidates.backbone(tuple(layers), size)
@@ -340,7 +341,7 @@ def _seconds(backbone, pixels):
 
 
 def choose_finalists(trials, n_groups, most):
-    """The picks of some trials, then the most accurate others that no faster one equals.
+    """The picks of some trials, then the most accurate others, those first that none dominates.
 
     Parameters
     ----------
@@ -353,11 +354,13 @@ def choose_finalists(trials, n_groups, most):
     -------
     list of Trial
     """
+    def is_dominated(trial):
+        return any(other.images_per_second > trial.images_per_second
+                   and other.accuracy >= trial.accuracy for other in trials)
+
     picks = choose(trials, n_groups)
-    ranked = [picks[name] for name in PICKS] + sorted(
-        (trial for trial in trials if not any(
-            other.images_per_second > trial.images_per_second and other.accuracy >= trial.accuracy
-            for other in trials)), key=lambda trial: (-trial.accuracy, -trial.images_per_second))
+    ranked = [picks[name] for name in PICKS] + sorted(trials, key=lambda trial: (
+        is_dominated(trial), -trial.accuracy, -trial.images_per_second))
     chosen = []
     for trial in ranked:
         if not any(trial is other for other in chosen):

@@ -54,8 +54,8 @@ def start(*arguments):
 
 # Help
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "report", "check", "convert",
-                                     "download"])
+@pytest.mark.parametrize("command", ["train", "tune", "predict", "evaluate", "report", "check",
+                                     "convert", "download"])
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main([command, "--help"])
@@ -246,6 +246,43 @@ def test_predict_errors(folder, model, tmp_path, arguments, part, capsys):
     given = [each.format(folder=folder, model=model, empty=tmp_path) for each in arguments]
     code, output, errors = run(capsys, "predict", *given)
     assert (code, output) == (1, "") and part in errors and errors.count("\n") == 1
+
+
+# Tune
+
+def test_tune(folder, tmp_path, capsys):
+    options = ["--layers", "mixed0,mixed2", "--sizes", "75,80x84", "--l2", "0.001,0.01", "--folds",
+               "3", "--cache", tmp_path / "cache", "--seed", "1", "--threads", "1"]
+    code, output, errors = run(capsys, "tune", folder, "--csv", *options)
+    rows = table(output)
+    assert (code, errors) == (0, "") and len(rows) == 8
+    assert {(row["layer"], row["input_size"]) for row in rows} == {
+        (layer, size) for layer in ("mixed0", "mixed2") for size in ("75", "80x84")}
+    assert {row["l2"] for row in rows} == {"0.001", "0.01"} and rows[0]["photographs"] == "30"
+    accuracies = [float(row["accuracy"]) for row in rows]
+    assert accuracies == sorted(accuracies, reverse=True)
+    code, output, errors = run(capsys, "tune", folder, *options)
+    assert (code, errors) == (0, "") and output.startswith("Best: mixed")
+    code, output, errors = run(capsys, "tune", folder, "--json", *options)
+    assert json.loads(output)["best"]["layer"] in ("mixed0", "mixed2")
+    code, output, errors = run(capsys, "tune", folder, "--layers", "mixd0")
+    assert (code, output) == (1, "") and "mixd0" in errors
+
+
+def test_train_tunes(folder, tmp_path, capsys):
+    target = tmp_path / "tuned.gtm"
+    options = ["--layer", "mixed0,mixed1", "--input-size", "75", "--epochs", "12", "--cache",
+               tmp_path / "cache", "--threads", "1"]
+    code, output, errors = run(capsys, "train", folder, target, "--tune", "accurate", "--json",
+                               *options)
+    found = json.loads(output)
+    assert (code, errors) == (0, "") and found["layer"] == found["tuning"]["accurate"]["layer"]
+    loaded = gt.load_model(str(target))
+    assert loaded.l2 == found["tuning"]["accurate"]["l2"] and loaded.epochs == 12
+    assert len(found["tuning"]["trials"]) == 8 and loaded.input_size == (75, 75)
+    code, output, errors = run(capsys, "train", folder, target, "--tune", "--l2", "0.1", *options)
+    assert code == 0 and "tuned        mixed" in output and "l2=0.1" in output
+    assert gt.load_model(str(target)).l2 == 0.1
 
 
 # Evaluate

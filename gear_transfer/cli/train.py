@@ -57,8 +57,9 @@ def add_arguments(parser):
                        help="train on so many augmented views of each photograph as well")
     group.add_argument("--seed", type=int, dest="random_state", metavar="SEED")
     parser.add_argument("--tune", nargs="?", const="best", choices=("best", "fast", "accurate"),
-                        help="find layer, input size and l2 first, see 'gear-transfer tune'; take "
-                             "the best, the fastest within two points, or the most accurate")
+                        help="find layer, input size and l2 first, among those given where some "
+                             "are, see 'gear-transfer tune'; take the best (the default), the "
+                             "fastest within two points, or the most accurate")
     parser.add_argument("--strict", action="store_true",
                         help="a photograph that cannot be read is an error")
     add_running(parser)

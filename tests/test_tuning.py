@@ -1,0 +1,304 @@
+"""The choice of layer, size and head: by hand on made-up trials, and on shapes from end to end."""
+import collections
+import json
+import os
+from unittest import mock
+
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt  # noqa: E402
+
+import gear_transfer as gt  # noqa: E402
+from gear_transfer import features, tuning  # noqa: E402
+from gear_transfer.backbone import Timing  # noqa: E402
+from gear_transfer.importers.network import Node  # noqa: E402
+from gear_transfer.trials import Trial, Tuning, choose  # noqa: E402
+
+L2 = (0.001, 0.01)
+
+
+def trial(layer, speed, wrong, n=1000, size=(96, 96), first=0, **head):
+    """A made-up trial with `wrong` of `n` photographs wrong, from `first` on."""
+    right = np.ones(n, bool)
+    right[first:first + wrong] = False
+    accuracy = float(right.mean())
+    return Trial(layer, size, head or {"l2": 0.01}, n, accuracy,
+                 (accuracy - 0.01, accuracy + 0.005), float(speed), 288, 1000, right)
+
+
+# The rules
+
+def test_picks_by_hand():
+    """The second is off by 2 of 1,000, where ten changed: an error of 3.2. The third by 10."""
+    slow, close, quick, hasty, hopeless = trials = [
+        trial("a", 100, 20), trial("b", 200, 22, first=4), trial("c", 300, 30),
+        trial("d", 400, 39), trial("e", 900, 60)]
+    picks = choose(trials, 1000)
+    assert picks["accurate"] is slow and picks["best"] is close and picks["fast"] is hasty
+    # If 60 groups are all there is, 10 of 1,000 are within the error of 13, and 19 not within 18.
+    assert choose(trials, 60)["best"] is quick
+    assert choose([hopeless], 10) == {"accurate": hopeless, "best": hopeless, "fast": hopeless}
+
+
+def test_of_equals_the_fastest_and_of_heads_the_most_accurate():
+    trials = [trial("a", 100, 20), trial("b", 200, 20), trial("b", 200, 19, l2=1.0)]
+    picks = choose(trials, 1000)
+    assert all(pick is trials[2] for pick in picks.values())
+
+
+def test_finalists_by_hand():
+    slow, close, dominated, hasty, fair = trials = [
+        trial("a", 100, 20), trial("b", 200, 21, first=1), trial("c", 150, 25), trial("d", 400, 39),
+        trial("e", 300, 30)]
+    chosen = tuning.choose_finalists(trials, 1000, 4)
+    assert [each.layer for each in chosen] == ["b", "d", "a", "e"]
+    assert tuning.choose_finalists(trials, 1000, 9)[4] is dominated
+    assert tuning.choose_finalists(trials, 1000, 1)[0] is close
+
+
+def test_worse_layers_by_hand():
+    """Five changes the one way and none the other have a probability of 1/32, four of 1/16."""
+    trials = [trial("a", 1, 10), trial("b", 1, 15), trial("c", 1, 14), trial("d", 1, 30, first=40)]
+    assert tuning.worse_layers(trials) == {"b", "d"}
+
+
+def test_sample():
+    rng = np.random.RandomState(0)
+    labels = np.repeat(["a", "b", "c"], [600, 300, 14])
+    groups = rng.randint(0, 700, 914)
+    places = tuning.sample_places(labels, groups, 100, 3)
+    counts = collections.Counter(labels[places].tolist())
+    assert 66 <= counts["a"] <= 90 and 33 <= counts["b"] <= 50 and 10 <= counts["c"] <= 14
+    assert not set(groups[places].tolist()) & set(np.delete(groups, places).tolist())
+    assert (np.diff(places) > 0).all()
+    assert (tuning.sample_places(labels, groups, 100, 3) == places).all()
+    assert list(tuning.sample_places(labels, groups, 100, 4)) != list(places)
+    assert len(tuning.sample_places(labels, groups, 700, 3)) == 914
+
+
+class SlowBackbone(object):
+    """Layers after a quarter, half and all of the work."""
+
+    layer, input_size, threads = ("a", "b", "c"), (8, 8), 1
+
+    class network(object):  # as the network of a backbone
+        class upto(object):
+            def __init__(self, layer):
+                self.layers = ["a", "b", "c"][:"abc".index(layer) + 1]
+
+    def profile(self, pixels, repeats):
+        return [Timing(name, "x", "y", seconds) for name, seconds in [("a", 1), ("b", 1), ("c", 2)]]
+
+    def features(self, pixels):
+        assert pixels.shape == (16, 8, 8, 3)
+
+
+def test_speed_of_each_layer(monkeypatch):
+    ticks = iter([0.0, 1.6] + [10, 14.8, 20, 23.2, 30, 36])  # reading, then three runs
+    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(ticks))
+    speeds = tuning.images_per_second(
+        SlowBackbone(), [np.zeros((8, 8, 3), np.uint8)] * 40, "pad")
+    assert speeds == pytest.approx([1 / 0.15, 1 / 0.2, 1 / 0.3])
+
+
+def test_default_layers():
+    names = ["input", "mixed0", "mixed9", "mixed9_0", "mixed10", "dense"]
+    Net = collections.namedtuple("Net", ["layers", "nodes"])
+    assert tuning.default_layers(Net(names, [])) == ["mixed0", "mixed9", "mixed10"]
+    nodes = [Node("n%d" % i, op) for i, op in enumerate(["input", "conv2d", "add", "relu"] * 10)]
+    found = tuning.default_layers(Net([node.name for node in nodes], nodes))
+    assert found == ["n%d" % i for i in range(10, 40, 4)]
+
+
+# On photographs
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tuning") / "shapes"
+    return gt.load_folder(gt.make_shapes(folder, per_class=20, size=72, random_state=3))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return gt.TransferClassifier(precision="float32", epochs=10, batch_size=16, layer="mixed7",
+                                 cache=str(tmp_path_factory.mktemp("tuning_cache")), threads=1)
+
+
+SETTINGS = dict(layers=["mixed0", "mixed2"], sizes=[90, 75], l2=L2, folds=3, sample=30, finalists=2,
+                groups=np.arange(60))
+
+
+def known_speeds(backbone, images, resize):
+    """In place of measured ones, which are never the same again: deeper and larger is slower."""
+    return [1e8 / backbone.input_size[0] ** 2 / (1 + int(layer[5:])) for layer in backbone.layer]
+
+
+@pytest.fixture(scope="module")
+def found(shapes, model):
+    with mock.patch.object(tuning, "images_per_second", known_speeds):
+        return gt.tune(shapes, model=model, **SETTINGS)
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Numbers of photographs that go through a backbone."""
+    numbers = []
+    original = features.iterate_features
+
+    def counting(backbone, images, *rest):
+        numbers.append(len(images))
+        return original(backbone, images, *rest)
+
+    monkeypatch.setattr(features, "iterate_features", counting)
+    return numbers
+
+
+def test_what_was_tried(found):
+    assert [t.photographs for t in found.trials] == [60] * 4 + [30] * 2
+    pairs = set((t.layer, t.input_size) for t in found.trials)
+    assert pairs == {(layer, (side, side)) for layer in SETTINGS["layers"] for side in (75, 90)}
+    assert sorted(t.head["l2"] for t in found.judged) == [0.001, 0.001, 0.01, 0.01]
+    assert {t.head["l2"] for t in found.trials[4:]} == {0.005}
+    for t in found.trials:
+        assert t.features == {"mixed0": 256, "mixed2": 288}[t.layer]
+        assert t.interval[0] < t.accuracy <= t.interval[1] and t.images_per_second > 0
+        assert t.accuracy == t.right.mean()
+    assert found.trials[0].parameters == sum(
+        array.size if hasattr(array, "size") else array.values.size for array in
+        gt.Backbone.load(layer=found.trials[0].layer, input_size=75).network.arrays.values())
+
+
+def test_accuracy_is_that_of_cross_validation(found, model, shapes):
+    for t in found.judged:
+        same = gt.TransferClassifier(**dict(model.get_params(), **found.parameters(t)))
+        samples = gt.compute_features(shapes, same, groups=np.arange(60))
+        result = gt.cross_validate(samples, estimator=same, folds=3)
+        assert t.accuracy == result.accuracy and t.interval == result.interval()
+
+
+def test_the_classifier_costs_nothing_more(found, shapes, model, computed):
+    for pick in ("best", "fast", "accurate", found.judged[-1]):
+        classifier = found.classifier(pick)
+        chosen = getattr(found, pick) if isinstance(pick, str) else pick
+        assert classifier.layer == chosen.layer and classifier.input_size == chosen.input_size
+        assert classifier.l2 == chosen.head["l2"] and classifier.epochs == 10
+        classifier.fit(shapes)
+    with mock.patch.object(tuning, "images_per_second", known_speeds):
+        again = gt.tune(shapes, model=model, **SETTINGS)
+    assert sum(computed) == 0 and again.rows() == found.rows()
+    with pytest.raises(ValueError, match="'slow'"):
+        found.classifier("slow")
+
+
+def test_what_it_says(found):
+    text = str(found)
+    assert text.startswith("Best: mixed") and "judged on all 60 photographs" in text
+    assert "one standard error" in found.sentence() and found.best.layer in found.sentence()
+    assert "<table>" in found._repr_html_() and "accurate" in found._repr_html_()
+    assert repr(found).startswith("<Tuning: 6 trials of 4 layers and sizes, best mixed")
+    said = json.loads(found.to_json())
+    assert said["best"]["layer"] == found.best.layer and len(said["trials"]) == 6
+    rows = found.rows()
+    assert rows[0]["accuracy"] == found.trials[0].accuracy and rows[0]["input_size"] in ("75", "90")
+    assert set(" ".join(row["pick"] for row in rows).split()) == {"best", "fast", "accurate"}
+
+
+def test_a_long_table_is_cut():
+    many = Tuning([trial("a", 100 + i, i) for i in range(20)], 1000, None)
+    assert "5 more are in rows()" in str(many) and len(many.rows()) == 20
+    assert len(str(many).splitlines()) == 2 + 1 + 15
+
+
+def test_layers_that_are_worse_twice_are_dropped(shapes, model, monkeypatch):
+    monkeypatch.setattr(tuning, "worse_layers", lambda trials: {"mixed0"})
+    result = gt.tune(shapes, model=model, **dict(SETTINGS, sizes=[75, (75, 80), 90], finalists=1))
+    tried = [t.input_size for t in result.trials if t.layer == "mixed0"]
+    assert set(tried) <= {(75, 75), (75, 80)} and len(set(tried)) == 2
+    assert (90, 90) in [t.input_size for t in result.trials]
+
+
+def test_more_parameters_of_the_head(shapes, model):
+    result = gt.tune(shapes.paths, shapes.labels, model=model, heads={"hidden_layers": [(), (8,)]},
+                     **dict(SETTINGS, sizes=[75], finalists=1))
+    assert result.trials[4].head == {"l2": 0.005, "hidden_layers": ()}
+    heads = [t.head for t in result.judged]
+    assert len(heads) == 4 and {"l2": 0.01, "hidden_layers": (8,)} in heads
+    assert result.rows()[0]["hidden_layers"] in ([], [8]) and "hidden layers" in str(result)
+
+
+def test_a_folder_with_a_broken_photograph(shapes, model, tmp_path):
+    for path in shapes.paths:
+        home = tmp_path / os.path.basename(os.path.dirname(path))
+        home.mkdir(exist_ok=True)
+        os.link(path, str(home / os.path.basename(path)))
+    with open(shapes.paths[0], "rb") as whole:
+        (tmp_path / "circle" / "zero.jpg").write_bytes(whole.read()[:700])
+    settings = dict(SETTINGS, layers=["mixed0"], sizes=[75], groups=None)
+    with pytest.warns(gt.SkippedImageWarning, match="zero.jpg") as caught:
+        result = gt.tune(str(tmp_path), model=model, **settings)
+    assert len(caught) == 1 and result.trials[0].photographs == 60
+    assert len(result.trials) == 2
+
+
+def test_an_interrupt_loses_nothing(shapes, model, monkeypatch, tmp_path, computed):
+    def interrupted(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    own = gt.TransferClassifier(**dict(model.get_params(), cache=str(tmp_path)))
+    settings = dict(SETTINGS, layers=["mixed0"], sizes=[75])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(tuning, "cross_validate", interrupted)
+        gt.tune(shapes, model=own, **settings)
+    assert sum(computed) == 30
+    gt.tune(shapes, model=own, **settings)
+    assert sum(computed) == 30 + 60  # the layer by itself has features of its own
+
+
+@pytest.mark.parametrize("changes, named", [
+    ({"layers": ["mixd0"]}, "mixd0"), ({"layers": []}, "layers"), ({"layers": "mixed0"}, "layers"),
+    ({"layers": [3]}, "3"), ({"sizes": []}, "sizes"), ({"sizes": 96}, "sizes"),
+    ({"sizes": [20]}, "too small"), ({"sizes": [-1]}, "-1"), ({"l2": 0.1}, "l2"),
+    ({"l2": []}, "l2"),
+    ({"l2": [-1]}, "-1"), ({"l2": ["a"]}, "'a'"), ({"heads": [1]}, "heads"),
+    ({"heads": {"width": [1]}}, "width"), ({"heads": {"epochs": [0]}}, "epochs"),
+    ({"heads": {"epochs": 3}}, "epochs"), ({"folds": 1}, "folds"), ({"sample": 0}, "sample"),
+    ({"finalists": 0}, "finalists"), ({"groups": [1, 2]}, "groups"),
+    ({"model": gt.HeadClassifier()}, "model"), ({"labels": ["a"]}, "labels"),
+    ({"images": []}, "images|labels|classes"), ({"images": "nowhere"}, "nowhere")])
+def test_bad_arguments(shapes, changes, named):
+    arguments = dict({"images": shapes.paths[:6], "labels": ["a", "b"] * 3, "sizes": [75],
+                      "layers": ["mixed0"]}, **changes)
+    if changes.get("images") == "nowhere":
+        arguments["labels"] = None
+    with pytest.raises((ValueError, TypeError, gt.DatasetError, gt.GraphError), match=named):
+        gt.tune(**arguments)
+
+
+def test_a_loaded_backbone_has_no_other_layers(shapes):
+    model = gt.TransferClassifier(gt.Backbone.load(layer="mixed0", input_size=75))
+    with pytest.raises(ValueError, match="name or a path"):
+        gt.tune(shapes, model=model)
+
+
+# The plot
+
+def test_plot(found):
+    ax = gt.plot_tuning(found)
+    ax.figure.canvas.draw()
+    texts = [text.get_text() for text in ax.texts]
+    assert any(text.startswith("best") and found.best.layer in text for text in texts)
+    assert sorted(" ".join(text.split(":")[0].replace(",", "") for text in texts).split()) == [
+        "accurate", "best", "fast"]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert set(labels) == {"judged on 30 photographs", "judged on all 60, 95 % interval"}
+    bars = ax.containers[0]
+    points = bars.lines[0].get_xydata()
+    assert len(points) == 2 and points[:, 1].max() == found.accurate.accuracy
+    assert ax.get_xscale() == "log" and "images a second" in ax.get_xlabel()
+    given = plt.subplots()[1]
+    assert gt.plot_tuning(found, given) is given
+    plt.close("all")
