@@ -417,6 +417,18 @@ test_sizes_that_do_not_fit(void)
     conv.window.dilations[0] = 1 << 16;
     refuses(&net, conv, 0, "not possible");
     gt_net_clear(&net);
+
+    gt_graph graph;
+    gt_node image = plain(GT_OP_INPUT);
+    gt_node join = plain(GT_OP_CONCAT);
+    int index = -1;
+    image.shape.channels = INT_MAX;
+    gt_graph_init(&graph);
+    CHECK(add(&graph, image, "image", 0, &index) == GT_OK);
+    CHECK(gt_graph_add(&graph, &join, "join", (int[]){0, 0}, 2, &index, &error) == GT_OK);
+    CHECK(gt_graph_infer_shapes(&graph, 1, 1, &error) == GT_ERROR_GRAPH);
+    CHECK(says("'join'") && says("too many channels"));
+    gt_graph_clear(&graph);
 }
 
 int
