@@ -1,15 +1,17 @@
 """Kills a process while it saves a model or writes the cache, and looks at what is left.
 
     python tests/faults/kills.py [--saves N] [--cache N] [--writers N [--rounds N]] [--steps]
-                                 [--calls] [--disks]
+                                 [--calls] [--disks] [--homes]
 
-`--saves` and `--cache` kill at that many random moments, `--writers` sets that many processes on one
-cache, `--steps` kills before each call of one save from Python to C that may touch a file, `--calls`
-at each system call of it (needs strace), `--disks` fills a small disk and writes to a read-only one
-(needs root, to mount them). Without arguments: 1,000 kills of either kind, 16 writers, and the
+`--saves` and `--cache` kill at that many random moments, `--writers` sets that many processes on
+one cache, `--steps` kills before each call of one save from Python to C that may touch a file,
+`--calls` at each system call of it (needs strace), `--disks` fills a small disk and writes to a
+read-only one (needs root, to mount them), `--homes` extracts features where the home folder cannot be
+written, and where there is none. Without arguments: 1,000 kills of either kind, 16 writers, and the
 others. Prints a line for each and ends with 1 where something was lost.
 """
 import argparse
+import ast
 import contextlib
 import io
 import os
@@ -339,6 +341,39 @@ def full_and_read_only_disks(folder):
            "intact"
 
 
+EXTRACT = """
+import os, pwd, sys, warnings
+import gear_transfer as gt
+if "HOME" not in os.environ:  # nor does the system know one
+    pwd.getpwuid = {}.__getitem__
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    settings = {"layer": "mixed0", "input_size": 96, "precision": "float32", "threads": 1}
+    features = gt.FeatureExtractor(**settings).transform([sys.argv[1]])
+assert (features == gt.FeatureExtractor(cache=False, **settings).transform([sys.argv[1]])).all()
+print([str(warning.message) for warning in caught if warning.category is gt.cache.CacheWarning])
+"""
+
+
+def homes(folder):
+    """Where the cache's default folder cannot be: one warning, and the right features."""
+    path = os.path.join(folder, "a.png")
+    with open(path, "wb") as stream:
+        stream.write(picture())
+    cases = ["/proc", "/proc/nowhere", "/dev/null", None]
+    for home in cases:
+        environment = dict(os.environ, HOME=home or "")
+        environment.pop("XDG_CACHE_HOME", None)
+        if home is None:
+            del environment["HOME"]
+        output = subprocess.check_output([sys.executable, "-c", EXTRACT, path], env=environment)
+        warned = ast.literal_eval(output.decode())
+        assert len(warned) == 1 and "going on without" in warned[0], warned
+        assert os.listdir(folder) == ["a.png"]
+    return "{} homes that cannot be written or are not there: a warning of the cache each, the " \
+           "right features".format(len(cases))
+
+
 def warnings_of_cache(folder, vectors):
     cache = FeatureCache(folder)
     with warnings.catch_warnings(record=True) as caught:
@@ -358,16 +393,19 @@ def main():
     parser.add_argument("--steps", action="store_true")
     parser.add_argument("--calls", action="store_true")
     parser.add_argument("--disks", action="store_true")
+    parser.add_argument("--homes", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args(sys.argv[1:] or [
-        "--saves", "1000", "--cache", "1000", "--writers", "16", "--steps", "--calls", "--disks"])
+        "--saves", "1000", "--cache", "1000", "--writers", "16", "--steps", "--calls", "--disks",
+        "--homes"])
     warnings.filterwarnings("ignore", "This process", DeprecationWarning)  # forks are what is tested
     rng = random.Random(wanted.seed)
     works = [(wanted.saves, kill_saves, (wanted.saves, rng)),
              (wanted.cache, kill_cache_writes, (wanted.cache, rng)),
              (wanted.writers, many_writers, (wanted.writers, wanted.rounds)),
              (wanted.steps, kill_at_each_step, ()),
-             (wanted.calls, kill_at_each_call, ()), (wanted.disks, full_and_read_only_disks, ())]
+             (wanted.calls, kill_at_each_call, ()), (wanted.disks, full_and_read_only_disks, ()),
+             (wanted.homes, homes, ())]
     for asked, work, arguments in works:
         if asked:
             folder = tempfile.mkdtemp(prefix="gear_transfer_kills_")
