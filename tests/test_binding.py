@@ -304,6 +304,18 @@ def test_ranges_that_change_while_they_are_read():
     assert known["sum"] == 2.0 and not ranges
 
 
+def test_floats_are_no_whole_numbers():
+    """Python's own conversion cuts them before 3.10."""
+    for strides in ((2.0, 2), (2, 2.5), (np.float32(2), 2)):
+        nodes = NODES[:1] + [NODES[1][:3] + (dict(NODES[1][3], strides=strides),)] + NODES[2:]
+        with pytest.raises(TypeError, match="integer"):
+            _core.infer_shapes(nodes, ARRAYS, 8, 8)
+    with pytest.raises(TypeError, match="integer"):
+        _core.head((2, 3.5), 0)
+    with pytest.raises(ValueError, match="width is too large"):
+        _core.head((2, 1 << 70), 0)
+
+
 @pytest.mark.parametrize("outputs, part", [((1,), "an output is a tuple"), (("relu",), "tuple"),
                                            (((1, None),), "str"), ((("relu", 1),), "str")])
 def test_bad_outputs(outputs, part):

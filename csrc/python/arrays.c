@@ -43,3 +43,16 @@ gt_check_axis(PyArrayObject *array, const char *what, int axis, npy_intp wanted)
                  (Py_ssize_t)wanted, axis, (Py_ssize_t)PyArray_DIM(array, axis));
     return -1;
 }
+
+long long
+gt_as_whole_number(PyObject *object, int *overflow)
+{
+    *overflow = 0;
+    PyObject *whole = PyNumber_Index(object);
+    if (whole == NULL) {
+        return -1;
+    }
+    long long number = PyLong_AsLongLongAndOverflow(whole, overflow);
+    Py_DECREF(whole);
+    return number;
+}

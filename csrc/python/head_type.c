@@ -45,8 +45,12 @@ read_widths(PyObject *widths, gt_head_config *config)
     }
     config->layers = (int)count - 1;
     for (Py_ssize_t i = 0; i < count; i++) {
-        config->widths[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(widths, i));
-        if (config->widths[i] == -1 && PyErr_Occurred()) {
+        int overflow = 0;
+        config->widths[i] = gt_as_whole_number(PyTuple_GET_ITEM(widths, i), &overflow);
+        if (overflow != 0) {
+            PyErr_SetString(PyExc_ValueError, "a width is too large");
+        }
+        if (PyErr_Occurred()) {
             return -1;
         }
     }

@@ -33,7 +33,7 @@ static int
 read_int(PyObject *object, const char *layer, const char *name, int *value)
 {
     int overflow = 0;
-    long number = PyLong_AsLongAndOverflow(object, &overflow);
+    long long number = gt_as_whole_number(object, &overflow);
     if (number == -1 && PyErr_Occurred()) {
         return -1;
     }
