@@ -103,6 +103,9 @@ def _generate(images, shape, read, batch_size, workers, ahead):
                 future.cancel()
         # What was cancelled never runs, so this waits for one image a thread at most.
         executor.shutdown()
+        # Threads are released here: a traceback that keeps this frame would leave them to some later
+        # collection, in whose callbacks Python loses a Ctrl-C.
+        executor = None
 
 
 def _read_into(pixels, row, image, read):

@@ -1,4 +1,5 @@
 """Decoding ahead: order, failures, bounded memory and a clean end."""
+import concurrent.futures
 import contextlib
 import gc
 import os
@@ -127,6 +128,25 @@ def test_exception_in_the_loop(error):
         with contextlib.closing(iterate_batches(numbered(50), 4, batch_size=5)) as batches:
             for _ in batches:
                 raise error
+
+
+def test_threads_are_released_although_the_traceback_is_kept(monkeypatch):
+    """Whoever releases them later runs callbacks, in which Python loses a Ctrl-C."""
+    started = []
+
+    class Remembered(concurrent.futures.ThreadPoolExecutor):
+        def __init__(self, **options):
+            super().__init__(**options)
+            started.append(weakref.ref(self))
+
+    def interrupted(batch):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", Remembered)
+    monkeypatch.setattr(prefetch, "_collect", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        list(iterate_batches(numbered(50), 4, batch_size=5))
+    assert caught.traceback and len(started) == 1 and started[0]() is None
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError, TypeError])
