@@ -72,8 +72,8 @@ def sign_test(gained, lost):
     Examples
     --------
     >>> from gear_transfer.intervals import sign_test
-    >>> sign_test(5, 0), sign_test(3, 3)
-    (0.03125, 0.65625)
+    >>> "{:.5f} {:.5f}".format(sign_test(5, 0), sign_test(3, 3))
+    '0.03125 0.65625'
     """
     from scipy.stats import binom
     return float(binom.sf(gained - 1, gained + lost, 0.5)) if gained + lost else 1.0

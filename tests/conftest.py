@@ -1,5 +1,6 @@
 """Fixtures and rules that all tests share."""
 import os
+import signal
 import sys
 
 import pytest
@@ -27,6 +28,13 @@ def own_cache_folder(tmp_path_factory):
         del os.environ["XDG_CACHE_HOME"]
     else:
         os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_are_heard():
+    """Shells start what they run in the background with SIGINT ignored, which children inherit."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import sklearn
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (GridSearchCV, StratifiedKFold, cross_val_predict,
@@ -136,9 +137,24 @@ def test_other_meta_estimators(shapes, classifier):
     sizes, train, held = learning_curve(classifier, shapes.paths, shapes.labels, cv=FOLDS,
                                         train_sizes=[0.5, 1.0])
     assert sizes.tolist() == [12, 24] and train.shape == held.shape == (2, 3)
-    calibrated = CalibratedClassifierCV(classifier, cv=FOLDS)
-    calibrated.fit(np.array(shapes.paths), shapes.labels)
-    assert calibrated.predict_proba(np.array(shapes.paths[:2])).shape == (2, 3)
+
+
+def test_calibration(shapes, classifier, extractor):
+    """Of the head in every release; of images where scikit-learn does not itself want numbers."""
+    paths = np.array(shapes.paths)
+    calibrated = make_pipeline(extractor, CalibratedClassifierCV(HeadClassifier(epochs=12),
+                                                                 cv=FOLDS))
+    calibrated.fit(paths, shapes.labels)
+    assert calibrated.predict_proba(paths[:2]).shape == (2, 3)
+    assert calibrated.score(paths, shapes.labels) > 0.9
+    whole = CalibratedClassifierCV(classifier, cv=FOLDS)
+    if VERSION >= (1, 0):
+        whole.fit(paths, shapes.labels)
+        assert whole.predict_proba(paths[:2]).shape == (2, 3)
+    else:  # it wants them whatever the classifier
+        for wants_numbers in (whole, CalibratedClassifierCV(DummyClassifier(), cv=FOLDS)):
+            with pytest.raises(ValueError, match="Expected 2D array"):
+                wants_numbers.fit(paths, shapes.labels)
 
 
 # Clones and pickles

@@ -17,7 +17,9 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 WORK = {
     "ours": "from model import photographs, trained_model",
     "torch": "import torch",
-    "sklearn": "from sklearn.ensemble import HistGradientBoostingClassifier",
+    # Before scikit-learn 1.0 it has to be asked for.
+    "sklearn": "import sklearn.experimental.enable_hist_gradient_boosting\n"
+               "from sklearn.ensemble import HistGradientBoostingClassifier",
 }
 
 USE = """
