@@ -389,9 +389,14 @@ def test_quiet_in_a_pipe(folder, model):
     assert process.returncode == 0 and errors == b"" and output.count(b"\n") == 31
 
 
-def test_progress_on_a_terminal(folder, model):
+def open_terminal():
     own, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    return own, other
+
+
+def test_progress_on_a_terminal(folder, model):
+    own, other = open_terminal()
     process = subprocess.Popen([sys.executable, "-m", "gear_transfer", "predict", model, folder],
                                cwd=HOME, stdout=subprocess.PIPE, stderr=other)
     os.close(other)
@@ -403,6 +408,32 @@ def test_progress_on_a_terminal(folder, model):
     os.close(own)
     assert b"Predicting" in shown and b"100%" in shown
     assert output.count(b"\n") == 31 and b"Predicting" not in output
+
+
+COMMANDS = [["train", "{folder}", "{new}.gtm"] + QUICK, ["predict", "{model}", "{folder}"],
+            ["evaluate", "{model}", "{folder}"], ["report", "{model}", "{folder}", "{new}.html"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=[command[0] for command in COMMANDS])
+@pytest.mark.parametrize("kind, quiet", [("terminal", False), ("terminal", True), ("pipe", False)])
+def test_bars_of_every_command(folder, model, tmp_path, monkeypatch, capsys, command, kind, quiet):
+    """Drawn on a terminal alone, to standard error, unless --quiet is given."""
+    own, other = open_terminal() if kind == "terminal" else os.pipe()
+    arguments = [part.format(folder=folder, model=model, new=tmp_path / "new") for part in command]
+    if command[0] != "train":
+        arguments.append("--no-cache")
+    with os.fdopen(other, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert cli.main(arguments + ["--quiet"] * quiet) == 0
+        stream.flush()
+        os.set_blocking(own, False)
+        try:
+            shown = os.read(own, 1 << 16).decode()
+        except BlockingIOError:
+            shown = ""
+    os.close(own)
+    assert ("100%" in shown) == (kind == "terminal" and not quiet) == bool(shown)
+    assert "100%" not in capsys.readouterr().out
 
 
 def test_a_reader_that_leaves(folder, model):
