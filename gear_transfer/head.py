@@ -446,7 +446,8 @@ def _first_not_finite(X):
         return None
     if values.ndim != 2:
         return None
-    bad = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))
+    with np.errstate(invalid="ignore"):  # before 1.19 NumPy warns of comparisons with NaN
+        bad = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))
     return None if len(bad) == 0 else (values[tuple(bad[0])],) + tuple(int(i) for i in bad[0])
 
 
