@@ -1,4 +1,6 @@
 """What a fitted classifier consists of, in text and for notebooks."""
+import os
+
 import numpy as np
 
 from .augmentation import as_augmentation
@@ -15,9 +17,14 @@ def describe(model):
 
 def describe_html(model):
     """The same as a table of HTML."""
-    rows = _parts(model) + [fact + ("",) for fact in _facts(model)]
+    return html_table(*description_table(model))
+
+
+def description_table(model):
+    """Header and rows of the table, the reason for the precision included."""
     reason = "precision", model.extractor_.backbone_.precision_reason, ""
-    return html_table(["part", "what it does", "parameters"], rows + [reason])
+    return ["part", "what it does", "parameters"], (
+        _parts(model) + [fact + ("",) for fact in _facts(model)] + [reason])
 
 
 def _parts(model):
@@ -28,7 +35,8 @@ def _parts(model):
     rows = [("photographs", "{} to {} x {}".format(
         "padded with white" if model.extractor_.resize == "pad" else "stretched",
         *backbone.input_size), "")]
-    rows.append(("backbone", "{} up to {}, frozen".format(backbone.name, layer),
+    rows.append(("backbone", "{} up to {}, frozen".format(
+        os.path.basename(backbone.name), layer),
                  "{:,}".format(frozen)))
     rows.append(("features", "{:,} ({} pooling), {}".format(
         backbone.n_features, backbone.pooling or "no", backbone.precision), ""))

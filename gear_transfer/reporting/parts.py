@@ -49,7 +49,7 @@ class Html(str):
 
 
 def _row(cells):
-    return "<tr><th scope=\"row\">{}</th>{}</tr>".format(escape_html(cells[0]), "".join(
+    return "<tr><th scope=\"row\">{}</th>{}</tr>".format(_breakable(cells[0]), "".join(
         cell if isinstance(cell, Html) else "<td>{}</td>".format(escape_html(cell))
         for cell in cells[1:]))
 
@@ -60,7 +60,7 @@ def matrix_cell(count, share, hit):
     return Html("<td class=\"{}\" style=\"--share:{:.3f}\">{}</td>".format(kind, share, count))
 
 
-def tile(image, title, lines=(), wrong=None, described=None):
+def tile(image, title, lines=(), wrong=None, described=None, kind=""):
     """A small picture with a title.
 
     Parameters
@@ -73,13 +73,15 @@ def tile(image, title, lines=(), wrong=None, described=None):
         A further line, shown as a mistake.
     described : str, optional
         The text for those who do not see the picture; default is the title.
+    kind : str
+        A class of the style sheet; default is "wrong" where there is a mistake.
     """
     text = ["<b>{}</b>".format(_breakable(title))]
     text += ["<span>{}</span>".format(_breakable(line)) for line in lines]
     if wrong:
         text.append("<span class=\"bad\">{}</span>".format(_breakable(wrong)))
     return "<figure class=\"{}\">{}<figcaption>{}</figcaption></figure>".format(
-        "wrong" if wrong else "", picture(image, described or title), "".join(text))
+        kind or ("wrong" if wrong else ""), picture(image, described or title), "".join(text))
 
 
 def picture(image, described):

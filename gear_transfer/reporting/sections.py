@@ -4,6 +4,7 @@ A section for which there is nothing to say gives an empty text and is left out.
 """
 import numpy as np
 
+from ..description import description_table
 from ..images import read_image
 from ..maps import activation_map, map_extent
 from ..neighbours import nearest
@@ -187,7 +188,7 @@ def _confused_pairs(evidence, counts):
         chosen = chosen[np.argsort(-evidence.losses[chosen])]
         html += "<h3>{}</h3>".format(parts.escape_html("{} taken for {}: {:,} of {:,}".format(
             true, taken, wrong[row, column], counts[row].sum())))
-        html += parts.tiles([prediction_tile(evidence, i) for i in chosen[:PER_PAIR]])
+        html += parts.tiles([confused_tile(evidence, i) for i in chosen[:PER_PAIR]])
     if single:
         html += "<h3>Once each</h3>" + parts.tiles(
             [prediction_tile(evidence, i) for i in single])
@@ -286,12 +287,21 @@ def prediction_tile(evidence, i):
                                               evidence.predicted[i], evidence.labels[i]))
 
 
+def confused_tile(evidence, i):
+    """One photograph below a heading that names its true and its predicted class."""
+    return parts.tile(
+        evidence.paths[i], percent(evidence.probabilities[i].max()), kind="wrong",
+        described="{}, predicted {}, in fact {}".format(
+            evidence.name_of(evidence.paths[i]), evidence.predicted[i], evidence.labels[i]))
+
+
 def classifier(evidence):
     """What the classifier consists of."""
     from .. import _core
     version, instructions = _core.engine_info()
-    return "<pre>{}</pre>".format(parts.escape_html(evidence.model.summary())) + parts.paragraph(
-        "Computed with oneDNN {} and the instructions {}.".format(version, instructions))
+    return parts.table("Parts and training", *description_table(evidence.model), kind="prose") + (
+        parts.paragraph("Computed with oneDNN {} and the instructions {}.".format(
+            version, instructions)))
 
 
 #: Title and function of each section, in order.
