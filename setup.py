@@ -148,12 +148,15 @@ setup(
     ] + onednn_requirements("onednn-cpu-gomp"),
     extras_require={
         "docs": ["furo", "sphinx>=5.0"],
-        "hub": ["ipykernel>=5.5", "jupyterhub>=5.0", "jupyterlab>=4.0", "psutil", "selenium>=4.10"],
+        "hub": ["ipykernel>=5.5", "ipywidgets>=8.0", "jupyterhub>=5.0", "jupyterlab>=4.0",
+                "nbclassic>=1.0", "psutil", "selenium>=4.10"],
         "notebook": ["nbconvert>=5.6", "ipykernel>=5.5"],
         "test": ["h5py>=2.10", "pandas>=0.25", "pytest>=6.1",
                  "dask>=2022.2; python_version >= '3.9'",
-                 "distributed>=2022.2; python_version >= '3.9'"] + onednn_requirements(
+                 "distributed>=2022.2; python_version >= '3.9'",
+                 "ipywidgets>=8.0; python_version >= '3.9'"] + onednn_requirements(
                      "onednn-devel-cpu-gomp"),
+        "widgets": ["ipywidgets>=7.5"],
     },
     entry_points={"console_scripts": ["gear-transfer = gear_transfer.cli:main"]},
     zip_safe=False,

@@ -1,9 +1,10 @@
 #!/bin/sh
-# The main job as a person does it: a real JupyterHub, a browser, a login, Run All in JupyterLab.
+# The main job as a person does it: a real JupyterHub, a browser, a login, Run All in JupyterLab, and
+# the second notebook in the classic Notebook.
 #
 #     sh ci/jupyterhub.sh [FOLDER]
 #
-# FOLDER (default: build/jupyterhub) receives the environment, the logs, the executed notebook and
+# FOLDER (default: build/jupyterhub) receives the environment, the logs, the executed notebooks and
 # screenshots. GEAR_IMAGES and NEW_IMAGES name folders of photographs; without them shapes are
 # generated. PYTHON names the interpreter (default: python3). What is missing of Chromium, its
 # driver and Node is installed with apt-get, which needs root.
@@ -37,7 +38,7 @@ need npm nodejs npm
 
 echo "Making an environment in $folder/environment"
 make_environment "$folder/environment"
-echo "Installing gear_transfer (this compiles its core), JupyterHub and JupyterLab"
+echo "Installing gear_transfer (this compiles its core), JupyterHub, JupyterLab and the classic Notebook"
 install "$folder/environment" ".[hub]"
 echo "Installing JupyterHub's proxy"
 if ! npm install --prefix "$folder/node" --no-audit --no-fund configurable-http-proxy \

@@ -1,10 +1,11 @@
-"""One person's session at a JupyterHub: log in, open a notebook in JupyterLab, run all, look.
+"""One person's session at a JupyterHub: log in, open the notebooks, run all, look.
 
     python jupyterhub_session.py NOTEBOOKS FOLDER
 
-Starts a JupyterHub on the loopback address and a headless Chromium, runs the notebook as a person
-would, through the menus, and checks what is on the screen and what JupyterLab saved. Screenshots,
-logs and the executed notebook are left in FOLDER. Every process ends with this one.
+Starts a JupyterHub on the loopback address and a headless Chromium, runs the first notebook in
+JupyterLab and the second in the classic Notebook as a person would, through the menus, and checks
+what is on the screen and what was saved. Screenshots, logs and the executed notebooks are left in
+FOLDER. Every process ends with this one.
 """
 import base64
 import contextlib
@@ -32,11 +33,12 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NOTEBOOK = "04-Transfer-Learning.ipynb"
+LOOK_INSIDE = "05-Look-Inside.ipynb"
 USER = "ada"
 
 WHOLE = 480  # seconds for everything
 STARTING = 60  # for the hub, and for each page
-RUNNING = 300  # for the cells of the notebook
+RUNNING = 300  # for the cells of a notebook
 
 WINDOW = (1400, 1000)
 TALLEST = 9000  # pixels in which the whole notebook has room
@@ -48,6 +50,15 @@ CHROMIUM_FLAGS = [
 #: The prompts of all code cells: [ ] before, [*] in the queue, [3] once run.
 PROMPTS = ("return Array.from(document.querySelectorAll('.jp-Notebook .jp-CodeCell'), cell => "
            "cell.querySelector('.jp-InputPrompt').textContent.replace(/[^0-9*]/g, ''))")
+
+
+#: The same in the classic Notebook.
+CLASSIC_PROMPTS = ("return Array.from(document.querySelectorAll('#notebook .code_cell'), cell => "
+                   "cell.querySelector('.input_prompt').textContent.replace(/[^0-9*]/g, ''))")
+
+#: The sizes of all pictures below cells of the classic Notebook, 0 where one is not shown.
+CLASSIC_PICTURES = ("return Array.from(document.querySelectorAll('#notebook .output img'), image => "
+                    "image.complete && image.offsetWidth ? image.naturalWidth : 0)")
 
 
 class Failure(Exception):
@@ -217,6 +228,40 @@ def save(browser, path):
         return json.load(stream)
 
 
+def open_classic(browser, address):
+    """Open the second notebook in the classic Notebook."""
+    browser.get("{}/user/{}/notebooks/{}".format(address, USER, LOOK_INSIDE))
+    wait_until(browser, "the classic Notebook", lambda b: first(b, "#notebook .code_cell"))
+    wait_until(browser, "a kernel at rest", lambda b: first(b, ".kernel_idle_icon"))
+
+
+def run_all_classic(browser):
+    """Run all cells of the classic Notebook and wait for the last."""
+    total = len(browser.execute_script(CLASSIC_PROMPTS))
+    first(browser, "#celllink").click()
+    wait_until(browser, "the command Run All", lambda b: first(b, "#run_all_cells")).click()
+
+    def finished(browser):
+        failed = browser.find_elements(By.CSS_SELECTOR, "#notebook .output_error")
+        require(not failed, "a cell failed: {}".format(failed[0].text if failed else ""))
+        prompts = browser.execute_script(CLASSIC_PROMPTS)
+        return len(prompts) == total and all(prompt.isdigit() for prompt in prompts)
+
+    wait_until(browser, "the end of all {} cells".format(total), finished, RUNNING)
+    return total
+
+
+def save_classic(browser, path):
+    """Save in the classic Notebook; what is in the file then."""
+    before = os.stat(path).st_mtime_ns
+    first(browser, "#save-notbook button").click()
+    wait_until(browser, "the saved notebook", lambda _: os.stat(path).st_mtime_ns != before)
+    wait_until(browser, "a title without the mark of changes", lambda b: "unsaved" not in
+               b.find_element(By.CSS_SELECTOR, "#autosave_status").get_attribute("textContent"))
+    with open(path, encoding="utf-8") as stream:
+        return json.load(stream)
+
+
 # What is to be seen
 
 def cell_with(notebook, text):
@@ -299,6 +344,37 @@ def check_outputs(notebook, total):
                     "a cell complains: {}".format(output))
 
 
+def check_bars(browser, selector, least):
+    """The progress bars are widgets on the screen, and full."""
+    bars = wait_until(browser, "the progress bars", lambda b: b.execute_script(
+        "return Array.from(document.querySelectorAll(arguments[0]), bar => bar.textContent)",
+        selector))
+    require(len(bars) >= least and all("100%" in bar for bar in bars),
+            "progress bars: {}".format(bars))
+
+
+def check_classic(browser, notebook):
+    """Tables, pictures and the link to the report, on the screen as in the saved notebook."""
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    saved = sum("image/png" in output.get("data", {}) for output in outputs)
+    wait_until(browser, "all pictures", lambda b: 0 not in b.execute_script(CLASSIC_PICTURES))
+    widths = browser.execute_script(CLASSIC_PICTURES)
+    require(len(widths) == saved >= 9 and min(widths) > 100,
+            "{} pictures saved, on the screen those of the widths {}".format(saved, widths))
+    tables = browser.find_elements(By.CSS_SELECTOR, "#notebook .output_html table")
+    require(len(tables) >= 3 and all(table.is_displayed() for table in tables), "tables are missing")
+    require(first(browser, "#notebook .output a[href$='report.html']"), "no link to the report")
+
+
+def take_classic_picture(browser, folder):
+    """A screenshot of the whole notebook in the classic Notebook."""
+    height = browser.execute_script(
+        "return document.querySelector('#notebook-container').getBoundingClientRect().height")
+    browser.set_window_size(WINDOW[0], int(height) + 250)
+    time.sleep(1.5)
+    browser.save_screenshot(os.path.join(folder, "classic.png"))
+
+
 def take_pictures(browser, folder):
     """Screenshots: the grid as it is in the window, then the whole notebook in a tall one."""
     browser.save_screenshot(os.path.join(folder, "grid.png"))
@@ -318,7 +394,7 @@ def take_pictures(browser, folder):
 # All of it
 
 def prepare_home(notebooks, folder):
-    """The person's home folder with the notebook, JupyterLab not asking about news."""
+    """The person's home folder with the notebooks, JupyterLab not asking about news."""
     home = os.path.join(folder, "home", USER)
     for old in (os.path.join(folder, "home"), os.path.join(folder, "profile")):
         shutil.rmtree(old, ignore_errors=True)
@@ -330,8 +406,23 @@ def prepare_home(notebooks, folder):
     os.makedirs(settings)
     with open(os.path.join(settings, "notification.jupyterlab-settings"), "w") as stream:
         json.dump({"fetchNews": "false", "checkForUpdates": False}, stream)
-    shutil.copy(os.path.join(notebooks, NOTEBOOK), home)
+    for name in (NOTEBOOK, LOOK_INSIDE):
+        shutil.copy(os.path.join(notebooks, name), home)
     return home
+
+
+def look_inside(browser, address, home, folder):
+    """The second notebook, in the classic Notebook."""
+    browser.set_window_size(*WINDOW)
+    open_classic(browser, address)
+    total = run_all_classic(browser)
+    notebook = save_classic(browser, os.path.join(home, LOOK_INSIDE))
+    check_outputs(notebook, total)
+    check_bars(browser, "#notebook .jupyter-widgets.widget-hbox", 1)
+    check_classic(browser, notebook)
+    require(os.path.getsize(os.path.join(home, "report.html")) > 50000, "the report is too small")
+    take_classic_picture(browser, folder)
+    print("ran {} cells of {} in the classic Notebook".format(total, LOOK_INSIDE))
 
 
 def session(notebooks, folder):
@@ -345,8 +436,10 @@ def session(notebooks, folder):
         total = run_all(browser)
         notebook = save(browser, os.path.join(home, NOTEBOOK))
         check_outputs(notebook, total)
+        check_bars(browser, ".jp-Notebook .jupyter-widgets.widget-hbox", 2)
         titles = check_grid(browser, notebook, home)
         take_pictures(browser, folder)
+        look_inside(browser, address, home, folder)
     except BaseException:
         with contextlib.suppress(WebDriverException):
             browser.save_screenshot(os.path.join(folder, "failure.png"))
@@ -358,7 +451,7 @@ def session(notebooks, folder):
             browser.quit()
     print("ran {} cells of {} in JupyterLab".format(total, NOTEBOOK))
     print("the grid's titles: {}".format(", ".join(title.replace("\n", " ") for title in titles)))
-    print("screenshots: {0}/grid.png, {0}/notebook.png".format(folder))
+    print("screenshots: {0}/grid.png, {0}/notebook.png, {0}/classic.png".format(folder))
 
 
 def show_log(path, lines=60):

@@ -29,7 +29,9 @@ for name in 04-Transfer-Learning 05-Look-Inside; do
     echo "Running the notebook $name"
     python -m nbconvert --log-level ERROR --to notebook --inplace --execute \
         --ExecutePreprocessor.timeout=3600 --ExecutePreprocessor.kernel_name=python3 "$name.ipynb"
-    python -m nbconvert --log-level ERROR --to html "$name.ipynb"
+    # Of a bar that was drawn over and over, only the last line is kept.
+    python -m nbconvert --log-level ERROR --CoalesceStreamsPreprocessor.enabled=True --to html \
+        "$name.ipynb"
 done
 echo "executed notebooks:      $folder/04-Transfer-Learning.ipynb, 05-Look-Inside.ipynb (and .html)"
 echo "picture of predictions:  $folder/predictions.png"
