@@ -238,7 +238,7 @@ def test_suspects_maps_and_neighbours(model, images, tmp_path):
     page = Page(gt.report(model, wrong, str(tmp_path / "page.html")))
     headings = [text for level, text in page.headings if level == 2]
     assert headings == [
-        "The data", "The split", "Training", "Each class", "What is taken for what", "Top losses",
+        "The data", "The split", "Training", "Each class", "More photographs", "What is taken for what", "Top losses",
         "Labels to check", "Predictions", "Where it looks", "The most alike", "The classifier"]
     alts = [image["alt"] for image in page.all("img")]
     suspect = os.path.join("triangle", "triangle012.jpg") + ", labelled square, looks like triangle"
@@ -246,6 +246,26 @@ def test_suspects_maps_and_neighbours(model, images, tmp_path):
     assert sum("where it looks like" in alt for alt in alts) == 3
     rows = [each for each in page.all("ul") if each.get("class") == "tiles row"]
     assert len(rows) == 5
+
+
+def test_whether_more_photographs_would_help(model, images, page):
+    evidence = Evidence(model, images, 0.9)
+    curve = gt.learning_curve(evidence.samples, estimator=model)
+    assert "More photographs {}.".format(curve.outlook()) in page.text
+    row = " ".join("{:.1f} %".format(100 * value) for value in curve.accuracies("square"))
+    assert "square {} {:.1f} % {}".format(
+        row, 100 * curve.expected("square"), curve.outlook("square")) in page.text
+
+
+def test_augmented_training_is_measured_with_its_views(images, tmp_path):
+    with pytest.warns(gt.SkippedImageWarning):
+        model = gt.TransferClassifier(input_size=96, precision="float32", augment=2,
+                                      epochs=5).fit(images)
+    evidence = Evidence(model, images, 0.9)
+    assert evidence.samples.views.shape[:2] == (35, 2)
+    page = Page(gt.report(model, images, str(tmp_path / "page.html")))
+    assert "trained on 2 augmented views of each photograph" in page.text
+    assert sum(image["alt"].startswith("view 2 of ") for image in page.all("img")) == 2
 
 
 def test_a_deeper_head_has_no_maps(images, tmp_path):
@@ -331,7 +351,8 @@ def test_many_classes_stay_small(tmp_path, model, monkeypatch):
     evidence.predicted = np.array(names)[evidence.probabilities.argmax(axis=1)]
     evidence.losses, evidence.interval, evidence.target = rng.rand(len(paths)), (0, 1), 0.5
     evidence.right = evidence.predicted == evidence.labels
-    evidence.duplicates, evidence.validation = gt.find_duplicates(paths, cache=False), None
+    evidence.duplicates = gt.find_duplicates(paths, cache=False)
+    evidence.validation = evidence.samples = None
     text = report_page._page(evidence, "Many")
     assert len(text) < 1500000
     assert text.count("<li><div><h3>") == 130 and "more pairs of classes." in text

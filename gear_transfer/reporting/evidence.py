@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 
+from ..augmentation import as_augmentation
 from ..classifier import TransferClassifier
 from ..duplicates import find_duplicates
 from ..errors import DatasetError
@@ -55,6 +56,8 @@ class Evidence(object):
     target : float
     validation : CrossValidation or None
         None where the predictions are those of the classifier.
+    samples : FeatureSet or None
+        What was cross-validated.
     method : str
         How the predictions were made, a sentence or two.
     """
@@ -107,8 +110,12 @@ class Evidence(object):
                                           threads=self.model.threads)
 
     def _cross_validate(self):
-        samples = FeatureSet(self.features, self.labels, self.duplicates.groups, self.paths)
-        self.validation = cross_validate(samples, estimator=self.model, folds=FOLDS)
+        augmentation = as_augmentation(self.model.augment)
+        views = None if augmentation is None else self.model.extractor_.extract_views(
+            self.paths, augmentation, strict=True).features
+        self.samples = FeatureSet(self.features, self.labels, self.duplicates.groups, self.paths,
+                                  views)
+        self.validation = cross_validate(self.samples, estimator=self.model, folds=FOLDS)
         self.classes = self.validation.classes.tolist()
         self.probabilities = self.validation.probabilities
         self.method = (
@@ -117,7 +124,7 @@ class Evidence(object):
             "always in one fold, so none was predicted by a head that knew its twin.".format(FOLDS))
 
     def _predict(self, classes, name):
-        self.validation, self.classes = None, classes
+        self.validation, self.samples, self.classes = None, None, classes
         self.probabilities = self.model.head_.predict_proba(self.features)
         self.method = ("{} in the {} predicted by the classifier, which was not trained on "
                        "them.".format(counted(len(self.paths), "photograph"), name))

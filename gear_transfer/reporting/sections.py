@@ -4,15 +4,19 @@ A section for which there is nothing to say gives an empty text and is left out.
 """
 import numpy as np
 
+from ..augmentation import as_augmentation
 from ..description import description_table
 from ..images import read_image
+from ..learning_curves import learning_curve
 from ..maps import activation_map, map_extent
 from ..neighbours import nearest
 from ..plots import plot_history
+from ..plots.drawing import BLUE
 from ..plots.maps import covered
 from ..suspects import find_label_suspects
 from ..tables import counted, percent
 from . import parts
+from .evidence import FOLDS
 from .pictures import drawing
 
 PER_CLASS = 4  # photographs shown
@@ -24,6 +28,8 @@ TOP_LOSSES = 18
 SUSPECTS = 18
 GRID = 27
 MAPS = 18
+VIEWS = 5  # of a photograph
+AUGMENTED = 2  # photographs whose views are shown
 NEIGHBOURS = 5
 NEAREST = 5
 PAIRS = 12  # of classes that are taken for each other
@@ -139,7 +145,25 @@ def training(evidence):
             "Accuracy after each epoch; at the end {}".format(last))))
     return parts.paragraph("Training of this classifier's head, {}. At the end: {}.".format(
         counted(len(history["loss"]), "epoch"), last)) + (
-            "<div class=\"charts\">{}</div>".format("".join(charts)))
+            "<div class=\"charts\">{}</div>".format("".join(charts))) + _views(evidence)
+
+
+def _views(evidence):
+    """Some of the augmented views that were trained on."""
+    model, augmentation = evidence.model, as_augmentation(evidence.model.augment)
+    if augmentation is None:
+        return ""
+    html = parts.paragraph("It was trained on {} of each photograph as well, such as these.".format(
+        counted(augmentation.views, "augmented view")))
+    size, resize = model.extractor_.backbone_.input_size, model.extractor_.resize
+    for i in _one_of_each(evidence)[:AUGMENTED]:
+        name = evidence.name_of(evidence.paths[i])
+        figures = [parts.tile(evidence.paths[i], "photograph", described=name)]
+        views = augmentation.views_of(evidence.paths[i], size, resize)[:VIEWS]
+        figures += [parts.tile(view, "view {}".format(number), described="view {} of {}".format(
+            number, name)) for number, view in enumerate(views, 1)]
+        html += parts.tiles(figures, "row")
+    return html
 
 
 def each_class(evidence):
@@ -153,6 +177,43 @@ def each_class(evidence):
         "Recall is the share of a class's photographs that were recognised; precision is the "
         "share of right ones among the photographs that were given this class.") + parts.table(
             "Precision and recall", ["class", "number", "recall", "precision", "F1"], rows)
+
+
+def more_photographs(evidence):
+    """Whether more photographs would help, of each class."""
+    if evidence.samples is None:
+        return ""
+    curve = learning_curve(evidence.samples, estimator=evidence.model, folds=FOLDS)
+    chart = drawing(lambda ax: _draw_curve(curve, ax), (4.8, 3.4), "Accuracy of {} with {:,} "
+                    "photographs and of {} with {:,}".format(
+                        percent(curve.accuracies()[0]), curve.sizes[0],
+                        percent(curve.accuracies()[-1]), curve.sizes[-1]))
+    rows = [(name, *(percent(value) for value in curve.accuracies(label)),
+             percent(curve.expected(label)), curve.outlook(label))
+            for name, label in [("all", None)] + [(str(each), each) for each in curve.classes]]
+    header = ["class"] + ["{:,}".format(size) for size in curve.sizes] + ["twice", "more"]
+    return parts.paragraph(
+        "The accuracy that is reached by training on an eighth, a quarter, half and all of the "
+        "photographs of the other folds, and what to expect of twice as many as there are. More "
+        "photographs {}.".format(curve.outlook())) + (
+            "<div class=\"charts\">{}</div>".format(chart)) + parts.table(
+                "Accuracy by the photographs trained on; of a class, its recall", header, rows)
+
+
+def _draw_curve(curve, ax):
+    """Accuracy against the number of photographs, with its interval."""
+    from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
+    low, high = curve.intervals().T
+    ax.fill_between(curve.sizes, low, high, color=BLUE, alpha=0.2, linewidth=0,
+                    label="95 % interval")
+    ax.plot(curve.sizes, curve.accuracies(), "o-", color=BLUE, linewidth=2, label="accuracy")
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(curve.sizes))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticklabels(["{:,}".format(size) for size in curve.sizes])
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.set_xlabel("photographs trained on")
+    ax.legend(loc="lower right", frameon=False)
 
 
 def confusion(evidence):
@@ -307,6 +368,7 @@ def classifier(evidence):
 #: Title and function of each section, in order.
 SECTIONS = (
     ("The data", data), ("The split", split), ("Training", training), ("Each class", each_class),
+    ("More photographs", more_photographs),
     ("What is taken for what", confusion), ("Top losses", top_losses),
     ("Labels to check", suspects), ("Predictions", grid), ("Where it looks", maps),
     ("The most alike", neighbours), ("The classifier", classifier))
