@@ -257,7 +257,7 @@ def save_classic(browser, path):
     first(browser, "#save-notbook button").click()
     wait_until(browser, "the saved notebook", lambda _: os.stat(path).st_mtime_ns != before)
     wait_until(browser, "a title without the mark of changes", lambda b: "unsaved" not in
-               b.find_element(By.CSS_SELECTOR, "#autosave_status").get_attribute("textContent"))
+               b.find_element(By.CSS_SELECTOR, ".autosave_status").get_attribute("textContent"))
     with open(path, encoding="utf-8") as stream:
         return json.load(stream)
 

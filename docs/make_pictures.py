@@ -7,7 +7,6 @@ import sys
 import tempfile
 
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 
 import gear_transfer as gt
@@ -19,18 +18,6 @@ def save(axes, folder, name):
     """Save the figure of some axes as a small PNG."""
     figure = np.ravel(axes)[0].figure
     figure.savefig(os.path.join(folder, name), bbox_inches="tight", dpi=80)
-
-
-def plot_curve(curve):
-    """Accuracy against the photographs trained on, as the notebook draws it."""
-    axes = plt.subplots(figsize=(5, 3.4))[1]
-    low, high = curve.intervals().T
-    axes.fill_between(curve.sizes, low, high, alpha=0.2, label="95 % interval")
-    axes.plot(curve.sizes, curve.accuracies(), "o-", label="accuracy")
-    axes.set_xlabel("photographs trained on")
-    axes.legend(loc="lower right")
-    axes.grid(alpha=0.3)
-    return axes
 
 
 def main(folder):
@@ -48,8 +35,9 @@ def main(folder):
         some = [images.paths[i] for i in (0, 45, 85)]
         save(gt.plot_activation_maps(some, gt.activation_map(model, some), model.predict(some),
                                      gt.map_extent(model)), folder, "maps.png")
-        save(plot_curve(gt.learning_curve(gt.compute_features(images, model), estimator=model)),
-             folder, "learning_curve.png")
+        features = gt.compute_features(images, model)
+        save(gt.plot_learning_curve(gt.learning_curve(features, estimator=model)), folder,
+             "learning_curve.png")
         save(gt.plot_tuning(gt.tune(images, sizes=(96, 128, 160))), folder, "tuning.png")
 
 

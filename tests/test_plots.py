@@ -13,10 +13,10 @@ from matplotlib import colors  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402
 
 from conftest import HOME  # noqa: E402
-from gear_transfer import Augmentation  # noqa: E402
+from gear_transfer import Augmentation, learning_curve  # noqa: E402
 from gear_transfer.image_set import ImageSet  # noqa: E402
 from gear_transfer.plots import (plot_confusion_matrix, plot_history, plot_images,  # noqa: E402
-                                 plot_predictions, plot_views)
+                                 plot_learning_curve, plot_predictions, plot_views)
 
 HISTORY = {"loss": [2.0, 1.0, 0.5, 0.4], "val_loss": [2.1, 1.2, 0.9, 1.0],
            "accuracy": [0.3, 0.6, 0.8, 0.9], "val_accuracy": [0.25, 0.5, 0.7, 0.65]}
@@ -216,6 +216,34 @@ def test_views_that_cannot_be_shown(photographs):
 def cells(ax):
     n = len(ax.get_xticks())
     return np.array([text.get_text() for text in ax.texts]).reshape(n, n).tolist()
+
+
+@pytest.fixture(scope="module")
+def curve():
+    rng = np.random.RandomState(0)
+    X = np.concatenate([rng.randn(60, 5), rng.randn(60, 5) + 1.5])
+    return learning_curve(X, np.repeat(["left", "right"], 60))
+
+
+def test_learning_curve(curve):
+    ax = plot_learning_curve(curve)
+    accuracy, _, expected = ax.lines
+    assert accuracy.get_xdata().tolist() == curve.sizes.tolist()
+    assert accuracy.get_ydata().tolist() == curve.accuracies().tolist()
+    assert expected.get_xdata().tolist() == [2 * curve.sizes[-1]]
+    assert expected.get_ydata().tolist() == [curve.expected()]
+    assert [text.get_text() for text in ax.get_xticklabels()] == [
+        "{:,}".format(size) for size in curve.sizes.tolist() + [2 * curve.sizes[-1]]]
+    assert ax.get_title() == "more photographs " + curve.outlook()
+
+
+def test_learning_curve_of_a_class(curve):
+    own = plt.figure().add_subplot(1, 1, 1)
+    assert plot_learning_curve(curve, "left", own) is own
+    assert own.lines[0].get_ydata().tolist() == curve.accuracies("left").tolist()
+    assert own.lines[0].get_label() == "recall of left"
+    with pytest.raises(ValueError, match="no class 'up'"):
+        plot_learning_curve(curve, "up")
 
 
 def test_confusion_matrix_counts():

@@ -10,8 +10,7 @@ from ..images import read_image
 from ..learning_curves import learning_curve
 from ..maps import activation_map, map_extent
 from ..neighbours import nearest
-from ..plots import plot_history
-from ..plots.drawing import BLUE
+from ..plots import plot_history, plot_learning_curve
 from ..plots.maps import covered
 from ..suspects import find_label_suspects
 from ..tables import counted, percent
@@ -184,7 +183,7 @@ def more_photographs(evidence):
     if evidence.samples is None:
         return ""
     curve = learning_curve(evidence.samples, estimator=evidence.model, folds=FOLDS)
-    chart = drawing(lambda ax: _draw_curve(curve, ax), (4.8, 3.4), "Accuracy of {} with {:,} "
+    chart = drawing(lambda ax: plot_learning_curve(curve, ax=ax), (5.2, 3.6), "Accuracy of {} with {:,} "
                     "photographs and of {} with {:,}".format(
                         percent(curve.accuracies()[0]), curve.sizes[0],
                         percent(curve.accuracies()[-1]), curve.sizes[-1]))
@@ -198,22 +197,6 @@ def more_photographs(evidence):
         "photographs {}.".format(curve.outlook())) + (
             "<div class=\"charts\">{}</div>".format(chart)) + parts.table(
                 "Accuracy by the photographs trained on; of a class, its recall", header, rows)
-
-
-def _draw_curve(curve, ax):
-    """Accuracy against the number of photographs, with its interval."""
-    from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
-    low, high = curve.intervals().T
-    ax.fill_between(curve.sizes, low, high, color=BLUE, alpha=0.2, linewidth=0,
-                    label="95 % interval")
-    ax.plot(curve.sizes, curve.accuracies(), "o-", color=BLUE, linewidth=2, label="accuracy")
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(curve.sizes))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xticklabels(["{:,}".format(size) for size in curve.sizes])
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    ax.set_xlabel("photographs trained on")
-    ax.legend(loc="lower right", frameon=False)
 
 
 def confusion(evidence):
