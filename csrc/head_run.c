@@ -3,7 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wide.h"
+
 #define MOST_PARTS 256 /* of the rows of a minibatch */
+#define LINE 16        /* floats of a cache line */
+#define AHEAD 2        /* rows that are on their way while one is copied */
+
+static const float *
+row_of(const gt_head_data *data, int64_t sample, int64_t d)
+{
+    return data->features + (data->rows != NULL ? data->rows[sample] : sample) * d;
+}
 
 gt_status
 gt_run_allocate(gt_run *run, int64_t rows, int gradient, gt_error *error)
@@ -35,6 +45,45 @@ gt_run_free(gt_run *run)
     run->order = NULL;
 }
 
+/* Ask for a row that is needed soon: their order is random, which no processor foresees. */
+static void
+prefetch_row(const float *row, int64_t d)
+{
+    for (int64_t j = 0; j < d; j += LINE) {
+        __builtin_prefetch(row + j);
+    }
+}
+
+/* target (d,) = (source - mean) * factor; mean and factor may be NULL for 0 and 1. */
+GT_INLINE void
+scale_loop(const float *source, const float *mean, const float *factor, int64_t d,
+           float *restrict target)
+{
+    if (mean != NULL && factor != NULL) {
+        for (int64_t j = 0; j < d; j++) {
+            target[j] = (source[j] - mean[j]) * factor[j];
+        }
+        return;
+    }
+    for (int64_t j = 0; j < d; j++) {
+        target[j] = (source[j] - (mean != NULL ? mean[j] : 0.0f)) *
+                    (factor != NULL ? factor[j] : 1.0f);
+    }
+}
+
+static void
+scale_row(const float *source, const float *mean, const float *factor, int64_t d, float *target)
+{
+    scale_loop(source, mean, factor, d, target);
+}
+
+GT_AVX2 static void
+scale_row_avx2(const float *source, const float *mean, const float *factor, int64_t d,
+               float *target)
+{
+    scale_loop(source, mean, factor, d, target);
+}
+
 void
 gt_run_gather(gt_run *run, const gt_head_data *data, const int64_t *order, int64_t start,
               int64_t rows)
@@ -42,25 +91,19 @@ gt_run_gather(gt_run *run, const gt_head_data *data, const int64_t *order, int64
     const int64_t d = run->head->config.widths[0];
     const float *mean = run->scaling != NULL ? run->scaling->mean : NULL;
     const float *factor = run->scaling != NULL ? run->scaling->inverse_deviation : NULL;
+    void (*scale)(const float *, const float *, const float *, int64_t, float *) =
+        gt_has_avx2() ? scale_row_avx2 : scale_row;
 
 #pragma omp parallel for schedule(static) num_threads(run->threads) if (run->threads > 1)
     for (int64_t i = 0; i < rows; i++) {
         const int64_t sample = order != NULL ? order[start + i] : start + i;
-        const int64_t row = data->rows != NULL ? data->rows[sample] : sample;
-        const float *source = data->features + row * d;
-        float *restrict target = run->state.active[0] + i * d;
 
+        if (i + AHEAD < rows) {
+            prefetch_row(row_of(data, order != NULL ? order[start + i + AHEAD]
+                                                    : start + i + AHEAD, d), d);
+        }
         run->labels[i] = data->labels[sample];
-        if (mean != NULL && factor != NULL) {
-            for (int64_t j = 0; j < d; j++) {
-                target[j] = (source[j] - mean[j]) * factor[j];
-            }
-            continue;
-        }
-        for (int64_t j = 0; j < d; j++) {
-            target[j] = (source[j] - (mean != NULL ? mean[j] : 0.0f)) *
-                        (factor != NULL ? factor[j] : 1.0f);
-        }
+        scale(row_of(data, sample, d), mean, factor, d, run->state.active[0] + i * d);
     }
 }
 
