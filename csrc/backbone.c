@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -237,6 +238,7 @@ typedef struct {
     float *const *outputs;
     int64_t first; /* image */
     int64_t count; /* images, a multiple of the batch */
+    _Atomic(int64_t) next; /* of those, not yet taken by a lane */
     double *seconds;   /* to time the input and every step of the only batch, or NULL */
     gt_census *census; /* to count the numbers of every layer, or NULL */
 } errand;
@@ -283,7 +285,7 @@ count_numbers(void *context, const gt_lane *lane, int step)
 static gt_status
 run_task(void *context, int worker, gt_error *error)
 {
-    const errand *job = context;
+    errand *job = context;
     const gt_graph *graph = &job->backbone->graph;
     const gt_plan *plan = job->crew->plan;
     int64_t batch = plan->batch;
@@ -294,9 +296,13 @@ run_task(void *context, int worker, gt_error *error)
     if (outputs == NULL) {
         return gt_fail_memory(error, "running the network");
     }
-    for (int64_t i = worker * batch; status == GT_OK && i < job->count;
-         i += job->crew->n_lanes * batch) {
-        int64_t image = job->first + i;
+    /* A lane that has to share its processor takes fewer. */
+    while (status == GT_OK) {
+        int64_t taken = atomic_fetch_add(&job->next, batch);
+        if (taken >= job->count) {
+            break;
+        }
+        int64_t image = job->first + taken;
         for (int k = 0; k < graph->n_outputs; k++) {
             gt_shape shape = gt_backbone_output_shape(job->backbone, k);
             outputs[k] = job->outputs[k] +

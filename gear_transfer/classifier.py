@@ -8,7 +8,7 @@ from .backbone import DEFAULT_BACKBONE
 from .caller import warn_caller
 from .description import ShowsSummary, describe
 from .distributed import KeepsExecutor
-from .duplicates import find_duplicates
+from .duplicates import group_hashes
 from .errors import DatasetError, SkippedImageWarning
 from .features import FeatureExtractor, check_images
 from .head import HeadClassifier, check_settings
@@ -178,14 +178,18 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
                 len(X), np.shape(groups)))
         extractor, head = self._parts()
         extractor.fit()
-        features, labels, positions, skipped = _extract_labelled(extractor, X, y, self.strict)
+        keeps_together = groups is None and validation_data is None and (
+            self.group_duplicates and self.validation_fraction > 0)
+        hashes = extractor.hashes(X) if keeps_together else None
+        features, labels, positions, skipped = _extract_labelled(extractor, X, y, self.strict,
+                                                                 hashes)
         read = [X[i] for i in positions]
         views = None if augmentation is None else extractor.extract_views(
             read, augmentation, strict=True).features
         parts = np.full(len(X), -1)
         parts[positions] = 0
-        if validation_data is None:
-            groups = self._groups(X, groups)
+        if hashes is not None:
+            groups = group_hashes(X, hashes).groups
         groups_read = None if groups is None else np.asarray(groups)[positions]
         if validation_data is not None:
             pair = (validation_data, None) if isinstance(
@@ -208,14 +212,6 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
         self.training_ = TrainingPhotographs(read, labels, features, groups_read)
         self._novelty = None
         return self
-
-    def _groups(self, X, groups):
-        """The group of each photograph, None where they are not to be kept together."""
-        if groups is not None:
-            return np.asarray(groups)
-        if not self.group_duplicates or self.validation_fraction == 0:
-            return None
-        return find_duplicates(X, cache=self.cache, threads=self.threads).groups
 
     def _extract(self, X):
         check_is_fitted(self, "head_")
@@ -435,9 +431,9 @@ def _in_place(extraction, values):
     return spread
 
 
-def _extract_labelled(extractor, X, y, strict):
+def _extract_labelled(extractor, X, y, strict, hashes=None):
     """Features, labels and positions of the images that can be read, and a list of the others."""
-    extraction = extractor.extract(X, strict)
+    extraction = extractor.extract(X, strict, see=hashes and hashes.see)
     warn_of_failures(extraction.failures)
     skipped = [SkippedFile(error.path, error.reason) for _, error in extraction.failures]
     labels = y[extraction.positions]

@@ -4,7 +4,7 @@ import collections
 import numpy as np
 
 from .features import check_images
-from .hashes import BITS, hash_images
+from .hashes import BITS, ImageHashes
 from .splits import clusters, relative_names
 from .tables import Result, counted, plain
 
@@ -61,7 +61,24 @@ def find_duplicates(images, threshold=DEFAULT_THRESHOLD, cache=True, threads=Non
         raise ValueError("threshold must be a number from 0 to below 0.5, not {!r}".format(
             threshold))
     images = check_images(getattr(images, "paths", images))
-    bits, contents, failures = hash_images(images, cache, threads)
+    return group_hashes(images, ImageHashes(images, cache, threads), threshold)
+
+
+def group_hashes(images, hashes, threshold=DEFAULT_THRESHOLD):
+    """Duplicates among photographs whose hashes are there already, see `find_duplicates`.
+
+    Parameters
+    ----------
+    images : sequence
+    hashes : ImageHashes
+        Of these images.
+    threshold : float
+
+    Returns
+    -------
+    Duplicates
+    """
+    bits, contents, failures = hashes.complete()
     readable = np.ones(len(images), bool)
     readable[[i for i, _ in failures]] = False
     pairs, distances = _close_pairs(bits, readable, threshold)

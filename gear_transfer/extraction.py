@@ -6,7 +6,8 @@ import numpy as np
 from .prefetch import iterate_batches
 
 
-def iterate_features(backbone, images, resize, batch_size, workers, augmentation=None):
+def iterate_features(backbone, images, resize, batch_size, workers, augmentation=None,
+                     see=None):
     """Decode images and compute their features, in order.
 
     Wrap it in ``contextlib.closing`` where the loop may be left early.
@@ -23,6 +24,9 @@ def iterate_features(backbone, images, resize, batch_size, workers, augmentation
         Threads that decode.
     augmentation : Augmentation, optional
         Compute the features of views of each image in place of its own.
+    see : callable, optional
+        Called with the position and the picture of every image that can be read, see
+        `iterate_batches`.
 
     Yields
     ------
@@ -36,7 +40,7 @@ def iterate_features(backbone, images, resize, batch_size, workers, augmentation
     if augmentation is not None:
         batch_size = max(1, batch_size // augmentation.views)
     batches = iterate_batches(images, backbone.input_size, resize, batch_size, workers=workers,
-                              augmentation=augmentation)
+                              augmentation=augmentation, see=see)
     with contextlib.closing(batches):
         for indices, pixels, failures in batches:
             pixels = pixels.reshape((-1,) + pixels.shape[-3:])

@@ -4,7 +4,7 @@ from sklearn.base import clone
 
 from .augmentation import as_augmentation, with_views
 from .classifier import TransferClassifier
-from .duplicates import find_duplicates
+from .duplicates import group_hashes
 from .errors import DatasetError
 from .head import HeadClassifier
 from .splits import relative_names
@@ -125,10 +125,11 @@ def compute_features(images, model=None, groups=None, augment=None):
     extractor = getattr(model, "extractor_", None)
     if extractor is None:
         extractor = model._parts()[0].fit()
-    extraction = extractor.extract(images.paths, model.strict)
+    hashes = extractor.hashes(images.paths) if groups is None else None
+    extraction = extractor.extract(images.paths, model.strict, see=hashes and hashes.see)
     warn_of_failures(extraction.failures)
-    if groups is None:
-        groups = find_duplicates(images.paths, cache=model.cache, threads=model.threads).groups
+    if hashes is not None:
+        groups = group_hashes(images.paths, hashes).groups
     positions = extraction.positions
     paths = [images.paths[i] for i in positions]
     augmentation = as_augmentation(model.augment if augment is None else augment)

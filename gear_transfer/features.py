@@ -15,6 +15,7 @@ from .distributed import (KeepsExecutor, check_executor, is_path, iterate_chunks
                           make_task)
 from .errors import ImageError
 from .extraction import iterate_features
+from .hashes import ImageHashes
 from .images import RESIZE_RULES, read_image
 from .precision import SAMPLE_SIZE, choice_from_text, choice_to_text, fast_precisions
 from .progress import progress_bar
@@ -131,7 +132,7 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         """
         return self.extract(X, strict=True).features
 
-    def extract(self, X, strict=False):
+    def extract(self, X, strict=False, see=None):
         """Features of the images that can be read, and what is wrong with the others.
 
         Parameters
@@ -140,6 +141,10 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
             As for `transform`.
         strict : bool
             Raise at the first image that cannot be read.
+        see : callable, optional
+            ``see(i, picture)`` is called, in threads that decode, for images
+            that are decoded here: not for those in the cache, nor for those
+            that an executor reads. `picture` is a PIL image.
 
         Returns
         -------
@@ -147,7 +152,7 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
             ``features`` float32 (n, d), ``positions`` int (n,) in X, and
             ``failures``, a list of (position, ImageError).
         """
-        return self._extract(X, strict)
+        return self._extract(X, strict, see=see)
 
     def extract_views(self, X, augment, strict=False):
         """Features of augmented views of the images, and what is wrong with unreadable ones.
@@ -175,7 +180,7 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         return extraction._replace(features=extraction.features.reshape(
             len(extraction.positions), augmentation.views, self.backbone_.n_features))
 
-    def _extract(self, X, strict, augmentation=None):
+    def _extract(self, X, strict, augmentation=None, see=None):
         """Features of images or, with an augmentation, those of all views in one row."""
         if not hasattr(self, "backbone_"):
             self.fit()
@@ -190,7 +195,8 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
             missing = work.take_known()
             bar.update(len(X) - len(missing))
             batches = self._compute(
-                X[missing] if isinstance(X, np.ndarray) else [X[i] for i in missing], augmentation)
+                X[missing] if isinstance(X, np.ndarray) else [X[i] for i in missing], augmentation,
+                see and (lambda i, picture: see(int(missing[i]), picture)))
             with contextlib.closing(batches):
                 for indices, features, failed in batches:
                     if failed and strict:
@@ -199,6 +205,20 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
                     work.failures.extend((int(missing[i]), error) for i, error in failed)
                     bar.update(len(indices) + len(failed))
         return work.result()
+
+    def hashes(self, X):
+        """Difference hashes of images, to be filled by `extract` with ``see=hashes.see``.
+
+        Parameters
+        ----------
+        X : sequence
+            As for `transform`.
+
+        Returns
+        -------
+        ImageHashes
+        """
+        return ImageHashes(X, self.cache, self.threads, self.backbone_.input_size, self.resize)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the features: the layer and a number, such as mixed4_17.
@@ -220,7 +240,7 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         return np.array(["{}_{}".format(layer, i) for layer, shape in zip(layers, backbone.shapes)
                          for i in range(int(np.prod(shape)))], dtype=object)
 
-    def _compute(self, images, augmentation):
+    def _compute(self, images, augmentation, see):
         """Iterator over (indices, features, failures), from here or from the executor."""
         backbone = self.backbone_
         # As long as no photograph could be read to decide on the precision, all is done here.
@@ -229,7 +249,7 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
                              augmentation)
             return iterate_chunks(self.executor, task, images)
         return iterate_features(backbone, images, self.resize, self.batch_size,
-                                check_threads(self.threads), augmentation)
+                                check_threads(self.threads), augmentation, see)
 
     def _contents(self, X):
         """Hash of the content of each image that is a file, else None."""

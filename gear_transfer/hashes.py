@@ -7,23 +7,21 @@ directions are compared on a grid of 16 x 16, as ImageHash does for rows or colu
 """
 import concurrent.futures
 import hashlib
+import json
 import pathlib
 
 import numpy as np
 
-from .backbone import check_threads
+from .backbone import DEFAULT_INPUT_SIZE, check_threads
 from .cache import content_hash, feature_key, open_cache
 from .errors import ImageError
-from .images import read_image
+from .images import read_picture
 
 SIDE = 16
 BITS = 2 * SIDE * SIDE
 
-# Large enough to be smooth on the grid, small enough for a JPEG decoder's short cut.
-_READ_SIZE = 64
-
 # Raise the number whenever the bits change, so that hashes kept before are not found again.
-_SETTINGS = "difference hash 1"
+_VERSION = "difference hash 2"
 
 
 def difference_hash(image):
@@ -44,16 +42,31 @@ def difference_hash(image):
     ImageError
         If the image cannot be read.
     """
+    return picture_hash(read_picture(image, DEFAULT_INPUT_SIZE))
+
+
+def picture_hash(picture):
+    """The bits of a photograph that has been decoded already, see `difference_hash`.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        As `read_picture` returns it.
+
+    Returns
+    -------
+    ndarray of bool, shape (512,)
+    """
     from PIL import Image
-    grey = Image.fromarray(read_image(image, _READ_SIZE, "stretch")).convert("L")
+    grey = picture.convert("L")
     rows = np.asarray(grey.resize((SIDE + 1, SIDE), Image.BICUBIC))
     columns = np.asarray(grey.resize((SIDE, SIDE + 1), Image.BICUBIC))
     return np.concatenate([(rows[:, 1:] > rows[:, :-1]).ravel(),
                            (columns[1:] > columns[:-1]).ravel()])
 
 
-def hash_images(images, cache=None, threads=None):
-    """The bits and the content of many photographs.
+class ImageHashes(object):
+    """The hashes of many photographs, for the most part made while others decode them.
 
     Parameters
     ----------
@@ -63,39 +76,84 @@ def hash_images(images, cache=None, threads=None):
         Where the bits of files are kept, by their content.
     threads : int, optional
         Default is the number of processors this process may use.
-
-    Returns
-    -------
-    bits : ndarray of bool, shape (n, 512)
-        No bit is set for an image that cannot be read.
-    contents : list of bytes or None
-        SHA-256 of each file, or of each image's pixels; None where there is nothing to read.
-    failures : list of (int, ImageError)
-        Positions and reasons of the images that cannot be read.
+    input_size : int or (int, int)
+        That the photographs are decoded at.
+    resize : {"pad", "stretch"}
+        How they are brought to it, see `read_image`.
     """
-    cache = open_cache(cache)
-    bits = np.zeros((len(images), BITS), bool)
-    failures = []
-    with concurrent.futures.ThreadPoolExecutor(check_threads(threads)) as executor:
-        contents = list(executor.map(image_hash, images))
-        keys = [feature_key(content, _SETTINGS) if cache is not None and content
-                and _is_path(image) else None for image, content in zip(images, contents)]
-        known = cache.get([key for key in keys if key], BITS // 8) if cache is not None else {}
-        missing = [i for i, key in enumerate(keys) if key not in known]
-        for i, result in zip(missing, executor.map(_bits_or_error, [images[i] for i in missing])):
-            if isinstance(result, ImageError):
-                failures.append((i, result))
-            else:
-                bits[i] = result
-    for i, key in enumerate(keys):
-        if key in known:
-            # The cache keeps floats: one for each eight bits.
-            bits[i] = np.unpackbits(known[key].astype(np.uint8))
-    failed = set(i for i, _ in failures)
-    new = [i for i in missing if keys[i] and i not in failed]
-    if new:
-        cache.put([keys[i] for i in new], np.packbits(bits[new], axis=1).astype(np.float32))
-    return bits, contents, failures
+
+    def __init__(self, images, cache=None, threads=None, input_size=DEFAULT_INPUT_SIZE,
+                 resize="pad"):
+        self._images = images
+        self._cache = open_cache(cache)
+        self._threads = check_threads(threads)
+        self._rule = (input_size, resize)
+        self._bits = np.zeros((len(images), BITS), bool)
+        self._known = np.zeros(len(images), bool)
+
+    def see(self, i, picture):
+        """Take the bits of image number `i`, which somebody has just decoded by the same rule.
+
+        Parameters
+        ----------
+        i : int
+        picture : PIL.Image.Image
+            As `read_picture` returns it.
+        """
+        self._bits[i] = picture_hash(picture)
+        self._known[i] = True
+
+    def complete(self):
+        """The bits and the content of all, reading the images that were not seen.
+
+        Returns
+        -------
+        bits : ndarray of bool, shape (n, 512)
+            No bit is set for an image that cannot be read.
+        contents : list of bytes or None
+            SHA-256 of each file, or of each image's pixels; None where there is nothing to read.
+        failures : list of (int, ImageError)
+            Positions and reasons of the images that cannot be read.
+        """
+        with concurrent.futures.ThreadPoolExecutor(self._threads) as executor:
+            contents = list(executor.map(image_hash, self._images))
+            keys = self._keys(contents)
+            kept = self._take_kept(keys)
+            missing = np.flatnonzero(~self._known).tolist()
+            errors = executor.map(self._read, missing)
+            failures = [(i, error) for i, error in zip(missing, errors) if error is not None]
+        new = [i for i in np.flatnonzero(self._known).tolist() if keys[i] and keys[i] not in kept]
+        if new:
+            self._cache.put([keys[i] for i in new],
+                            np.packbits(self._bits[new], axis=1).astype(np.float32))
+        return self._bits, contents, failures
+
+    def _keys(self, contents):
+        """The key of each image in the cache, None where it has none."""
+        settings = json.dumps([_VERSION, self._rule])
+        return [feature_key(content, settings) if self._cache is not None and content
+                and _is_path(image) else None for image, content in zip(self._images, contents)]
+
+    def _take_kept(self, keys):
+        """Fill in what the cache has; the keys that it had."""
+        kept = {}
+        if self._cache is not None:
+            kept = self._cache.get([key for key in keys if key], BITS // 8)
+        for i, key in enumerate(keys):
+            if key in kept:
+                # The cache keeps floats: one for each eight bits.
+                self._bits[i] = np.unpackbits(kept[key].astype(np.uint8))
+                self._known[i] = True
+        return kept
+
+    def _read(self, i):
+        """Decode image number `i`; the ImageError if that fails, else None."""
+        try:
+            self.see(i, read_picture(self._images[i], *self._rule))
+        except ImageError as error:
+            # A fresh error: the old one's traceback would keep the pixels alive.
+            return ImageError(error.path, error.reason)
+        return None
 
 
 def _is_path(image):
@@ -122,11 +180,3 @@ def image_hash(image):
         return None
     return hashlib.sha256(repr((pixels.shape, pixels.dtype.str)).encode("ascii")
                           + pixels.tobytes()).digest()
-
-
-def _bits_or_error(image):
-    try:
-        return difference_hash(image)
-    except ImageError as error:
-        # A fresh error: the old one's traceback would keep the pixels alive.
-        return ImageError(error.path, error.reason)

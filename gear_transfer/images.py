@@ -86,8 +86,7 @@ def read_image(image, input_size, resize="pad"):
     ValueError
         `input_size` or `resize` is out of range.
     """
-    height, width = size_pair(input_size)
-    return _centred_on_white(read_picture(image, (height, width), resize), height, width)
+    return centred_on_white(read_picture(image, input_size, resize), input_size)
 
 
 def read_picture(image, input_size, resize="pad"):
@@ -126,6 +125,31 @@ def read_picture(image, input_size, resize="pad"):
             return _upright_rgb(_from_array(image, name), (width, height), resize, draft=False)
     raise TypeError("an image must be a path, a PIL image or a uint8 array, not {}".format(
         type(image).__name__))
+
+
+def centred_on_white(picture, input_size):
+    """Put a picture in the middle of white.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        In RGB, not larger than `input_size`.
+    input_size : int or (int, int)
+
+    Returns
+    -------
+    uint8 ndarray of shape (height, width, 3)
+        A new array.
+    """
+    height, width = size_pair(input_size)
+    inner_width, inner_height = picture.size
+    if (inner_height, inner_width) == (height, width):
+        return np.array(picture)
+    pixels = np.full((height, width, 3), 255, dtype=np.uint8)
+    top = (height - inner_height) // 2
+    left = (width - inner_width) // 2
+    pixels[top:top + inner_height, left:left + inner_width] = np.asarray(picture)
+    return pixels
 
 
 @contextlib.contextmanager
@@ -400,15 +424,3 @@ def _on_white(image):
     background = Image.new("RGB", rgba.size, _WHITE)
     background.paste(rgba, (0, 0), rgba)
     return background
-
-
-def _centred_on_white(picture, height, width):
-    """Array of (height, width, 3) with the picture in its middle."""
-    inner_width, inner_height = picture.size
-    if (inner_height, inner_width) == (height, width):
-        return np.array(picture)
-    pixels = np.full((height, width, 3), 255, dtype=np.uint8)
-    top = (height - inner_height) // 2
-    left = (width - inner_width) // 2
-    pixels[top:top + inner_height, left:left + inner_width] = np.asarray(picture)
-    return pixels

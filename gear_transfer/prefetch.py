@@ -8,13 +8,13 @@ import numpy as np
 
 from .arguments import check_whole_number
 from .errors import ImageError
-from .images import RESIZE_RULES, read_image, size_pair
+from .images import RESIZE_RULES, centred_on_white, read_picture, size_pair
 
 _Pending = collections.namedtuple("_Pending", ["start", "pixels", "futures"])
 
 
 def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=None, ahead=None,
-                    augmentation=None):
+                    augmentation=None, see=None):
     """Decode images in batches, in order, while earlier batches are being used.
 
     Wrap it in ``contextlib.closing`` where the loop may be left early: closing
@@ -37,6 +37,9 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
         that was handed out last. Default 2.
     augmentation : Augmentation, optional
         Make views of each image in place of the image itself.
+    see : callable, optional
+        Called in the decoding thread with the position of every image that can be read and
+        what `read_picture` made of it; not with an augmentation.
 
     Returns
     -------
@@ -61,11 +64,17 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
     ahead = 2 if ahead is None else ahead
     for name, value in (("batch_size", batch_size), ("workers", workers), ("ahead", ahead)):
         check_whole_number(name, value)
-    shape, read = size + (3,), read_image
-    if augmentation is not None:
-        shape, read = (augmentation.views,) + shape, augmentation.views_of
-    return _generate(images, shape, lambda image: read(image, size, resize), batch_size, workers,
-                     ahead)
+    shape = size + (3,) if augmentation is None else (augmentation.views,) + size + (3,)
+
+    def read(i):
+        if augmentation is not None:
+            return augmentation.views_of(images[i], size, resize)
+        picture = read_picture(images[i], size, resize)
+        if see is not None:
+            see(i, picture)
+        return centred_on_white(picture, size)
+
+    return _generate(read, len(images), shape, batch_size, workers, ahead)
 
 
 def available_cpus():
@@ -75,19 +84,19 @@ def available_cpus():
     return os.cpu_count() or 1
 
 
-def _generate(images, shape, read, batch_size, workers, ahead):
+def _generate(read, n_images, shape, batch_size, workers, ahead):
     executor = concurrent.futures.ThreadPoolExecutor(max_workers=workers)
     pending = collections.deque()
-    starts = iter(range(0, len(images), batch_size))
+    starts = iter(range(0, n_images, batch_size))
 
     def submit(count):
         for start in itertools.islice(starts, count):
-            n = min(batch_size, len(images) - start)
+            n = min(batch_size, n_images - start)
             pixels = np.empty((n,) + shape, dtype=np.uint8)
             futures = []
             pending.append(_Pending(start, pixels, futures))
             for row in range(n):
-                futures.append(executor.submit(_read_into, pixels, row, images[start + row], read))
+                futures.append(executor.submit(_read_into, pixels, row, read, start + row))
 
     try:
         submit(ahead)
@@ -108,8 +117,8 @@ def _generate(images, shape, read, batch_size, workers, ahead):
         executor = None
 
 
-def _read_into(pixels, row, image, read):
-    pixels[row] = read(image)
+def _read_into(pixels, row, read, i):
+    pixels[row] = read(i)
 
 
 def _collect(batch):

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gear_transfer import find_duplicates, load_folder
+from gear_transfer import TransferClassifier, find_duplicates, load_folder
+from gear_transfer.backbone import DEFAULT_INPUT_SIZE
 from gear_transfer.cache import FeatureCache
 from gear_transfer.datasets import make_shape
 from gear_transfer.duplicates import _close_pairs, _linked
-from gear_transfer.hashes import BITS, difference_hash, hash_images
+from gear_transfer.hashes import BITS, ImageHashes, difference_hash
+from gear_transfer.images import read_picture
 
 
 def scene(seed):
@@ -134,17 +136,46 @@ def test_duplicates_of_different_classes(files):
 
 def test_hashes_are_kept_by_content(files, tmp_path, monkeypatch):
     cache = FeatureCache(tmp_path / "cache")
-    bits, contents, failures = hash_images(files, cache)
+    bits, contents, failures = ImageHashes(files, cache).complete()
     assert [i for i, _ in failures] == [5] and len(set(contents)) == 5
     os.rename(files[0], files[0] + ".moved")
     computed = []
-    monkeypatch.setattr("gear_transfer.hashes.difference_hash",
-                        lambda image: computed.append(image) or np.ones(BITS, bool))
-    again, _, _ = hash_images([files[0] + ".moved"] + files[1:5], cache)
+    monkeypatch.setattr("gear_transfer.hashes.picture_hash",
+                        lambda picture: computed.append(picture) or np.ones(BITS, bool))
+    again, _, _ = ImageHashes([files[0] + ".moved"] + files[1:5], cache).complete()
     assert computed == [] and (again == bits[:5]).all()
-    hash_images(files[:1], None)
-    hash_images([files[1]], False)
-    assert len(computed) == 2
+    ImageHashes(files[1:2], None).complete()
+    ImageHashes(files[1:2], False).complete()
+    ImageHashes(files[1:2], cache, input_size=96).complete()
+    assert len(computed) == 3
+
+
+def test_what_was_seen_is_not_read_again(files, tmp_path):
+    """Bits of a picture that somebody has decoded are those that reading it gives."""
+    cache = FeatureCache(tmp_path / "cache")
+    bits, contents, _ = ImageHashes(files).complete()
+    hashes = ImageHashes(files, cache)
+    hashes.see(1, read_picture(files[1], DEFAULT_INPUT_SIZE))
+    hashes.see(0, read_picture(files[1], DEFAULT_INPUT_SIZE))
+    seen, again, failures = hashes.complete()
+    assert (seen[1:] == bits[1:]).all() and again == contents and len(failures) == 1
+    assert (seen[0] == bits[1]).all()
+    assert (ImageHashes(files[2:3], cache).complete()[0] == bits[2]).all()
+
+
+def test_fit_reads_each_photograph_once(files, monkeypatch):
+    """The hashes are made of the pictures that the features are made of."""
+    read, again = [], object()
+    monkeypatch.setattr("gear_transfer.prefetch.read_picture",
+                        lambda image, *rule: read.append(image) or read_picture(image, *rule))
+    monkeypatch.setattr("gear_transfer.hashes.read_picture",
+                        lambda image, *rule: read.append(again) or read_picture(image, *rule))
+    more = [np.asarray(scene(seed)) for seed in range(2, 8)]
+    model = TransferClassifier(layer="mixed0", input_size=96, validation_fraction=0.3, epochs=1,
+                               precision="float32", cache=False)
+    model.fit(files[:5] + more, ["a", "b", "a", "a", "a"] + 3 * ["a", "b"])
+    assert len(read) == 11 and sum(image is again for image in read) == 0
+    assert model.split_.groups.tolist() == [0, 1, 0, 0, 0, 2, 3, 4, 5, 6, 7]
 
 
 def test_nothing_and_one(files):

@@ -35,12 +35,12 @@ def no_thread_stays():
 @pytest.mark.parametrize("workers", [1, 5])
 @pytest.mark.parametrize("ahead", [1, 3, 50])
 def test_batches_come_in_order(monkeypatch, workers, ahead):
-    read = prefetch.read_image
+    read = prefetch.read_picture
 
     def slow_for_some(image, size, resize):
         time.sleep(0.002 * (image[0, 0, 0] % 3 == 0))
         return read(image, size, resize)
-    monkeypatch.setattr(prefetch, "read_image", slow_for_some)
+    monkeypatch.setattr(prefetch, "read_picture", slow_for_some)
     seen = []
     for indices, pixels, failures in iterate_batches(numbered(23), 4, "pad", 5, workers, ahead):
         assert pixels.shape == (len(indices), 4, 4, 3) and pixels.dtype == np.uint8
@@ -76,12 +76,12 @@ def test_array_of_images_and_no_images():
 def test_memory_is_bounded(monkeypatch):
     """Never more than `ahead` batches are started beyond the one handed out."""
     started = []
-    read = prefetch.read_image
+    read = prefetch.read_picture
 
     def counting(image, size, resize):
         started.append(int(image[0, 0, 0]))
         return read(image, size, resize)
-    monkeypatch.setattr(prefetch, "read_image", counting)
+    monkeypatch.setattr(prefetch, "read_picture", counting)
     batches = iterate_batches(numbered(60), 4, batch_size=4, workers=3, ahead=2)
     assert started == []
     for number, (indices, _, _) in enumerate(batches):
@@ -93,14 +93,14 @@ def test_memory_is_bounded(monkeypatch):
 def test_batches_are_let_go(monkeypatch):
     """While the next batch is waited for, nothing holds on to the last one."""
     last = []
-    read = prefetch.read_image
+    read = prefetch.read_picture
 
     def watching(image, size, resize):
         time.sleep(0.1)
         held.append(sum(ref() is not None for ref in last))
         return read(image, size, resize)
     held = []
-    monkeypatch.setattr(prefetch, "read_image", watching)
+    monkeypatch.setattr(prefetch, "read_picture", watching)
     for _, pixels, _ in iterate_batches(numbered(5), 4, batch_size=1, workers=1, ahead=1):
         last.append(weakref.ref(pixels))
         del pixels
@@ -113,8 +113,8 @@ def test_stopping_early_drops_the_queue(monkeypatch):
     def slow(image, size, resize):
         count.append(1)
         time.sleep(0.01)
-        return image
-    monkeypatch.setattr(prefetch, "read_image", slow)
+        return Image.fromarray(image)
+    monkeypatch.setattr(prefetch, "read_picture", slow)
     batches = iterate_batches(numbered(200), 4, batch_size=100, workers=2, ahead=1)
     next(batches)
     start = time.time()
@@ -154,8 +154,8 @@ def test_exception_while_decoding_ends_the_run(monkeypatch, error):
     def failing(image, size, resize):
         if image[0, 0, 0] == 7:
             raise error("at seven")
-        return image
-    monkeypatch.setattr(prefetch, "read_image", failing)
+        return Image.fromarray(image)
+    monkeypatch.setattr(prefetch, "read_picture", failing)
     seen = []
     with pytest.raises(error):
         for indices, _, _ in iterate_batches(numbered(50), 4, batch_size=5):
