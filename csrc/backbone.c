@@ -8,6 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "builder.h"
 #include "calibrate.h"
 #include "passes.h"
@@ -194,14 +198,23 @@ assemble_task(void *context, int worker, gt_error *error)
     return status;
 }
 
+/* Building leaves holes of many sizes in the heap, which nothing to come would fill. */
+static void
+give_back_memory(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
+}
+
 /* Give the crew its plan, lanes and team; on failure it has none of them. */
 static gt_status
 assemble_anew(const gt_backbone *backbone, gt_crew *crew, int batch, gt_precision precision,
-              gt_constants *constants, gt_error *error)
+              bool is_brief, gt_constants *constants, gt_error *error)
 {
     assembly job = {.backbone = backbone,
                     .crew = crew,
-                    .plan = {batch, precision, backbone->config.preprocessing},
+                    .plan = {batch, precision, backbone->config.preprocessing, is_brief},
                     .constants = constants};
     hold_building();
     gt_status status = gt_parallel(1, crew->inner, assemble_task, &job, error);
@@ -212,6 +225,7 @@ assemble_anew(const gt_backbone *backbone, gt_crew *crew, int batch, gt_precisio
     if (status != GT_OK) {
         dismiss(crew);
     }
+    give_back_memory();
     return status;
 }
 
@@ -227,7 +241,7 @@ assemble(gt_backbone *backbone, gt_crew *crew, int batch, gt_error *error)
         return gt_fail(error, GT_ERROR_ARGUMENT,
                        "a backbone in int8 must be calibrated before it runs");
     }
-    return assemble_anew(backbone, crew, batch, precision, &backbone->constants, error);
+    return assemble_anew(backbone, crew, batch, precision, false, &backbone->constants, error);
 }
 
 /* A run of equal batches over the lanes of a crew. */
@@ -372,7 +386,8 @@ take_census(gt_backbone *backbone, errand job, gt_error *error)
 {
     gt_crew crew = {.n_lanes = 1, .inner = backbone->config.threads};
     gt_constants constants = {0};
-    gt_status status = assemble_anew(backbone, &crew, 1, GT_PRECISION_FLOAT32, &constants, error);
+    gt_status status = assemble_anew(backbone, &crew, 1, GT_PRECISION_FLOAT32, true, &constants,
+                                     error);
     job.census = gt_census_create(backbone->graph.count);
     if (status == GT_OK && job.census == NULL) {
         status = gt_fail_memory(error, "counting numbers");
@@ -389,6 +404,7 @@ take_census(gt_backbone *backbone, errand job, gt_error *error)
     gt_census_free(job.census);
     dismiss(&crew);
     gt_constants_clear(&constants);
+    give_back_memory();
     return status;
 }
 

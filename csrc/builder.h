@@ -10,6 +10,7 @@ typedef struct {
     gt_plan *plan;
     const gt_graph *graph;
     gt_preprocessing preprocessing;
+    bool is_brief; /* see gt_plan_config */
     gt_number *numbers; /* (graph->count,) how each node's result is written in 8 bits, or full */
 } gt_builder;
 

@@ -7,7 +7,7 @@
  * that one pass over the numbers needs no range to be known before. */
 enum { SHIFT = 18, BINS = 1 << (31 - SHIFT) };
 
-static const double tail = 1e-5; /* share of the numbers that may be clipped */ /* share of the numbers that may be clipped */
+static const double tail = 1e-5; /* share of the numbers that may be clipped */
 
 typedef struct {
     uint64_t *counts; /* (BINS,); NULL until the first number */

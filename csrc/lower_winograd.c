@@ -39,7 +39,7 @@ bool
 gt_winograd_suits(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    if (gt_runs_in_int8(builder->graph, builder->numbers, index) ||
+    if (builder->is_brief || gt_runs_in_int8(builder->graph, builder->numbers, index) ||
         !gt_winograd_is_available() || !fits(node, builder->graph->nodes[node->inputs[0]].shape)) {
         return false;
     }

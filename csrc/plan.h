@@ -75,6 +75,7 @@ typedef struct {
     int batch;
     gt_precision precision;
     gt_preprocessing preprocessing;
+    bool is_brief; /* for a few images: weights that take little room, however slow */
 } gt_plan_config;
 
 /* Build the plan of an optimised graph for `batch` images at a time.  Must run where gt_parallel

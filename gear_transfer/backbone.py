@@ -18,11 +18,18 @@ from .precision import (SAMPLE_SIZE, Choice, check_precision, choose_precision,
 DEFAULT_BACKBONE = "inception_v3"
 OFFICIAL_BACKBONE = "inception_v3_imagenet"
 
-#: What is tapped, at which size, where an Inception V3 is loaded and nothing else is said: among
-#: the layers and sizes within half a point of the best accuracy on photographs of gear, the
-#: cheapest (benchmarks/RESULTS.md).
+#: What is tapped, at which size, where an Inception V3 is loaded and nothing else is said.
 DEFAULT_LAYER = "mixed4"
-DEFAULT_INPUT_SIZE = (192, 192)
+DEFAULT_INPUT_SIZE = (128, 128)
+
+#: Layers and input size of an Inception V3 for classifying photographs, by what matters most.
+#: Chosen on photographs of gear (benchmarks/RESULTS.md): two layers together are more accurate
+#: than either at a larger size, and the second one costs nothing that the first does not.
+QUALITIES = collections.OrderedDict([
+    ("fast", (("mixed3", "mixed4"), (96, 96))),
+    ("balanced", (("mixed3", "mixed4"), (128, 128))),
+    ("accurate", (("mixed3", "mixed5"), (224, 224)))])
+DEFAULT_QUALITY = "balanced"
 
 POOLINGS = {"average": "global_average_pool", "max": "global_max_pool", None: None}
 
@@ -94,7 +101,7 @@ class Backbone(object):
 
     @classmethod
     def load(cls, name_or_path=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
-             threads=None, precision="float32", ranges=None):
+             threads=None, precision="float32", ranges=None, quality=None):
         """Load a backbone.
 
         Parameters
@@ -106,11 +113,13 @@ class Backbone(object):
             `find_official_weights` describes; or the path of a Keras HDF5
             file, of a file in the native format or of a saved model.
         layer : str or sequence of str, optional
-            Layer or layers to tap. Default for an Inception V3 is "mixed4",
-            for another network the last layer that is a map of several pixels.
+            Layer or layers to tap. Default for an Inception V3 is "mixed4" or
+            what `quality` says, for another network the last layer that is a
+            map of several pixels.
         input_size : int or (int, int), optional
-            Size of the images, height and width. Default is 192 for an
-            Inception V3 tapped at its default layer, else the network's own.
+            Size of the images, height and width. Default is 128 or what
+            `quality` says for an Inception V3 of which no layer is asked for,
+            else the network's own.
         pooling : {"average", "max"} or None
             How a map becomes a vector; None leaves it a map.
         threads : int, optional
@@ -123,6 +132,10 @@ class Backbone(object):
             with float32 (cosine 0.995 or more in int8, 0.9997 in bf16).
         ranges : sequence, optional
             The `ranges` of another backbone in int8, to compute what it does.
+        quality : {"fast", "balanced", "accurate"}, optional
+            Layers and input size for an Inception V3 of which no layer is
+            asked for: "mixed3" and "mixed4" at 96 x 96 or at 128 x 128, or
+            "mixed3" and "mixed5" at 224 x 224.
 
         Returns
         -------
@@ -139,11 +152,11 @@ class Backbone(object):
         """
         name = str(name_or_path)
         return cls.from_network(load_network(find_backbone(name)), name, layer, input_size,
-                                pooling, threads, precision, ranges)
+                                pooling, threads, precision, ranges, quality)
 
     @classmethod
     def from_network(cls, network, name, layer=None, input_size=None, pooling="average",
-                     threads=None, precision="float32", ranges=None):
+                     threads=None, precision="float32", ranges=None, quality=None):
         """A backbone of a network that an importer has read; for the rest see `load`.
 
         Parameters
@@ -151,7 +164,7 @@ class Backbone(object):
         network : Network
         name : str
             What it was loaded by.
-        layer, input_size, pooling, threads, precision, ranges
+        layer, input_size, pooling, threads, precision, ranges, quality
             As for `load`.
 
         Returns
@@ -160,11 +173,10 @@ class Backbone(object):
         """
         if not isinstance(pooling, (str, type(None))) or pooling not in POOLINGS:
             raise ValueError("pooling must be 'average', 'max' or None, not {!r}".format(pooling))
-        size = network.input_size
-        if layer is None:
-            layer = _default_layer(network)
-            size = DEFAULT_INPUT_SIZE if layer == DEFAULT_LAYER else size
-        layer = _check_layer(layer)
+        default_layer, size = _defaults(network, quality)
+        if layer is not None:
+            size = network.input_size
+        layer = _check_layer(default_layer if layer is None else layer)
         return cls(network, name, layer, _check_size(input_size, size), pooling,
                    check_threads(threads), check_precision(precision), ranges)
 
@@ -465,15 +477,23 @@ def check_threads(threads):
     return int(threads)
 
 
-def _default_layer(network):
-    """mixed4 of an Inception V3, else the last layer before the map is pooled or flattened."""
-    if DEFAULT_LAYER in network.layers:
-        return DEFAULT_LAYER
+def _defaults(network, quality):
+    """Layer or layers and input size where neither is given.
+
+    Those above for an Inception V3, else the last layer before the map is pooled or flattened, and
+    the network's own size.
+    """
+    if quality is not None and not (isinstance(quality, str) and quality in QUALITIES):
+        raise ValueError("quality must be 'fast', 'balanced' or 'accurate', not {!r}".format(
+            quality))
+    layer, size = QUALITIES.get(quality, (DEFAULT_LAYER, DEFAULT_INPUT_SIZE))
+    if all(name in network.layers for name in ((layer,) if quality is None else layer)):
+        return layer, size
     flat = ("global_average_pool", "global_max_pool", "flatten", "dense", "softmax")
     for i, node in enumerate(network.nodes):
         if node.op in flat:
-            return network.nodes[i - 1].name if i > 1 else node.name
-    return network.nodes[-1].name
+            return network.nodes[i - 1].name if i > 1 else node.name, network.input_size
+    return network.nodes[-1].name, network.input_size
 
 
 def _check_layer(layer):

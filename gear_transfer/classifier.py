@@ -4,7 +4,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .augmentation import as_augmentation
-from .backbone import DEFAULT_BACKBONE
+from .backbone import DEFAULT_BACKBONE, DEFAULT_QUALITY
 from .caller import warn_caller
 from .description import ShowsSummary, describe
 from .distributed import KeepsExecutor
@@ -18,7 +18,7 @@ from .novelty import KEEP, UNKNOWN, NoveltyDetector, is_unknown
 from .splits import Split, relative_names
 
 _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
-                         "precision", "cache", "verbose", "executor")
+                         "precision", "cache", "verbose", "executor", "quality")
 _HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learning_rate",
                     "optimizer", "momentum", "l2", "validation_fraction", "early_stopping",
                     "patience", "class_weight", "calibrate", "random_state", "threads", "verbose")
@@ -36,9 +36,9 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
     backbone : str, Path or Backbone
         See `Backbone.load`.
     layer : str or sequence of str, optional
-        Tapped layer or layers; default "mixed4" of an Inception V3.
+        Tapped layer or layers; default "mixed3" and "mixed4" of an Inception V3, see `quality`.
     input_size : int or (int, int), optional
-        Size to which photographs are brought; default 192 for that layer.
+        Size to which photographs are brought; default 128 for those layers.
     pooling : {"average", "max"} or None
     resize : {"pad", "stretch"}
         Whether photographs become square by white borders or by stretching.
@@ -66,6 +66,9 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
         Show progress bars.
     executor : concurrent.futures.Executor, optional
         Computes the features in place of this process, see `FeatureExtractor`.
+    quality : {"balanced", "fast", "accurate"}
+        Which layer and input size count where no layer is given, see
+        `Backbone.load`.
 
     Attributes
     ----------
@@ -98,7 +101,8 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
                  learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.005,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
                  calibrate=True, random_state=0, threads=None, precision="auto", cache=True,
-                 group_duplicates=True, augment=None, strict=False, verbose=0, executor=None):
+                 group_duplicates=True, augment=None, strict=False, verbose=0, executor=None,
+                 quality=DEFAULT_QUALITY):
         self.backbone = backbone
         self.layer = layer
         self.input_size = input_size
@@ -126,6 +130,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
         self.strict = strict
         self.verbose = verbose
         self.executor = executor
+        self.quality = quality
 
     def _parts(self):
         """A new extractor and a new head with these parameters."""

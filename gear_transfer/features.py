@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .augmentation import as_augmentation
-from .backbone import DEFAULT_BACKBONE, Backbone, check_threads
+from .backbone import DEFAULT_BACKBONE, DEFAULT_QUALITY, Backbone, check_threads
 from .cache import PREPROCESSING_VERSION, content_hash, feature_key, open_cache
 from .distributed import (KeepsExecutor, check_executor, is_path, iterate_chunks,
                           make_task)
@@ -51,6 +51,9 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         nowhere, or a folder.
     verbose : bool or int
         Show a progress bar.
+    quality : {"balanced", "fast", "accurate"}
+        Which layer and input size count where no layer is given, see
+        `Backbone.load`.
     executor : concurrent.futures.Executor, optional
         Computes the features in place of this process: a process pool, Dask's
         ``client.get_executor()``, mpi4py's. Chunks of paths go out, which the
@@ -69,12 +72,12 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
     >>> from gear_transfer import FeatureExtractor
     >>> images = np.zeros((3, 100, 60, 3), np.uint8)
     >>> FeatureExtractor(input_size=96).fit_transform(images).shape
-    (3, 768)
+    (3, 1536)
     """
 
     def __init__(self, backbone=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
                  resize="pad", batch_size=32, threads=None, precision="auto", cache=True,
-                 verbose=0, executor=None):
+                 verbose=0, executor=None, quality=DEFAULT_QUALITY):
         self.backbone = backbone
         self.layer = layer
         self.input_size = input_size
@@ -86,6 +89,7 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         self.cache = cache
         self.verbose = verbose
         self.executor = executor
+        self.quality = quality
 
     def fit(self, X=None, y=None):
         """Load the backbone.
@@ -109,7 +113,8 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         else:
             self.backbone_ = Backbone.load(self.backbone, layer=self.layer,
                                            input_size=self.input_size, pooling=self.pooling,
-                                           threads=self.threads, precision=self.precision)
+                                           threads=self.threads, precision=self.precision,
+                                           quality=self.quality)
         return self
 
     def transform(self, X):

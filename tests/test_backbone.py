@@ -12,7 +12,8 @@ import pytest
 from sklearn.base import clone
 
 from conftest import HOME
-from gear_transfer import Backbone, FeatureExtractor, GraphError, WeightsError, convert
+from gear_transfer import (Backbone, FeatureExtractor, GraphError, TransferClassifier, WeightsError,
+                           convert)
 from gear_transfer.importers.weights import default_backbone_path
 from keras_files import small_model
 
@@ -55,16 +56,30 @@ def test_by_name_and_path(tmp_path, features, images):
 def test_defaults():
     loaded = Backbone.load()
     assert loaded.name == "inception_v3" and loaded.layer == "mixed4"
-    assert loaded.input_size == (192, 192) and loaded.pooling == "average"
+    assert loaded.input_size == (128, 128) and loaded.pooling == "average"
     assert loaded.threads >= 1 and loaded.n_features == 768 and loaded.shapes == [(768,)]
     assert Backbone.load(layer="mixed5").input_size == (299, 299)
+    assert Backbone.load(layer="mixed5", quality="fast").input_size == (299, 299)
     assert Backbone.load(input_size=(100, 120)).input_size == (100, 120)
     assert Backbone.load(input_size=np.int64(100)).input_size == (100, 100)
     assert type(Backbone.load(threads=np.int64(2)).threads) is int
 
 
+@pytest.mark.parametrize("quality, layer, side", [("fast", ("mixed3", "mixed4"), 96),
+                                                  ("accurate", ("mixed3", "mixed5"), 224)])
+def test_quality_sets_layer_and_size(quality, layer, side):
+    loaded = Backbone.load(quality=quality)
+    assert loaded.layer == layer and loaded.input_size == (side, side)
+    assert Backbone.load(quality=quality, input_size=128).input_size == (128, 128)
+    extractor = FeatureExtractor(quality=quality).fit()
+    assert (extractor.backbone_.layer, extractor.backbone_.input_size) == (layer, (side, side))
+    assert TransferClassifier(quality=quality)._parts()[0].quality == quality
+    copy = pickle.loads(pickle.dumps(loaded))
+    assert (copy.layer, copy.input_size) == (layer, (side, side))
+
+
 def test_default_layer_of_another_network(tmp_path):
-    loaded = Backbone.load(small_model(tmp_path / "small.h5"))
+    loaded = Backbone.load(small_model(tmp_path / "small.h5"), quality="fast")
     assert loaded.layer == "norm" and loaded.input_size == (8, 8) and loaded.n_features == 4
     assert loaded.features(pictures(3, 8, 8)).shape == (3, 4)
     whole = Backbone.load(small_model(tmp_path / "small.h5"), layer="top")

@@ -95,13 +95,13 @@ HEAD = [("hidden_layers", ["8", 8, (0,), (2.5,), (True,), (-1,), None, (4,) * 16
         ("early_stopping", [None, 2, "yes"]), ("random_state", SEEDS), ("threads", THREADS)]
 EXTRACTOR = [("layer", LAYERS), ("input_size", SIZES), ("pooling", POOLINGS), ("resize", RESIZES),
              ("threads", THREADS), ("precision", PRECISIONS), ("cache", [3, 1.5, b"folder", [1]]),
-             ("backbone", ["nosuch", ""])]
+             ("quality", ["best", "", 2, 1, ["fast"]]), ("backbone", ["nosuch", ""])]
 
 
 def _table():
     """Rows: name of the call, the call, words for the argument, values."""
     rows = []
-    for name, values in EXTRACTOR[:3] + EXTRACTOR[4:6]:
+    for name, values in EXTRACTOR[:3] + EXTRACTOR[4:6] + EXTRACTOR[7:8]:
         rows.append(("Backbone.load", load(name), name, values))
     rows.append(("Backbone.load", load("name_or_path"), "backbone", ["nosuch", ""]))
     for name, values in HEAD:

@@ -72,8 +72,8 @@ def test_paths_and_labels(shapes, fitted):
 def test_defaults(shapes):
     some = shapes.subset(slice(None, None, 3))
     model = TransferClassifier(epochs=2).fit(some)
-    assert model.extractor_.backbone_.layer == "mixed4"
-    assert model.extractor_.backbone_.input_size == (192, 192)
+    assert model.extractor_.backbone_.layer == ("mixed3", "mixed4")
+    assert model.extractor_.backbone_.input_size == (128, 128)
 
 
 def test_summary(fitted):

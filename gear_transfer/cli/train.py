@@ -14,12 +14,13 @@ output."""
 EXAMPLES = """\
 examples:
   gear-transfer train gear_images gear.gtm
+  gear-transfer train gear_images gear.gtm --quality fast
   gear-transfer train gear_images gear.gtm --layer mixed5 --input-size 299 --epochs 60
   gear-transfer train gear_images gear.gtm --tune
   gear-transfer train gear_images gear.gtm --hidden-layers 128 --dropout 0.3 --json > gear.json"""
 
 #: Options that are parameters of TransferClassifier, which has their defaults and checks.
-_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "precision",
+_PARAMETERS = ("backbone", "quality", "layer", "input_size", "pooling", "resize", "precision",
                "hidden_layers", "dropout", "epochs", "batch_size", "learning_rate", "optimizer",
                "l2", "validation_fraction", "early_stopping", "patience", "class_weight",
                "random_state", "threads", "augment", "strict")
@@ -31,10 +32,13 @@ def add_arguments(parser):
     add_json(parser, "the summary")
     group = parser.add_argument_group("features")
     group.add_argument("--backbone", metavar="NAME", help="name or weight file of the network")
+    group.add_argument("--quality", choices=("fast", "balanced", "accurate"),
+                       help="sets layer and input size (default: balanced)")
     group.add_argument("--layer", type=names, metavar="NAME[,NAME]",
-                       help="layers to tap (default: mixed4)")
+                       help="layers to tap (default: what --quality says)")
     group.add_argument("--input-size", type=image_size, metavar="PIXELS",
-                       help="size of the images, such as 192 or 192x160, height first")
+                       help="size of the images, such as 192 or 192x160, height first (default: "
+                            "what --quality says)")
     group.add_argument("--pooling", choices=("average", "max"), help="default: average")
     group.add_argument("--resize", choices=("pad", "stretch"), help="default: pad")
     group.add_argument("--precision", help="auto (the default), float32 and so on")
