@@ -206,11 +206,13 @@ class Backbone(object):
 
     def _loaded_engine(self):
         """The core's backbone, built on first use."""
-        if self._engine is None:
-            self._engine = self._make_engine(self.precision)
+        engine = self._engine
+        if engine is None:
+            engine = self._make_engine(self.precision)
             if self.precision == "int8":
-                self._engine.set_ranges(list(self.ranges))
-        return self._engine
+                engine.set_ranges(list(self.ranges))
+            self._engine = engine  # only now: other threads take it from here
+        return engine
 
     @property
     def is_settled(self):
@@ -231,20 +233,20 @@ class Backbone(object):
         str
             The precision; `precision_reason` says why.
         """
+        asked = self.precision
         if not self.is_settled:
             sample = np.ascontiguousarray(self._checked(images)[:SAMPLE_SIZE])
-            key = (self.fingerprint(), self.layer, self.input_size, self.pooling, self.precision,
+            key = (self.fingerprint(), self.layer, self.input_size, self.pooling, asked,
                    hashlib.sha256(sample.data).digest())
             engine = None
             if key not in _CHOICES:
-                _CHOICES[key], engine = self._decide(sample)
-            self.settle(_CHOICES[key])
-            self._engine = engine
+                _CHOICES[key], engine = self._decide(sample, asked)
+            self.settle(_CHOICES[key], engine)
         return self.precision
 
-    def _decide(self, sample):
+    def _decide(self, sample, asked):
         """A Choice for the sample, and the engine it was tried with or None."""
-        if self.precision == "auto":
+        if asked == "auto":
             return choose_precision(sample, self._make_engine)
         if len(sample) == 0:
             raise ValueError("int8 learns the ranges of the layers from the first images: give "
@@ -253,17 +255,20 @@ class Backbone(object):
         engine.calibrate(sample)
         return Choice("int8", "asked for", known_ranges(engine, "int8")), engine
 
-    def settle(self, choice):
+    def settle(self, choice, engine=None):
         """Take over a Choice that another backbone of these settings made.
 
         Parameters
         ----------
         choice : Choice
+        engine : core's backbone, optional
+            That runs accordingly.
         """
-        self.precision, self.precision_reason = choice.precision, choice.reason
         self.ranges = None if choice.ranges is None else tuple(tuple(item)
                                                                for item in choice.ranges)
-        self._engine = None
+        self.precision_reason = choice.reason
+        self._engine = engine
+        self.precision = choice.precision  # last: other threads run as soon as it is there
 
     @property
     def choice(self):

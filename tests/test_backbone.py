@@ -364,3 +364,21 @@ def test_official_weights(monkeypatch, shared, features, images):
     monkeypatch.setenv("GEAR_TRANSFER_WEIGHTS", os.path.join(shared, "weights"))
     tapped = Backbone.load("inception_v3_imagenet", layer="mixed2", input_size=SIZE)
     np.testing.assert_array_equal(tapped.features(images[:2]), features[:2])
+
+
+def test_threads_that_come_first_at_once(images):
+    """Several threads decide on the precision and build the engine; all compute the same."""
+    expected = Backbone.load(layer="mixed0", input_size=SIZE, precision="auto").features(images)
+    for _ in range(10):
+        shared, found = Backbone.load(layer="mixed0", input_size=SIZE, precision="auto"), []
+        start = threading.Barrier(6)
+
+        def use():
+            start.wait()
+            found.append(shared.features(images))
+        threads = [threading.Thread(target=use) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 6 and all(np.array_equal(each, expected) for each in found)
