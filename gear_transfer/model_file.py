@@ -345,7 +345,7 @@ def _novelty_detector(network, backbone, path):
     except ValueError as error:
         raise ModelFileError("{}: the saved novelty detector is damaged: {}".format(
             path, error)) from error
-    if detector.means_.shape[1] != backbone.n_features:
+    if len(detector.mean_) != backbone.n_features:
         raise ModelFileError("{}: the novelty detector takes {} features, the backbone gives {}"
-                             .format(path, detector.means_.shape[1], backbone.n_features))
+                             .format(path, len(detector.mean_), backbone.n_features))
     return detector

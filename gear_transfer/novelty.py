@@ -1,16 +1,13 @@
 """None of these: how unlike all training photographs a photograph is.
 
-The distance is that of Mahalanobis to the nearest class mean, with one
-covariance for all classes (K. Lee, K. Lee, H. Lee and J. Shin, "A simple
-unified framework for detecting out-of-distribution samples and adversarial
-attacks", NeurIPS 2018). The covariance is that of probabilistic principal
-components (M. Tipping and C. Bishop, "Probabilistic principal component
-analysis", JRSS B 61, 1999): the leading directions within classes and one
-variance for all others, so a few hundred photographs are enough and a saved
-model stays small. Features come in as their signed square roots, which makes
-the long-tailed outputs of ReLU more nearly normal (F. Perronnin, J. Sanchez
-and T. Mensink, "Improving the Fisher kernel for large-scale image
-classification", ECCV 2010).
+The distance is that to the nearest training photograph (Y. Sun, Y. Ming, X. Zhu and Y. Li,
+"Out-of-distribution detection with deep nearest neighbors", ICML 2022), between the signed square
+roots of features, which makes the long-tailed outputs of ReLU more nearly normal (F. Perronnin,
+J. Sanchez and T. Mensink, "Improving the Fisher kernel for large-scale image classification",
+ECCV 2010). Training photographs are kept as their principal components, so that a saved model
+stays small; what of a photograph lies outside those counts as distance as well, as the
+reconstruction error of principal components does (J. E. Jackson and G. S. Mudholkar, "Control
+procedures for residuals associated with principal component analysis", Technometrics 21, 1979).
 """
 import contextlib
 
@@ -31,14 +28,15 @@ KEEP = 0.95
 #: Photographs, less one for each class, below which a share of 95 % cannot be told.
 FEWEST = 20
 
-_COMPONENTS = 64       # directions kept; 96 to 256 reject as much and cost more
+_COMPONENTS = 64       # directions kept; 128 and 256 reject as much and cost more
 _PER_COMPONENT = 4     # photographs for each direction at least
+_MOST_POINTS = 10000   # photographs kept to compare with, drawn at random from more
 _ITERATIONS = 2        # of the randomised decomposition
 _LEVELS = 201          # quantiles kept of the held-out distances
-_ROWS = 4096           # photographs compared at a time
+_ROWS = 1024           # photographs compared at a time
 
 #: The arrays of a fitted detector and the number of their axes.
-_ARRAY_RANKS = {"means": 2, "components": 2, "variances": 1, "noise_variance": 1, "quantiles": 1}
+_ARRAY_RANKS = {"mean": 1, "components": 2, "points": 2, "quantiles": 1}
 
 
 class NoveltyDetector(BaseEstimator):
@@ -53,14 +51,12 @@ class NoveltyDetector(BaseEstimator):
 
     Attributes
     ----------
-    means_ : ndarray of float32, shape (c, d)
-        Of the square roots of each class's features.
+    mean_ : ndarray of float32, shape (d,)
+        Of the square roots of all features.
     components_ : ndarray of float32, shape (k, d)
-        Leading directions within the classes, of length 1.
-    variances_ : ndarray of float32, shape (k,)
-        Along them.
-    noise_variance_ : float
-        Along each other direction.
+        The leading directions, of length 1.
+    points_ : ndarray of float32, shape (m, k)
+        Training samples along them.
     quantiles_ : ndarray of float32, shape (201,)
         Of the distances of held-out samples, from the smallest to the largest.
 
@@ -120,35 +116,28 @@ class NoveltyDetector(BaseEstimator):
         with one_blas_thread():
             for fold in range(self.folds):
                 held_out = folds == fold
-                self._fit_normal(X[~held_out], labels[~held_out])
+                self._fit_points(X[~held_out])
                 distances[held_out] = self._distances(X[held_out])
-            self._fit_normal(X, labels)
+            self._fit_points(X)
         self.quantiles_ = np.percentile(distances, np.linspace(0, 100, _LEVELS)).astype(np.float32)
         return self
 
-    def _fit_normal(self, roots, labels):
-        """Means and shared covariance of the classes."""
+    def _fit_points(self, roots):
+        """The leading directions of square roots, and what to compare with along them."""
         from sklearn.utils.extmath import randomized_svd
 
-        present = np.unique(labels)
-        places = np.searchsorted(present, labels)
-        self.means_ = np.stack([roots[places == place].mean(axis=0)
-                                for place in range(len(present))])
-        within = roots - self.means_[places]
-        freedom = len(roots) - len(present)
-        count = max(1, min(_COMPONENTS, freedom // _PER_COMPONENT, roots.shape[1] - 1))
-        _, singular, self.components_ = randomized_svd(
-            within, count, n_iter=_ITERATIONS, random_state=self.random_state)
-        self.variances_ = singular ** 2 / freedom
-        total = np.einsum("ij,ij->", within, within, dtype=np.float64) / freedom
-        others = max(1, roots.shape[1] - count)
-        least = np.finfo(np.float32).eps * max(total, 1e-30)
-        self.noise_variance_ = float(np.float32(max((total - self.variances_.sum()) / others,
-                                                    least)))
-        self.variances_ = np.maximum(self.variances_, self.noise_variance_).astype(np.float32)
+        self.mean_ = roots.mean(axis=0)
+        apart = roots - self.mean_
+        count = max(1, min(_COMPONENTS, len(roots) // _PER_COMPONENT, roots.shape[1] - 1))
+        self.components_ = randomized_svd(
+            apart, count, n_iter=_ITERATIONS, random_state=self.random_state)[2]
+        if len(apart) > _MOST_POINTS:
+            rng = np.random.RandomState(self.random_state)
+            apart = apart[rng.choice(len(apart), _MOST_POINTS, replace=False)]
+        self.points_ = apart.dot(self.components_.T)
 
     def distances(self, X):
-        """Squared Mahalanobis distance to the nearest class mean.
+        """Squared distance to the nearest training sample.
 
         Parameters
         ----------
@@ -158,26 +147,26 @@ class NoveltyDetector(BaseEstimator):
         -------
         ndarray of float64, shape (n,)
         """
-        check_is_fitted(self, "means_")
+        check_is_fitted(self, "points_")
         X = check_array(X, dtype=np.float32, ensure_min_samples=0)
-        if X.shape[1] != self.means_.shape[1]:
+        if X.shape[1] != len(self.mean_):
             raise ValueError("X has {} features, {} were fitted".format(
-                X.shape[1], self.means_.shape[1]))
+                X.shape[1], len(self.mean_)))
         with one_blas_thread():
             return self._distances(_signed_root(X))
 
     def _distances(self, roots):
-        means = self.means_.astype(np.float64)
-        means_along = means.dot(self.components_.T)
+        mean, components = self.mean_.astype(np.float64), self.components_.astype(np.float64)
+        points = self.points_.astype(np.float64)
         nearest = np.empty(len(roots))
         for start in range(0, len(roots), _ROWS):
-            part = roots[start:start + _ROWS].astype(np.float64)
-            along = part.dot(self.components_.T)
-            across = np.maximum(_squared(part, means) - _squared(along, means_along), 0.0)
-            weight = 1.0 / np.sqrt(self.variances_)
-            squared = across / self.noise_variance_ + _squared(along * weight, means_along * weight)
-            nearest[start:start + _ROWS] = squared.min(axis=1)
-        return nearest
+            apart = roots[start:start + _ROWS] - mean
+            along = apart.dot(components.T)
+            outside = np.einsum("ij,ij->i", apart, apart) - np.einsum("ij,ij->i", along, along)
+            nearest[start:start + _ROWS] = (np.maximum(outside, 0.0)
+                                            + _squared(along, points).min(axis=1))
+        # Less than this is the rounding of float32.
+        return np.maximum(nearest, np.finfo(np.float32).eps * mean.dot(mean))
 
     def known_score(self, X):
         """How usual features are for the known classes.
@@ -190,19 +179,16 @@ class NoveltyDetector(BaseEstimator):
         -------
         ndarray of float64, shape (n,)
             The share of held-out samples of the known classes that lie at
-            least as far from all class means: 0.05 is reached by 95 % of
-            them, something of another kind has about 0.
+            least as far from all others: 0.05 is reached by 95 % of them,
+            something of another kind has about 0.
         """
         levels = np.linspace(0, 1, len(self.quantiles_))
         return np.interp(-self.distances(X), -self.quantiles_[::-1], levels)
 
-
     def to_arrays(self):
         """What a file must keep to bring the detector back, dict of str to ndarray of float32."""
-        check_is_fitted(self, "means_")
-        arrays = dict((name, getattr(self, name + "_")) for name in _ARRAY_RANKS)
-        arrays["noise_variance"] = np.array([self.noise_variance_], np.float32)
-        return arrays
+        check_is_fitted(self, "points_")
+        return dict((name, getattr(self, name + "_")) for name in _ARRAY_RANKS)
 
     @classmethod
     def from_arrays(cls, arrays):
@@ -229,17 +215,14 @@ class NoveltyDetector(BaseEstimator):
                 raise ValueError("{} is not a float32 array of {} axes".format(
                     name, _ARRAY_RANKS[name]))
         count, length = arrays["components"].shape
-        if (arrays["means"].shape[1] != length or arrays["variances"].shape != (count,)
-                or arrays["noise_variance"].shape != (1,)):
+        if (len(arrays["mean"]) != length or arrays["points"].shape[1] != count
+                or not len(arrays["points"])):
             raise ValueError("the shapes of its arrays do not fit together")
-        if arrays["variances"].min() <= 0 or arrays["noise_variance"][0] <= 0:
-            raise ValueError("a variance is not greater than 0")
         if len(arrays["quantiles"]) < 2 or (np.diff(arrays["quantiles"]) < 0).any():
             raise ValueError("its quantiles do not rise")
         detector = cls()
         for name, array in arrays.items():
             setattr(detector, name + "_", np.array(array))
-        detector.noise_variance_ = float(arrays["noise_variance"][0])
         return detector
 
 
@@ -261,10 +244,10 @@ def _signed_root(X):
     return np.sign(X) * np.sqrt(np.abs(X))
 
 
-def _squared(rows, means):
-    """Squared Euclidean distances (n, c) between rows and means."""
-    return np.maximum(np.einsum("ij,ij->i", rows, rows)[:, None] - 2.0 * rows.dot(means.T)
-                      + np.einsum("ij,ij->i", means, means), 0.0)
+def _squared(rows, points):
+    """Squared Euclidean distances (n, m) between rows and points."""
+    return np.maximum(np.einsum("ij,ij->i", rows, rows)[:, None] - 2.0 * rows.dot(points.T)
+                      + np.einsum("ij,ij->i", points, points), 0.0)
 
 
 def is_unknown(known_scores, keep=KEEP):

@@ -259,10 +259,10 @@ def test_calibration_that_an_older_file_does_not_name(saved, tmp_path):
 
 
 @pytest.mark.parametrize("name, change", [
-    ("means", None), ("quantiles", lambda array: array[::-1]), ("variances", lambda array: -array),
-    ("variances", lambda array: array[1:]), ("components", lambda array: array[:, 1:]),
-    ("noise_variance", lambda array: np.zeros(1)), ("noise_variance", lambda array: np.ones(2)),
-    ("means", lambda array: array[0]), ("means", lambda array: array[:, 1:])])
+    ("mean", None), ("quantiles", lambda array: array[::-1]), ("quantiles", lambda array: array[:1]),
+    ("points", lambda array: array[:, 1:]), ("components", lambda array: array[:, 1:]),
+    ("components", lambda array: array[1:]), ("points", lambda array: array[0]),
+    ("mean", lambda array: array[None]), ("mean", lambda array: array[1:])])
 def test_damaged_novelty_detector(watched, tmp_path, name, change):
     network = read_network(watched)
     array = network.extra_arrays.pop("novelty/" + name)
@@ -280,8 +280,8 @@ def test_novelty_detector_of_other_features(watched, tmp_path):
     for changed in ("longer", "unknown"):
         network = read_network(watched)
         if changed == "longer":
-            for name in ("novelty/means", "novelty/components"):
-                wider = np.repeat(network.extra_arrays[name], 2, axis=1)
+            for name in ("novelty/mean", "novelty/components"):
+                wider = np.repeat(network.extra_arrays[name], 2, axis=-1)
                 network.extra_arrays[name] = np.ascontiguousarray(wider)
         else:
             network.extra_arrays["weights"] = np.ones(3, np.float32)

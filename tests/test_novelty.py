@@ -32,17 +32,27 @@ def test_known_stay_known_and_others_do_not(detector):
 
 
 def test_distances_equal_the_formula(detector):
-    """Mahalanobis with the covariance written out, to every class mean."""
-    X = features(30, 2)[0]
+    """To the nearest sample within the leading directions, and from the samples' space across."""
+    X, trained = features(30, 2)[0], features(600, 0)[0]
     k, d = detector.components_.shape
-    covariance = np.eye(d) * detector.noise_variance_
-    for direction, variance in zip(detector.components_.astype(float), detector.variances_):
-        covariance += np.outer(direction, direction) * (variance - detector.noise_variance_)
-    inverse = np.linalg.inv(covariance)
-    apart = np.sqrt(X)[:, None] - detector.means_[None]
-    expected = np.einsum("ncd,de,nce->nc", apart, inverse, apart).min(axis=1)
-    np.testing.assert_allclose(detector.distances(X), expected, rtol=1e-3)
-    assert (k, d) == (39, 40) and (detector.variances_ >= detector.noise_variance_).all()
+    assert (k, d) == (39, 40) and detector.points_.shape == (600, 39)
+    onto = detector.components_.T.astype(float).dot(detector.components_)
+    np.testing.assert_allclose(detector.components_.dot(detector.components_.T), np.eye(k), atol=1e-5)
+    rows, samples = np.sqrt(X.astype(float)), np.sqrt(trained.astype(float))
+    middle = samples.mean(axis=0)
+    within = np.linalg.norm((rows[:, None] - samples[None]).dot(onto), axis=2).min(axis=1)
+    across = np.linalg.norm((rows - middle).dot(np.eye(d) - onto), axis=1)
+    np.testing.assert_allclose(detector.distances(X), within ** 2 + across ** 2, rtol=1e-3)
+    assert detector.distances(trained[:5]).max() < detector.distances(X).min()
+
+
+def test_of_many_samples_some_are_kept(monkeypatch):
+    monkeypatch.setattr("gear_transfer.novelty._MOST_POINTS", 200)
+    some = NoveltyDetector().fit(*features(2000, 6))
+    assert some.points_.shape == (200, 39)
+    known = some.known_score(features(4000, 7)[0])
+    assert 0.93 <= (~is_unknown(known)).mean() <= 0.97
+    np.testing.assert_array_equal(NoveltyDetector().fit(*features(2000, 6)).points_, some.points_)
 
 
 def test_near_duplicates_are_held_out_together():
