@@ -13,10 +13,12 @@ from matplotlib import colors  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402
 
 from conftest import HOME  # noqa: E402
-from gear_transfer import Augmentation, learning_curve  # noqa: E402
+from gear_transfer import Augmentation, find_duplicates, learning_curve  # noqa: E402
+from gear_transfer.datasets import make_shape  # noqa: E402
 from gear_transfer.image_set import ImageSet  # noqa: E402
-from gear_transfer.plots import (plot_confusion_matrix, plot_history, plot_images,  # noqa: E402
-                                 plot_learning_curve, plot_predictions, plot_views)
+from gear_transfer.plots import (plot_confusion_matrix, plot_duplicates,  # noqa: E402
+                                 plot_history, plot_images, plot_learning_curve,
+                                 plot_predictions, plot_views)
 
 HISTORY = {"loss": [2.0, 1.0, 0.5, 0.4], "val_loss": [2.1, 1.2, 0.9, 1.0],
            "accuracy": [0.3, 0.6, 0.8, 0.9], "val_accuracy": [0.25, 0.5, 0.7, 0.65]}
@@ -188,6 +190,51 @@ def test_lengths_are_checked(photographs):
         plot_predictions([], [])
     with pytest.raises(TypeError, match="one path"):
         plot_predictions("a.jpg", ["a"])
+
+
+def test_predictions_that_are_none_of_the_classes(photographs):
+    axes = plot_predictions(photographs[:4], ["a", "none of these", "none of these", "?"],
+                            [0.9, 0.8, 0.7, 0.6], ["a", "b", "a", "b"])
+    assert [ax.get_title() for ax in axes] == [
+        "a\n90.0%", "none of these\ntrue: b", "none of these\ntrue: a", "?\n60.0%\ntrue: b"]
+    hues = [colors.to_rgb(ax.title.get_color()) for ax in axes]
+    assert hues[1] == hues[2] and len(set(hues)) == 3
+    assert max(hues[1]) == min(hues[1]) > max(hues[0])  # grey, lighter than what is known
+    own, = plot_predictions(photographs[:1], ["?"], [0.6], unknown="?")
+    assert own.get_title() == "?" and colors.to_rgb(own.title.get_color()) == hues[1]
+
+
+# Near-duplicates
+
+def test_duplicates_side_by_side(photographs):
+    shape = make_shape("circle", 80, 0)
+    nearly = np.maximum(shape, 1)
+    nearly[:10, :40] = 30
+    images = [shape, photographs[0], shape.copy(), nearly, photographs[1],
+              np.ascontiguousarray(photographs[1])]
+    found = find_duplicates(images, cache=False)
+    assert [group.tolist() for group in found.clusters()] == [[0, 2, 3], [4, 5]]
+    axes = plot_duplicates(found)
+    titles = [ax.get_title().split("\n") for ax in axes]
+    assert [title[0] for title in titles] == [
+        "group 1: 3 photographs", "", "", "group 2: 2 photographs", ""]
+    assert [title[1] for title in titles] == ["image 0", "image 2", "image 3", "image 4", "image 5"]
+    apart = found.distances[(found.pairs == 3).any(axis=1)].min()
+    assert 0 < apart and titles[2][2] == "distance {:.3f}".format(apart)
+    assert [title[2] for title in titles[:2]] == ["distance 0.000", "the same file"]
+    assert titles[4][2] == "the same file"
+    boxes = [ax.get_position() for ax in axes]
+    assert boxes[0].y0 == boxes[2].y0 > boxes[3].y0 and boxes[0].x0 == boxes[3].x0
+    assert_nothing_is_cut_off(axes[0].figure)
+    assert len(plot_duplicates(found, most=1, columns=2)) == 2
+
+
+def test_no_duplicates_and_numbers_out_of_range(photographs):
+    found = find_duplicates(photographs[:2], cache=False)
+    assert plot_duplicates(found)[0].texts[0].get_text() == "no near-duplicates"
+    for arguments, message in ((dict(most=0), "most"), (dict(columns=1), "columns")):
+        with pytest.raises(ValueError, match=message):
+            plot_duplicates(found, **arguments)
 
 
 # Augmented views

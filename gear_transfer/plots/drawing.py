@@ -95,6 +95,15 @@ def show_image(ax, image):
     show_pixels(ax, pixels)
 
 
+def show_text(axes, text):
+    """One axes, of those given or a new figure, with a text in place of pictures."""
+    tile = tiles([0], 1, 1, axes)
+    tile[0].set_axis_off()
+    tile[0].text(0.5, 0.5, text, ha="center", va="center", transform=tile[0].transAxes,
+                 fontsize=11, color=INK)
+    return tile
+
+
 def show_pixels(ax, pixels):
     """Show a uint8 array of shape (h, w, 3) in a thin frame."""
     ax.set_xticks([])
@@ -104,9 +113,10 @@ def show_pixels(ax, pixels):
     ax.imshow(pixels)
 
 
-def set_title(ax, lines, colour=INK):
-    """Title an axes, in letters small enough for the longest line to fit a tile."""
-    size = min(11, max(6, 260 // max(1, max(len(line) for line in lines))))
+def set_title(ax, lines, colour=INK, size=None):
+    """Title an axes, by custom in letters small enough for the longest line to fit a tile."""
+    if size is None:
+        size = min(11, max(6, 260 // max(1, max(len(line) for line in lines))))
     plain(ax.set_title("\n".join(lines), fontsize=size, color=colour, pad=5))
 
 

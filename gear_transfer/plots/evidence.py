@@ -1,7 +1,7 @@
 """What a prediction rests on: the nearest training photographs; and which went wrong."""
 import numpy as np
 
-from .drawing import INK, RED, as_images, check_lengths, set_title, show_image, tiles
+from .drawing import INK, RED, as_images, check_lengths, set_title, show_image, show_text, tiles
 
 
 def plot_nearest(images, predictions, neighbours, axes=None):
@@ -89,11 +89,7 @@ def plot_misclassified(images, predictions, true_labels, probabilities=None, mos
         wrong = wrong[np.argsort(-confidence[wrong], kind="mergesort")]
     wrong = wrong[:most]
     if not len(wrong):
-        tile = tiles([0], 1, 1, axes)
-        tile[0].set_axis_off()
-        tile[0].text(0.5, 0.5, "all {:,} right".format(len(images)), ha="center", va="center",
-                     transform=tile[0].transAxes, fontsize=11, color=INK)
-        return tile
+        return show_text(axes, "all {:,} right".format(len(images)))
     return plot_predictions([images[i] for i in wrong], names[wrong],
                             None if probabilities is None else confidence[wrong], truth[wrong],
                             columns, axes)

@@ -3,11 +3,12 @@ import numpy as np
 
 from ..arguments import check_list, check_whole_number
 from ..images import read_image
-from .drawing import INK, RED, as_images, check_lengths, set_title, show_image, show_pixels, tiles
+from .drawing import (GREY, INK, RED, as_images, check_lengths, set_title, show_image,
+                      show_pixels, tiles)
 
 
 def plot_predictions(images, predictions, probabilities=None, true_labels=None, columns=5,
-                     axes=None):
+                     axes=None, unknown="none of these"):
     """Show images in a grid, titled with their predicted classes.
 
     Parameters
@@ -24,6 +25,9 @@ def plot_predictions(images, predictions, probabilities=None, true_labels=None, 
         Images in a row.
     axes : array of at least n Axes, optional
         Where to draw. Default: a new figure.
+    unknown : str
+        What `TransferClassifier.predict` says of what is unlike all classes. It is written in
+        grey, without the confidence in the class it would otherwise have had.
 
     Returns
     -------
@@ -45,12 +49,13 @@ def plot_predictions(images, predictions, probabilities=None, true_labels=None, 
     lines = 1 + (probabilities is not None) + (true_labels is not None)
     axes = tiles(range(len(images)), columns, lines, axes)
     for i, tile in enumerate(axes):
-        text, colour = [predictions[i]], INK
-        if probabilities is not None:
+        is_known = predictions[i] != unknown
+        text, colour = [predictions[i]], INK if is_known else GREY
+        if probabilities is not None and is_known:
             text.append("{:.1%}".format(probabilities[i]))
         if true_labels is not None and str(true_labels[i]) != predictions[i]:
             text.append("true: {}".format(true_labels[i]))
-            colour = RED
+            colour = RED if is_known else GREY
         show_image(tile, images[i])
         set_title(tile, text, colour)
     return axes
