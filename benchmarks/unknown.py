@@ -130,7 +130,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     processes.add_shared_option(parser)
     parser.add_argument("--pictures", metavar="FOLDER", help="more pictures of other things")
-    parser.add_argument("--seed", type=int, default=1, help="of what is drawn (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1,
+                        help="of what is drawn (default: %(default)s)")
     report.add_write_option(parser)
     arguments = parser.parse_args()
     import matplotlib

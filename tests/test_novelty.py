@@ -37,7 +37,8 @@ def test_distances_equal_the_formula(detector):
     k, d = detector.components_.shape
     assert (k, d) == (39, 40) and detector.points_.shape == (600, 39)
     onto = detector.components_.T.astype(float).dot(detector.components_)
-    np.testing.assert_allclose(detector.components_.dot(detector.components_.T), np.eye(k), atol=1e-5)
+    among = detector.components_.dot(detector.components_.T)
+    np.testing.assert_allclose(among, np.eye(k), atol=1e-5)
     rows, samples = np.sqrt(X.astype(float)), np.sqrt(trained.astype(float))
     middle = samples.mean(axis=0)
     within = np.linalg.norm((rows[:, None] - samples[None]).dot(onto), axis=2).min(axis=1)
