@@ -10,12 +10,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from .augmentation import as_augmentation
 from .backbone import DEFAULT_BACKBONE, DEFAULT_QUALITY, Backbone, check_threads
-from .cache import PREPROCESSING_VERSION, content_hash, feature_key, open_cache
+from .cache import PREPROCESSING_VERSION, feature_key, open_cache
 from .distributed import (KeepsExecutor, check_executor, is_path, iterate_chunks,
                           make_task)
 from .errors import ImageError
 from .extraction import iterate_features
-from .hashes import ImageHashes
+from .hashes import ImageHashes, image_hashes
 from .images import RESIZE_RULES, read_image
 from .precision import SAMPLE_SIZE, choice_from_text, choice_to_text, fast_precisions
 from .progress import progress_bar
@@ -258,11 +258,12 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
 
     def _contents(self, X):
         """Hash of the content of each image that is a file, else None."""
-        paths = [str(image) if is_path(image) else None for image in X]
-        if not any(paths):
-            return paths
-        with concurrent.futures.ThreadPoolExecutor(check_threads(self.threads)) as executor:
-            return list(executor.map(lambda path: path and content_hash(path), paths))
+        files = [i for i, image in enumerate(X) if is_path(image)]
+        contents = [None] * len(X)
+        for i, content in zip(files, image_hashes([X[i] for i in files],
+                                                  check_threads(self.threads))):
+            contents[i] = content
+        return contents
 
     def _choose_precision(self, X, contents, cache):
         """Let the backbone decide on its precision with a sample of X, if that is still open."""

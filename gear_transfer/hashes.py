@@ -115,11 +115,11 @@ class ImageHashes(object):
         failures : list of (int, ImageError)
             Positions and reasons of the images that cannot be read.
         """
+        contents = image_hashes(self._images, self._threads)
+        keys = self._keys(contents)
+        kept = self._take_kept(keys)
+        missing = np.flatnonzero(~self._known).tolist()
         with concurrent.futures.ThreadPoolExecutor(self._threads) as executor:
-            contents = list(executor.map(image_hash, self._images))
-            keys = self._keys(contents)
-            kept = self._take_kept(keys)
-            missing = np.flatnonzero(~self._known).tolist()
             errors = executor.map(self._read, missing)
             failures = [(i, error) for i, error in zip(missing, errors) if error is not None]
         new = [i for i in np.flatnonzero(self._known).tolist() if keys[i] and keys[i] not in kept]
@@ -158,6 +158,29 @@ class ImageHashes(object):
 
 def _is_path(image):
     return isinstance(image, (str, pathlib.PurePath))
+
+
+def image_hashes(images, threads):
+    """`image_hash` of each image, in threads.
+
+    Parameters
+    ----------
+    images : sequence
+    threads : int
+
+    Returns
+    -------
+    list of bytes or None
+    """
+    contents = [None] * len(images)
+
+    def fill(first):
+        for i in range(first, len(images), threads):
+            contents[i] = image_hash(images[i])
+
+    with concurrent.futures.ThreadPoolExecutor(threads) as executor:
+        list(executor.map(fill, range(threads)))  # which raises what they raise
+    return contents
 
 
 def image_hash(image):
