@@ -5,7 +5,7 @@
 Four folds that keep near-duplicates on one side. The features are computed once, and for each
 fold a head is trained with the parameters that TransferClassifier has by default. Two forms of
 the photographs: as published, and 128 x 128 padded with white as the hack's notebook 01-DataPrep
-makes them. The five new photographs are predicted by a head trained on all.
+makes them; every named quality, the default one in several precisions. The five new photographs are predicted by a head trained on all.
 """
 import argparse
 import csv
@@ -19,6 +19,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 import gear_transfer as gt
 import processes
 import report
+from gear_transfer.backbone import DEFAULT_QUALITY, QUALITIES
 
 FOLDS = 4
 HACK_SIZE = (128, 128)
@@ -30,14 +31,14 @@ BARS = {"as published": 0.97, "128 x 128, padded white": 0.965}
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     processes.add_shared_option(parser)
-    parser.add_argument("--seeds", type=int, default=3, metavar="N",
+    parser.add_argument("--seeds", type=int, default=6, metavar="N",
                         help="how many seeds of split and head (default: %(default)s)")
     parser.add_argument("--photographs", type=int, metavar="N",
                         help="only about N photographs, to try the script (default: all)")
     parser.add_argument("--backbone", default=gt.TransferClassifier().backbone,
                         help="name or weight file (default: %(default)s)")
-    parser.add_argument("--precisions", nargs="+", default=["float32", "auto"],
-                        help="default: %(default)s")
+    parser.add_argument("--precisions", nargs="+", default=["float32", "bf16", "auto"],
+                        help="of the default quality; the others in auto (default: %(default)s)")
     parser.add_argument("--layers", nargs="+", metavar="LAYER",
                         help="also a table over these layers")
     parser.add_argument("--sizes", nargs="+", type=int, metavar="PIXELS",
@@ -137,34 +138,37 @@ def main():
         new_forms = {published: new_paths,
                      small: resized(new_paths, new_folder, os.path.join(temporary, "new"))}
         rows = []
+        settings = [(DEFAULT_QUALITY, precision) for precision in arguments.precisions] + [
+            (quality, "auto") for quality in QUALITIES if quality != DEFAULT_QUALITY]
         for form, paths in forms.items():
-            for precision in arguments.precisions:
+            for quality, precision in settings:
                 extractor = defaults(gt.FeatureExtractor, backbone=arguments.backbone,
-                                     precision=precision).fit()
+                                     precision=precision, quality=quality).fit()
                 features = extractor.transform(paths)
                 by_seed = [fold_accuracies(features, labels, groups, seed)
                            for seed in range(arguments.seeds)]
                 right = new_images_right(features, labels, extractor.transform(new_forms[form]),
                                          truth)
                 rows.append([
-                    form, "{} ({})".format(extractor.backbone_.precision, precision),
+                    form, quality, "{} ({})".format(extractor.backbone_.precision, precision),
                     " ".join("{:.3f}".format(value) for value in by_seed[0]),
                     "{:.4f}".format(np.mean(by_seed[0])), "{:.4f}".format(np.mean(by_seed)),
                     "{:.3f}".format(BARS[form]), "{} of {}".format(right, len(truth))])
-        parts = [report.table(["photographs", "precision", "4 folds, seed 0", "mean, seed 0",
+        parts = [report.table(["photographs", "quality", "precision", "4 folds, seed 0", "mean, seed 0",
                                "mean, {} seeds".format(arguments.seeds), "bar",
                                "new photographs right (bar: all)"], rows)]
         if arguments.layers:
             parts += ["Mean of 4 folds, seed 0, over tapped layers and input sizes:",
                       layers_table(forms, labels, groups, arguments)]
 
-    backbone = extractor.backbone_
+    qualities = "; ".join("{} {} at {} x {}".format(name, " and ".join(layers), *size)
+                          for name, (layers, size) in QUALITIES.items())
     explanation = (
         "{:,} photographs of {} classes in {:,} groups of near-duplicates, each group on one side "
-        "of a split. {} at {}, input {} x {}, and the head with TransferClassifier's defaults, "
-        "which holds back a share of the training photographs for validation.".format(
-            len(images), len(images.classes), len(set(groups.tolist())), backbone.name,
-            backbone.layer, *backbone.input_size))
+        "of a split. {}: {}; and the head with TransferClassifier's defaults, which holds back a "
+        "share of the training photographs for validation.".format(
+            len(images), len(images.classes), len(set(groups.tolist())), arguments.backbone,
+            qualities))
     report.publish("gear_accuracy", "Held-out accuracy on gear (gear_accuracy.py)",
                    [explanation] + parts, report.machine(), arguments.write)
 

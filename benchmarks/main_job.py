@@ -23,6 +23,7 @@ JOBS = collections.OrderedDict([
     ("ours", Job("gear_transfer, defaults", None, None)),
     ("ours_again", Job("the same again, other settings of the head, features in the cache", None,
                        None)),
+    ("ours_fast", Job('gear_transfer, quality="fast"', None, None)),
     ("keras_load", Job("Keras, only import, build InceptionV3, load weights", "keras", "weights")),
     ("openvino_byhand", Job("OpenVINO and scikit-learn by hand", "openvino", "onnx")),
     ("keras_features", Job("Keras, features computed once", "keras", "weights")),
@@ -60,10 +61,13 @@ def command(arguments, name, folder, temporary):
     python = arguments.python
     if job.peer is not None:
         python = processes.peer_python(arguments.peers, job.peer)
-    line = [python, processes.job(name), folder,
+    script = "ours" if name == "ours_fast" else name
+    line = [python, processes.job(script), folder,
             processes.shared_file(arguments.shared, "gear", "new_images"),
             os.path.join(temporary, name)]
-    if job.network == "weights":
+    if name == "ours_fast":
+        line.append("fast")
+    elif job.network == "weights":
         line.append(processes.official_weights(arguments.shared))
     elif job.network == "onnx":
         line.append(models.export(arguments, job.peer, "mixed10", temporary))

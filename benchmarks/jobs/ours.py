@@ -1,4 +1,4 @@
-"""The whole job with gear_transfer's defaults: ours.py FOLDER NEW_IMAGES MODEL."""
+"""The whole job with gear_transfer's defaults: ours.py FOLDER NEW_IMAGES MODEL [QUALITY]."""
 import sys
 
 from stages import Stages
@@ -8,7 +8,7 @@ stages = Stages()
 import gear_transfer as gt  # noqa: E402
 
 images = gt.load_folder(sys.argv[1])
-model = gt.TransferClassifier()
+model = gt.TransferClassifier(quality=sys.argv[4]) if sys.argv[4:] else gt.TransferClassifier()
 stages.done("import, list the folder")
 model.fit(images.paths, images.labels)
 stages.done("features, train the head")
