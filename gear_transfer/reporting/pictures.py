@@ -60,19 +60,20 @@ def drawing(draw, inches, label):
     str
     """
     import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gear_transfer"}):
         figure = Figure(figsize=inches)
-        canvas = FigureCanvasSVG(figure)
+        FigureCanvasAgg(figure)  # measures text for tight_layout, which SVG cannot
         figure.patch.set_visible(False)
         ax = figure.add_subplot(1, 1, 1)
         ax.patch.set_visible(False)
         draw(ax)
         figure.tight_layout()
         stream = io.BytesIO()
-        canvas.print_svg(stream)
+        FigureCanvasSVG(figure).print_svg(stream)
     return _themed(stream.getvalue().decode("utf-8"), label)
 
 
