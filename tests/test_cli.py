@@ -411,6 +411,7 @@ def test_progress_on_a_terminal(folder, model):
 
 
 COMMANDS = [["train", "{folder}", "{new}.gtm"] + QUICK, ["predict", "{model}", "{folder}"],
+            ["tune", "{folder}", "--layers", "mixed1,mixed2", "--sizes", "64", "--folds", "2"],
             ["evaluate", "{model}", "{folder}"], ["report", "{model}", "{folder}", "{new}.html"]]
 
 
