@@ -5,8 +5,9 @@
 Each step of the plan that runs batches is timed on one thread (`Backbone.profile`). Its bound is the
 larger of two times: its operations at the speed of a large matrix product in its precision, and its
 bytes (operands, weights and result, once each) at the speed of copying within the caches. What it
-takes beyond its bound can be won; the tables are sorted by that. Operations on padding count, as is
-usual, though some implementations leave them out: that is how a step passes its bound.
+takes beyond its bound can be won; the tables are sorted by that. Operations are those of the plain
+convolution, padding included: implementations that leave padding out and Winograd's method, which
+multiplies less, are how a step passes its bound.
 """
 import argparse
 import collections

@@ -19,8 +19,8 @@ import report
 PICTURE = os.path.join(processes.ROOT, "docs", "scaling.png")
 
 #: One table and one panel: `axis` is what varies, each curve has its sizes, how many images or
-#: samples are worked on at each size, and seconds.
-Series = collections.namedtuple("Series", ["title", "axis", "curves"])
+#: samples are worked on at each size, and seconds; `limit` says what keeps threads from helping.
+Series = collections.namedtuple("Series", ["title", "axis", "curves", "limit"])
 Curve = collections.namedtuple("Curve", ["label", "sizes", "work", "seconds"])
 
 IMAGES = (16, 32, 64, 128, 256)
@@ -28,6 +28,14 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 SAMPLES = (1000, 3000, 10000, 30000, 100000)
 CLASSES = (2, 10, 30, 100, 300, 1000)
 FEATURES = 768
+
+#: So many times one thread's speed are wanted of each thread: 1.8 of two.
+WANTED = 0.9
+BACKBONE_LIMIT = ("Several images are shared out whole; a single one has every layer split between "
+                  "the threads, which wait for each other after each.")
+HEAD_LIMIT = ("Threads wait for each other several times a minibatch, which costs much where others "
+              "use the machine too. So a minibatch of less than 4 million multiplications (samples "
+              "times weights) and an epoch of less than 1,000 million are trained on one thread.")
 
 
 def parse():
@@ -56,14 +64,14 @@ def measure(rounds, calls):
     return dict((key, float(np.median(values))) for key, values in seconds.items())
 
 
-def series(rounds, title, axis, labels, sizes, make, work=None):
+def series(rounds, title, axis, labels, sizes, make, limit, work=None):
     """A Series of what `make(label, size)` returns, a function to call, for each label and size."""
     calls = collections.OrderedDict(((label, size), make(label, size))
                                     for label in labels for size in sizes)
     seconds = measure(rounds, calls)
     return Series(title, axis, [
         Curve(label, sizes, [size if work is None else work for size in sizes],
-              [seconds[label, size] for size in sizes]) for label in labels])
+              [seconds[label, size] for size in sizes]) for label in labels], limit)
 
 
 def backbone_series(arguments):
@@ -85,9 +93,9 @@ def backbone_series(arguments):
 
     return [
         series(arguments.rounds, "Features of images", "images", labels, IMAGES,
-               lambda label, n: lambda: labels[label].features(images[:n])),
+               lambda label, n: lambda: labels[label].features(images[:n]), BACKBONE_LIMIT),
         series(arguments.rounds, "Features of {} images".format(max(BATCHES)), "images in a call",
-               labels, BATCHES, in_batches, work=max(BATCHES))]
+               labels, BATCHES, in_batches, BACKBONE_LIMIT, work=max(BATCHES))]
 
 
 def head_series(arguments):
@@ -107,9 +115,10 @@ def head_series(arguments):
 
     return [
         series(arguments.rounds, "Training a head, 12 classes, 3 epochs", "samples", labels, SAMPLES,
-               lambda label, n: fit(labels[label], n, 12)),
+               lambda label, n: fit(labels[label], n, 12), HEAD_LIMIT),
         series(arguments.rounds, "Training a head, {:,} samples, 3 epochs".format(most), "classes",
-               labels, CLASSES, lambda label, c: fit(labels[label], most, c), work=most)]
+               labels, CLASSES, lambda label, c: fit(labels[label], most, c), HEAD_LIMIT,
+               work=most)]
 
 
 def slope(curve):
@@ -151,11 +160,24 @@ def sentence(one):
     return "Fitted lines, {}; {}.".format(one.axis, "; ".join(parts))
 
 
+def shortfall(one, threads):
+    """Where further threads bring less than is wanted, and why; None where they do not."""
+    parts = []
+    for curve, count in list(zip(one.curves, threads))[1:]:
+        gains = np.array(one.curves[0].seconds) / curve.seconds * threads[0] / count
+        short = ["{:,}".format(size) for size, gain in zip(curve.sizes, gains) if gain < WANTED]
+        if short:
+            parts.append("{} are less than {:.1f} times {} at {} {}".format(
+                curve.label, WANTED * count / threads[0], one.curves[0].label, ", ".join(short),
+                one.axis))
+    return "{}. {}".format("; ".join(parts), one.limit) if parts else None
+
+
 def draw(all_series, path):
     """A panel for each series, on logarithmic axes except for times that hardly change."""
     import matplotlib
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
     figure, axes = pyplot.subplots(2, 2, figsize=(10, 7.5))
     for axis, one in zip(axes.flat, all_series):
         for curve, marker in zip(one.curves, "os^D"):
@@ -168,9 +190,11 @@ def draw(all_series, path):
                       label="proportional")
         axis.set_xscale("log")
         if max(abs(slope(each)) for each in one.curves) < 0.2:
-            axis.set_ylim(0, 1.1e3 * max(max(each.seconds) for each in one.curves))
+            axis.set_ylim(0, 1.35e3 * max(max(each.seconds) for each in one.curves))
         else:
             axis.set_yscale("log")
+            axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
         axis.set_xticks(curve.sizes)
         axis.set_xticklabels(["{:,}".format(size) for size in curve.sizes])
         axis.minorticks_off()
@@ -194,6 +218,9 @@ def main():
         parts += [one.title + ":", table(one)]
         if one.curves[0].work == list(one.curves[0].sizes):
             parts.append(sentence(one))
+        short = shortfall(one, arguments.threads)
+        if short is not None:
+            parts.append(short)
     if arguments.write:
         draw(all_series, PICTURE)
         parts.append("![Time against size, four panels](../docs/scaling.png)")
