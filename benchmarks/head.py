@@ -100,7 +100,7 @@ def main():
     header += [LABELS[each] + " / ours" for each in names[1:]]
     ours = results[-1][1]["ours"]
     features_mb = 4e-6 * CASES[-1].samples * WIDTH
-    peak_mb = statistics.median(run.peak_mb for run in ours)
+    peak_mb = median(ours, "peak_mb")
     parts = [
         "{} features, float32, {} threads; standardising, training with Adam and an L2 penalty; "
         "rounds in turn: {}, medians (smallest–largest).".format(
@@ -114,9 +114,9 @@ def main():
         "same process. The bound is the larger of the two times.",
         report.table([size, "s an epoch", "GB read", "GB/s", "GFLOP", "GFLOP/s", "limit",
                       "bound / ours"], [epoch_row(case, runs["ours"]) for case, runs in results]),
-        "Largest memory of our process with {}: {:,.0f} MB, of which the features are {:,.0f} "
-        "({:.2f} times the features).".format(name(CASES[-1]), peak_mb, features_mb,
-                                              peak_mb / features_mb)]
+        "Largest memory of our process up to the end of fit() with {}: {:,.0f} MB, of which the "
+        "features are {:,.0f} ({:.2f} times the features).".format(
+            name(CASES[-1]), peak_mb, features_mb, peak_mb / features_mb)]
     peers = [(each, processes.peer_python(arguments.peers, each)) for each in names
              if each == "torch"]
     report.publish("head", "The head at scale (head.py)", parts,

@@ -6,6 +6,7 @@ The arithmetic is the same for all: standardised features in an order drawn anew
 dense layer with softmax, cross-entropy with an L2 penalty on the kernel, Adam with 0.001, float32.
 """
 import json
+import resource
 import sys
 import time
 
@@ -35,10 +36,12 @@ def make(samples, width, classes):
 
 
 def report(fit, predict, **more):
-    """Time both calls and print the last line of output."""
+    """Time both calls, and the memory up to the end of the first; print the last line of output."""
     started = time.perf_counter()
     fit()
-    fitted = time.perf_counter()
+    fitted = time.perf_counter() - started
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    started = time.perf_counter()
     predict()
-    done = time.perf_counter()
-    print(json.dumps(dict(more, fit=fitted - started, predict=done - fitted)))
+    print(json.dumps(dict(more, fit=fitted, predict=time.perf_counter() - started,
+                          peak_mb=peak_mb)))

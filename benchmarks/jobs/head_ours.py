@@ -1,4 +1,4 @@
-"""Training a head by gear_transfer; see head_data.py. Also an epoch alone, and the machine's speed."""
+"""Training a head by gear_transfer, see head_data.py; an epoch alone, and the machine's speed."""
 import os
 import sys
 import time
