@@ -6,7 +6,7 @@ import numpy as np
 from .intervals import standard_error
 from .tables import Result, counted, percent, plain
 
-#: One combination and how it did: layer; input_size, height and width in pixels; head, a dict of
+#: One combination and how it did: layer, a str or a tuple of those tapped together; input_size, height and width in pixels; head, a dict of
 #: parameters; photographs, how many were held out in turn; accuracy and its 95 % interval;
 #: images_per_second, reading included, by itself on this machine; features of one image; parameters
 #: of the backbone up to the layer; right, whether each photograph was predicted rightly.
@@ -150,7 +150,7 @@ class Tuning(Result):
     def rows(self):
         """The table, for CSV: a list of OrderedDict of plain values, one a trial."""
         return [collections.OrderedDict(
-            [("pick", " ".join(self.picks(trial))), ("layer", trial.layer),
+            [("pick", " ".join(self.picks(trial))), ("layer", layer_text(trial.layer)),
              ("input_size", size_text(trial.input_size))]
             + sorted(plain(trial.head).items())
             + [("accuracy", trial.accuracy), ("low", trial.interval[0]),
@@ -181,8 +181,13 @@ class Tuning(Result):
 
 
 def place(trial):
-    """Layer and size in words: mixed4 at 192 x 192."""
-    return "{} at {} x {}".format(trial.layer, *trial.input_size)
+    """Layer and size in words: mixed3+mixed4 at 192 x 192."""
+    return "{} at {} x {}".format(layer_text(trial.layer), *trial.input_size)
+
+
+def layer_text(layer):
+    """A layer as the command line takes it, layers tapped together joined by a plus."""
+    return layer if isinstance(layer, str) else "+".join(layer)
 
 
 def size_text(size):

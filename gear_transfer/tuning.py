@@ -1,4 +1,5 @@
 """Which layer, which input size, which head: tried where it is cheap, judged where it matters."""
+import collections
 import re
 import time
 
@@ -7,7 +8,7 @@ from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
 from .arguments import check_list, check_whole_number
-from .backbone import Backbone, find_backbone
+from .backbone import QUALITIES, Backbone, find_backbone
 from .classifier import _HEAD_PARAMETERS, TransferClassifier, _labelled, warn_of_failures
 from .distributed import is_path
 from .duplicates import find_duplicates
@@ -56,8 +57,9 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
         For a sequence.
     groups : array-like of shape (n,), optional
         Photographs of one group are in one fold. Default: those of `find_duplicates`.
-    layers : sequence of str, optional
-        Default: the ends of the blocks, mixed0 and so on of an Inception V3.
+    layers : sequence of str or tuple of str, optional
+        A tuple are layers tapped together. Default: the ends of the blocks, mixed0 and so on of an
+        Inception V3, and the layers of the named qualities, see `Backbone.load`.
     sizes : sequence of int or (int, int), optional
         Input sizes. Default: 96, 128, 160, 192, 224 and 299, those that the network can take.
     l2 : sequence of float
@@ -165,18 +167,20 @@ class _Candidates(object):
                        else check_list("layers", layers))
         if not self.layers:
             raise ValueError("layers must name one layer or more, not {!r}".format(layers))
+        self.layers = [layer if isinstance(layer, str) else tuple(check_list("layers", layer))
+                       for layer in self.layers]
         if sizes is None:
             sizes = [size for size in DEFAULT_SIZES if self._fits(size)] or [None]
         elif not check_list("sizes", sizes):
             raise ValueError("sizes must have one input size or more, not {!r}".format(sizes))
-        found = set(self.backbone(tuple(self.layers), size).input_size for size in sizes)
+        found = set(self.backbone(tapped(self.layers), size).input_size for size in sizes)
         self.sizes = sorted(found, key=lambda size: (size[0] * size[1], size))
 
     def _fits(self, size):
         try:
-            self.backbone(tuple(self.layers), size)
+            self.backbone(tapped(self.layers), size)
         except GraphError:
-            needed_nodes(self._network.nodes, self.layers)  # raises what is no matter of size
+            needed_nodes(self._network.nodes, tapped(self.layers))  # raises what is no matter of size
             return False
         return True
 
@@ -187,9 +191,18 @@ class _Candidates(object):
                                      model.threads, model.precision)
 
     def parameters(self, layer):
-        """Number of parameters of the backbone up to a layer."""
+        """Number of parameters of the backbone up to a layer or several."""
         return sum(int(np.prod(array.shape))
                    for array in self._network.upto(layer).arrays.values())
+
+
+def tapped(layers):
+    """The names of layers of which some are tapped together, each once: tuple of str."""
+    names = collections.OrderedDict()
+    for layer in layers:
+        for name in (layer,) if isinstance(layer, str) else layer:
+            names[name] = None
+    return tuple(names)
 
 
 def default_layers(network):
@@ -201,13 +214,15 @@ def default_layers(network):
 
     Returns
     -------
-    list of str
-        mixed0 and so on of an Inception V3; of another network the last 8 layers that add or
-        concatenate, or the layer that `Backbone.load` takes.
+    list of str or tuple of str
+        mixed0 and so on of an Inception V3, and layers tapped together; of another network the
+        last 8 layers that add or concatenate, or the layer that `Backbone.load` takes.
     """
     mixed = [name for name in network.layers if re.match("mixed[0-9]+$", name)]
     joins = [node.name for node in network.nodes if node.op in ("add", "concat")]
-    return mixed or joins[-_MOST_JOINS:] or [
+    together = sorted(set(layers for layers, _ in QUALITIES.values()
+                          if all(name in mixed for name in layers)))
+    return mixed + together or joins[-_MOST_JOINS:] or [
         Backbone.from_network(network, network.name).layer]
 
 
@@ -273,20 +288,23 @@ def _screen(judge, candidates, places, head):
     """A Trial for each size and layer on a sample, with one head."""
     layers, former, trials = list(candidates.layers), set(), []
     for size in candidates.sizes:
-        backbone = candidates.backbone(tuple(layers), size)
+        names = tapped(layers)
+        backbone = candidates.backbone(names, size)
         extraction = judge.extract(backbone, places)
         if not len(extraction.positions):
             raise extraction.failures[0][1]
-        speeds = images_per_second(backbone, [judge.images[i] for i in extraction.positions],
-                                   judge.model.resize)
+        speeds = dict(zip(names, images_per_second(
+            backbone, [judge.images[i] for i in extraction.positions], judge.model.resize)))
         widths = [int(np.prod(shape)) for shape in backbone.shapes]
-        parts = np.split(extraction.features, np.cumsum(widths)[:-1], axis=1)
+        parts = dict(zip(names, np.split(extraction.features, np.cumsum(widths)[:-1], axis=1)))
         tried = []
         with progress_bar(len(layers), "{} x {}".format(*size), "layer", judge.verbose) as bar:
-            for layer, speed, width, part in zip(layers, speeds, widths, parts):
-                trial = Trial(layer, size, head, 0, 0.0, None, speed, width,
-                              candidates.parameters(layer), None)
-                tried.append(judge.judge(trial, extraction.positions, part, head))
+            for layer in layers:
+                own = tapped([layer])
+                features = np.concatenate([parts[name] for name in own], axis=1)
+                trial = Trial(layer, size, head, 0, 0.0, None, min(speeds[name] for name in own),
+                              features.shape[1], candidates.parameters(layer), None)
+                tried.append(judge.judge(trial, extraction.positions, features, head))
                 bar.update(1)
         worse = worse_layers(tried)
         layers = [layer for layer in layers if layer not in worse & former]
@@ -296,7 +314,7 @@ def _screen(judge, candidates, places, head):
 
 
 def worse_layers(trials):
-    """The layers that are significantly worse than the best of some trials, a set of str."""
+    """The layers that are significantly worse than the best of some trials, a set."""
     best = max(trials, key=lambda trial: trial.accuracy).right
     return set(trial.layer for trial in trials if sign_test(
         int((best & ~trial.right).sum()), int((trial.right & ~best).sum())) < _LEVEL)

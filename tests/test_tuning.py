@@ -109,6 +109,9 @@ def test_default_layers():
     names = ["input", "mixed0", "mixed9", "mixed9_0", "mixed10", "dense"]
     Net = collections.namedtuple("Net", ["layers", "nodes"])
     assert tuning.default_layers(Net(names, [])) == ["mixed0", "mixed9", "mixed10"]
+    blocks = ["mixed%d" % i for i in range(8)]
+    assert tuning.default_layers(Net(blocks, [])) == blocks + [
+        ("mixed3", "mixed4"), ("mixed3", "mixed5")]
     nodes = [Node("n%d" % i, op) for i, op in enumerate(["input", "conv2d", "add", "relu"] * 10)]
     found = tuning.default_layers(Net([node.name for node in nodes], nodes))
     assert found == ["n%d" % i for i in range(10, 40, 4)]
@@ -302,3 +305,20 @@ def test_plot(found):
     given = plt.subplots()[1]
     assert gt.plot_tuning(found, given) is given
     plt.close("all")
+
+
+def test_layers_tapped_together(shapes, model):
+    """A pair has the features of both and costs what its later layer costs."""
+    pair = ("mixed0", "mixed2")
+    with mock.patch.object(tuning, "images_per_second", known_speeds):
+        found = gt.tune(shapes, model=model, **dict(SETTINGS, layers=["mixed2", pair], sizes=[75],
+                                                    finalists=2))
+    by_layer = dict((t.layer, t) for t in found.trials)
+    assert set(by_layer) == {"mixed2", pair}
+    assert by_layer[pair].features == 256 + 288
+    assert by_layer[pair].images_per_second == by_layer["mixed2"].images_per_second
+    assert by_layer[pair].parameters == by_layer["mixed2"].parameters
+    assert "mixed0+mixed2" in [row["layer"] for row in found.rows()]
+    model = found.classifier(by_layer[pair]).fit(shapes)
+    assert model.extractor_.backbone_.layer == pair
+    assert tuning.tapped(["b", ("a", "b"), "c"]) == ("b", "a", "c")

@@ -11,7 +11,7 @@ go to standard output. 'train --tune' does the same and trains what is chosen.""
 EXAMPLES = """\
 examples:
   gear-transfer tune gear_images
-  gear-transfer tune gear_images --layers mixed3,mixed4,mixed5 --sizes 128,192 --csv > tried.csv
+  gear-transfer tune gear_images --layers mixed4,mixed3+mixed5 --sizes 128,192 --csv > tried.csv
   gear-transfer tune gear_images --json | jq .best"""
 
 
@@ -20,8 +20,9 @@ def add_arguments(parser):
     add_json(parser, "text").add_argument("--csv", action="store_true",
                                           help="print the whole table as CSV")
     parser.add_argument("--backbone", metavar="NAME", help="name or weight file of the network")
-    parser.add_argument("--layers", type=_list_of(str), metavar="NAME[,NAME]",
-                        help="layers to try (default: the ends of all blocks)")
+    parser.add_argument("--layers", type=_list_of(_layer), metavar="NAME[+NAME][,NAME]",
+                        help="layers to try, with a plus those tapped together (default: the ends "
+                             "of all blocks, and two pairs)")
     parser.add_argument("--sizes", type=_list_of(image_size), metavar="PIXELS[,PIXELS]",
                         help="input sizes to try, such as 128,192x160 (default: 96 to 299)")
     parser.add_argument("--l2", type=_list_of(float), metavar="L2[,L2]",
@@ -53,6 +54,11 @@ def run(arguments):
     else:
         write("{}\n".format(tuning))
     return 0
+
+
+def _layer(text):
+    names = tuple(text.split("+"))
+    return names if len(names) > 1 else text
 
 
 def _list_of(kind):

@@ -71,7 +71,7 @@ def _draw(ax, trials, colour, label):
 
 def _name_picks(ax, tuning):
     """Write the picks beside their points, two for the same point on one label."""
-    from ..trials import PICKS
+    from ..trials import PICKS, layer_text
 
     named = []
     for name in PICKS:
@@ -84,7 +84,7 @@ def _name_picks(ax, tuning):
             named.append((trial, [name]))
     for i, (trial, names) in enumerate(named):
         ax.annotate("{}: {}, {}".format(
-            ", ".join(names), trial.layer, "{} x {}".format(*trial.input_size)),
+            ", ".join(names), layer_text(trial.layer), "{} x {}".format(*trial.input_size)),
             (trial.images_per_second, trial.accuracy), xytext=(0, 26 + 16 * (i % 2)),
             textcoords="offset points", ha="center", fontsize=9, color=VERMILION,
             arrowprops={"arrowstyle": "-", "color": VERMILION, "linewidth": 0.8})
