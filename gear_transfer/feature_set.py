@@ -114,7 +114,7 @@ def compute_features(images, model=None, groups=None, augment=None):
         Default: those of `find_duplicates`.
     augment : int or Augmentation, optional
         Compute the features of augmented views as well, for training. Default: what the model
-        is trained with.
+        is trained with; 0 for none.
 
     Returns
     -------
