@@ -108,7 +108,43 @@ test_many_callers_at_once(void)
     trial job;
     start_network(&net, &job);
     job.backbone = make(&net, job.outputs, job.n, 2, 2);
+    (void)alarm(300); /* callers that disturb each other may wait for ever */
     CHECK_CLOSE(call_at_once(&job, 8), 0.0, 2e-5);
+    (void)alarm(0);
+    end_network(&net, &job);
+}
+
+static void
+check_scratchpad(void *context, const gt_step *step)
+{
+    int *primitives = context;
+    const_dnnl_primitive_desc_t desc = NULL;
+    const_dnnl_primitive_attr_t attributes = NULL;
+    dnnl_scratchpad_mode_t mode = dnnl_scratchpad_mode_library;
+    if (step->primitive == NULL) {
+        return;
+    }
+    CHECK(dnnl_primitive_get_primitive_desc(step->primitive, &desc) == dnnl_success);
+    CHECK(dnnl_primitive_desc_get_attr(desc, &attributes) == dnnl_success);
+    CHECK(dnnl_primitive_attr_get_scratchpad_mode(attributes, &mode) == dnnl_success);
+    if (mode != dnnl_scratchpad_mode_user) {
+        fprintf(stderr, "    %s of %s\n", step->operation, step->layer);
+    }
+    CHECK(mode == dnnl_scratchpad_mode_user);
+    ++*primitives;
+}
+
+/* Threads share the primitives, so none may keep a scratchpad of its own. */
+static void
+test_scratchpads_are_not_shared(void)
+{
+    gt_net net;
+    trial job;
+    int primitives = 0;
+    start_network(&net, &job);
+    job.backbone = make(&net, job.outputs, job.n, 2, 2);
+    CHECK(gt_backbone_visit_steps(job.backbone, check_scratchpad, &primitives, &error) == GT_OK);
+    CHECK(primitives > 5);
     end_network(&net, &job);
 }
 
@@ -407,6 +443,7 @@ main(void)
 #endif
     RUN(test_results_do_not_depend_on_the_count);
     RUN(test_many_callers_at_once);
+    RUN(test_scratchpads_are_not_shared);
     RUN(test_visiting_steps);
     RUN(test_profile);
     RUN(test_bad_settings);

@@ -32,6 +32,7 @@ def worker(arguments):
     import atheris
     with atheris.instrument_imports(include=["gear_transfer", "PIL"]):
         import targets
+        targets.import_readers()
     warnings.simplefilter("ignore")
     target = targets.new_target(arguments.target)
     figures = {"inputs": 0, "slowest": 0.0, "memory": 0}

@@ -4,9 +4,11 @@ A run lets pass what the documentation allows (a result, or one of our
 exceptions) and raises anything else. No fuzzer is needed here, so that pytest
 can replay inputs; run.py drives the same targets with coverage.
 """
+import importlib
 import io
 import json
 import os
+import pkgutil
 import random
 import resource
 import shutil
@@ -23,7 +25,7 @@ from PIL import Image, features
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import keras_files  # noqa: E402
-from gear_transfer import _core, errors  # noqa: E402
+from gear_transfer import _core, errors, importers  # noqa: E402
 from gear_transfer.backbone import describe  # noqa: E402
 from gear_transfer.cache import FeatureCache  # noqa: E402
 from gear_transfer.images import read_image  # noqa: E402
@@ -158,6 +160,14 @@ def mutate_json(value, rng):
         replace(rng.choice([None, True, False, 0, -1, 1.5, "", "same", "valid", "conv", [], {},
                             [1, 1], json.loads(json.dumps(other))]))
     return box[0]
+
+
+def import_readers():
+    """Import the modules that are else imported on first use, so that a fuzzer can see into them."""
+    for found in pkgutil.iter_modules(importers.__path__, importers.__name__ + "."):
+        importlib.import_module(found.name)
+    for name in ("classifier", "head", "model_file", "prefetch"):
+        importlib.import_module("gear_transfer." + name)
 
 
 def check_shapes(network):
@@ -467,13 +477,13 @@ def run_checked(target, data):
     Raises
     ------
     AssertionError
-        If the input took too long or too much memory.
+        If the input took too long, twice, or too much memory.
     """
     if target.resident is None:
         target.resident = _reset_peak()
-    start = time.perf_counter()
-    target.run(data)
-    seconds = time.perf_counter() - start
+    seconds = _seconds(target, data)
+    if seconds > LONGEST:  # once more: the machine may have been busy
+        seconds = _seconds(target, data)
     memory = _peak() - target.resident
     if seconds > LONGEST:
         raise AssertionError("took {:.1f} s".format(seconds))
@@ -482,6 +492,13 @@ def run_checked(target, data):
     if memory > DRIFT:
         target.resident = _reset_peak()
     return seconds, memory
+
+
+def _seconds(target, data):
+    """How long the run of an input takes."""
+    start = time.perf_counter()
+    target.run(data)
+    return time.perf_counter() - start
 
 
 def _peak():
