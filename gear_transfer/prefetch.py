@@ -111,7 +111,11 @@ def _generate(read, n_images, shape, batch_size, workers, ahead):
             for future in batch.futures:
                 future.cancel()
         # What was cancelled never runs, so this waits for one image a thread at most.
-        executor.shutdown()
+        try:
+            executor.shutdown()
+        except KeyboardInterrupt:
+            executor.shutdown()
+            raise
         # Threads are released here: a traceback that keeps this frame would leave them to some later
         # collection, in whose callbacks Python loses a Ctrl-C.
         executor = None

@@ -149,6 +149,22 @@ def test_threads_are_released_although_the_traceback_is_kept(monkeypatch):
     assert caught.traceback and len(started) == 1 and started[0]() is None
 
 
+def test_interrupt_while_the_threads_are_waited_for(monkeypatch):
+    running, asked = threading.active_count(), []
+
+    class Interrupted(concurrent.futures.ThreadPoolExecutor):
+        def shutdown(self, wait=True):
+            asked.append(wait)
+            if len(asked) == 1:
+                raise KeyboardInterrupt
+            super().shutdown(wait)
+
+    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(iterate_batches(numbered(5), 4))
+    assert asked == [True, True] and threading.active_count() == running
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError, TypeError])
 def test_exception_while_decoding_ends_the_run(monkeypatch, error):
     def failing(image, size, resize):
