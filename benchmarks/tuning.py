@@ -133,9 +133,9 @@ def main():
                     for seed in seeds]
             rows.append(["tune, sample {}: {}".format(number, pick), name(key), "{:.0f}".format(
                 getattr(tuning, pick).images_per_second)] + accuracies(grid, key, arguments)
-                + ["{:+.2f}".format(-100 * np.mean(lost))])
+                + ["{:.2f}".format(100 * np.mean(lost))])
     header = ["what", "which", "images a second"] + [
-        "accuracy, seed {}".format(seed) for seed in seeds] + ["points to the grid's best, mean"]
+        "accuracy, seed {}".format(seed) for seed in seeds] + ["points below the grid's best, mean"]
     took = [seconds for seconds, _ in runs]
     by_hand, cheapest = grid.apart + grid.heads, grid.together + grid.heads
     costs = [["tune", report.spread(took, "{:.1f}"), "1"]]

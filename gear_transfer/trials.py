@@ -6,10 +6,11 @@ import numpy as np
 from .intervals import standard_error
 from .tables import Result, counted, percent, plain
 
-#: One combination and how it did: layer, a str or a tuple of those tapped together; input_size, height and width in pixels; head, a dict of
-#: parameters; photographs, how many were held out in turn; accuracy and its 95 % interval;
-#: images_per_second, reading included, by itself on this machine; features of one image; parameters
-#: of the backbone up to the layer; right, whether each photograph was predicted rightly.
+#: One combination and how it did: layer, a str or a tuple of those tapped together; input_size,
+#: height and width in pixels; head, a dict of parameters; photographs, how many were held out in
+#: turn; accuracy and its 95 % interval; images_per_second, reading included, by itself on this
+#: machine; features of one image; parameters of the backbone up to the layer; right, whether each
+#: photograph was predicted rightly.
 Trial = collections.namedtuple("Trial", [
     "layer", "input_size", "head", "photographs", "accuracy", "interval", "images_per_second",
     "features", "parameters", "right"])

@@ -302,6 +302,11 @@ def test_plot(found):
     points = bars.lines[0].get_xydata()
     assert len(points) == 2 and points[:, 1].max() == found.accurate.accuracy
     assert ax.get_xscale() == "log" and "images a second" in ax.get_xlabel()
+    assert max(ax.get_yticks()) <= 1
+    for text in ax.texts:
+        box = text.get_window_extent()
+        assert ax.figure.bbox.x0 <= box.x0 and box.x1 <= ax.figure.bbox.x1 and (
+            box.y1 <= ax.figure.bbox.y1)
     given = plt.subplots()[1]
     assert gt.plot_tuning(found, given) is given
     plt.close("all")

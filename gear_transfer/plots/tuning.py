@@ -37,7 +37,9 @@ def plot_tuning(tuning, ax=None):
     ax.xaxis.set_major_formatter(ScalarFormatter())
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    ax.margins(x=0.15, y=0.12)
+    ax.margins(x=0.15)
+    _make_room(ax, [value for trial in judged for value in trial.interval]
+               + [trial.accuracy for trial in others])
     _name_picks(ax, tuning)
     ax.set_xlabel("images a second")
     ax.set_ylabel("accuracy, cross-validated")
@@ -69,9 +71,17 @@ def _draw(ax, trials, colour, label):
                 markersize=6, capsize=3, linewidth=1.4, label=label, zorder=3)
 
 
+def _make_room(ax, shares):
+    """Limits and ticks of the accuracies, with room for three lines above them."""
+    low, high = min(shares), max(shares)
+    span = max(high - low, 0.01)
+    ax.set_ylim(low - 0.08 * span, high + 0.38 * span)
+    ax.set_yticks([tick for tick in ax.get_yticks() if low - 0.08 * span <= tick <= 1])
+
+
 def _name_picks(ax, tuning):
-    """Write the picks beside their points, two for the same point on one label."""
-    from ..trials import PICKS, layer_text
+    """Write the picks above their points, two for the same point on one line."""
+    from ..trials import PICKS, place
 
     named = []
     for name in PICKS:
@@ -82,9 +92,14 @@ def _name_picks(ax, tuning):
                 break
         else:
             named.append((trial, [name]))
+    named.sort(key=lambda pair: -pair[0].images_per_second)
+    slowest, quickest = ax.get_xlim()
+    bottom, top = ax.get_ylim()
     for i, (trial, names) in enumerate(named):
-        ax.annotate("{}: {}, {}".format(
-            ", ".join(names), layer_text(trial.layer), "{} x {}".format(*trial.input_size)),
-            (trial.images_per_second, trial.accuracy), xytext=(0, 26 + 16 * (i % 2)),
-            textcoords="offset points", ha="center", fontsize=9, color=VERMILION,
-            arrowprops={"arrowstyle": "-", "color": VERMILION, "linewidth": 0.8})
+        is_left = trial.images_per_second ** 4 < slowest ** 3 * quickest  # in the left quarter
+        ax.annotate("{}: {}".format(", ".join(names), place(trial)),
+                    (trial.images_per_second, trial.accuracy),
+                    xytext=(trial.images_per_second, top - (0.06 + 0.07 * i) * (top - bottom)),
+                    ha="left" if is_left else "right", va="center", fontsize=9, color=VERMILION,
+                    arrowprops={"arrowstyle": "-", "color": VERMILION, "linewidth": 0.8,
+                                "relpos": (0 if is_left else 1, 0)})
