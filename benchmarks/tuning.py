@@ -6,9 +6,10 @@ The full grid judges every layer, input size and l2 by cross-validation on all p
 near-duplicates together. Its cost is counted in three ways: as a search over a pipeline has it,
 features computed for each combination; as one writes it by hand, features of each layer and size
 computed by themselves and once for all l2; and at its cheapest, all layers of a size in one pass.
-Of the first only the features of one l2 are computed, and counted for each. The picks of `tune`, which has a cache of its own, are looked up in the grid: so
-both are judged on the same folds. As the best of a grid flatters itself, the folds and the heads of
-other seeds, which had no part in the choice, judge both again.
+Of the first only the features of one l2 are computed, and counted for each. The picks of `tune`,
+which has a cache of its own, are looked up in the grid: so both are judged on the same folds. As
+the best of a grid flatters itself, the folds and the heads of other seeds, which had no part in the
+choice, judge both again.
 """
 import argparse
 import tempfile
