@@ -180,7 +180,8 @@ class _Candidates(object):
         try:
             self.backbone(tapped(self.layers), size)
         except GraphError:
-            needed_nodes(self._network.nodes, tapped(self.layers))  # raises what is no matter of size
+            # Raises what is no matter of size.
+            needed_nodes(self._network.nodes, tapped(self.layers))
             return False
         return True
 
