@@ -38,6 +38,7 @@ def main(folder):
         features = gt.compute_features(images, model)
         save(gt.plot_learning_curve(gt.learning_curve(features, estimator=model)), folder,
              "learning_curve.png")
+        save(gt.plot_views([images.paths[i] for i in (45, 85)]), folder, "views.png")
         save(gt.plot_tuning(gt.tune(images, sizes=(96, 128, 160))), folder, "tuning.png")
 
 
