@@ -365,6 +365,13 @@ class _Work(object):
         return self
 
     def __exit__(self, *exception):
+        try:
+            self._keep_rest()
+        except KeyboardInterrupt:  # it may have come before the writing began
+            self._keep_rest()
+            raise
+
+    def _keep_rest(self):
         if self._unkept:
             # In a thread, where Ctrl-C does not end the write: leaving waits for it.
             with concurrent.futures.ThreadPoolExecutor(1) as writer:

@@ -1,4 +1,5 @@
 """Full disks, missing homes, killed and interrupted work: what was there stays, what was done counts."""
+import concurrent.futures
 import contextlib
 import os
 import resource
@@ -169,6 +170,23 @@ def test_interrupted(work, tmp_path):
         warnings.simplefilter("error")
         figures = interrupts.interrupt(work, str(tmp_path), 8)
     assert figures["interrupted"] == 8 and figures["slowest"] < 1.0
+
+
+def test_interrupted_before_the_last_features_are_kept(monkeypatch, tmp_path):
+    executor, calls = concurrent.futures.ThreadPoolExecutor, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return executor(*arguments)
+
+    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", interrupted)
+    cache = FeatureCache(tmp_path)
+    work = gt.features._Work([None], 3, cache, [b"k"])
+    with pytest.raises(KeyboardInterrupt), work:
+        work.add([0], np.ones((1, 3), np.float32))
+    assert list(cache.get([b"k"], 3)) == [b"k"] and len(calls) == 2
 
 
 def test_interrupt_key(tmp_path):
