@@ -121,6 +121,8 @@ def compute_features(images, model=None, groups=None, augment=None):
     FeatureSet
     """
     from .classifier import warn_of_failures
+    if not hasattr(images, "paths"):
+        raise TypeError("images must be an ImageSet, as load_folder gives it, not {!r}".format(images))
     model = TransferClassifier() if model is None else model
     extractor = getattr(model, "extractor_", None)
     if extractor is None:

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 
+from .arguments import check_whole_number
 from .errors import DatasetError
 from .tables import Result, counted, plain
 
@@ -50,6 +51,7 @@ def split_images(images, validation=0.2, test=0.0, groups=None, random_state=0):
     if not valid or validation + test >= 1:
         raise ValueError("validation and test must be shares of 1 that leave something for "
                          "training, not {!r} and {!r}".format(validation, test))
+    check_whole_number("random_state", random_state, 0)
     if groups is None:
         from .duplicates import find_duplicates
         groups = find_duplicates(images).groups

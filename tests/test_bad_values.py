@@ -67,6 +67,10 @@ def estimator(kind, name):
     return call
 
 
+def uncached():
+    return gt.TransferClassifier(cache=False)
+
+
 def load(name):
     def call(things, value):
         settings = {"layer": "mixed0", "input_size": 96}
@@ -83,6 +87,7 @@ LAYERS = [3, "", (), [1], ("mixed0", 3), b"mixed0", 1.5, ["mixed0", ""]]
 POOLINGS = ["mean", "", 3, True, [], b"max"]
 PRECISIONS = ["bf17", "", 3, None, [], "FLOAT32"]
 RESIZES = ["crop", "", None, 3, []]
+FOLDS = [0, 1, -1, 1.5, "x", None, True]
 SEEDS = [-1, "seed", 1.5, [1]]
 PATHS = [None, 3, 1.5, b"folder", ["folder"], True]
 
@@ -152,6 +157,26 @@ def _table():
             things.images, threshold=value, cache=False), "threshold", [-1, "x", NAN, None, True]),
         ("find_duplicates", lambda things, value: gt.find_duplicates(
             things.images, threads=value, cache=False), "threads", THREADS),
+        ("split_images", lambda things, value: gt.split_images(things.images, random_state=value),
+         "random_state", SEEDS),
+        ("TransferClassifier", estimator(gt.TransferClassifier, "quality"), "quality",
+         ["best", "", 3, []]),
+        ("TransferClassifier", estimator(gt.TransferClassifier, "augment"), "augment",
+         ["many", -1, 1.5, NAN, [1]]),
+        ("cross_validate", lambda things, value: gt.cross_validate(FEATURES, CLASSES, folds=value),
+         "folds", FOLDS),
+        ("cross_validate", lambda things, value: gt.cross_validate(
+            FEATURES, CLASSES, folds=2, target=value), "target", [-0.1, 1.5, "x", NAN, True]),
+        ("learning_curve", lambda things, value: gt.learning_curve(FEATURES, CLASSES, folds=value),
+         "folds", FOLDS),
+        ("tune", lambda things, value: gt.tune(things.images, folds=value, model=uncached()),
+         "folds", FOLDS),
+        ("tune", lambda things, value: gt.tune(things.images, sizes=[value], model=uncached()),
+         "size", [0, -1, "a", 1.5]),
+        ("tune", lambda things, value: gt.tune(things.images, l2=[value], model=uncached()), "l2",
+         [-1, "a", NAN]),
+        ("compute_features", lambda things, value: gt.compute_features(value), "images",
+         [None, 3, "a.png"]),
         ("nearest", lambda things, value: gt.nearest(
             things.model, IMAGES[:1], k=value, among=IMAGES), "k", WHOLE),
         ("predict", lambda things, value: things.model.predict(value), "images",
