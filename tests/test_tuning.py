@@ -208,6 +208,9 @@ def test_what_it_says(found):
     rows = found.rows()
     assert rows[0]["accuracy"] == found.trials[0].accuracy and rows[0]["input_size"] in ("75", "90")
     assert set(" ".join(row["pick"] for row in rows).split()) == {"best", "fast", "accurate"}
+    frame = found.to_pandas()
+    assert list(frame.columns) == list(rows[0]) and frame["accuracy"].tolist() == [
+        t.accuracy for t in found.trials]
 
 
 def test_a_long_table_is_cut():
