@@ -315,9 +315,14 @@ def test_bars_end_on_an_error(shapes, monkeypatch):
     assert len(bars) == 1 and bars[0].disable and 0 < bars[0].n < 43     # closed
 
 
+def running_threads():
+    """All but tqdm's own, which old releases start for a silent bar as well."""
+    return [each for each in threading.enumerate() if type(each).__name__ != "TMonitor"]
+
+
 def test_interrupt_while_features_are_computed(shapes, fitted):
     many = shapes.subset(np.arange(42 * 100) % 42)
-    running = threading.active_count()
+    running = running_threads()
     for delay in (0.2, 0.5):
         model = classifier(input_size=128)
         timer = threading.Timer(delay, lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -327,5 +332,5 @@ def test_interrupt_while_features_are_computed(shapes, fitted):
             model.fit(many)
         assert time.time() - start < delay + 3
         timer.join()
-        assert not hasattr(model, "head_") and threading.active_count() == running
+        assert not hasattr(model, "head_") and running_threads() == running
     assert same_weights(classifier().fit(shapes), fitted)
