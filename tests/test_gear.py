@@ -8,6 +8,8 @@ from sklearn.model_selection import GroupShuffleSplit
 
 from gear_transfer import ImageSet, TransferClassifier, load_images, load_model
 
+pytestmark = pytest.mark.main_python("accuracy on real photographs is a matter of the core")
+
 PER_CLASS = 40
 
 

@@ -14,6 +14,8 @@ import pytest
 from gear_transfer import Backbone, TransferClassifier, _core, make_shapes
 from gear_transfer.image_set import load_folder
 
+pytestmark = pytest.mark.main_python("the speed of the core")
+
 ATTEMPTS = 4
 ROUNDS = 5
 
