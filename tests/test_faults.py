@@ -168,6 +168,7 @@ def test_interrupted(work, tmp_path):
     """A few of the five hundred moments of faults/interrupts.py."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "numpy.ufunc size changed")  # as pyproject.toml has it
         figures = interrupts.interrupt(work, str(tmp_path), 8)
     assert figures["interrupted"] == 8 and figures["slowest"] < 1.0
 
