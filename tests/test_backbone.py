@@ -3,6 +3,7 @@ import copy
 import os
 import pathlib
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -256,11 +257,12 @@ print("done")
 
 def test_predict_fork_predict():
     result = subprocess.Popen([sys.executable, "-W", "ignore", "-c", FORK], cwd=HOME,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              start_new_session=True)
     try:
         output, errors = result.communicate(timeout=60)
     except subprocess.TimeoutExpired:
-        result.kill()
+        os.killpg(result.pid, signal.SIGKILL)  # the children that hang hold the pipes
         result.communicate()
         raise
     assert output.decode().strip() == "done", errors.decode()
