@@ -65,4 +65,5 @@ def _list_of(kind):
     """The type of an option with values of some kind, commas between."""
     def parse(text):
         return [kind(part.strip()) for part in text.split(",")]
+    parse.__name__ = "list"  # which argparse names in "invalid list value"
     return parse
