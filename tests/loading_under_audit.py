@@ -46,7 +46,9 @@ def main():
 
     def hook(event, arguments):
         if event not in HARMLESS:
-            seen.append([event, [str(argument) for argument in arguments[:1]]])
+            # Python 3.8 tells sqlite3's path as bytes.
+            seen.append([event, [os.fsdecode(argument) if isinstance(argument, bytes)
+                                 else str(argument) for argument in arguments[:1]]])
 
     sys.addaudithook(hook)
     results = []
