@@ -9,6 +9,7 @@
 #ifndef GT_HEAD_H
 #define GT_HEAD_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "random.h"
@@ -54,6 +55,13 @@ typedef struct {
     const int32_t *labels; /* (n,), 0 .. c - 1 */
     const int64_t *rows;   /* (n,) where in features each sample is; NULL for 0 .. n - 1 */
 } gt_head_data;
+
+/* The features (d,) of a sample. */
+static inline const float *
+gt_head_row(const gt_head_data *data, int64_t sample, int64_t d)
+{
+    return data->features + (data->rows != NULL ? data->rows[sample] : sample) * d;
+}
 
 /* Standardisation of the rows of each minibatch: (x - mean) * inverse_deviation.  Borrowed. */
 typedef struct {

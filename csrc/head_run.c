@@ -9,12 +9,6 @@
 #define LINE 16        /* floats of a cache line */
 #define AHEAD 2        /* rows that are on their way while one is copied */
 
-static const float *
-row_of(const gt_head_data *data, int64_t sample, int64_t d)
-{
-    return data->features + (data->rows != NULL ? data->rows[sample] : sample) * d;
-}
-
 gt_status
 gt_run_allocate(gt_run *run, int64_t rows, int gradient, gt_error *error)
 {
@@ -99,11 +93,11 @@ gt_run_gather(gt_run *run, const gt_head_data *data, const int64_t *order, int64
         const int64_t sample = order != NULL ? order[start + i] : start + i;
 
         if (i + AHEAD < rows) {
-            prefetch_row(row_of(data, order != NULL ? order[start + i + AHEAD]
-                                                    : start + i + AHEAD, d), d);
+            prefetch_row(gt_head_row(data, order != NULL ? order[start + i + AHEAD]
+                                                         : start + i + AHEAD, d), d);
         }
         run->labels[i] = data->labels[sample];
-        scale(row_of(data, sample, d), mean, factor, d, run->state.active[0] + i * d);
+        scale(gt_head_row(data, sample, d), mean, factor, d, run->state.active[0] + i * d);
     }
 }
 

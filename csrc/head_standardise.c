@@ -40,25 +40,19 @@ merge(moments *all, double count, const double *mean, const double *squares, int
     all->count = whole;
 }
 
-GT_INLINE const float *
-row_of(const gt_head_data *data, int64_t i, int64_t d)
-{
-    return data->features + (data->rows != NULL ? data->rows[i] : i) * d;
-}
-
 /* Add `count` rows from `start` on: deviations from the first of them give their mean, so that
  * those of equal numbers are exactly 0, and deviations from that their squares. */
 GT_INLINE void
 add_block(const pass *job, moments *all, double *scratch, int64_t start, int64_t count)
 {
     const int64_t d = job->d;
-    const float *first = row_of(job->data, start, d);
+    const float *first = gt_head_row(job->data, start, d);
     double *restrict mean = scratch;        /* (d,) */
     double *restrict squares = scratch + d; /* (d,) */
 
     memset(scratch, 0, (size_t)(2 * d) * sizeof(*scratch));
     for (int64_t i = 1; i < count; i++) {
-        const float *row = row_of(job->data, start + i, d);
+        const float *row = gt_head_row(job->data, start + i, d);
 
         for (int64_t j = 0; j < d; j++) {
             mean[j] += (double)row[j] - (double)first[j];
@@ -68,7 +62,7 @@ add_block(const pass *job, moments *all, double *scratch, int64_t start, int64_t
         mean[j] = (double)first[j] + mean[j] / (double)count;
     }
     for (int64_t i = 0; i < count; i++) {
-        const float *row = row_of(job->data, start + i, d);
+        const float *row = gt_head_row(job->data, start + i, d);
 
         for (int64_t j = 0; j < d; j++) {
             const double distance = (double)row[j] - mean[j];

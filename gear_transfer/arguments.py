@@ -26,6 +26,11 @@ def check_whole_number(name, value, least=1):
     return int(value)
 
 
+def is_path(value):
+    """Whether a value is the path of a file or folder, a str or one of pathlib's."""
+    return isinstance(value, (str, pathlib.PurePath))
+
+
 def check_path(name, value):
     """The path of a file or folder, as str.
 
@@ -34,7 +39,7 @@ def check_path(name, value):
     TypeError
         If it is neither a str nor a path of pathlib's kind.
     """
-    if isinstance(value, (str, pathlib.PurePath)) or hasattr(value, "__fspath__"):
+    if is_path(value) or hasattr(value, "__fspath__"):
         return str(value)
     raise TypeError("{} must be a str or a pathlib.Path, not {!r}".format(name, value))
 

@@ -13,13 +13,13 @@ import concurrent.futures.process
 import contextlib
 import copy
 import os
-import pathlib
 import platform
 import sys
 import threading
 
 import numpy as np
 
+from .arguments import is_path
 from .backbone import Backbone, check_threads
 from .errors import EngineError, ImageError, WeightsError
 from .extraction import iterate_features
@@ -138,11 +138,6 @@ def iterate_chunks(executor, task, images):
     finally:
         for future in starts:
             future.cancel()
-
-
-def is_path(image):
-    """Whether an image is given by its path."""
-    return isinstance(image, (str, pathlib.PurePath))
 
 
 def _absolute(image):

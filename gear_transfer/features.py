@@ -8,11 +8,11 @@ import time
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from .arguments import is_path
 from .augmentation import as_augmentation
 from .backbone import DEFAULT_BACKBONE, DEFAULT_QUALITY, Backbone, check_threads
 from .cache import PREPROCESSING_VERSION, feature_key, open_cache
-from .distributed import (KeepsExecutor, check_executor, is_path, iterate_chunks,
-                          make_task)
+from .distributed import KeepsExecutor, check_executor, iterate_chunks, make_task
 from .errors import ImageError
 from .extraction import iterate_features
 from .hashes import ImageHashes, image_hashes

@@ -8,10 +8,10 @@ directions are compared on a grid of 16 x 16, as ImageHash does for rows or colu
 import concurrent.futures
 import hashlib
 import json
-import pathlib
 
 import numpy as np
 
+from .arguments import is_path
 from .backbone import DEFAULT_INPUT_SIZE, check_threads
 from .cache import content_hash, feature_key, open_cache
 from .errors import ImageError
@@ -132,7 +132,7 @@ class ImageHashes(object):
         """The key of each image in the cache, None where it has none."""
         settings = json.dumps([_VERSION, self._rule])
         return [feature_key(content, settings) if self._cache is not None and content
-                and _is_path(image) else None for image, content in zip(self._images, contents)]
+                and is_path(image) else None for image, content in zip(self._images, contents)]
 
     def _take_kept(self, keys):
         """Fill in what the cache has; the keys that it had."""
@@ -154,10 +154,6 @@ class ImageHashes(object):
             # A fresh error: the old one's traceback would keep the pixels alive.
             return ImageError(error.path, error.reason)
         return None
-
-
-def _is_path(image):
-    return isinstance(image, (str, pathlib.PurePath))
 
 
 def image_hashes(images, threads):
@@ -195,7 +191,7 @@ def image_hash(image):
     bytes or None
         None where nothing can be read.
     """
-    if _is_path(image):
+    if is_path(image):
         return content_hash(str(image))
     try:
         pixels = np.ascontiguousarray(image)

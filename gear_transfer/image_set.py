@@ -2,11 +2,10 @@
 import collections
 import collections.abc
 import os
-import pathlib
 
 import numpy as np
 
-from .arguments import check_list, check_path
+from .arguments import check_list, check_path, is_path
 from .errors import DatasetError, ImageError
 from .images import open_image
 from .markup import escape_html
@@ -89,7 +88,7 @@ class ImageSet:
         """
         paths, labels = list(_column(frame, path)), list(_column(frame, label))
         for row, value in enumerate(paths):
-            if not isinstance(value, (str, pathlib.PurePath)) or not str(value):
+            if not is_path(value) or not str(value):
                 raise DatasetError("column {!r} must hold paths; in row {} it holds {!r}".format(
                     path, row, value))
         for row, value in enumerate(labels):

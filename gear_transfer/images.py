@@ -6,13 +6,13 @@ they are decoded, where transparency lands and how the size is changed.
 import contextlib
 import operator
 import os
-import pathlib
 import stat
 
 import numpy as np
 from PIL import (BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin,
                  WebPImagePlugin, features)
 
+from .arguments import is_path
 from .errors import ImageError
 
 RESIZE_RULES = ("pad", "stretch")
@@ -110,7 +110,7 @@ def read_picture(image, input_size, resize="pad"):
     height, width = size_pair(input_size)
     if resize not in RESIZE_RULES:
         raise ValueError("resize must be 'pad' or 'stretch', not {!r}".format(resize))
-    if isinstance(image, (str, pathlib.PurePath)):
+    if is_path(image):
         name = str(image)
         with open_image(name) as opened, _as_image_error(name, _decoding_reason):
             return _upright_rgb(opened, (width, height), resize, draft=True)

@@ -1,11 +1,10 @@
 """Parts of a data set for training, validation and test: stratified, seeded, groups kept whole."""
 import collections
 import os
-import pathlib
 
 import numpy as np
 
-from .arguments import check_whole_number
+from .arguments import check_whole_number, is_path
 from .errors import DatasetError
 from .tables import Result, counted, plain
 
@@ -349,7 +348,7 @@ def relative_names(images):
     -------
     list of str or None
     """
-    if not len(images) or not all(isinstance(image, (str, pathlib.PurePath)) for image in images):
+    if not len(images) or not all(is_path(image) for image in images):
         return None
     paths = [os.path.abspath(str(image)) for image in images]
     common = os.path.commonpath([os.path.dirname(path) for path in paths])

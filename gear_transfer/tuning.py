@@ -7,10 +7,9 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
-from .arguments import check_list, check_whole_number
+from .arguments import check_list, check_whole_number, is_path
 from .backbone import QUALITIES, Backbone, find_backbone
 from .classifier import _HEAD_PARAMETERS, TransferClassifier, _labelled, warn_of_failures
-from .distributed import is_path
 from .duplicates import find_duplicates
 from .errors import GraphError
 from .evaluation import cross_validate

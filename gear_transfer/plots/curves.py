@@ -1,5 +1,5 @@
 """Accuracy against the number of photographs."""
-from .drawing import BLUE, GREY, INK, VERMILION, new_figure
+from .drawing import BLUE, GREY, INK, VERMILION, new_figure, open_frame
 
 
 def plot_learning_curve(curve, label=None, ax=None):
@@ -45,10 +45,7 @@ def plot_learning_curve(curve, label=None, ax=None):
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.set_xlabel("photographs trained on")
     ax.set_title("more photographs {}".format(curve.outlook(label)), fontsize=12, color=INK)
-    ax.grid(True, color="#DDDDDD", linewidth=0.6)
-    ax.set_axisbelow(True)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    open_frame(ax)
     ax.legend(frameon=False, fontsize=9, loc="lower right")
     if figure is not None:
         figure.tight_layout()

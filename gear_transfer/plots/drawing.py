@@ -75,6 +75,14 @@ def tiles(cells, columns, title_lines, axes):
     return grid[list(cells)]
 
 
+def open_frame(ax):
+    """The look of a plot of curves: a light grid behind them, no frame above and to the right."""
+    ax.grid(True, color="#DDDDDD", linewidth=0.6)
+    ax.set_axisbelow(True)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+
+
 def as_images(images):
     """A sequence of images, the paths of an ImageSet."""
     if isinstance(images, str):

@@ -3,7 +3,7 @@ import collections.abc
 
 import numpy as np
 
-from .drawing import BLUE, GREY, INK, VERMILION, new_figure
+from .drawing import BLUE, GREY, INK, VERMILION, new_figure, open_frame
 
 
 def plot_history(history, ax=None):
@@ -78,8 +78,5 @@ def _plot_measure(ax, history, measure, best):
     ax.set_xlim(0.5, len(values) + 0.5)
     ax.set_xlabel("epoch")
     ax.set_title(measure, fontsize=12, color=INK)
-    ax.grid(True, color="#DDDDDD", linewidth=0.6)
-    ax.set_axisbelow(True)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    open_frame(ax)
     ax.legend(frameon=False, fontsize=9)

@@ -1,5 +1,5 @@
 """Accuracy against speed, layer by layer and size by size."""
-from .drawing import BLUE, GREY, INK, VERMILION, new_figure
+from .drawing import BLUE, GREY, INK, VERMILION, new_figure, open_frame
 
 
 def plot_tuning(tuning, ax=None):
@@ -44,10 +44,7 @@ def plot_tuning(tuning, ax=None):
     ax.set_xlabel("images a second")
     ax.set_ylabel("accuracy, cross-validated")
     ax.set_title("accuracy against speed", fontsize=12, color=INK)
-    ax.grid(True, color="#DDDDDD", linewidth=0.6)
-    ax.set_axisbelow(True)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    open_frame(ax)
     ax.legend(frameon=False, fontsize=9, loc="lower left")
     if figure is not None:
         figure.tight_layout()
