@@ -189,8 +189,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
         features, labels, positions, skipped = _extract_labelled(extractor, X, y, self.strict,
                                                                  hashes)
         read = [X[i] for i in positions]
-        views = None if augmentation is None else extractor.extract_views(
-            read, augmentation, strict=True).features
+        views = None if augmentation is None else _views_when_asked(extractor, read, augmentation)
         parts = np.full(len(X), -1)
         parts[positions] = 0
         if hashes is not None:
@@ -446,6 +445,14 @@ def _extract_labelled(extractor, X, y, strict, hashes=None):
         len(skipped), skipped[0].path, skipped[0].reason) if skipped else ""
     _check_classes(labels, 2 if len(set(y.tolist())) > 1 else 1, lost)
     return extraction.features, labels, extraction.positions, skipped
+
+
+def _views_when_asked(extractor, images, augmentation):
+    """A function from positions to the features of the views of those images."""
+    def views_of(positions):
+        return extractor.extract_views([images[i] for i in positions], augmentation,
+                                       strict=True).features
+    return views_of
 
 
 def warn_of_failures(failures):

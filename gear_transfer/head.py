@@ -121,9 +121,10 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
             Samples to validate on, in place of a share of these.
         groups : array-like of shape (n,), optional
             Samples of one group, such as near-duplicates, are held back together or not at all.
-        views : array-like of shape (n, v, d), optional
+        views : array-like of shape (n, v, d) or callable, optional
             Features of augmented views of each sample. They are trained on beside it; those of a
-            sample that is held back are not used.
+            sample that is held back are not used. ``views(positions)`` is called once, with the
+            positions of the m samples that are trained on, and gives theirs, (m, v, d).
 
         Returns
         -------
@@ -146,7 +147,8 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
                 self.classes_[0]))
         seed = _seed(self.random_state)
         train, held_out = self._split(X, labels.astype(np.int32), validation_data, groups, seed,
-                                      _check_views(views, X))
+                                      views if callable(views) or views is None
+                                      else _check_views(views, X, np.arange(len(X))))
         widths = (X.shape[1],) + tuple(int(width) for width in self.hidden_layers)
         core = _core.head(widths + (len(self.classes_),), seed)
         self._train(core, train, held_out, seed)
@@ -362,10 +364,12 @@ def _to_train_on(X, labels, rows, views):
 
     Features are only copied where views come beside them.
     """
-    chosen = slice(None) if rows is None else rows
     if views is None:
-        return X, labels[chosen], rows
-    return with_views(X[chosen], labels[chosen], views[chosen]) + (None,)
+        return X, labels if rows is None else labels[rows], rows
+    if rows is None:
+        rows = np.arange(len(X))
+    chosen = _check_views(views(rows), X, rows) if callable(views) else views[rows]
+    return with_views(X[rows], labels[rows], chosen) + (None,)
 
 
 def _divided(layers, temperature):
@@ -406,17 +410,15 @@ def _seed(random_state):
                          "not {!r}".format(random_state)) from None
 
 
-def _check_views(views, X):
-    """Features of views as float32, None where there are none."""
-    if views is None:
-        return None
+def _check_views(views, X, rows):
+    """Features of views of those rows of X as float32."""
     views = np.asarray(views, dtype=np.float32)
-    if views.ndim != 3 or views.shape[::2] != X.shape:
+    if views.ndim != 3 or views.shape[::2] != (len(rows), X.shape[1]):
         raise ValueError("views must have the shape ({}, v, {}), not {}".format(
-            X.shape[0], X.shape[1], views.shape))
-    if not np.isfinite(views).all():
-        raise ValueError("views must be finite; those of sample {} are not".format(
-            int(np.flatnonzero(~np.isfinite(views).all(axis=(1, 2)))[0])))
+            len(rows), X.shape[1], views.shape))
+    bad = np.flatnonzero(~np.isfinite(views).all(axis=(1, 2)))
+    if len(bad):
+        raise ValueError("views must be finite; those of sample {} are not".format(rows[bad[0]]))
     return views
 
 

@@ -197,6 +197,32 @@ def test_only_what_is_trained_on_has_views():
     np.testing.assert_array_equal(other.coefs_[0], head.coefs_[0])
 
 
+def test_views_can_be_asked_for_when_it_is_known_what_is_trained_on():
+    rng = np.random.RandomState(0)
+    X, y = rng.randn(40, 4).astype(np.float32), np.arange(40) % 2
+    views = rng.randn(40, 2, 4).astype(np.float32)
+    asked = []
+
+    def views_of(positions):
+        asked.append(positions.tolist())
+        return views[positions]
+
+    for settings, data in ((dict(), None), (dict(), (X[:6], y[:6])),
+                           (dict(validation_fraction=0), None)):
+        del asked[:]
+        head = HeadClassifier(epochs=3, **settings).fit(X, y, validation_data=data, views=views_of)
+        whole = HeadClassifier(epochs=3, **settings).fit(X, y, validation_data=data, views=views)
+        np.testing.assert_array_equal(head.coefs_[0], whole.coefs_[0])
+        assert head.history_ == whole.history_ and head.temperature_ == whole.temperature_
+        assert [sorted(positions) for positions in asked] == [
+            np.setdiff1d(np.arange(40), head.validation_indices_).tolist()]
+    with pytest.raises(ValueError, match=r"views must have the shape \(36, v, 4\), not \(3, 2, 4\)"):
+        HeadClassifier(epochs=1).fit(X, y, views=lambda positions: views[:3])
+    views[39, 1, 2] = np.nan
+    with pytest.raises(ValueError, match="views must be finite; those of sample 39 are not"):
+        HeadClassifier(epochs=1, validation_fraction=0).fit(X, y, views=views_of)
+
+
 @pytest.mark.parametrize("shape", [(10, 3), (9, 2, 3), (10, 2, 4)])
 def test_views_must_fit_the_samples(shape):
     X, y = np.eye(10, 3), np.arange(10) % 2
@@ -244,6 +270,42 @@ def test_the_whole_job_with_views(shapes, fitted, tmp_path):
     again = HeadClassifier(epochs=4, threads=1).fit(
         samples.features, samples.labels, groups=fitted.training_.groups, views=samples.views)
     np.testing.assert_array_equal(again.coefs_[0], fitted.head_.coefs_[0])
+
+
+def test_no_view_is_made_of_a_photograph_that_is_held_back(shapes, tmp_path, monkeypatch):
+    """Near-duplicates of the held-back ones neither, and the model is that of all views, bit for
+    bit."""
+    for number, path in enumerate(shapes.paths[::5]):  # each has a copy, with other bytes
+        picture = Image.open(path).convert("RGB")
+        picture.putpixel((0, 0), (250, 250, 250 - number))
+        folder = tmp_path / "shapes" / shapes.labels[5 * number]
+        folder.mkdir(parents=True, exist_ok=True)
+        picture.save(str(folder / "copy{}.png".format(number)))
+        shutil.copy(path, str(folder))
+    images, viewed = load_folder(tmp_path / "shapes"), []
+    views_of = Augmentation.views_of
+    monkeypatch.setattr(Augmentation, "views_of", lambda self, image, *settings: (
+        viewed.append(image), views_of(self, image, *settings))[1])
+    settings = dict(QUICK, cache=tmp_path / "cache", augment=2, validation_fraction=0.3)
+    model = TransferClassifier(**settings).fit(images)
+    held = [path for path, part in zip(images.paths, model.split_.parts) if part == 1]
+    assert held and len(viewed) == len(images.paths) - len(held)
+    assert sorted(viewed) == sorted(set(images.paths) - set(held))
+    assert len(model.training_.features) == len(images.paths)  # the plain ones are all there
+    del viewed[:]
+    samples = compute_features(images, model)  # any may be trained on: the others are made now
+    assert sorted(viewed) == sorted(held)
+    whole = HeadClassifier(epochs=4, threads=1, validation_fraction=0.3).fit(
+        samples.features, samples.labels, groups=model.training_.groups, views=samples.views)
+    np.testing.assert_array_equal(whole.coefs_[0], model.head_.coefs_[0])
+    assert whole.history_ == model.history_
+    assert whole.temperature_ == model.head_.temperature_
+    del viewed[:]
+    again = TransferClassifier(**settings).fit(images)
+    np.testing.assert_array_equal(again.head_.coefs_[0], model.head_.coefs_[0])
+    assert viewed == []
+    given = TransferClassifier(**settings).fit(images, validation_data=shapes)
+    assert given.split_.parts.tolist().count(1) == len(shapes.paths) and viewed == []
 
 
 def test_the_settings_are_kept_with_the_model(fitted, shapes, tmp_path):
