@@ -1,6 +1,5 @@
 """From images to features: decoding and the backbone in one motion."""
 import collections
-import concurrent.futures
 import contextlib
 import json
 import time
@@ -19,6 +18,7 @@ from .hashes import ImageHashes, image_hashes
 from .images import RESIZE_RULES, read_image
 from .precision import SAMPLE_SIZE, choice_from_text, choice_to_text, fast_precisions
 from .progress import progress_bar
+from .threads import deferred_interrupts
 
 #: What extraction gives: features (n, d) float32, the positions (n,) they belong to, and the
 #: failures, a list of (position, ImageError).
@@ -373,9 +373,8 @@ class _Work(object):
 
     def _keep_rest(self):
         if self._unkept:
-            # In a thread, where Ctrl-C does not end the write: leaving waits for it.
-            with concurrent.futures.ThreadPoolExecutor(1) as writer:
-                writer.submit(self._keep).result()
+            with deferred_interrupts():
+                self._keep()
             self._cache.trim()
 
     def result(self):

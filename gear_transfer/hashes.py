@@ -5,7 +5,6 @@ brighter than its neighbour. Size, compression, brightness and, mostly, colour l
 bits as they are (N. Krawetz, "Kind of like that", 2013, calls it dHash). Here both
 directions are compared on a grid of 16 x 16, as ImageHash does for rows or columns.
 """
-import concurrent.futures
 import hashlib
 import json
 
@@ -16,6 +15,7 @@ from .backbone import DEFAULT_INPUT_SIZE, check_threads
 from .cache import content_hash, feature_key, open_cache
 from .errors import ImageError
 from .images import read_picture
+from .threads import ThreadPool
 
 SIDE = 16
 BITS = 2 * SIDE * SIDE
@@ -119,9 +119,9 @@ class ImageHashes(object):
         keys = self._keys(contents)
         kept = self._take_kept(keys)
         missing = np.flatnonzero(~self._known).tolist()
-        with concurrent.futures.ThreadPoolExecutor(self._threads) as executor:
-            errors = executor.map(self._read, missing)
-            failures = [(i, error) for i, error in zip(missing, errors) if error is not None]
+        with ThreadPool(self._threads) as pool:
+            errors = pool.map(self._read, missing)
+        failures = [(i, error) for i, error in zip(missing, errors) if error is not None]
         new = [i for i in np.flatnonzero(self._known).tolist() if keys[i] and keys[i] not in kept]
         if new:
             self._cache.put([keys[i] for i in new],
@@ -174,8 +174,8 @@ def image_hashes(images, threads):
         for i in range(first, len(images), threads):
             contents[i] = image_hash(images[i])
 
-    with concurrent.futures.ThreadPoolExecutor(threads) as executor:
-        list(executor.map(fill, range(threads)))  # which raises what they raise
+    with ThreadPool(threads) as pool:
+        pool.map(fill, range(threads))
     return contents
 
 

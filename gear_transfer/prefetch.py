@@ -1,14 +1,13 @@
 """Decoding images in threads, a few batches ahead of whoever uses them."""
 import collections
-import concurrent.futures
 import itertools
-import os
 
 import numpy as np
 
 from .arguments import check_whole_number
 from .errors import ImageError
 from .images import RESIZE_RULES, centred_on_white, read_picture, size_pair
+from .threads import ThreadPool, available_cpus
 
 _Pending = collections.namedtuple("_Pending", ["start", "pixels", "futures"])
 
@@ -77,48 +76,25 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
     return _generate(read, len(images), shape, batch_size, workers, ahead)
 
 
-def available_cpus():
-    """Number of CPUs that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _generate(read, n_images, shape, batch_size, workers, ahead):
-    executor = concurrent.futures.ThreadPoolExecutor(max_workers=workers)
     pending = collections.deque()
     starts = iter(range(0, n_images, batch_size))
 
-    def submit(count):
+    def submit(pool, count):
         for start in itertools.islice(starts, count):
             n = min(batch_size, n_images - start)
             pixels = np.empty((n,) + shape, dtype=np.uint8)
-            futures = []
-            pending.append(_Pending(start, pixels, futures))
-            for row in range(n):
-                futures.append(executor.submit(_read_into, pixels, row, read, start + row))
+            pending.append(_Pending(start, pixels, [
+                pool.submit(_read_into, pixels, row, read, start + row) for row in range(n)]))
 
-    try:
-        submit(ahead)
+    with ThreadPool(workers) as pool:
+        submit(pool, ahead)
         while pending:
             batch = _collect(pending[0])
             pending.popleft()
-            submit(1)
+            submit(pool, 1)
             yield batch
             batch = None  # else it would stay in memory while the next one is waited for
-    finally:
-        for batch in pending:
-            for future in batch.futures:
-                future.cancel()
-        # What was cancelled never runs, so this waits for one image a thread at most.
-        try:
-            executor.shutdown()
-        except KeyboardInterrupt:
-            executor.shutdown()
-            raise
-        # Threads are released here: a traceback that keeps this frame would leave them to some later
-        # collection, in whose callbacks Python loses a Ctrl-C.
-        executor = None
 
 
 def _read_into(pixels, row, read, i):

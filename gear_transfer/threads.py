@@ -1,0 +1,83 @@
+"""Threads for decoding and hashing that a Ctrl-C does not leave behind."""
+import collections
+import concurrent.futures
+import contextlib
+import os
+import signal
+import threading
+
+
+def available_cpus():
+    """Number of CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def deferred_interrupts():
+    """Let a Ctrl-C that comes within the block count only when the block has ended.
+
+    For short steps that would leave something half done. Only the main
+    thread ever sees a Ctrl-C, so elsewhere nothing is changed.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = []
+    signal.signal(signal.SIGINT, lambda *arguments: came.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            handler(*came[0])
+
+
+class ThreadPool(object):
+    """Threads that have ended when the block is left, by Ctrl-C too; what has not begun is dropped.
+
+    Parameters
+    ----------
+    threads : int
+    """
+
+    def __init__(self, threads):
+        self._executor = concurrent.futures.ThreadPoolExecutor(max_workers=threads)
+        self._futures = collections.deque()
+
+    def submit(self, function, *arguments):
+        """Call `function` in a thread.
+
+        Returns
+        -------
+        concurrent.futures.Future
+        """
+        while self._futures and self._futures[0].done():
+            self._futures.popleft()
+        # An executor interrupted as it starts a thread forgets it.
+        with deferred_interrupts():
+            self._futures.append(self._executor.submit(function, *arguments))
+            return self._futures[-1]
+
+    def map(self, function, items):
+        """The result of `function` for each of `items`, in order; raises what it raises.
+
+        Returns
+        -------
+        list
+        """
+        return [future.result() for future in [self.submit(function, item) for item in items]]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        with deferred_interrupts():
+            for future in self._futures:
+                future.cancel()
+            self._executor.shutdown()  # what was cancelled never runs: waits for one call a thread
+            # Threads are released here: a traceback that keeps this object would leave them to some
+            # later collection, in whose callbacks Python loses a Ctrl-C.
+            self._executor = None
