@@ -36,8 +36,9 @@ def main(folder):
         save(gt.plot_activation_maps(some, gt.activation_map(model, some), model.predict(some),
                                      gt.map_extent(model)), folder, "maps.png")
         features = gt.compute_features(images, model)
-        save(gt.plot_learning_curve(gt.learning_curve(features, estimator=model)), folder,
-             "learning_curve.png")
+        curve = gt.learning_curve(features, estimator=model)
+        save(gt.plot_learning_curve(curve), folder, "learning_curve.png")
+        save(gt.plot_learning_curves(curve), folder, "learning_curves.png")
         save(gt.plot_views([images.paths[i] for i in (45, 85)]), folder, "views.png")
         save(gt.plot_tuning(gt.tune(images, sizes=(96, 128, 160))), folder, "tuning.png")
 

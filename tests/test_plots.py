@@ -16,9 +16,10 @@ from conftest import HOME  # noqa: E402
 from gear_transfer import Augmentation, find_duplicates, learning_curve  # noqa: E402
 from gear_transfer.datasets import make_shape  # noqa: E402
 from gear_transfer.image_set import ImageSet  # noqa: E402
+from gear_transfer.learning_curves import LearningCurve  # noqa: E402
 from gear_transfer.plots import (plot_confusion_matrix, plot_duplicates,  # noqa: E402
                                  plot_history, plot_images, plot_learning_curve,
-                                 plot_predictions, plot_views)
+                                 plot_learning_curves, plot_predictions, plot_views)
 
 HISTORY = {"loss": [2.0, 1.0, 0.5, 0.4], "val_loss": [2.1, 1.2, 0.9, 1.0],
            "accuracy": [0.3, 0.6, 0.8, 0.9], "val_accuracy": [0.25, 0.5, 0.7, 0.65]}
@@ -291,6 +292,68 @@ def test_learning_curve_of_a_class(curve):
     assert own.lines[0].get_label() == "recall of left"
     with pytest.raises(ValueError, match="no class 'up'"):
         plot_learning_curve(curve, "up")
+
+
+NAMES = ["c{}".format(i) for i in range(10)] + [
+    "a class with a long name, $ the left", "a class with a long name, $ the right"]
+
+
+@pytest.fixture(scope="module")
+def many_classes():
+    rng = np.random.RandomState(1)
+    centres, labels = 1.2 * rng.randn(12, 6), np.repeat(np.arange(12), 20)
+    return learning_curve(centres[labels] + rng.randn(240, 6), np.array(NAMES)[labels])
+
+
+def test_learning_curves_of_all_classes(many_classes):
+    axes = plot_learning_curves(many_classes)
+    assert axes.shape == (12,) and len(axes[0].figure.axes) == 12
+    for ax, name in zip(axes, many_classes.classes.tolist()):
+        every, own, _, expected = ax.lines
+        assert every.get_ydata().tolist() == many_classes.accuracies().tolist()
+        assert own.get_ydata().tolist() == many_classes.accuracies(name).tolist()
+        assert expected.get_ydata().tolist() == [many_classes.expected(name)]
+        assert ax.get_title().endswith("n = 20; more " + many_classes.outlook(name))
+        assert ax.get_xlim() == axes[0].get_xlim() and ax.get_ylim() == axes[0].get_ylim()
+        low, high = many_classes.intervals(name).T
+        assert ax.get_ylim()[0] <= low.min() and high.max() <= ax.get_ylim()[1]
+    figure = axes[0].figure
+    assert_nothing_is_cut_off(figure)
+    extents = [extent for text, extent in drawn(figure) if text in [ax.title for ax in axes]]
+    assert len(extents) == 12 and not any(
+        a.overlaps(b) for i, a in enumerate(extents) for b in extents[:i])
+    titles = [ax.get_title().split("\n")[0] for ax in axes]
+    assert len(set(titles)) == 12 and "..." in titles[0] and titles[0].endswith("left")
+    assert set(text.get_text() for text in figure.legends[0].get_texts()) == {
+        "accuracy of all classes", "95 % interval", "recall of the class",
+        "expected of twice as many"}
+    shown = [any(label.get_visible() for label in ax.get_xticklabels()) for ax in axes]
+    assert shown == [False] * 8 + [True] * 4
+
+
+def test_learning_curves_that_are_chosen(many_classes):
+    axes = plot_learning_curves(many_classes, ["c3", "c1", "c2"], columns=2)
+    assert [ax.get_title().split("\n")[0] for ax in axes] == ["c3", "c1", "c2"]
+    assert len(axes[0].figure.axes) == 3
+    assert_nothing_is_cut_off(axes[0].figure)
+    own = plt.subplots(1, 3)[1]
+    assert plot_learning_curves(many_classes, ["c3", "c1"], axes=own).tolist() == own[:2].tolist()
+    assert own[0].get_legend() is not None and not own[2].lines
+    for arguments, named in [((["up"],), "no class 'up'"), (([],), "labels"),
+                             ((None, 0), "columns"), ((None, 4, own), "12 classes but only 3 axes")]:
+        with pytest.raises(ValueError, match=named):
+            plot_learning_curves(many_classes, *arguments)
+
+
+def test_large_numbers_of_a_learning_curve_do_not_touch(many_classes):
+    large = LearningCurve(many_classes.samples, 1000 * many_classes.sizes, many_classes.right)
+    axes = plot_learning_curves(large)
+    axes[0].figure.canvas.draw()
+    texts = [label.get_text() for label in axes[-1].get_xticklabels()]
+    assert texts[3] == "{:,}".format(large.sizes[3]) and texts[2] == texts[4] == ""
+    extents = [label.get_window_extent() for label in axes[-1].get_xticklabels()
+               if label.get_text()]
+    assert len(extents) == 2 and not extents[0].overlaps(extents[1])
 
 
 def test_confusion_matrix_counts():
