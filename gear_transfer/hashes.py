@@ -23,6 +23,9 @@ BITS = 2 * SIDE * SIDE
 # Raise the number whenever the bits change, so that hashes kept before are not found again.
 _VERSION = "difference hash 2"
 
+# Files that a thread hashes without a break: so few that a Ctrl-C is answered soon.
+_AT_ONCE = 8
+
 
 def difference_hash(image):
     """The bits of one photograph.
@@ -168,15 +171,12 @@ def image_hashes(images, threads):
     -------
     list of bytes or None
     """
-    contents = [None] * len(images)
-
-    def fill(first):
-        for i in range(first, len(images), threads):
-            contents[i] = image_hash(images[i])
+    def hash_some(first):
+        return [image_hash(images[i]) for i in range(first, min(first + _AT_ONCE, len(images)))]
 
     with ThreadPool(threads) as pool:
-        pool.map(fill, range(threads))
-    return contents
+        parts = pool.map(hash_some, range(0, len(images), _AT_ONCE))
+    return [content for part in parts for content in part]
 
 
 def image_hash(image):

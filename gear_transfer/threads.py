@@ -74,10 +74,18 @@ class ThreadPool(object):
         return self
 
     def __exit__(self, *exception):
+        try:
+            self._end()
+        except KeyboardInterrupt:  # it may have come before it was deferred
+            self._end()
+            raise
+
+    def _end(self):
         with deferred_interrupts():
             for future in self._futures:
                 future.cancel()
-            self._executor.shutdown()  # what was cancelled never runs: waits for one call a thread
+            if self._executor is not None:
+                self._executor.shutdown()  # what was cancelled never runs: waits for a call a thread
             # Threads are released here: a traceback that keeps this object would leave them to some
             # later collection, in whose callbacks Python loses a Ctrl-C.
             self._executor = None

@@ -1,5 +1,4 @@
 """Full disks, missing homes, killed and interrupted work: what was there stays, what was done counts."""
-import concurrent.futures
 import contextlib
 import os
 import resource
@@ -174,15 +173,15 @@ def test_interrupted(work, tmp_path):
 
 
 def test_interrupted_before_the_last_features_are_kept(monkeypatch, tmp_path):
-    executor, calls = concurrent.futures.ThreadPoolExecutor, []
+    deferred, calls = gt.features.deferred_interrupts, []
 
-    def interrupted(*arguments):
-        calls.append(arguments)
+    def interrupted():
+        calls.append(1)
         if len(calls) == 1:
             raise KeyboardInterrupt
-        return executor(*arguments)
+        return deferred()
 
-    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", interrupted)
+    monkeypatch.setattr(gt.features, "deferred_interrupts", interrupted)
     cache = FeatureCache(tmp_path)
     work = gt.features._Work([None], 3, cache, [b"k"])
     with pytest.raises(KeyboardInterrupt), work:

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from gear_transfer import threads
 from gear_transfer.threads import ThreadPool, available_cpus, deferred_interrupts
 
 
@@ -84,6 +85,23 @@ def test_interrupt_as_a_thread_starts(monkeypatch):
         with ThreadPool(2) as pool:
             pool.submit(time.sleep, 0.1)
     assert threading.enumerate() == running
+
+
+def test_interrupt_before_the_end_is_deferred(monkeypatch):
+    """The block has ended, and nothing has been done about its threads yet."""
+    running, calls = threading.enumerate(), []
+
+    def interrupted():
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return deferred_interrupts()
+
+    with pytest.raises(KeyboardInterrupt):
+        with ThreadPool(2) as pool:
+            pool.submit(time.sleep, 0.1)
+            monkeypatch.setattr(threads, "deferred_interrupts", interrupted)
+    assert len(calls) == 2 and threading.enumerate() == running
 
 
 def test_what_has_not_begun_is_dropped():
