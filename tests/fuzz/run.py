@@ -1,14 +1,21 @@
 """Coverage-guided fuzzing of everything that reads a file.
 
     python tests/fuzz/run.py TARGET|all [--inputs N] [--seconds S] [--keep FOLDER] [--totals FILE]
+    python tests/fuzz/run.py TARGET --again INPUT [--totals FILE]
+    python tests/fuzz/run.py TARGET|all --minimise FOLDER [--keep FOLDER]
 
 Needs the package and atheris (pip install atheris, Python 3.11 or newer). Prints for each target the
 inputs run, the time, the crashes, the slowest input and the most memory that one input took. An input
-that fails (one that takes too long: twice) is written to FOLDER (default: build/fuzz); put it into
-tests/fuzz/corpus/TARGET once the fault is mended, where pytest replays it. FOLDER also keeps the
-inputs that reached new code, from which the next run goes on; with `--totals` the figures of all runs
-add up in FILE (JSON), and those are printed. Exits with 1 if anything failed. `--plain` needs no
-atheris and does without coverage.
+that fails (one that takes too long: twice) is written to the folder of `--keep` (default: build/fuzz);
+put it into tests/fuzz/corpus/TARGET once the fault is mended, where pytest replays it. That folder also
+keeps the inputs that reached new code, from which the next run goes on; with `--totals` the figures of
+all runs add up in FILE (JSON), and those are printed. Exits with 1 if anything failed. `--plain` needs
+no atheris and does without coverage.
+
+`--again` runs a kept input once more, which tells a fault from a machine that was busy or stopped; in
+FILE a crash that does not come again is counted as such. `--minimise` fuzzes nothing: of the inputs that
+are kept it chooses the few small ones that take the most branches beyond those of the seeds, and writes
+them to FOLDER/TARGET, for tests/fuzz/corpus.
 """
 import argparse
 import json
@@ -24,7 +31,7 @@ import warnings
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAMES = ("native", "model", "keras", "keras_weights", "cache", "images")
 LARGEST = 1 << 16
-NOTHING = {"inputs": 0, "seconds": 0.0, "crashes": 0, "slowest": 0.0, "memory": 0}
+NOTHING = {"inputs": 0, "seconds": 0.0, "crashes": 0, "not_again": 0, "slowest": 0.0, "memory": 0}
 
 
 def worker(arguments):
@@ -145,23 +152,42 @@ def was_only_slow(name, folder, since):
                                timeout=60)
     except subprocess.TimeoutExpired:
         return False
-    if code == 0:
-        os.rename(path, os.path.join(folder, "passed-" + found[0]))
     return code == 0
 
 
-def run_again(name, path):
-    """Run one input under the limits; an exception ends the process."""
+def run_again(name, path, totals):
+    """Run one input under the limits; an exception ends the process. Returns what to print."""
     import targets
     target = targets.new_target(name)
     try:
         for data in target.seeds():
             target.run(data)
         with open(path, "rb") as stream:
-            targets.run_checked(target, stream.read())
+            data = stream.read()
+        seconds, memory = targets.run_checked(target, data)
     finally:
         shutil.rmtree(target.folder, ignore_errors=True)
-    return 0
+    folder, entry = os.path.split(path)
+    os.rename(path, os.path.join(folder, "passed-" + entry))
+    if totals:
+        with_earlier(name, {"not_again": 1, "slowest": seconds, "memory": memory}, totals)
+    return "{} passes: {:.3f} s, {:.1f} MiB".format(entry, seconds, memory / 2**20)
+
+
+def minimise(name, source, folder):
+    """Choose the best of the kept inputs; what to print."""
+    import PIL
+    import gear_transfer
+    import targets
+    from minimise import minimise
+    warnings.simplefilter("ignore")
+    target = targets.new_target(name)
+    try:
+        return name + ": " + minimise(
+            target, source, os.path.join(folder, name),
+            tuple(os.path.dirname(package.__file__) for package in (gear_transfer, PIL)))
+    finally:
+        shutil.rmtree(target.folder, ignore_errors=True)
 
 
 def add(total, found):
@@ -176,7 +202,8 @@ def with_earlier(name, figures, path):
     if os.path.exists(path):
         with open(path) as stream:
             totals = json.load(stream)
-    add(totals.setdefault(name, dict(NOTHING)), figures)
+    totals[name] = dict(NOTHING, **totals.get(name, {}))
+    add(totals[name], figures)
     with open(path + ".new", "w") as stream:
         json.dump(totals, stream, indent=1, sort_keys=True)
     os.replace(path + ".new", path)
@@ -192,13 +219,16 @@ def main():
                                                        "build", "fuzz"))
     parser.add_argument("--totals", help="a file that adds up the figures of runs")
     parser.add_argument("--plain", action="store_true", help="without coverage and atheris")
-    for name in ("--figures", "--corpus", "--again"):
+    parser.add_argument("--again", metavar="INPUT", help="run an input that was kept once more")
+    parser.add_argument("--minimise", metavar="FOLDER", help="write the best of the kept inputs to it")
+    for name in ("--figures", "--corpus"):
         parser.add_argument(name, help=argparse.SUPPRESS)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.again:
-        return run_again(arguments.target, arguments.again)
+        print(run_again(arguments.target, arguments.again, arguments.totals))
+        return 0
     if arguments.worker:
         (plain_worker if arguments.plain else worker)(arguments)
         return 0
@@ -206,13 +236,17 @@ def main():
     os.makedirs(arguments.keep, exist_ok=True)
     failed = False
     for name in NAMES if arguments.target == "all" else (arguments.target,):
+        if arguments.minimise:
+            print(minimise(name, os.path.join(arguments.keep, "corpus-" + name), arguments.minimise))
+            continue
         total = fuzz(name, arguments)
         failed |= total["crashes"] > 0
         if arguments.totals:
             total = with_earlier(name, total, arguments.totals)
-        print("{}: {:,} inputs in {:,.0f} s, {} crashes, slowest {:.2f} s, most memory {:.1f} MiB".format(
-            name, total["inputs"], total["seconds"], total["crashes"], total["slowest"],
-            total["memory"] / 2**20))
+        print("{}: {:,} inputs in {:,.0f} s, {} crashes ({} of them do not come again), "
+              "slowest {:.2f} s, most memory {:.1f} MiB".format(
+                  name, total["inputs"], total["seconds"], total["crashes"], total["not_again"],
+                  total["slowest"], total["memory"] / 2**20))
         sys.stdout.flush()
     return int(failed)
 

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zlib
 
 import numpy as np
 from PIL import Image, features
@@ -77,7 +78,7 @@ class Target(object):
             stream.write(data)
 
     def run(self, data):
-        """Read the input as a user would."""
+        """Read the input as a user would; whether there was something to read."""
         raise NotImplementedError
 
     def written_by(self, write):
@@ -240,7 +241,8 @@ class Native(Target):
         try:
             check_shapes(load_network(self.path))
         except (errors.WeightsError, errors.GraphError):
-            pass
+            return False
+        return True
 
 
 class Model(Native):
@@ -268,7 +270,8 @@ class Model(Native):
         try:
             load_model(self.path, threads=1)
         except errors.ModelFileError:
-            pass
+            return False
+        return True
 
 
 # Keras HDF5
@@ -306,7 +309,8 @@ class Keras(Target):
         try:
             check_shapes(load_network(self.path))
         except (errors.WeightsError, errors.GraphError):
-            pass
+            return False
+        return True
 
 
 def _filtered(path):
@@ -360,7 +364,8 @@ class KerasWeights(Target):
         try:
             check_shapes(load_network(self.path, "activation_1"))
         except (errors.WeightsError, errors.GraphError):
-            pass
+            return False
+        return True
 
 
 # The cache
@@ -376,14 +381,16 @@ class Cache(Target):
             cache = FeatureCache(self.folder)
             if os.path.exists(cache.path):  # an input that was run before
                 os.remove(cache.path)
+            cache.put(self.KEYS, np.arange(36 * 8, dtype=np.float32).reshape(12, 24))
+            cache.put_choice(self.KEYS[0], "bf16")
             connection = sqlite3.connect(cache.path)
             connection.execute("PRAGMA page_size = {}".format(page_size))
+            connection.execute("VACUUM")  # from here on the pages have that size
             connection.close()
-            cache.put(self.KEYS, np.arange(36 * 8, dtype=np.float32).reshape(12, 24))
             shutil.copy(cache.path, path)
             os.remove(cache.path)
 
-        return [self.written_by(lambda path: write(path, size)) for size in (512, 1024)]
+        return [self.written_by(lambda path: write(path, size)) for size in (512, 4096)]
 
     def run(self, data):
         self.put(data)
@@ -392,10 +399,15 @@ class Cache(Target):
         if not all(vector.shape == (24,) and vector.dtype == np.float32 and key in self.KEYS
                    for key, vector in found.items()):
             raise AssertionError("the cache gave {!r}".format(found))
+        choice = cache.get_choice(self.KEYS[0])
+        if not (choice is None or isinstance(choice, str)):
+            raise AssertionError("the cache gave {!r}".format(choice))
         cache.put(self.KEYS[:2], np.zeros((2, 24), np.float32))
+        cache.put_choice(self.KEYS[0], "float32")
         cache.trim()
         if os.path.exists(self.path + "-journal"):
             os.remove(self.path + "-journal")
+        return bool(found)
 
 
 # Images
@@ -433,6 +445,7 @@ class Images(Target):
 
     def run(self, data):
         self.put(data)
+        readable = False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for resize in ("pad", "stretch"):
@@ -440,9 +453,11 @@ class Images(Target):
                     pixels = read_image(self.path, 16, resize)
                 except errors.ImageError:
                     continue
+                readable = True
                 if pixels.shape != (16, 16, 3) or pixels.dtype != np.uint8:
                     raise AssertionError("read_image gave {} {}".format(
                         pixels.shape, pixels.dtype))
+        return readable
 
 
 TARGETS = {"native": Native, "model": Model, "keras": Keras, "keras_weights": KerasWeights,
@@ -455,12 +470,13 @@ def corpus_folder(name):
 
 
 def corpus(name):
-    """The inputs in that folder, list of bytes."""
+    """The inputs in that folder, list of bytes; those that end in .z are inflated."""
     folder = corpus_folder(name)
     inputs = []
     for entry in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
         with open(os.path.join(folder, entry), "rb") as stream:
-            inputs.append(stream.read())
+            data = stream.read()
+        inputs.append(zlib.decompress(data) if entry.endswith(".z") else data)
     return inputs
 
 
