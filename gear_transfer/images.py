@@ -45,6 +45,12 @@ _DECODERS = {
     "WebP": WebPImagePlugin.WebPImageFile,
 }
 
+# Few bytes of a JPEG can be dear: each scan goes over the whole picture, and Pillow joins the pieces
+# of Exif data one by one. Encoders write about 10 scans and one piece.
+_DEAR_PARTS = ((b"\xff\xda\0", "scans"), (b"Exif\0\0", "pieces of Exif data"))
+_MOST_DEAR_PARTS = 100
+_LARGEST_JPEG = 1 << 28  # bytes; the pixels that are allowed have less without compression
+
 _SPECIAL_FILES = (
     (stat.S_ISDIR, "it is a folder, not a file"),
     (stat.S_ISFIFO, "it is a named pipe, not a regular file"),
@@ -169,8 +175,8 @@ def open_image(path):
     Raises
     ------
     ImageError
-        No such file, not a regular file, not an image of a known format, or more
-        pixels than ``PIL.Image.MAX_IMAGE_PIXELS``.
+        No such file, not a regular file, not an image of a known format, more
+        pixels than ``PIL.Image.MAX_IMAGE_PIXELS``, or a JPEG made to take long.
     """
     with _as_image_error(path, _opening_reason):
         stream = _open_regular(path)
@@ -184,6 +190,8 @@ def open_image(path):
         if format_name == "WebP" and not features.check("webp"):
             raise ImageError(path, "this installation of Pillow cannot read WebP images")
         with _as_image_error(path, _opening_reason):
+            if format_name == "JPEG":
+                _check_dear_parts(stream, path)
             image = _DECODERS[format_name](stream)
         _check_size(image, path)
         yield image
@@ -279,6 +287,19 @@ def _check_size(image, name):
     if limit is not None and width * height > limit:
         raise ImageError(name, "it claims {} x {} pixels, more than the {:.0f} million allowed "
                          "(PIL.Image.MAX_IMAGE_PIXELS)".format(width, height, limit / 1e6))
+
+
+def _check_dear_parts(stream, name):
+    """Refuse a JPEG of a few hundred kilobytes that would take minutes to decode."""
+    if os.fstat(stream.fileno()).st_size > _LARGEST_JPEG:
+        raise ImageError(name, "it is a JPEG of more than {} MiB".format(_LARGEST_JPEG >> 20))
+    data = stream.read(_LARGEST_JPEG)
+    stream.seek(0)
+    for part, kind in _DEAR_PARTS:
+        count = data.count(part)
+        if count > _MOST_DEAR_PARTS:
+            raise ImageError(name, "it is a JPEG of {:,} {}, more than the {} allowed; save it "
+                             "anew with another program".format(count, kind, _MOST_DEAR_PARTS))
 
 
 # Reasons

@@ -397,6 +397,40 @@ def test_what_pillow_only_warns_of_is_refused(save, monkeypatch):
     assert read_image(path, 8).shape == (8, 8, 3)
 
 
+@pytest.mark.parametrize("kind", ["scans", "pieces of Exif data"])
+def test_jpeg_made_to_take_long_is_refused(tmp_path, kind):
+    """Scans of few bytes go over all pixels: 10,000 take 14 s for 4 million of them."""
+    stream = io.BytesIO()
+    Image.new("L", (16, 16)).save(stream, "JPEG", progressive=True)
+    content = stream.getvalue()
+    if kind == "scans":
+        place = content.rindex(b"\xff\xda")
+        part = content[place:-2]
+        there = content.count(b"\xff\xda\0")
+    else:
+        exif = exif_with_orientation(1)
+        place, part, there = 2, b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif, 0
+    path = str(tmp_path / "slow.jpg")
+    for more, refused in ((100 - there, False), (101 - there, True)):
+        with open(path, "wb") as file:
+            file.write(content[:place] + more * part + content[place:])
+        if refused:
+            with pytest.raises(ImageError) as caught:
+                read_image(path, 8)
+            assert "101 " + kind in str(caught.value)
+        else:
+            assert read_image(path, 8).shape == (8, 8, 3)
+
+
+def test_jpeg_larger_than_any_is_refused_without_being_read(save):
+    path = save(Image.new("L", (16, 16)), "x.jpg")
+    with open(path, "r+b") as stream:
+        stream.truncate((1 << 28) + 1)
+    with pytest.raises(ImageError) as caught:
+        read_image(path, 8)
+    assert "256 MiB" in str(caught.value)
+
+
 def test_pillows_settings_stay(save):
     before = (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS, list(warnings.filters))
     read_image(save(Image.new("RGB", (40, 40)), "a.png"), 8)
