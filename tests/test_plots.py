@@ -13,12 +13,12 @@ from matplotlib import colors  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402
 
 from conftest import HOME  # noqa: E402
-from gear_transfer import Augmentation, find_duplicates, learning_curve  # noqa: E402
+from gear_transfer import Augmentation, Backbone, find_duplicates, learning_curve  # noqa: E402
 from gear_transfer.datasets import make_shape  # noqa: E402
 from gear_transfer.image_set import ImageSet  # noqa: E402
 from gear_transfer.learning_curves import LearningCurve  # noqa: E402
-from gear_transfer.plots import (plot_confusion_matrix, plot_duplicates,  # noqa: E402
-                                 plot_history, plot_images, plot_learning_curve,
+from gear_transfer.plots import (plot_activation_maps, plot_confusion_matrix,  # noqa: E402
+                                 plot_duplicates, plot_history, plot_images, plot_learning_curve,
                                  plot_learning_curves, plot_predictions, plot_views)
 
 HISTORY = {"loss": [2.0, 1.0, 0.5, 0.4], "val_loss": [2.1, 1.2, 0.9, 1.0],
@@ -250,6 +250,16 @@ def test_views_beside_their_photographs(photographs):
             np.testing.assert_array_equal(ax.images[0].get_array(), view)
     assert_nothing_is_cut_off(axes[0, 0].figure)
     assert plot_views(photographs[:1]).shape == (1, 5)
+
+
+def test_photographs_are_shown_at_the_size_of_a_classifier_with_the_defaults(photographs):
+    size = Backbone.load().input_size
+    maps = np.ones((1, 6, 6))
+    for ax in list(plot_views(photographs[:1], 1).ravel()) + list(
+            plot_activation_maps(photographs[:1], maps)):
+        assert ax.images[0].get_array().shape[:2] == size
+    assert plot_activation_maps(photographs[:1], maps, input_size=(40, 48))[0].images[
+        0].get_array().shape[:2] == (40, 48)
 
 
 def test_views_that_cannot_be_shown(photographs):

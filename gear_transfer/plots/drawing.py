@@ -22,6 +22,13 @@ _GAP_INCHES = 0.12
 _LINE_INCHES = 0.19
 
 
+def default_input_size():
+    """The size to which a classifier with the default settings brings photographs."""
+    from ..backbone import DEFAULT_QUALITY, QUALITIES
+
+    return QUALITIES[DEFAULT_QUALITY][1]
+
+
 def check_lengths(images, *named):
     """Check that what belongs to images is as long as they are.
 

@@ -3,8 +3,8 @@ import numpy as np
 
 from ..arguments import check_list, check_whole_number
 from ..images import read_image
-from .drawing import (GREY, INK, RED, as_images, check_lengths, set_title, show_image,
-                      show_pixels, tiles)
+from .drawing import (GREY, INK, RED, as_images, check_lengths, default_input_size, set_title,
+                      show_image, show_pixels, tiles)
 
 
 def plot_predictions(images, predictions, probabilities=None, true_labels=None, columns=5,
@@ -101,7 +101,7 @@ def plot_images(image_set, per_class=1, columns=6, axes=None):
     return axes
 
 
-def plot_views(images, augment=4, input_size=192, resize="pad", axes=None):
+def plot_views(images, augment=4, input_size=None, resize="pad", axes=None):
     """Show photographs, each in a row with its augmented views.
 
     Parameters
@@ -110,8 +110,9 @@ def plot_views(images, augment=4, input_size=192, resize="pad", axes=None):
         Paths, PIL images or uint8 arrays, or an ImageSet.
     augment : int or Augmentation
         That of the classifier.
-    input_size : int or (int, int)
-        That of the classifier: views are shown as they are trained on.
+    input_size : int or (int, int), optional
+        That of the classifier: views are shown as they are trained on. Default: that of one with
+        the default settings.
     resize : {"pad", "stretch"}
         That of the classifier.
     axes : array of at least n * (1 + views) Axes, optional
@@ -133,6 +134,8 @@ def plot_views(images, augment=4, input_size=192, resize="pad", axes=None):
     images, augmentation = as_images(images), as_augmentation(augment)
     if augmentation is None:
         raise ValueError("augment must be 1 or more views, not {!r}".format(augment))
+    if input_size is None:
+        input_size = default_input_size()
     columns = 1 + augmentation.views
     axes = tiles(range(len(images) * columns), columns, 1, axes).reshape(-1, columns)
     for image, row in zip(images, axes):

@@ -3,7 +3,8 @@ import numpy as np
 
 from ..errors import ImageError
 from ..images import read_image, size_pair
-from .drawing import as_images, check_lengths, set_title, show_image, show_pixels, tiles
+from .drawing import (as_images, check_lengths, default_input_size, set_title, show_image,
+                      show_pixels, tiles)
 
 _STRONGEST_COVER = 0.75  # of the photograph's colour where the map is strongest
 _FULL_FROM = 99  # percentile of the coloured pixels
@@ -11,7 +12,7 @@ _CLEARLY_SEEN = 64.0  # levels below white, of 255
 _LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
 
-def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_size=192,
+def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_size=None,
                          resize="pad", columns=5, axes=None):
     """Show photographs in grey under their activation maps: red is what speaks for the class.
 
@@ -28,8 +29,9 @@ def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_s
         Such as the predicted classes.
     extent : tuple of float
         Where the maps lie, as `map_extent` returns it; default is all over.
-    input_size : int or (int, int)
-        That of the classifier: the photographs are shown as it sees them.
+    input_size : int or (int, int), optional
+        That of the classifier: the photographs are shown as it sees them. Default: that of one
+        with the default settings.
     resize : {"pad", "stretch"}
         That of the classifier.
     columns : int
@@ -50,10 +52,11 @@ def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_s
     check_lengths(images, ("maps", maps), ("titles", titles))
     if len(images) and maps.ndim != 3:
         raise ValueError("maps must have the shape (n, h, w), not {}".format(maps.shape))
+    size = size_pair(default_input_size() if input_size is None else input_size)
     axes = tiles(range(len(images)), columns, 0 if titles is None else 1, axes)
     for i, tile in enumerate(axes):
         try:
-            pixels = read_image(images[i], size_pair(input_size), resize)
+            pixels = read_image(images[i], size, resize)
         except ImageError:
             show_image(tile, images[i])  # says why it cannot be read
         else:
