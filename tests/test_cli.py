@@ -2,9 +2,11 @@
 import contextlib
 import csv
 import fcntl
+import hashlib
 import io
 import json
 import os
+import pathlib
 import pty
 import struct
 import subprocess
@@ -379,6 +381,51 @@ def test_report(confused, model, tmp_path, capsys):
     assert (code, output) == (1, "") and "there is no folder" in errors
     code, output, errors = run(capsys, "report", model, tmp_path, tmp_path / "page.html")
     assert (code, output) == (1, "") and errors.count("\n") == 1
+
+
+def check_file(facts, path):
+    content = path.read_bytes()
+    assert (facts["path"], facts["bytes"]) == (str(path), len(content))
+    assert facts["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_report_as_json(confused, model, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    code, output, errors = run(capsys, "report", model, confused, page, "--json")
+    found = json.loads(output)
+    assert (code, errors) == (0, "")
+    check_file(found, page)
+    check_file(found["model"], pathlib.Path(model))
+    loaded = gt.load_model(model)
+    assert found["fingerprint"] == loaded.extractor_.backbone_.fingerprint()
+    samples = gt.compute_features(load_folder(confused), loaded)
+    result = gt.cross_validate(samples, estimator=loaded)
+    assert found["accuracy"] == result.accuracy and found["images"] == 30
+    assert found["interval"][0] < found["accuracy"] < found["interval"][1]
+    assert (found["target"], found["verdict"]) == (0.9, result.verdict(0.9))
+    assert found["classes"] == ["circle", "square", "triangle"] and found["skipped"] == []
+    assert found["suspects"] == len(result.suspects())
+    assert found["groups_of_duplicates"] == len(gt.find_duplicates(load_folder(confused)))
+    assert "{:.1%}".format(result.accuracy) in page.read_text(encoding="utf-8")
+
+
+def test_report_against_a_target_and_of_what_cannot_be_read(folder, model, tmp_path, capsys):
+    root, page = tmp_path / "split", tmp_path / "page.html"
+    for number, part in enumerate(("train", "test"), 3):
+        for name in ("circle", "square"):
+            (root / part / name).mkdir(parents=True)
+            file = "{}{:03d}.jpg".format(name, number)
+            os.link(os.path.join(folder, name, file), str(root / part / name / file))
+    for target, is_met in (("0.01", True), ("1", False)):
+        code, output, errors = run(capsys, "report", model, root, page, "--json", "--target", target)
+        found = json.loads(output)
+        assert (found["verdict"] == "met") is is_met and code == (0 if is_met else 4)
+        assert found["suspects"] is None and found["images"] == 2 and errors == ""
+    bad = root / "test" / "square" / "cut.jpg"
+    bad.write_bytes((root / "test" / "square" / "square004.jpg").read_bytes()[:700])
+    code, output, errors = run(capsys, "report", model, root, page, "--json")
+    assert code == 3 and "1 of the photographs cannot be read" in errors and str(bad) in errors
+    assert [each["path"] for each in json.loads(output)["skipped"]] == [str(bad)]
 
 
 # In a process of its own

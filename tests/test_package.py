@@ -4,6 +4,7 @@ import doctest
 import hashlib
 import importlib
 import io
+import json
 import os
 import pkgutil
 import subprocess
@@ -195,6 +196,20 @@ def test_convert(tmp_path, capsys):
     assert cut.fingerprint() == load_network(default_backbone_path(), "conv2d_2").fingerprint()
 
 
+def test_convert_as_json(tmp_path, capsys):
+    target = tmp_path / "cut.gtw"
+    assert cli.main(["convert", default_backbone_path(), str(target), "--layer", "conv2d_2",
+                     "--json"]) == 0
+    written, content = load_network(str(target)), target.read_bytes()
+    assert json.loads(capsys.readouterr().out) == {
+        "path": str(target), "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(), "source": default_backbone_path(),
+        "layers": len(written.nodes), "last_layer": "conv2d_2", "input_size": [299, 299],
+        "fingerprint": written.fingerprint()}
+    assert cli.main(["convert", "missing.h5", str(target), "--json"]) == 1
+    assert capsys.readouterr().out == "" and target.read_bytes() == content
+
+
 @pytest.mark.parametrize("arguments, part", [
     (["missing.h5", "x.gtw"], "missing.h5: no such file"),
     ([__file__, "x.gtw"], "not a weight file"),
@@ -240,3 +255,12 @@ def test_download(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == path + "\n"
     with open(path, "rb") as stream:
         assert stream.read() == body
+    expected = {"path": path, "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest(),
+                "md5": hashlib.md5(body).hexdigest(), "url": weights.OFFICIAL_URL}
+    for downloaded in (False, True):  # it is there from above; then it is not
+        assert cli.main(["download", str(tmp_path), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == dict(expected, downloaded=downloaded)
+        os.remove(path)
+    monkeypatch.setattr(weights, "_open", unreachable)
+    assert cli.main(["download", str(tmp_path), "--json"]) == 1
+    assert capsys.readouterr().out == ""

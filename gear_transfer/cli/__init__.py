@@ -20,8 +20,9 @@ exit codes:
   0    done
   1    an error, which is reported on standard error; 'check': something is wrong
   2    wrong usage
-  3    done, but some of the images cannot be read (predict, evaluate)
-  4    done, but the accuracy asked for by --target is not met or not proven (evaluate)
+  3    done, but some of the images cannot be read (predict, evaluate, report)
+  4    done, but the accuracy asked for by --target is not met or not proven (evaluate,
+       report)
   130  interrupted
 """
 

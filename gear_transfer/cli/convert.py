@@ -1,15 +1,19 @@
 """gear-transfer convert: a weight file into the native format."""
 import os
 
-from .output import write
+from .options import add_json
+from .output import file_facts, write, write_json
 
 SUMMARY = "turn a weight file into the native format"
 DESCRIPTION = """\
 Turn a weight file (Keras HDF5 or native) into the native format, which loads in
-milliseconds. One line about what was written goes to standard output."""
+milliseconds. One line about what was written goes to standard output, or with --json
+its path, size, SHA-256, last layer, number of layers, input size (height, width) and
+fingerprint: the SHA-256 of the graph and the weights, whatever the file."""
 EXAMPLES = """\
-example:
-  gear-transfer convert model.h5 model.gtw --layer mixed7"""
+examples:
+  gear-transfer convert model.h5 model.gtw --layer mixed7
+  gear-transfer convert model.h5 model.gtw --json | jq -r .fingerprint"""
 
 
 def add_arguments(parser):
@@ -18,13 +22,23 @@ def add_arguments(parser):
     parser.add_argument("--layer", help="cut the network here (default: keep all of it)")
     parser.add_argument("--float32", action="store_true",
                         help="do not store 8-bit tensors as bytes, which loses nothing")
+    add_json(parser, "a line of text")
 
 
 def run(arguments):
     from ..importers.convert import convert
     written = convert(arguments.source, arguments.destination, layer=arguments.layer,
                       quantize=not arguments.float32)
-    write("{}: {} layers up to {}, {:,} bytes\n".format(
-        arguments.destination, len(written.nodes), written.nodes[-1].name,
-        os.path.getsize(arguments.destination)))
+    if arguments.json:
+        facts = file_facts(arguments.destination)
+        facts["source"] = arguments.source
+        facts["layers"] = len(written.nodes)
+        facts["last_layer"] = written.nodes[-1].name
+        facts["input_size"] = written.input_size
+        facts["fingerprint"] = written.fingerprint()
+        write_json(facts)
+    else:
+        write("{}: {} layers up to {}, {:,} bytes\n".format(
+            arguments.destination, len(written.nodes), written.nodes[-1].name,
+            os.path.getsize(arguments.destination)))
     return 0

@@ -1,9 +1,12 @@
 """What the commands print: data on standard output, messages on standard error."""
+import collections
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import math
+import os
 import sys
 import warnings
 
@@ -71,6 +74,21 @@ def write_json_rows(rows):
         write(start + json.dumps(_plain(row)))
         start = ",\n"
     write("\n]\n" if start == ",\n" else "[]\n")
+
+
+def file_facts(path):
+    """Path, size and SHA-256 of a file, as JSON has them."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return collections.OrderedDict([
+        ("path", path), ("bytes", os.path.getsize(path)), ("sha256", digest.hexdigest())])
+
+
+def skipped_facts(skipped):
+    """Files that were left out, each with the reason, as JSON has them."""
+    return [collections.OrderedDict(zip(("path", "reason"), each)) for each in skipped]
 
 
 def _csv_line(cells):

@@ -3,7 +3,7 @@ import collections
 
 from .options import (add_json, add_running, cache_of, check_destination, image_size, names,
                       whole_number, widths)
-from .output import complain, wants_progress, write, write_json
+from .output import complain, skipped_facts, wants_progress, write, write_json
 
 SUMMARY = "train a classifier on a folder of photographs"
 DESCRIPTION = """\
@@ -129,5 +129,5 @@ def _description(arguments, model, test, skipped, tuning):
         ("tuning", None if tuning is None else tuning.to_dict()),
         ("history", collections.OrderedDict(model.history_)),
         ("test_accuracy", test),
-        ("skipped", [collections.OrderedDict(zip(("path", "reason"), each)) for each in skipped]),
+        ("skipped", skipped_facts(skipped)),
     ])

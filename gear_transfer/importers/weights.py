@@ -121,6 +121,28 @@ def _open(url, timeout):
     return urllib.request.build_opener(_HttpsRedirects).open(url, timeout=timeout)
 
 
+def official_weights_path(destination=None):
+    """Where `download_official_weights` puts the file, str.
+
+    Parameters
+    ----------
+    destination : str or Path, optional
+        As there.
+
+    Raises
+    ------
+    WeightsError
+        If it is in a home folder that there is not.
+    """
+    destination = _keras_path() if destination is None else str(destination)
+    if destination.startswith("~"):
+        raise WeightsError("this user has no home folder, so that {} means nothing; say where the "
+                           "weights shall lie".format(destination))
+    if os.path.isdir(destination):
+        destination = os.path.join(destination, OFFICIAL_NAME)
+    return destination
+
+
 def download_official_weights(destination=None, url=OFFICIAL_URL, opener=None):
     """Download the official Inception V3 weights, verified before they appear.
 
@@ -145,15 +167,10 @@ def download_official_weights(destination=None, url=OFFICIAL_URL, opener=None):
     WeightsError
         If the download fails or the file is not the expected one.
     """
-    destination = _keras_path() if destination is None else str(destination)
-    if destination.startswith("~"):
-        raise WeightsError("this user has no home folder, so that {} means nothing; say where the "
-                           "weights shall lie".format(destination))
-    if os.path.isdir(destination):
-        destination = os.path.join(destination, OFFICIAL_NAME)
+    destination = official_weights_path(destination)
     _check_https(url)
     try:
-        if _is_official(destination):
+        if is_official(destination):
             return destination
         folder = os.path.dirname(os.path.abspath(destination))
         os.makedirs(folder, exist_ok=True)
@@ -171,7 +188,7 @@ def download_official_weights(destination=None, url=OFFICIAL_URL, opener=None):
     return destination
 
 
-def _is_official(path):
+def is_official(path):
     """Whether the file exists with the published size and MD5."""
     if not os.path.isfile(path) or os.path.getsize(path) != OFFICIAL_SIZE:
         return False

@@ -39,6 +39,8 @@ class Evidence(object):
     root : str
         The folder.
     skipped : list of SkippedFile
+    unreadable : list of SkippedFile
+        Those of them that should have been predicted.
     duplicates : Duplicates
         Among the photographs that are predicted, in the order of ``paths``.
     paths : list of str
@@ -99,8 +101,9 @@ class Evidence(object):
     def _read(self, held):
         """Features and near-duplicates of the photographs that can be read."""
         extraction = self.model.extractor_.extract(held.paths)
-        self.skipped = self.images.skipped + [
-            SkippedFile(error.path, error.reason) for _, error in extraction.failures]
+        self.unreadable = [SkippedFile(error.path, error.reason)
+                           for _, error in extraction.failures]
+        self.skipped = self.images.skipped + self.unreadable
         if not len(extraction.positions):
             raise DatasetError("none of the {} photographs can be read".format(len(held)))
         self.paths = [held.paths[i] for i in extraction.positions]

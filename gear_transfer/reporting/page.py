@@ -13,8 +13,11 @@ from .sections import SECTIONS, facts
 
 _DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 
+#: The accuracy that a report says is met or not, unless another is asked for.
+TARGET = 0.9
 
-def report(model, folder, path, title=None, target=0.9):
+
+def report(model, folder, path, title=None, target=TARGET):
     """Write one HTML page about a classifier and a folder of photographs.
 
     It has the data with their near-duplicates, how they were split, the curves of
@@ -68,12 +71,16 @@ def report(model, folder, path, title=None, target=0.9):
     True
     """
     model = model if hasattr(model, "predict") else load_model(model)
-    evidence = Evidence(model, folder, target)
+    write_page(Evidence(model, folder, target), path, title)
+    return str(path)
+
+
+def write_page(evidence, path, title=None):
+    """Write the page about an `Evidence`, as `report` does."""
     title = title or "Report on {}".format(os.path.basename(os.path.abspath(evidence.root)))
     text = _page(evidence, title)
     with atomic_file(path) as stream:
         stream.write(text.encode("utf-8"))
-    return str(path)
 
 
 def _page(evidence, title):
