@@ -406,7 +406,7 @@ def test_report_as_json(confused, model, tmp_path, capsys):
     assert found["classes"] == ["circle", "square", "triangle"] and found["skipped"] == []
     assert found["suspects"] == len(result.suspects())
     assert found["groups_of_duplicates"] == len(gt.find_duplicates(load_folder(confused)))
-    assert "{:.1%}".format(result.accuracy) in page.read_text(encoding="utf-8")
+    assert "{:.1f} %".format(100 * result.accuracy) in page.read_text(encoding="utf-8")
 
 
 def test_report_against_a_target_and_of_what_cannot_be_read(folder, model, tmp_path, capsys):
