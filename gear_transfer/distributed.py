@@ -23,6 +23,7 @@ from .arguments import is_path
 from .backbone import Backbone, check_threads
 from .errors import EngineError, ImageError, WeightsError
 from .extraction import iterate_features
+from .threads import as_completed, result_of
 
 #: All that decides the features, and how a worker runs. `threads` is None for a worker's share of
 #: its machine's processors, of which `sharing` workers are expected on each machine.
@@ -125,8 +126,8 @@ def iterate_chunks(executor, task, images):
         for start in range(0, len(images), size):
             chunk = [_absolute(image) for image in images[start:start + size]]
             starts[executor.submit(extract_chunk, task, chunk)] = start
-        for future in concurrent.futures.as_completed(list(starts)):
-            indices, features, failures = future.result()
+        for future in as_completed(list(starts)):
+            indices, features, failures = result_of(future)
             start = starts.pop(future)
             yield (start + indices, features, [
                 (start + i, ImageError(str(images[start + i]) if is_path(images[start + i])

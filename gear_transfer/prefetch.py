@@ -7,7 +7,7 @@ import numpy as np
 from .arguments import check_whole_number
 from .errors import ImageError
 from .images import RESIZE_RULES, centred_on_white, read_picture, size_pair
-from .threads import ThreadPool, available_cpus
+from .threads import ThreadPool, available_cpus, result_of
 
 _Pending = collections.namedtuple("_Pending", ["start", "pixels", "futures"])
 
@@ -107,7 +107,7 @@ def _collect(batch):
     good = []
     for row, future in enumerate(batch.futures):
         try:
-            future.result()
+            result_of(future)
             good.append(row)
         except ImageError as error:
             # A fresh error: the old one's traceback would keep the pixels alive.

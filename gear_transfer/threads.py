@@ -35,6 +35,57 @@ def deferred_interrupts():
             handler(*came[0])
 
 
+def result_of(future):
+    """What ``future.result()`` gives, for a thread that a Ctrl-C may come to.
+
+    A Ctrl-C that falls into the future's own locking becomes a RuntimeError, or
+    leaves the lock held, and with it whoever works for the future.
+
+    Parameters
+    ----------
+    future : concurrent.futures.Future
+    """
+    ended = threading.Lock()
+    ended.acquire()
+    with deferred_interrupts():
+        if future.done():
+            return future.result()
+        future.add_done_callback(lambda _: ended.release())
+    ended.acquire()
+    with deferred_interrupts():
+        return future.result()
+
+
+def as_completed(futures):
+    """Each future as it ends, for a thread that a Ctrl-C may come to.
+
+    In place of that of concurrent.futures, whose waiting is no safer than ``future.result()``.
+
+    Parameters
+    ----------
+    futures : list of concurrent.futures.Future
+
+    Yields
+    ------
+    concurrent.futures.Future
+    """
+    arrived, news = collections.deque(), threading.Lock()
+    news.acquire()
+
+    def arrive(future):
+        arrived.append(future)
+        with contextlib.suppress(RuntimeError):  # the last news have not been taken yet
+            news.release()
+
+    with deferred_interrupts():
+        for future in futures:
+            future.add_done_callback(arrive)
+    for _ in futures:
+        while not arrived:
+            news.acquire()
+        yield arrived.popleft()
+
+
 class ThreadPool(object):
     """Threads that have ended when the block is left, by Ctrl-C too; what has not begun is dropped.
 
@@ -54,10 +105,10 @@ class ThreadPool(object):
         -------
         concurrent.futures.Future
         """
-        while self._futures and self._futures[0].done():
-            self._futures.popleft()
         # An executor interrupted as it starts a thread forgets it.
         with deferred_interrupts():
+            while self._futures and self._futures[0].done():
+                self._futures.popleft()
             self._futures.append(self._executor.submit(function, *arguments))
             return self._futures[-1]
 
@@ -68,7 +119,7 @@ class ThreadPool(object):
         -------
         list
         """
-        return [future.result() for future in [self.submit(function, item) for item in items]]
+        return [result_of(future) for future in [self.submit(function, item) for item in items]]
 
     def __enter__(self):
         return self

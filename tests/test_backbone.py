@@ -224,11 +224,12 @@ def test_several_callers_at_once(images, features):
         for _ in range(3):
             results[place] = tapped.features(images[place:place + 9])
 
-    callers = [threading.Thread(target=call, args=(place,)) for place in range(4)]
+    callers = [threading.Thread(target=call, args=(place,), daemon=True) for place in range(4)]
     for caller in callers:
         caller.start()
     for caller in callers:
-        caller.join()
+        caller.join(100)
+        assert not caller.is_alive(), "callers that disturb each other may wait for ever"
     for place, result in enumerate(results):
         np.testing.assert_array_equal(result, features[place:place + 9])
 
@@ -378,9 +379,9 @@ def test_threads_that_come_first_at_once(images):
         def use():
             start.wait()
             found.append(shared.features(images))
-        threads = [threading.Thread(target=use) for _ in range(6)]
+        threads = [threading.Thread(target=use, daemon=True) for _ in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(100)
         assert len(found) == 6 and all(np.array_equal(each, expected) for each in found)

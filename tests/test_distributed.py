@@ -276,21 +276,20 @@ def test_strict(paths):
 
 
 def test_an_error_of_a_worker_cancels_the_rest(paths):
-    started = threading.Event()
+    class Waiting(object):
+        """An executor that fails at once and begins nothing else."""
 
-    class Slow(concurrent.futures.ThreadPoolExecutor):
-        def submit(self, function, task, images):
-            return super().submit(self.work, images)
+        futures = []
 
-        def work(self, images):
-            if started.is_set():
-                raise AssertionError("was not cancelled")
-            started.set()
-            raise WeightsError("no weights here")
+        def submit(self, *arguments):
+            self.futures.append(concurrent.futures.Future())
+            if len(self.futures) == 1:
+                self.futures[0].set_exception(WeightsError("no weights here"))
+            return self.futures[-1]
 
-    with Slow(1) as executor:
-        with pytest.raises(WeightsError, match="no weights here"):
-            extractor(executor).extract(paths)
+    with pytest.raises(WeightsError, match="no weights here"):
+        extractor(Waiting()).extract(paths)
+    assert [future.cancelled() for future in Waiting.futures] == [False] + 7 * [True]
 
 
 def test_a_pool_that_breaks_loses_nothing(paths, serial, tmp_path):

@@ -1,4 +1,5 @@
 """Threads that end with their block, and a Ctrl-C that waits for the end of a short step."""
+import concurrent.futures
 import os
 import signal
 import threading
@@ -7,7 +8,8 @@ import time
 import pytest
 
 from gear_transfer import threads
-from gear_transfer.threads import ThreadPool, available_cpus, deferred_interrupts
+from gear_transfer.threads import (ThreadPool, as_completed, available_cpus, deferred_interrupts,
+                                   result_of)
 
 
 def interrupt():
@@ -63,6 +65,78 @@ def test_other_threads_change_nothing():
     thread.start()
     thread.join()
     assert handlers == [signal.getsignal(signal.SIGINT)]
+
+
+@pytest.mark.parametrize("outcome", ["result", "error"])
+@pytest.mark.parametrize("waits", [False, True])
+def test_result_of_a_future(outcome, waits):
+    def work():
+        if waits:
+            time.sleep(0.05)
+        return {"result": 3}[outcome]
+
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        future = executor.submit(work)
+        if not waits:
+            concurrent.futures.wait([future])
+        if outcome == "result":
+            assert result_of(future) == 3
+        else:
+            with pytest.raises(KeyError):
+                result_of(future)
+
+
+def test_futures_as_they_end():
+    futures = [concurrent.futures.Future() for _ in range(4)]
+    futures[2].set_result("first")
+    ending = as_completed(futures)
+    assert next(ending) is futures[2]
+    futures[3].cancel()
+    futures[0].set_exception(KeyError("third"))
+    assert [next(ending), next(ending)] == [futures[3], futures[0]]
+    timer = threading.Timer(0.05, futures[1].set_result, ["last"])
+    timer.start()
+    assert list(ending) == [futures[1]]
+    timer.join()
+
+
+@pytest.fixture
+def thirty_seconds():
+    """For what might wait for ever."""
+    def too_long(number, frame):
+        raise AssertionError("waits for ever")
+
+    handler = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, handler)
+
+
+@pytest.mark.usefixtures("thirty_seconds")
+@pytest.mark.parametrize("wait", [
+    result_of, lambda future: [result_of(each) for each in as_completed([future])]])
+@pytest.mark.parametrize("method", ["__enter__", "__exit__"])
+def test_interrupt_in_the_lock_of_a_future(monkeypatch, method, wait):
+    """Raised there it would be lost, or the lock would be held for ever."""
+    inner, main = getattr(threading.Condition, method), threading.main_thread()
+
+    def interrupted(condition, *arguments):
+        result = inner(condition, *arguments)
+        if threading.current_thread() is main:
+            interrupt()
+        return result
+
+    running = threading.enumerate()
+    with pytest.raises(KeyboardInterrupt):
+        with ThreadPool(1) as pool:
+            future = pool.submit(time.sleep, 0.2)
+            monkeypatch.setattr(threading.Condition, method, interrupted)
+            wait(future)
+            monkeypatch.undo()
+            interrupt()
+    monkeypatch.undo()
+    assert threading.enumerate() == running and future.done()
 
 
 def test_results_in_order_and_errors():
