@@ -14,7 +14,7 @@ from .tables import Result, counted, plain
 DEFAULT_THRESHOLD = 0.12
 _MOST_EDGES_APART = 0.5
 
-_BLOCK = 1024  # photographs compared with all others at a time
+_BLOCK = 256  # photographs compared with all others at a time
 _GROUPS_SHOWN = 20
 
 
@@ -191,19 +191,18 @@ class Duplicates(Result):
 
 def _close_pairs(bits, readable, threshold):
     """Positions (m, 2) of the pairs that may be in one group, and the distances (m,) of hashes."""
-    signs = np.where(bits, np.float32(1), np.float32(-1))
     edges = bits.astype(np.float32)
     counts = edges.sum(axis=1)
     columns = np.arange(len(bits))
     pairs, distances = [np.empty((0, 2), int)], [np.empty(0)]
     for start in range(0, len(bits), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        apart = (BITS - signs[rows].dot(signs.T)) / (2 * BITS)
-        shared = edges[rows].dot(edges.T)
-        close = _relative(apart, shared, counts[rows, None], counts, threshold) <= 1
-        close &= readable[rows, None] & readable & (columns[rows, None] < columns)
+        rows, others = slice(start, start + _BLOCK), slice(start, None)
+        shared = edges[rows].dot(edges[others].T)
+        apart = (counts[rows, None] + counts[others] - 2 * shared) / BITS
+        close = _relative(apart, shared, counts[rows, None], counts[others], threshold) <= 1
+        close &= readable[rows, None] & readable[others] & (columns[rows, None] < columns[others])
         first, second = np.nonzero(close)
-        pairs.append(np.stack([first + start, second], axis=1))
+        pairs.append(np.stack([first, second], axis=1) + start)
         distances.append(apart[first, second].astype(float))
     return np.concatenate(pairs), np.concatenate(distances)
 

@@ -12,12 +12,13 @@ procedures for residuals associated with principal component analysis", Technome
 import contextlib
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .arguments import check_whole_number
 from .errors import DatasetError
 from .splits import assign_groups
+from .threads import ThreadPool, available_cpus
 
 #: What a photograph unlike all classes is called.
 UNKNOWN = "none of these"
@@ -113,17 +114,20 @@ class NoveltyDetector(BaseEstimator):
                     len(X), len(set(labels.tolist())), FEWEST))
         folds = assign_groups(labels, groups, np.ones(self.folds), self.random_state)
         distances = np.empty(len(X))
-        with one_blas_thread():
-            for fold in range(self.folds):
-                held_out = folds == fold
-                self._fit_points(X[~held_out])
-                distances[held_out] = self._distances(X[held_out])
-            self._fit_points(X)
+
+        def hold_out(fold):
+            held_out = folds == fold
+            distances[held_out] = clone(self)._fit_points(X[~held_out])._distances(X[held_out])
+
+        with one_blas_thread(), ThreadPool(available_cpus()) as pool:
+            whole = pool.submit(self._fit_points, X)
+            pool.map(hold_out, range(self.folds))
+            whole.result()
         self.quantiles_ = np.percentile(distances, np.linspace(0, 100, _LEVELS)).astype(np.float32)
         return self
 
     def _fit_points(self, roots):
-        """The leading directions of square roots, and what to compare with along them."""
+        """Keep the leading directions of square roots, and what to compare with along them."""
         from sklearn.utils.extmath import randomized_svd
 
         self.mean_ = roots.mean(axis=0)
@@ -135,6 +139,7 @@ class NoveltyDetector(BaseEstimator):
             rng = np.random.RandomState(self.random_state)
             apart = apart[rng.choice(len(apart), _MOST_POINTS, replace=False)]
         self.points_ = apart.dot(self.components_.T)
+        return self
 
     def distances(self, X):
         """Squared distance to the nearest training sample.
