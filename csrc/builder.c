@@ -185,18 +185,32 @@ gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t desc, const
 }
 
 gt_status
-gt_builder_add_kernel(gt_builder *builder, gt_kernel kernel, void *context,
+gt_builder_add_kernel(gt_builder *builder, gt_step step, const char *operation,
                       const char *implementation, const char *layer, const gt_arg *args,
-                      gt_error *error)
+                      int n_args, gt_error *error)
 {
-    gt_step step = name_step(layer, "convolution", implementation);
-    step.kernel = kernel;
-    step.context = context;
-    gt_status status =
-        append_step(builder->plan, step, args, GT_KERNEL_ARGS, GT_NO_VALUE, error);
+    gt_step named = name_step(layer, operation, implementation);
+    named.kernel = step.kernel;
+    named.context = step.context;
+    gt_status status = append_step(builder->plan, named, args, n_args, GT_NO_VALUE, error);
     if (status != GT_OK) {
-        free(context);
+        free(step.context);
     }
+    return status;
+}
+
+gt_status
+gt_builder_add_result(gt_builder *builder, int index, gt_number number, gt_error *error)
+{
+    const gt_node *node = &builder->graph->nodes[index];
+    dnnl_memory_desc_t desc = NULL;
+    gt_status status =
+        gt_builder_describe(builder, &desc, node->shape, number.type, dnnl_nhwc, error);
+    if (status == GT_OK) {
+        status = gt_builder_add_value(builder, desc, number, node->name,
+                                      &builder->plan->value_of[index], error);
+    }
+    (void)dnnl_memory_desc_destroy(desc);
     return status;
 }
 

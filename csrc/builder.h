@@ -27,11 +27,15 @@ gt_status gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t d
                               const char *layer, const gt_arg *args, int n_args,
                               gt_error *error);
 
-/* Append a kernel of our own with its GT_KERNEL_ARGS arguments.  Takes over `context`, a block from
- * malloc, whether it fails or not. */
-gt_status gt_builder_add_kernel(gt_builder *builder, gt_kernel kernel, void *context,
+/* Append a kernel of our own, which `step` has with its context, with at most GT_KERNEL_MOST_ARGS
+ * arguments.  Takes over the context, a block from malloc, whether it fails or not. */
+gt_status gt_builder_add_kernel(gt_builder *builder, gt_step step, const char *operation,
                                 const char *implementation, const char *layer,
-                                const gt_arg *args, gt_error *error);
+                                const gt_arg *args, int n_args, gt_error *error);
+
+/* Add the value of a node's result, written as `number` with channels last. */
+gt_status gt_builder_add_result(gt_builder *builder, int index, gt_number number,
+                                gt_error *error);
 
 /* Bring `value` into the layout `desc` of that number: the same value where it is so
  * already, else one that a reorder makes of it, which is used again where it is wanted again. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lower_bytes.h"
 #include "lower_winograd.h"
 #include "primitive.h"
 
@@ -345,6 +346,9 @@ gt_status
 gt_lower_node(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
+    if (gt_bytes_suit(builder, index)) {
+        return gt_lower_bytes(builder, index, error);
+    }
     switch (node->op) {
     case GT_OP_INPUT:
         return lower_input(builder, index, error);

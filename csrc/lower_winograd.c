@@ -6,6 +6,8 @@
 
 #include "winograd.h"
 
+enum { N_ARGS = 5 };
+
 /* What a run of the layer is, but for the layout of its source and the size of its blocks. */
 static gt_winograd
 describe(const gt_builder *builder, const gt_node *node)
@@ -82,23 +84,6 @@ choose_source(gt_builder *builder, const gt_node *node, gt_winograd *winograd, i
     return status;
 }
 
-/* Add the value of the result, with channels last. */
-static gt_status
-add_result(gt_builder *builder, int index, gt_error *error)
-{
-    const gt_node *node = &builder->graph->nodes[index];
-    dnnl_memory_desc_t desc = NULL;
-    gt_number full = gt_builder_full(builder);
-    gt_status status =
-        gt_builder_describe(builder, &desc, node->shape, full.type, dnnl_nhwc, error);
-    if (status == GT_OK) {
-        status = gt_builder_add_value(builder, desc, full, node->name,
-                                      &builder->plan->value_of[index], error);
-    }
-    (void)dnnl_memory_desc_destroy(desc);
-    return status;
-}
-
 static gt_status
 add_scratch(gt_builder *builder, const gt_node *node, const gt_winograd *winograd, int *value,
             gt_error *error)
@@ -127,7 +112,9 @@ add_step(gt_builder *builder, const gt_node *node, const gt_winograd *winograd,
     }
     *context = *winograd;
     const char *name = winograd->size == 3 ? "winograd_3x3:avx512" : "winograd_5x5:avx512";
-    return gt_builder_add_kernel(builder, run, context, name, node->name, args, error);
+    gt_step step = {.kernel = run, .context = context};
+    return gt_builder_add_kernel(builder, step, "convolution", name, node->name, args, N_ARGS,
+                                 error);
 }
 
 gt_status
@@ -149,13 +136,13 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
         status = gt_constants_shift(plan->constants, node, plan->engine, 0.0f, &shift, error);
     }
     if (status == GT_OK) {
-        status = add_result(builder, index, error);
+        status = gt_builder_add_result(builder, index, gt_builder_full(builder), error);
     }
     if (status == GT_OK) {
         status = add_scratch(builder, node, &winograd, &scratch, error);
     }
     if (status == GT_OK) {
-        gt_arg args[GT_KERNEL_ARGS] = {gt_value_arg(DNNL_ARG_SRC, source),
+        gt_arg args[N_ARGS] = {gt_value_arg(DNNL_ARG_SRC, source),
                                        {DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel},
                                        {DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift},
                                        gt_value_arg(DNNL_ARG_DST, plan->value_of[index]),

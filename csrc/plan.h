@@ -31,11 +31,10 @@ typedef struct {
     int index;
 } gt_arg;
 
-/* Convolve with a kernel of our own: the arguments are the memory of source, weights, bias, result
- * and scratchpad. */
+/* Run a kernel of our own on the memory of its arguments, in their order. */
 typedef void (*gt_kernel)(const void *context, void *const *memory);
 
-enum { GT_KERNEL_ARGS = 5 };
+enum { GT_KERNEL_MOST_ARGS = 9 };
 
 typedef struct {
     dnnl_primitive_t primitive; /* owned; NULL where `kernel` runs in its place */

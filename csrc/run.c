@@ -189,7 +189,7 @@ write_input(const gt_lane *lane, const uint8_t *images, gt_preprocessing preproc
 static dnnl_status_t
 run_kernel(const gt_step *step, const dnnl_exec_arg_t *args)
 {
-    void *memory[GT_KERNEL_ARGS] = {NULL};
+    void *memory[GT_KERNEL_MOST_ARGS] = {NULL};
     for (int k = 0; k < step->n_args; k++) {
         dnnl_status_t code = dnnl_memory_get_data_handle(args[k].memory, &memory[k]);
         if (code != dnnl_success) {
