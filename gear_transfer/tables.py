@@ -28,9 +28,8 @@ class Result(object):
         """
         text = json.dumps(self.to_dict(), indent=2)
         if path is not None:
-            from .importers.atomic import atomic_file
-            with atomic_file(path) as stream:
-                stream.write(text.encode("utf-8"))
+            from .importers.atomic import write_whole
+            write_whole(path, lambda stream: stream.write(text.encode("utf-8")))
         return text
 
     def _rows(self):

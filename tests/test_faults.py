@@ -12,7 +12,7 @@ import pytest
 
 import gear_transfer as gt
 from gear_transfer.cache import CacheWarning, FeatureCache, default_folder, open_cache
-from gear_transfer.importers.atomic import atomic_file
+from gear_transfer.importers.atomic import write_whole
 from gear_transfer.importers.weights import download_official_weights
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -128,8 +128,7 @@ def test_folder_is_flushed_after_the_file_has_its_name(monkeypatch, tmp_path):
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(os, "replace", watched_replace)
-    with atomic_file(tmp_path / "a") as stream:
-        stream.write(b"new")
+    write_whole(tmp_path / "a", lambda stream: stream.write(b"new"))
     assert len(done) == 3 and done[0].startswith(str(tmp_path / "a.")) and done[0].endswith(".tmp")
     assert done[1:] == ["replace", str(tmp_path)]
     assert content(tmp_path / "a") == b"new"
@@ -140,8 +139,7 @@ def test_a_folder_that_cannot_be_flushed_does_not_matter(monkeypatch, tmp_path):
         raise OSError(22, "Invalid argument")
 
     monkeypatch.setattr(os, "open", refuse)
-    with atomic_file(tmp_path / "a") as stream:
-        stream.write(b"new")
+    write_whole(tmp_path / "a", lambda stream: stream.write(b"new"))
     assert content(tmp_path / "a") == b"new"
 
 

@@ -4,27 +4,24 @@ import os
 import uuid
 
 
-@contextlib.contextmanager
-def atomic_file(path):
-    """Open a temporary file beside `path` that takes its place at the end.
+def write_whole(path, write):
+    """Write a temporary file beside `path`, which takes its place at the end.
 
-    The file is flushed to the disk and renamed when the block ends, then the
-    folder is flushed too; it is removed when the block raises.
+    The file is flushed to the disk and renamed, then the folder is flushed too;
+    it is removed when anything raises. (No context manager: a Ctrl-C that comes
+    while its block is entered or left would leave the file.)
 
     Parameters
     ----------
-    path : str
-
-    Yields
-    ------
-    file
-        Binary, open for writing.
+    path : str or Path
+    write : callable
+        Called with the binary file, open for writing.
     """
     path = os.path.abspath(str(path))
     temporary = "{}.{}.tmp".format(path, uuid.uuid4().hex)
     try:
         with open(temporary, "xb") as stream:
-            yield stream
+            write(stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..arguments import check_path
 from ..errors import WeightsError
-from .atomic import atomic_file
+from .atomic import write_whole
 from .json_text import parse_json
 from .network import Network, Node, QuantizedArray, used_arrays
 from .operations import LARGEST_EXTENT, check_nodes
@@ -67,12 +67,15 @@ def write_network(path, network):
     if len(text) > LONGEST_HEADER:
         raise WeightsError("{}: the header would take {} bytes, at most {} are allowed".format(
             path, len(text), LONGEST_HEADER))
+
+    def write(stream):
+        stream.write(struct.pack("<Q", len(text)))
+        stream.write(text)
+        for tensor in tensors:
+            stream.write(tensor.data)
+
     try:
-        with atomic_file(path) as stream:
-            stream.write(struct.pack("<Q", len(text)))
-            stream.write(text)
-            for tensor in tensors:
-                stream.write(tensor.data)
+        write_whole(path, write)
     except OSError as error:
         raise WeightsError("{}: cannot be written ({})".format(path, error.strerror or error))
 

@@ -6,7 +6,7 @@ import urllib.parse
 import urllib.request
 
 from ..errors import WeightsError
-from .atomic import atomic_file
+from .atomic import write_whole
 
 #: Keras's file of ImageNet weights for Inception V3 without its classifier.
 OFFICIAL_NAME = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -169,18 +169,21 @@ def download_official_weights(destination=None, url=OFFICIAL_URL, opener=None):
     """
     destination = official_weights_path(destination)
     _check_https(url)
+
+    def download(stream):
+        response = (opener or _open)(url, timeout=TIMEOUT)
+        try:
+            _check_https(response.geturl())
+            _copy_verified(response, stream, url)
+        finally:
+            response.close()
+
     try:
         if is_official(destination):
             return destination
         folder = os.path.dirname(os.path.abspath(destination))
         os.makedirs(folder, exist_ok=True)
-        with atomic_file(destination) as stream:
-            response = (opener or _open)(url, timeout=TIMEOUT)
-            try:
-                _check_https(response.geturl())
-                _copy_verified(response, stream, url)
-            finally:
-                response.close()
+        write_whole(destination, download)
     except WeightsError:
         raise
     except (OSError, ValueError, urllib.error.URLError) as error:

@@ -4,7 +4,7 @@ import string
 import time
 
 from .. import __version__
-from ..importers.atomic import atomic_file
+from ..importers.atomic import write_whole
 from ..markup import escape_html
 from ..model_file import load_model
 from ..tables import counted
@@ -79,8 +79,7 @@ def write_page(evidence, path, title=None):
     """Write the page about an `Evidence`, as `report` does."""
     title = title or "Report on {}".format(os.path.basename(os.path.abspath(evidence.root)))
     text = _page(evidence, title)
-    with atomic_file(path) as stream:
-        stream.write(text.encode("utf-8"))
+    write_whole(path, lambda stream: stream.write(text.encode("utf-8")))
 
 
 def _page(evidence, title):
