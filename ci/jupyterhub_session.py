@@ -85,18 +85,30 @@ def free_ports(count):
             each.close()
 
 
+def wait_for_end(processes, seconds):
+    """Wait until the processes have ended; psutil's own waiting trips over some kernels' errors."""
+    def is_running(process):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+    deadline = time.monotonic() + seconds
+    while any(is_running(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
 def end_processes(patience=15):
     """End all processes that descend from this one, gently at first."""
     descendants = psutil.Process().children(recursive=True)
     for process in descendants:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    _, alive = psutil.wait_procs(descendants, timeout=patience)
+    wait_for_end(descendants, patience)
     # A server that its starter has left behind is no descendant any more, but still in the list.
-    for process in alive:
+    for process in descendants:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(alive, timeout=5)
+    wait_for_end(descendants, 5)
 
 
 def start_hub(folder):

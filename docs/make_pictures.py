@@ -3,11 +3,13 @@
     python docs/make_pictures.py docs/pictures
 """
 import os
+import shutil
 import sys
 import tempfile
 
 import matplotlib
 import numpy as np
+from PIL import Image
 
 import gear_transfer as gt
 
@@ -20,12 +22,25 @@ def save(axes, folder, name):
     figure.savefig(os.path.join(folder, name), bbox_inches="tight", dpi=80)
 
 
+def shapes_that_come_again(folder):
+    """Three shapes, each also in another colour, smaller, and as the same file."""
+    for path in gt.load_folder(gt.make_shapes(folder, per_class=1)).paths:
+        picture = Image.open(path)
+        red, green, blue = picture.split()
+        Image.merge("RGB", (green, blue, red)).save(path.replace(".jpg", "_colour.jpg"))
+        picture.resize((90, 90)).save(path.replace(".jpg", "_small.jpg"))
+        shutil.copy(path, path.replace(".jpg", "_twice.jpg"))
+    return gt.load_folder(folder)
+
+
 def main(folder):
     """Draw all of them."""
     os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         images = gt.load_folder(gt.make_shapes(os.path.join(place, "shapes"), per_class=40))
         model = gt.TransferClassifier().fit(images)
+        shop = shapes_that_come_again(os.path.join(place, "shop"))
+        save(gt.plot_duplicates(gt.find_duplicates(shop)), folder, "duplicates.png")
         new = [gt.make_shape(shape, 160, random_state=seed) for seed, shape in enumerate(
             ("circle", "square", "triangle", "square", "circle"))]
         probabilities = model.predict_proba(new)

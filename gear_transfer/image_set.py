@@ -133,11 +133,12 @@ class ImageSet:
             ("images", self), ("validation", self.validation), ("test", self.test))
             if images is not None]
         counts = [images.counts() for _, images in parts]
-        rows = [[name] + [counted.get(name, 0) for counted in counts] for name in self.classes]
+        rows = [[name] + ["{:,}".format(counted.get(name, 0)) for counted in counts]
+                for name in self.classes]
         table = "<table><thead>{}</thead><tbody>{}</tbody><tfoot>{}</tfoot></table>".format(
             _html_row(["class"] + [title for title, _ in parts], "th"),
             "".join(_html_row(row, "td") for row in rows),
-            _html_row(["total"] + [len(images) for _, images in parts], "th"))
+            _html_row(["total"] + ["{:,}".format(len(images)) for _, images in parts], "th"))
         return table + _skipped_html(self.skipped)
 
 

@@ -82,14 +82,15 @@ def test_the_map_lies_where_a_mark_is_seen(fitted):
 
 
 def test_plot_of_maps():
-    grey = np.full((40, 40, 3), 120, np.uint8)
+    grey = np.full((40, 40, 3), 115, np.uint8)
+    pale = 178  # at 0.55 of the distance from white
     maps = np.zeros((2, 4, 4))
     maps[0, 1, 3], maps[1] = 5.0, -3.0
     axes = plot_activation_maps([grey, grey], maps, ["a", "b"], (0, 0, 1, 1), 40)
     assert [ax.get_title() for ax in axes] == ["a", "b"]
     covered, untouched = (np.asarray(ax.images[0].get_array()).astype(int) for ax in axes)
-    assert (untouched == 120).all()
-    assert (covered[30:] == 120).all() and (covered[:, :20] == 120).all()
+    assert (untouched == pale).all()
+    assert (covered[30:] == pale).all() and (covered[:, :20] == pale).all()
     reddest = np.unravel_index((covered[:, :, 0] - covered[:, :, 2]).argmax(), (40, 40))
     assert 10 <= reddest[0] < 20 and 30 <= reddest[1] < 40
     moved = plot_activation_maps([grey], maps[:1], None, (0.25, 0.25, 0.75, 0.75), 40)
@@ -107,6 +108,22 @@ def test_white_has_no_share_in_a_map():
         thing = (picture < 255).any(axis=2)
         assert (shown[~thing] == 255).all()
         assert (shown[15:25, 20:30, 0] > shown[15:25, 20:30, 2] + 50).all()
+
+
+def test_more_evidence_is_redder_on_dark_and_on_light_things():
+    maps = np.repeat(np.linspace(0, 1, 9)[None, :], 9, axis=0)[None]
+    for level in (10, 90, 180):
+        picture = np.full((90, 90, 3), level, np.uint8)
+        shown = np.asarray(plot_activation_maps([picture], maps, input_size=90)[0].images[
+            0].get_array()).astype(int)[45]
+        grey, redness = shown[0], shown[:, 0] - shown[:, 1]
+        assert grey.max() - grey.min() <= 1  # no evidence, no colour
+        assert (np.diff(redness[5:85]) >= -1).all() and redness[85] > 120
+
+
+def test_padding_and_blank_pictures_stay_white():
+    picture = np.full((40, 40, 3), 255, np.uint8)
+    picture[15:25, 10:30] = (10, 60, 200)
     axes = plot_activation_maps([picture[:, :20]], np.ones((1, 4, 4)), input_size=40)  # padded
     shown = np.asarray(axes[0].images[0].get_array()).astype(int)
     assert (shown[:, :10] == 255).all() and (shown[:, 30:] == 255).all()

@@ -310,8 +310,29 @@ def test_plot(found):
         box = text.get_window_extent()
         assert ax.figure.bbox.x0 <= box.x0 and box.x1 <= ax.figure.bbox.x1 and (
             box.y1 <= ax.figure.bbox.y1)
+    slowest, quickest = ax.get_xlim()
+    marked = [tick.get_text() for tick, place in zip(ax.get_xticklabels(), ax.get_xticks())
+              if slowest <= place <= quickest]
+    assert len(marked) >= 2 and all(float(text.replace(",", "")) > 0 for text in marked)
+    legend = ax.get_legend().get_window_extent()
+    for line in ax.lines:
+        for place in ax.transData.transform(line.get_xydata()):
+            assert not legend.contains(*place)
     given = plt.subplots()[1]
     assert gt.plot_tuning(found, given) is given
+    plt.close("all")
+
+
+@pytest.mark.parametrize("speeds", [(61, 63), (100, 100), (20, 90), (3, 4000)])
+def test_several_speeds_are_marked(speeds):
+    made_up = Tuning([trial("mixed{}".format(i), speed, 10 + i)
+                      for i, speed in enumerate(speeds)], 1000, None)
+    ax = gt.plot_tuning(made_up)
+    ax.figure.canvas.draw()
+    slowest, quickest = ax.get_xlim()
+    marked = [tick.get_text() for tick, place in zip(ax.get_xticklabels(), ax.get_xticks())
+              if slowest <= place <= quickest]
+    assert 2 <= len(set(marked) - {""}) <= 14
     plt.close("all")
 
 

@@ -2,7 +2,7 @@
 from ..arguments import check_whole_number
 from .drawing import set_title, show_image, show_text, tiles
 
-_LONGEST_NAME = 30
+_LONGEST_NAME = 27
 _TITLE_SIZE = 8  # at which so many letters fit a tile
 
 

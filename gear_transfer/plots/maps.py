@@ -6,7 +6,9 @@ from ..images import read_image, size_pair
 from .drawing import (as_images, check_lengths, default_input_size, set_title, show_image,
                       show_pixels, tiles)
 
-_STRONGEST_COVER = 0.75  # of the photograph's colour where the map is strongest
+_PALER = 0.55  # share of its distance from white that the grey keeps, for colours on dark things
+_STRONGEST_COVER = 0.85  # of the grey where the map is strongest
+_WEAKEST, _STRONGEST = 0.25, 0.85  # of the colour map: neither almost white nor almost black
 _FULL_FROM = 99  # percentile of the coloured pixels
 _CLEARLY_SEEN = 64.0  # levels below white, of 255
 _LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
@@ -17,7 +19,7 @@ def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_s
     """Show photographs in grey under their activation maps: red is what speaks for the class.
 
     The colours are relative to the strongest places of each photograph; what
-    speaks against the class is left as it is, and so is what is white.
+    speaks against the class stays grey, and what is white stays white.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_s
 
 
 def covered(pixels, values, extent=(0, 0, 1, 1)):
-    """A photograph in grey with the positive part of its activation map laid over it.
+    """A photograph in pale grey with the positive part of its activation map laid over it.
 
     White pixels, such as the borders of the photograph and the background of a catalogue, stay
     white: what equals the reference, here the blank picture, has no share in the result
@@ -94,9 +96,9 @@ def covered(pixels, values, extent=(0, 0, 1, 1)):
     heat = rows.dot(np.maximum(values, 0)).dot(columns.T) * seen
     if heat.any():
         heat = np.minimum(heat / np.percentile(heat[heat > 0], _FULL_FROM), 1.0)
-    colours = matplotlib.cm.YlOrRd(heat)[..., :3] * 255
+    colours = matplotlib.cm.YlOrRd(_WEAKEST + (_STRONGEST - _WEAKEST) * heat)[..., :3] * 255
     cover = (_STRONGEST_COVER * heat)[..., None]
-    grey = pixels.dot(_LUMINANCE)[..., None]  # so that all colour is the map's
+    grey = 255 - _PALER * (255 - pixels.dot(_LUMINANCE)[..., None])  # all colour is the map's
     return np.round(grey * (1 - cover) + colours * cover).astype(np.uint8)
 
 

@@ -19,7 +19,7 @@ def plot_tuning(tuning, ax=None):
     -------
     ax : matplotlib Axes
     """
-    from matplotlib.ticker import NullFormatter, PercentFormatter, ScalarFormatter
+    from matplotlib.ticker import PercentFormatter
 
     figure = None
     if ax is None:
@@ -33,11 +33,8 @@ def plot_tuning(tuning, ax=None):
                 [trial.accuracy for trial in others], "o", color=GREY, markersize=3.5, alpha=0.7,
                 label="judged on {:,} photographs".format(n_sample))
     _draw(ax, judged, BLUE, "judged on all {:,}, 95 % interval".format(n_judged))
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(ScalarFormatter())
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    _set_speeds(ax, [trial.images_per_second for trial in judged + others])
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    ax.margins(x=0.15)
     _make_room(ax, [value for trial in judged for value in trial.interval]
                + [trial.accuracy for trial in others])
     _name_picks(ax, tuning)
@@ -68,12 +65,29 @@ def _draw(ax, trials, colour, label):
                 markersize=6, capsize=3, linewidth=1.4, label=label, zorder=3)
 
 
+def _set_speeds(ax, speeds):
+    """A logarithmic axis with room beside the points and several round numbers, however near to
+    each other the speeds are.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    slowest, quickest = min(speeds), max(speeds)
+    room = max((quickest / slowest) ** 0.15, 1.1)
+    ax.set_xlim(slowest / room, quickest * room)
+    ax.set_xscale("log")
+    is_wide = quickest * room ** 2 > 4 * slowest
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if is_wide else MaxNLocator(5))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda speed, _: "{:,g}".format(speed)))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
 def _make_room(ax, shares):
-    """Limits and ticks of the accuracies, with room for three lines above them."""
+    """Limits and ticks of the accuracies, with room for three lines above and a legend below."""
     low, high = min(shares), max(shares)
     span = max(high - low, 0.01)
-    ax.set_ylim(low - 0.08 * span, high + 0.38 * span)
-    ax.set_yticks([tick for tick in ax.get_yticks() if low - 0.08 * span <= tick <= 1])
+    bottom = low - 0.35 * span
+    ax.set_ylim(bottom, high + 0.42 * span)
+    ax.set_yticks([tick for tick in ax.get_yticks() if bottom <= tick <= 1])
 
 
 def _name_picks(ax, tuning):

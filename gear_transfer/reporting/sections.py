@@ -279,18 +279,20 @@ def grid(evidence):
 
 def maps(evidence):
     """Where in the photographs the classifier sees the class that it predicts."""
-    model = evidence.model
-    paths = [evidence.paths[i] for i in _one_of_each(evidence)]
+    model, shown = evidence.model, _one_of_each(evidence)
+    paths, labels = [evidence.paths[i] for i in shown], [evidence.labels[i] for i in shown]
     try:
         found = activation_map(model, paths)
     except ValueError:  # hidden layers or max pooling: a logit is no sum over places
         return ""
     backbone, extent = model.extractor_.backbone_, map_extent(model)
     figures = []
-    for path, values, name in zip(paths, found, model.predict(paths).tolist()):
+    for path, label, values, name in zip(paths, labels, found, model.predict(paths).tolist()):
         pixels = read_image(path, backbone.input_size, model.extractor_.resize)
-        figures.append(parts.tile(covered(pixels, values, extent), name, described=(
-            "{}, where it looks like {}".format(evidence.name_of(path), name))))
+        figures.append(parts.tile(
+            covered(pixels, values, extent), name,
+            wrong=None if str(name) == label else "in fact {}".format(label),
+            described="{}, where it looks like {}".format(evidence.name_of(path), name)))
     return parts.paragraph(
         "Red is what speaks for the class that the classifier predicts (class activation maps). A "
         "layer in the middle of the network looks at small parts, and at what is around them.") + (
