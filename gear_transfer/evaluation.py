@@ -155,6 +155,26 @@ class CrossValidation(Result):
         from sklearn.metrics import confusion_matrix
         return confusion_matrix(self.samples.labels, self.predicted, labels=self.classes)
 
+    def most_confused(self, n=10):
+        """Which classes were taken for which, the most frequent mistakes first.
+
+        Parameters
+        ----------
+        n : int
+            Pairs of classes at most.
+
+        Returns
+        -------
+        list of tuple (class, class, int)
+            The true class, what it was taken for, and how often.
+        """
+        counts, names = self.confusion(), self.classes.tolist()
+        np.fill_diagonal(counts, 0)
+        order = np.argsort(-counts, axis=None, kind="mergesort")[:n]
+        return [(names[true], names[taken], int(counts[true, taken]))
+                for true, taken in zip(*np.unravel_index(order, counts.shape))
+                if counts[true, taken]]
+
     def losses(self):
         """Minus the logarithm of the probability of each sample's label, float (n,)."""
         places = np.searchsorted(self.classes, self.samples.labels)

@@ -2,6 +2,7 @@
 import collections
 import collections.abc
 import os
+import re
 
 import numpy as np
 
@@ -96,6 +97,53 @@ class ImageSet:
                 raise DatasetError("column {!r} has no label in row {} ({})".format(
                     label, row, paths[row]))
         return cls([os.path.join(str(folder or ""), str(name)) for name in paths], labels)
+
+    @classmethod
+    def from_names(cls, images, pattern):
+        """Labelled images whose file names say their class.
+
+        Parameters
+        ----------
+        images : sequence of str or Path; or ImageList
+            The files, such as `load_images` finds.
+        pattern : str
+            A regular expression that is searched for in each file's name, without its folder;
+            what the one group in it matches is the label.
+
+        Returns
+        -------
+        ImageSet
+            Files with another name are in ``skipped``, beside those of an ImageList.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The pattern is no regular expression with one group, or an image no path.
+        DatasetError
+            It fits none of the names.
+
+        Examples
+        --------
+        >>> from gear_transfer import ImageSet
+        >>> images = ImageSet.from_names(["ice_axe_12.jpg", "tent_3.jpg"], r"(.+)_\\d+\\.jpg$")
+        >>> images.classes
+        ['ice_axe', 'tent']
+        """
+        expression = _expression_with_one_group(pattern)
+        paths, labels, skipped = [], [], list(getattr(images, "skipped", ()))
+        for path in check_list("images", images):
+            if not is_path(path):
+                raise TypeError("images must be paths, not {!r}".format(path))
+            found = expression.search(os.path.basename(str(path)))
+            if found and found.group(1):
+                paths.append(path)
+                labels.append(found.group(1))
+            else:
+                skipped.append(SkippedFile(str(path), "its name does not fit the pattern"))
+        if not paths:
+            raise DatasetError("the pattern {!r} fits the name of no image{}".format(
+                pattern, _first_reasons(skipped)))
+        return cls(paths, labels, skipped)
 
     def __len__(self):
         return len(self.paths)
@@ -391,6 +439,20 @@ def is_missing(value):
     """Whether a value of a table is None, not a number, or pandas' mark of a missing one."""
     return value is None or isinstance(value, (float, np.floating)) and bool(
         np.isnan(value)) or type(value).__name__ in ("NAType", "NaTType")
+
+
+def _expression_with_one_group(pattern):
+    if not isinstance(pattern, str):
+        raise TypeError("pattern must be a regular expression, not {!r}".format(pattern))
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ValueError("pattern must be a regular expression such as r'(.+)_\\d+', not {!r}: "
+                         "{}".format(pattern, error)) from None
+    if expression.groups != 1:
+        raise ValueError("pattern must have one group in parentheses, which is the label; {!r} has "
+                         "{}".format(pattern, expression.groups))
+    return expression
 
 
 def _column(frame, name):

@@ -137,6 +137,19 @@ def test_other_classifiers():
         5, 6, 7]
 
 
+def test_the_most_confused_classes():
+    labels = np.array(list("aabbbccc"))
+    taken = dict(zip("abc", np.eye(3)))
+    result = CrossValidation(FeatureSet(np.zeros((8, 2)), labels),
+                             np.array([taken[name] for name in "abccacab"]), np.arange(8) % 2)
+    assert result.most_confused() == [("b", "c", 2), ("a", "b", 1), ("b", "a", 1), ("c", "a", 1),
+                                      ("c", "b", 1)]
+    assert result.most_confused(1) == [("b", "c", 2)]
+    right = CrossValidation(FeatureSet(np.zeros((8, 2)), labels),
+                            np.array([taken[name] for name in labels]), np.arange(8) % 2)
+    assert right.most_confused() == []
+
+
 def test_top_losses():
     samples = FeatureSet(np.zeros((4, 2)), ["a", "b", "a", "b"], paths=["/x/%d" % i for i in range(4)])
     result = CrossValidation(samples, np.array([[0.9, 0.1], [0.6, 0.4], [0.01, 0.99], [0.2, 0.8]],

@@ -169,6 +169,37 @@ def test_bad_frames(frame, error, part):
     assert part in str(caught.value)
 
 
+# File names
+
+def test_labels_from_the_names_of_files(shapes, tmp_path):
+    for i, (path, label) in enumerate(zip(shapes.paths, shapes.labels)):
+        shutil.copy(path, str(tmp_path / "big_{}_{}.jpg".format(label, i)))
+    shutil.copy(shapes.paths[0], str(tmp_path / "other.jpg"))
+    (tmp_path / "notes.txt").write_text("no picture")
+    found = ImageSet.from_names(gt.load_images(tmp_path), r"^(big_[a-z]+)_\d+\.jpg$")
+    assert found.classes == ["big_" + name for name in shapes.classes]
+    assert len(found) == len(shapes)
+    assert all(label in path for label, path in zip(found.labels, found.paths))
+    assert sorted(os.path.basename(path) for path, _ in found.skipped) == ["notes.txt", "other.jpg"]
+    assert "does not fit" in dict(found.skipped)[str(tmp_path / "other.jpg")]
+    paths = [pathlib.Path("b_1") / "tent_2.png", "b_1/axe_7.png"]  # folders do not count
+    assert ImageSet.from_names(paths, r"(.+)_\d").labels.tolist() == ["tent", "axe"]
+
+
+@pytest.mark.parametrize("images, pattern, error, part", [
+    (["a_1.jpg"], "(", ValueError, "regular expression"),
+    (["a_1.jpg"], ".+", ValueError, "one group in parentheses"),
+    (["a_1.jpg"], "(.)(.)", ValueError, "has 2"), (["a_1.jpg"], None, TypeError, "pattern"),
+    (["a_1.jpg"], b"(.)", TypeError, "pattern"), ([3], "(.)", TypeError, "paths, not 3"),
+    ("a_1.jpg", "(.)", TypeError, "images must be a sequence"),
+    (["a_1.jpg"], r"(\d+)_", DatasetError, "a_1.jpg"),
+    (["a_1.jpg"], "(x*)", DatasetError, "fits the name of no image"), ([], "(.)", DatasetError, "no")])
+def test_names_that_say_nothing(images, pattern, error, part):
+    with pytest.raises(error) as caught:
+        ImageSet.from_names(images, pattern)
+    assert part in str(caught.value)
+
+
 def test_frames_where_images_are_wanted(shapes, fitted):
     frame = pandas.DataFrame({"path": shapes.paths, "label": shapes.labels})
     for call in (fitted.predict, lambda X: fitted.fit(X, frame["label"])):
