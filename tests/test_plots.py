@@ -201,6 +201,8 @@ def test_predictions_that_are_none_of_the_classes(photographs):
     hues = [colors.to_rgb(ax.title.get_color()) for ax in axes]
     assert hues[1] == hues[2] and len(set(hues)) == 3
     assert max(hues[1]) == min(hues[1]) > max(hues[0])  # grey, lighter than what is known
+    doubted, = plot_predictions(photographs[:1], ["a"], true_labels=["b"], truth="label")
+    assert doubted.get_title() == "a\nlabel: b"
     own, = plot_predictions(photographs[:1], ["?"], [0.6], unknown="?")
     assert own.get_title() == "?" and colors.to_rgb(own.title.get_color()) == hues[1]
 

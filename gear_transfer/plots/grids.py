@@ -8,7 +8,7 @@ from .drawing import (GREY, INK, RED, as_images, check_lengths, default_input_si
 
 
 def plot_predictions(images, predictions, probabilities=None, true_labels=None, columns=5,
-                     axes=None, unknown="none of these"):
+                     axes=None, unknown="none of these", truth="true"):
     """Show images in a grid, titled with their predicted classes.
 
     Parameters
@@ -28,6 +28,8 @@ def plot_predictions(images, predictions, probabilities=None, true_labels=None, 
     unknown : str
         What `TransferClassifier.predict` says of what is unlike all classes. It is written in
         grey, without the confidence in the class it would otherwise have had.
+    truth : str
+        What stands before a true label, such as "label" where it is in question itself.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def plot_predictions(images, predictions, probabilities=None, true_labels=None, 
         if probabilities is not None and is_known:
             text.append("{:.1%}".format(probabilities[i]))
         if true_labels is not None and str(true_labels[i]) != predictions[i]:
-            text.append("true: {}".format(true_labels[i]))
+            text.append("{}: {}".format(truth, true_labels[i]))
             colour = RED if is_known else GREY
         show_image(tile, images[i])
         set_title(tile, text, colour)
