@@ -8,21 +8,23 @@ from .tables import Result, counted, percent, plain
 
 #: One combination and how it did: layer, a str or a tuple of those tapped together; input_size,
 #: height and width in pixels; head, a dict of parameters; photographs, how many were held out in
-#: turn; accuracy and its 95 % interval; images_per_second, reading included, by itself on this
-#: machine; features of one image; parameters of the backbone up to the layer; right, whether each
-#: photograph was predicted rightly.
+#: turn; repeats, how many times, each with other folds; accuracy and its 95 % interval;
+#: images_per_second, reading included, by itself on this machine; features of one image; parameters
+#: of the backbone up to the layer; right, the share of the repeats in which each photograph was
+#: predicted rightly.
 Trial = collections.namedtuple("Trial", [
-    "layer", "input_size", "head", "photographs", "accuracy", "interval", "images_per_second",
-    "features", "parameters", "right"])
+    "layer", "input_size", "head", "photographs", "repeats", "accuracy", "interval",
+    "images_per_second", "features", "parameters", "right"])
 
 #: Names of the trials that stand out.
 PICKS = ("best", "fast", "accurate")
 
 _FAST = 0.02  # of accuracy, that "fast" may cost
+_MOST_LOST = 0.003  # that "best" may cost
 _ROWS_SHOWN = 15
 
 
-def choose(trials, n_groups):
+def choose(trials, n_groups, most_lost=None):
     """The trials that stand out among those of the same photographs.
 
     Parameters
@@ -30,6 +32,8 @@ def choose(trials, n_groups):
     trials : sequence of Trial
     n_groups : int
         Near-duplicates count once.
+    most_lost : float, optional
+        Accuracy that "best" may cost, were the standard error larger.
 
     Returns
     -------
@@ -43,8 +47,12 @@ def choose(trials, n_groups):
                     if accurate.accuracy - trial.accuracy <= most_lost(trial) + 1e-12),
                    key=lambda trial: (trial.images_per_second, trial.accuracy))
 
+    def within_error(trial):
+        error = standard_error(accurate.right, trial.right, n_groups)
+        return error if most_lost is None else min(error, most_lost)
+
     return {"accurate": accurate, "fast": fastest(lambda trial: _FAST),
-            "best": fastest(lambda trial: standard_error(accurate.right, trial.right, n_groups))}
+            "best": fastest(within_error)}
 
 
 class Tuning(Result):
@@ -55,12 +63,16 @@ class Tuning(Result):
     trials : list of Trial
         Those judged on all photographs first, each with every head; then those that a sample was
         enough for. The most accurate first.
+    finalists : list of Trial
+        The picks are chosen among these: what was judged on all photographs, each layer and size
+        with its most accurate head, by all repeats of cross-validation.
     accurate : Trial
-        The most accurate of those judged on all photographs.
+        The most accurate of those.
     best : Trial
         The fastest that is less accurate than that by no more than the standard error of the
-        difference (the one-standard-error rule of L. Breiman et al., "Classification and
-        regression trees", 1984, for cost in place of complexity).
+        difference over the photographs, and by no more than 0.3 points (the one-standard-error
+        rule, T. Hastie, R. Tibshirani and J. Friedman, "The elements of statistical learning",
+        2009, section 7.10, for cost in place of complexity).
     fast : Trial
         The fastest that is less accurate by no more than two points.
     model : TransferClassifier
@@ -71,7 +83,9 @@ class Tuning(Result):
         self.trials = sorted(trials, key=lambda trial: (
             -trial.photographs, -trial.accuracy, -trial.images_per_second))
         self.model = model
-        chosen = choose(self.judged, n_groups)
+        most = max(trial.repeats for trial in self.judged)
+        self.finalists = [trial for trial in self.judged if trial.repeats == most]
+        chosen = choose(self.finalists, n_groups, _MOST_LOST)
         self.accurate, self.best, self.fast = [
             chosen[name] for name in ("accurate", "best", "fast")]
         self._error = standard_error(self.accurate.right, self.best.right, n_groups)
@@ -123,11 +137,12 @@ class Tuning(Result):
             _speed_text(best))
         if best is accurate:
             return text + "; none is more accurate, and none that is faster comes within one " \
-                "standard error of it."
-        return text + "; the most accurate, {} with {}, has {} at {}, more by no more than one " \
-            "standard error of the difference, {:.2f} points.".format(
+                "standard error of it and {:.1f} points.".format(100 * _MOST_LOST)
+        return text + "; the most accurate, {} with {}, has {} at {}, {:.2f} points more, which is " \
+            "within one standard error of the difference, {:.2f}, and within {:.1f}.".format(
                 place(accurate), _head_text(accurate.head), percent(accurate.accuracy),
-                _speed_text(accurate), 100 * self._error)
+                _speed_text(accurate), 100 * (accurate.accuracy - best.accuracy),
+                100 * self._error, 100 * _MOST_LOST)
 
     def __repr__(self):
         return "<Tuning: {} of {}, best {}, accuracy {:.4f}>".format(
@@ -140,9 +155,10 @@ class Tuning(Result):
         fewest = self.trials[-1].photographs
         if fewest < self.trials[0].photographs:
             sentences.append(
-                "The first {} were judged on all {:,} photographs; for the others {:,} were "
-                "enough.".format(counted(len(self.judged), "trial"), self.trials[0].photographs,
-                                 fewest))
+                "The first {} were judged on all {:,} photographs, the best head of each layer and "
+                "size {}; for the others {:,} were enough.".format(
+                    counted(len(self.judged), "trial"), self.trials[0].photographs,
+                    counted(self.best.repeats, "time"), fewest))
         hidden = len(self.trials) - _ROWS_SHOWN
         if hidden > 0:
             sentences.append("{} more are in rows() and to_pandas().".format(hidden))
@@ -156,6 +172,7 @@ class Tuning(Result):
             + sorted(plain(trial.head).items())
             + [("accuracy", trial.accuracy), ("low", trial.interval[0]),
                ("high", trial.interval[1]), ("photographs", trial.photographs),
+               ("repeats", trial.repeats),
                ("images_per_second", trial.images_per_second), ("features", trial.features),
                ("parameters", trial.parameters)]) for trial in self.trials]
 

@@ -19,9 +19,9 @@ from .image_set import load_folder
 from .images import read_image
 from .importers import load_network
 from .importers.network import needed_nodes
-from .intervals import sign_test
+from .intervals import sign_test, wilson_interval
 from .progress import progress_bar
-from .trials import PICKS, Trial, Tuning, choose, place
+from .trials import PICKS, Trial, Tuning, choose, layer_text, place, size_text
 
 #: What is tried where nothing else is said.
 DEFAULT_SIZES = (96, 128, 160, 192, 224, 299)
@@ -34,16 +34,17 @@ _MOST_JOINS = 8
 
 
 def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L2, heads=None,
-         model=None, folds=5, sample=400, finalists=4, random_state=0, verbose=0):
+         model=None, folds=5, repeats=5, sample=400, finalists=4, random_state=0, verbose=0):
     """Find the layer, the input size and the head that suit some photographs.
 
     At first a sample of the photographs goes through the backbone, once for each size, with all
     layers tapped, and each layer is judged by cross-validation. A layer that is significantly
     worse than the best (sign test, 5 %) at two sizes in succession is not tried at larger ones.
     Then the picks of the sample (see `Tuning`) and the most accurate others, `finalists` in all,
-    are judged on all photographs, with every head: successive halving (K. Jamieson and A.
+    are judged on all photographs, with every head; the most accurate head of each once more with
+    other folds, until it has all `repeats`. That is successive halving (K. Jamieson and A.
     Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", 2016) in
-    two rounds. Near-duplicates are always on one side of a split.
+    three rounds. Near-duplicates are always on one side of a split.
 
     All features are kept in the cache of `model`, so another call, and a fit of what is chosen,
     compute none again; after an interrupt the next call goes on from there.
@@ -71,6 +72,8 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
         its ``augment`` asks for are only made in a fit of what is chosen.
     folds : int
         Of cross-validation.
+    repeats : int
+        Of cross-validation, each with other folds, of what the picks are chosen among.
     sample : int
         Photographs for the first round; a class has 10 at least, if there are as many.
     finalists : int
@@ -103,7 +106,7 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
     True
     >>> model = tuning.classifier().fit(gt.load_folder(folder))
     """
-    for name, value, least in (("folds", folds, 2), ("sample", sample, 1),
+    for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1), ("sample", sample, 1),
                                ("finalists", finalists, 1)):
         check_whole_number(name, value, least)
     model = _checked_model(model)
@@ -121,7 +124,7 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
     tried = _screen(judge, candidates, places, head)
     chosen = choose_finalists(tried, len(np.unique(judge.groups[places])), finalists)
     judged = [trial for finalist in chosen for trial in _judge_on_all(
-        judge, candidates, finalist, grid)]
+        judge, candidates, finalist, grid, repeats)]
     others = [trial for trial in tried if not any(trial is finalist for finalist in chosen)]
     return Tuning(judged + others, len(np.unique(judge.groups)), model)
 
@@ -243,13 +246,22 @@ class _Judge(object):
             self._warned = True
         return extraction._replace(positions=np.asarray(places)[extraction.positions])
 
-    def judge(self, trial, positions, features, head):
-        """The trial with what cross-validation finds of a head, a dict, on some photographs."""
-        samples = FeatureSet(features, self.labels[positions], self.groups[positions])
-        result = cross_validate(samples, estimator=clone(self.model).set_params(**head),
-                                folds=self._folds, random_state=self._random_state)
-        return trial._replace(head=head, photographs=len(samples), accuracy=result.accuracy,
-                              interval=result.interval(), right=result.right)
+    def samples(self, extraction, features=None):
+        """The FeatureSet of an extraction, or of some of its features."""
+        return FeatureSet(extraction.features if features is None else features,
+                          self.labels[extraction.positions], self.groups[extraction.positions])
+
+    def judge(self, trial, samples, repeats=1):
+        """The trial with what so many repeats of cross-validation find; those it has count."""
+        estimator = clone(self.model).set_params(**trial.head)
+        rounds = [cross_validate(samples, estimator=estimator, folds=self._folds,
+                                 random_state=self._random_state + i).right
+                  for i in range(trial.repeats, repeats)]
+        right = (trial.repeats * trial.right + np.sum(rounds, axis=0)) / repeats
+        accuracy = float(right.mean())
+        return trial._replace(
+            photographs=len(samples), repeats=repeats, accuracy=accuracy, right=right,
+            interval=wilson_interval(accuracy, len(np.unique(samples.groups))))
 
 
 def sample_places(labels, groups, n, seed):
@@ -302,9 +314,9 @@ def _screen(judge, candidates, places, head):
             for layer in layers:
                 own = tapped([layer])
                 features = np.concatenate([parts[name] for name in own], axis=1)
-                trial = Trial(layer, size, head, 0, 0.0, None, min(speeds[name] for name in own),
-                              features.shape[1], candidates.parameters(layer), None)
-                tried.append(judge.judge(trial, extraction.positions, features, head))
+                trial = Trial(layer, size, head, 0, 0, 0.0, None, min(speeds[name] for name in own),
+                              features.shape[1], candidates.parameters(layer), 0.0)
+                tried.append(judge.judge(trial, judge.samples(extraction, features)))
                 bar.update(1)
         worse = worse_layers(tried)
         layers = [layer for layer in layers if layer not in worse & former]
@@ -317,7 +329,7 @@ def worse_layers(trials):
     """The layers that are significantly worse than the best of some trials, a set."""
     best = max(trials, key=lambda trial: trial.accuracy).right
     return set(trial.layer for trial in trials if sign_test(
-        int((best & ~trial.right).sum()), int((trial.right & ~best).sum())) < _LEVEL)
+        int((best > trial.right).sum()), int((trial.right > best).sum())) < _LEVEL)
 
 
 def images_per_second(backbone, images, resize):
@@ -361,6 +373,8 @@ def _seconds(backbone, pixels):
 def choose_finalists(trials, n_groups, most):
     """The picks of some trials, then the most accurate others, those first that none dominates.
 
+    All by the accuracies that `smoothed` gives them.
+
     Parameters
     ----------
     trials : list of Trial
@@ -372,27 +386,60 @@ def choose_finalists(trials, n_groups, most):
     -------
     list of Trial
     """
+    smooth = smoothed(trials)
+
     def is_dominated(trial):
         return any(other.images_per_second > trial.images_per_second
-                   and other.accuracy >= trial.accuracy for other in trials)
+                   and other.accuracy >= trial.accuracy for other in smooth)
 
-    picks = choose(trials, n_groups)
-    ranked = [picks[name] for name in PICKS] + sorted(trials, key=lambda trial: (
+    picks = choose(smooth, n_groups)
+    ranked = [picks[name] for name in PICKS] + sorted(smooth, key=lambda trial: (
         is_dominated(trial), -trial.accuracy, -trial.images_per_second))
     chosen = []
     for trial in ranked:
         if not any(trial is other for other in chosen):
             chosen.append(trial)
-    return chosen[:most]
+    return [trial for each in chosen[:most] for trial, same in zip(trials, smooth) if same is each]
 
 
-def _judge_on_all(judge, candidates, finalist, grid):
-    """A Trial for each head, on the features that a classifier would compute."""
+def smoothed(trials):
+    """The trials, each accuracy half way to what its layer and its size have on the whole.
+
+    The accuracy of one layer at one size on a sample errs by more than neighbours differ. All of
+    them together tell more of it: a two-way analysis without interaction is fitted by least
+    squares, and each is drawn towards the fit (B. Efron and C. Morris, "Data analysis using Stein's
+    estimator and its generalizations", 1975).
+
+    Parameters
+    ----------
+    trials : list of Trial
+
+    Returns
+    -------
+    list of Trial
+    """
+    design = np.concatenate([
+        np.equal.outer(places, np.unique(places)) for places in (
+            np.unique([layer_text(trial.layer) for trial in trials], return_inverse=True)[1],
+            np.unique([size_text(trial.input_size) for trial in trials], return_inverse=True)[1])],
+        axis=1).astype(float)
+    accuracies = np.array([trial.accuracy for trial in trials])
+    fit = design.dot(np.linalg.pinv(design).dot(accuracies))
+    return [trial._replace(accuracy=float(accuracy))
+            for trial, accuracy in zip(trials, (accuracies + fit) / 2)]
+
+
+def _judge_on_all(judge, candidates, finalist, grid, repeats):
+    """A Trial for each head, on the features that a classifier would compute, the best repeated."""
     backbone = candidates.backbone(finalist.layer, finalist.input_size)
-    extraction = judge.extract(backbone, np.arange(len(judge.images)))
-    with progress_bar(len(grid), place(finalist), "head", judge.verbose) as bar:
+    samples = judge.samples(judge.extract(backbone, np.arange(len(judge.images))))
+    fresh = finalist._replace(repeats=0, right=0.0)
+    with progress_bar(len(grid) + 1, place(finalist), "head", judge.verbose) as bar:
         trials = []
         for head in grid:
-            trials.append(judge.judge(finalist, extraction.positions, extraction.features, head))
+            trials.append(judge.judge(fresh._replace(head=head), samples))
             bar.update(1)
+        best = max(range(len(grid)), key=lambda i: trials[i].accuracy)
+        trials[best] = judge.judge(trials[best], samples, repeats)
+        bar.update(1)
     return trials

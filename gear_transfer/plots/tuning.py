@@ -5,8 +5,8 @@ from .drawing import BLUE, GREY, INK, VERMILION, new_figure, open_frame
 def plot_tuning(tuning, ax=None):
     """Plot the accuracy of what was tried against its speed, and name the picks.
 
-    Those judged on all photographs have their 95 % interval; of several heads the most accurate is
-    shown. Those that a sample was enough for are grey.
+    The finalists, judged on all photographs, have their 95 % interval; of several heads the most
+    accurate is shown. Those that a sample was enough for are grey.
 
     Parameters
     ----------
@@ -25,9 +25,10 @@ def plot_tuning(tuning, ax=None):
     if ax is None:
         figure, axes = new_figure(1, 1, (7.2, 4.4))
         ax = axes[0, 0]
-    judged = _best_heads(tuning.judged)
+    judged = _best_heads(tuning.finalists)
     n_judged, n_sample = tuning.trials[0].photographs, tuning.trials[-1].photographs
-    others = tuning.trials[len(tuning.judged):]
+    places = set((trial.layer, trial.input_size) for trial in judged)
+    others = [trial for trial in tuning.trials if (trial.layer, trial.input_size) not in places]
     if others:
         ax.plot([trial.images_per_second for trial in others],
                 [trial.accuracy for trial in others], "o", color=GREY, markersize=3.5, alpha=0.7,
