@@ -252,7 +252,7 @@ class _Judge(object):
                           self.labels[extraction.positions], self.groups[extraction.positions])
 
     def judge(self, trial, samples, repeats=1):
-        """The trial with what so many repeats of cross-validation find; those it has count."""
+        """The trial after so many repeats of cross-validation in all."""
         estimator = clone(self.model).set_params(**trial.head)
         rounds = [cross_validate(samples, estimator=estimator, folds=self._folds,
                                  random_state=self._random_state + i).right
