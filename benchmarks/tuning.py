@@ -259,7 +259,7 @@ def main():
                           arguments.judges), "points below (± standard error)"], rows),
         "Seconds, and how many times those of tune:",
         report.table(["what", "seconds", "times tune"], costs(grid, arguments, took)),
-        "tune's constants (sample, finalists, repeats, smoothing, 0.3 points) were chosen on these "
+        "tune's constants (sample, finalists, repeats, smoothing, 0.2 points) were chosen on these "
         "photographs, with samples and folds of other seeds.",
         "What the first run says: " + runs[0]["sentence"]]
     report.publish("tuning", "tune against the full grid (tuning.py)", parts, report.machine(),

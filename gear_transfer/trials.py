@@ -20,7 +20,7 @@ Trial = collections.namedtuple("Trial", [
 PICKS = ("best", "fast", "accurate")
 
 _FAST = 0.02  # of accuracy, that "fast" may cost
-_MOST_LOST = 0.003  # that "best" may cost
+_MOST_LOST = 0.002  # that "best" may cost
 _ROWS_SHOWN = 15
 
 
@@ -70,7 +70,7 @@ class Tuning(Result):
         The most accurate of those.
     best : Trial
         The fastest that is less accurate than that by no more than the standard error of the
-        difference over the photographs, and by no more than 0.3 points (the one-standard-error
+        difference over the photographs, and by no more than 0.2 points (the one-standard-error
         rule, T. Hastie, R. Tibshirani and J. Friedman, "The elements of statistical learning",
         2009, section 7.10, for cost in place of complexity).
     fast : Trial
