@@ -31,7 +31,7 @@ import report
 from gear_accuracy import groups_of
 from gear_transfer.backbone import find_backbone
 from gear_transfer.importers import load_network
-from gear_transfer.importers.atomic import atomic_file
+from gear_transfer.importers.atomic import write_whole
 from gear_transfer.trials import PICKS, layer_text
 from gear_transfer.tuning import DEFAULT_L2, DEFAULT_SIZES, default_layers, tapped
 
@@ -109,8 +109,8 @@ class Pieces(object):
         result = function(*arguments)
         print("{}: {:.1f} s".format(name, time.perf_counter() - started), file=sys.stderr)
         if path:
-            with atomic_file(path) as stream:
-                stream.write(json.dumps({"settings": self._settings, "result": result}).encode())
+            text = json.dumps({"settings": self._settings, "result": result})
+            write_whole(path, lambda stream: stream.write(text.encode("utf-8")))
         return result
 
 

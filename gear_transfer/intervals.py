@@ -34,7 +34,8 @@ def wilson_interval(share, n, confidence=0.95):
     z = float(ndtri((1 + confidence) / 2))
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    # It always holds the share; rounding alone could leave out one of 0 or 1.
+    return float(max(0, min(share, centre - half))), float(min(1, max(share, centre + half)))
 
 
 def verdict(interval, target):

@@ -36,7 +36,8 @@ def test_wilson_by_published_numbers():
     z = 1.959963984540054
     for bound in (low, high):
         assert abs(0.9 - bound) == pytest.approx(z * np.sqrt(bound * (1 - bound) / 100), rel=1e-9)
-    assert wilson_interval(0, 10)[0] == 0 and wilson_interval(1, 10)[1] == pytest.approx(1)
+    assert all(wilson_interval(0, n)[0] == 0 and wilson_interval(1, n)[1] == 1
+               for n in range(1, 500))
     assert wilson_interval(1, 10)[0] == pytest.approx(10 / (10 + z * z))
     wider = wilson_interval(0.9, 100, 0.99)
     assert wider[0] < low and wider[1] > high
