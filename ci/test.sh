@@ -18,8 +18,10 @@ make_environment "$folder/environment"
 echo "Installing gear_transfer (this compiles its core)"
 install "$folder/environment" ".[test,notebook]"
 
-echo "Testing the core alone, with AddressSanitizer and UndefinedBehaviorSanitizer"
-ONEDNN_ROOT="${ONEDNN_ROOT:-$folder/environment}" sh ci/core_tests.sh "$folder/core"
+echo "Testing the core alone: with sanitizers, and with each call failing that can fail"
+for script in core_tests thread_sanitizer faults; do
+    ONEDNN_ROOT="${ONEDNN_ROOT:-$folder/environment}" sh "ci/$script.sh" "$folder/core"
+done
 
 echo "Testing the installed package"
 GEAR_TRANSFER_SHARED=${GEAR_TRANSFER_SHARED:-$(dirname "$root")/shared}

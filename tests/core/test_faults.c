@@ -251,8 +251,8 @@ make_and_calibrate(void *context, gt_error *problem)
     return status;
 }
 
-/* Bytes that are read as they are, and layers in 8 bits one after the other; the first output is a
- * map in 8 bits that is asked for in floats. */
+/* Bytes that are read as they are, and layers, a pool and a concatenation in 8 bits one after the
+ * other; the first output is a map in 8 bits that is asked for in floats. */
 static void
 start_chain(gt_net *net, trial *job)
 {
@@ -262,9 +262,11 @@ start_chain(gt_net *net, trial *job)
     int a = gt_net_plain(net, GT_OP_RELU, NULL, gt_net_add(net, first, NULL, 0));
     int b = gt_net_add(net, gt_net_conv(net, a, 1, 1, 16, 1), NULL, a);
     int c = gt_net_plain(net, GT_OP_RELU, NULL, b);
-    int d = gt_net_add(net, gt_net_conv(net, c, 3, 3, 16, 1), NULL, c);
-    int e = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, NULL, d);
-    start_trial(job, net, (int[]){c, e}, 2);
+    int d = gt_net_add(net, gt_net_pool(GT_OP_MAX_POOL, 3, 1, GT_PAD_SAME), NULL, c);
+    int e = gt_net_join(net, GT_OP_CONCAT, NULL, (int[]){c, d}, 2);
+    int f = gt_net_add(net, gt_net_conv(net, e, 3, 3, 16, 1), NULL, e);
+    int g = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, NULL, f);
+    start_trial(job, net, (int[]){c, g}, 2);
 }
 
 static void
