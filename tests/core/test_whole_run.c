@@ -1,5 +1,8 @@
 /* The way of the data from first to last: photographs through a network, a head trained on the
  * features, predictions.  Small and short, so that it also runs under valgrind. */
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "head.h"
 #include "trial.h"
 
@@ -73,9 +76,35 @@ test_photographs_to_predictions(void)
     gt_net_clear(&net);
 }
 
+#ifdef __SANITIZE_THREAD__
+enum { ALONE = 2 }; /* that sanitizer has a thread of its own */
+#else
+enum { ALONE = 1 };
+#endif
+
+/* Threads of this process. */
+static int
+count_threads(void)
+{
+    struct stat tasks;
+    return stat("/proc/self/task", &tasks) == 0 ? (int)tasks.st_nlink - 2 : ALONE;
+}
+
+/* libgomp's threads end by themselves, a little after the thread they worked for: until then
+ * valgrind takes what they have for lost. */
+static void
+test_all_threads_end(void)
+{
+    for (int i = 0; i < 1000 && count_threads() > ALONE; i++) {
+        (void)usleep(10000);
+    }
+    CHECK(count_threads() <= ALONE);
+}
+
 int
 main(void)
 {
     RUN(test_photographs_to_predictions);
+    RUN(test_all_threads_end);
     return check_report();
 }
