@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from .arguments import check_whole_number
 from .errors import DatasetError
 from .splits import assign_groups
-from .threads import ThreadPool, available_cpus
+from .threads import ThreadPool, available_cpus, result_of
 
 #: What a photograph unlike all classes is called.
 UNKNOWN = "none of these"
@@ -122,7 +122,7 @@ class NoveltyDetector(BaseEstimator):
         with one_blas_thread(), ThreadPool(available_cpus()) as pool:
             whole = pool.submit(self._fit_points, X)
             pool.map(hold_out, range(self.folds))
-            whole.result()
+            result_of(whole)
         self.quantiles_ = np.percentile(distances, np.linspace(0, 100, _LEVELS)).astype(np.float32)
         return self
 
