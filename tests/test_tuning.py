@@ -403,6 +403,15 @@ def test_several_speeds_are_marked(speeds):
     plt.close("all")
 
 
+def test_plot_where_the_sample_is_all():
+    trials = [trial("a", 100, 10)._replace(repeats=3), trial("b", 200, 12), trial("c", 300, 14)]
+    ax = gt.plot_tuning(Tuning(trials, 1000, None))
+    assert set(text.get_text() for text in ax.get_legend().get_texts()) == {
+        "judged once", "judged on all 1,000, 95 % interval"}
+    assert ax.lines[0].get_ydata().tolist() == [0.988, 0.986]
+    plt.close("all")
+
+
 def test_layers_tapped_together(shapes, model):
     """A pair has the features of both and costs what its later layer costs."""
     pair = ("mixed0", "mixed2")

@@ -32,7 +32,8 @@ def plot_tuning(tuning, ax=None):
     if others:
         ax.plot([trial.images_per_second for trial in others],
                 [trial.accuracy for trial in others], "o", color=GREY, markersize=3.5, alpha=0.7,
-                label="judged on {:,} photographs".format(n_sample))
+                label="judged on {:,} photographs".format(n_sample) if n_sample < n_judged
+                else "judged once")
     _draw(ax, judged, BLUE, "judged on all {:,}, 95 % interval".format(n_judged))
     _set_speeds(ax, [trial.images_per_second for trial in judged + others])
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
