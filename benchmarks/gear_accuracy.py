@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 import gear_transfer as gt
 import processes
 import report
-from gear_transfer.backbone import DEFAULT_QUALITY, QUALITIES
+from gear_transfer.features.backbone import DEFAULT_QUALITY, QUALITIES
 
 FOLDS = 4
 HACK_SIZE = (128, 128)

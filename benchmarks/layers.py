@@ -50,7 +50,7 @@ class Network:
 
     def __init__(self, backbone):
         from gear_transfer import _core
-        from gear_transfer.backbone import describe
+        from gear_transfer.features.backbone import describe
         network = backbone.network
         self._nodes = dict((node.name, node) for node in network.nodes)
         self._arrays = network.arrays
@@ -86,7 +86,7 @@ class Network:
 
 def images_at_a_time():
     """Images that share one reading of the weights."""
-    from gear_transfer import backbone
+    from gear_transfer.features import backbone
     return backbone.SUB_BATCH
 
 

@@ -29,11 +29,11 @@ import gear_transfer as gt
 import processes
 import report
 from gear_accuracy import groups_of
-from gear_transfer.backbone import find_backbone
+from gear_transfer.common.atomic import write_whole
+from gear_transfer.features.backbone import find_backbone
 from gear_transfer.importers import load_network
-from gear_transfer.importers.atomic import write_whole
-from gear_transfer.trials import PICKS, layer_text
-from gear_transfer.tuning import DEFAULT_L2, DEFAULT_SIZES, default_layers, tapped
+from gear_transfer.workbench.trials import PICKS, layer_text
+from gear_transfer.workbench.tuning import DEFAULT_L2, DEFAULT_SIZES, default_layers, tapped
 
 FOLDS = 5
 REPEATS = 5

@@ -17,7 +17,7 @@ import gear_transfer as gt
 import processes
 import report
 from gear_accuracy import groups_of
-from gear_transfer.novelty import KEEP
+from gear_transfer.classifiers.novelty import KEEP
 
 FOLDS = 5
 TARGET = 0.9

@@ -13,10 +13,10 @@ import warnings
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fuzz"))
 
-from gear_transfer.cache import FeatureCache  # noqa: E402
-from gear_transfer.images import read_image  # noqa: E402
+from gear_transfer.classifiers.model_file import load_model  # noqa: E402
+from gear_transfer.common.cache import FeatureCache  # noqa: E402
 from gear_transfer.importers import load_network  # noqa: E402
-from gear_transfer.model_file import load_model  # noqa: E402
+from gear_transfer.photographs.images import read_image  # noqa: E402
 
 LOADERS = {
     "network": load_network,

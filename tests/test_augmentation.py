@@ -9,7 +9,7 @@ from PIL import Image
 from gear_transfer import (Augmentation, FeatureExtractor, FeatureSet, HeadClassifier, ImageError,
                            ModelFileError, TransferClassifier, compute_features, cross_validate,
                            load_folder, load_model, make_shapes, read_image)
-from gear_transfer.distributed import extract_chunk, make_task
+from gear_transfer.features.distributed import extract_chunk, make_task
 from gear_transfer.importers.native import read_network, write_network
 
 QUICK = dict(layer="mixed0", input_size=96, epochs=4, precision="float32", threads=1)
@@ -137,7 +137,7 @@ def test_features_of_views_are_those_of_their_pixels_and_kept(shapes, tmp_path, 
     for path, features in zip(some, found.features):
         direct = extractor.transform(augmentation.views_of(path, 96))
         np.testing.assert_allclose(features, direct, rtol=1e-4, atol=1e-4)
-    monkeypatch.setattr("gear_transfer.augmentation.read_picture", None)
+    monkeypatch.setattr("gear_transfer.photographs.augmentation.read_picture", None)
     np.testing.assert_array_equal(extractor.extract_views(some[::-1], 3).features[::-1],
                                   found.features)
     for other in (Augmentation(views=3, seed=1), Augmentation(views=2)):

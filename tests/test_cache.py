@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import gear_transfer as gt
-from gear_transfer.cache import (CacheWarning, FeatureCache, content_hash, default_folder,
-                                 feature_key, open_cache)
-from gear_transfer.features import FeatureExtractor
+from gear_transfer.common.cache import (CacheWarning, FeatureCache, content_hash, default_folder,
+                                        feature_key, open_cache)
+from gear_transfer.features.extractor import FeatureExtractor
 from gear_transfer.importers.convert import convert
 from gear_transfer.importers.weights import default_backbone_path
 
@@ -226,7 +226,7 @@ def test_several_writers(tmp_path):
 
 
 def test_killed_writer_leaves_whole_vectors(tmp_path):
-    script = ("import sys, numpy as np\nfrom gear_transfer.cache import FeatureCache\n"
+    script = ("import sys, numpy as np\nfrom gear_transfer.common.cache import FeatureCache\n"
               "cache = FeatureCache(sys.argv[1])\ni = 0\nwhile True:\n"
               "    cache.put([str(i).encode()], np.full((1, 2000), i, np.float32))\n"
               "    i += 1\n    print(i, flush=True)\n")

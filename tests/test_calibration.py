@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from gear_transfer import HeadClassifier
-from gear_transfer.calibration import fit_temperature
+from gear_transfer.classifiers.calibration import fit_temperature
 
 
 def softmax(logits):

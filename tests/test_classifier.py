@@ -15,8 +15,8 @@ from sklearn.exceptions import NotFittedError
 from gear_transfer import (Backbone, DatasetError, FeatureExtractor, GraphError, HeadClassifier,
                            ImageError, ImageSet, SkippedImageWarning, TransferClassifier,
                            WeightsError, load_folder, make_shapes)
-from gear_transfer import progress
-from gear_transfer.images import read_image
+from gear_transfer.common import progress
+from gear_transfer.photographs.images import read_image
 
 QUICK = dict(layer="mixed2", input_size=64, batch_size=16, epochs=12, cache=False)
 
@@ -308,7 +308,7 @@ def test_bars_end_on_an_error(shapes, monkeypatch):
         bars.append(original(*args))
         return bars[-1]
 
-    monkeypatch.setattr("gear_transfer.features.progress_bar", remembered)
+    monkeypatch.setattr("gear_transfer.features.extractor.progress_bar", remembered)
     with pytest.raises(ImageError):
         classifier(strict=True, verbose=1).fit(shapes.paths + ["nowhere.jpg"],
                                                shapes.labels.tolist() + ["circle"])

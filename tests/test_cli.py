@@ -19,8 +19,9 @@ from PIL import Image
 
 import gear_transfer as gt
 from conftest import HOME
-from gear_transfer import checkup, cli, golden, load_folder, load_images
-from gear_transfer.cli import predict
+from gear_transfer import cli, load_folder, load_images
+from gear_transfer.cli import checkup, predict
+from gear_transfer.features import golden
 
 QUICK = ["--layer", "mixed2", "--input-size", "64", "--epochs", "12", "--no-cache"]
 
@@ -556,7 +557,8 @@ def test_check_of_a_folder_without_images(tmp_path, capsys):
 @pytest.mark.parametrize("instructions", ["SSE41", "AVX2"])
 def test_golden_features_on_other_processors(instructions):
     process = subprocess.Popen(
-        [sys.executable, "-c", "from gear_transfer import _core, golden\n"
+        [sys.executable, "-c", "from gear_transfer import _core\n"
+         "from gear_transfer.features import golden\n"
          "features, _ = golden.make_features()\n"
          "assert features.shape == (5, 768)\n"
          "print(_core.engine_info()[1], golden.difference(features))"],

@@ -8,7 +8,8 @@ from dask.distributed import Client, LocalCluster
 
 import gear_transfer
 from conftest import HOME
-from gear_transfer import FeatureExtractor, TransferClassifier, distributed, load_folder, make_shapes
+from gear_transfer import FeatureExtractor, TransferClassifier, load_folder, make_shapes
+from gear_transfer.features import distributed
 from test_distributed import Killing, check_same
 
 QUICK = dict(layer="mixed2", input_size=96, batch_size=4, threads=1, cache=False)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gear_transfer import datasets
-from gear_transfer.datasets import SHAPES, make_shape, make_shapes
 from gear_transfer.errors import DatasetError
-from gear_transfer.image_set import load_folder
+from gear_transfer.photographs import datasets
+from gear_transfer.photographs.datasets import SHAPES, make_shape, make_shapes
+from gear_transfer.photographs.image_set import load_folder
 
 
 def contents(folder):

@@ -16,10 +16,11 @@ from joblib.externals import loky
 from sklearn.base import clone
 
 from gear_transfer import (Backbone, EngineError, FeatureExtractor, ImageError, TransferClassifier,
-                           WeightsError, distributed, load_folder, make_shapes)
-from gear_transfer.backbone import check_threads
-from gear_transfer.images import read_image
-from gear_transfer.precision import Choice
+                           WeightsError, load_folder, make_shapes)
+from gear_transfer.common.threads import check_threads
+from gear_transfer.features import distributed
+from gear_transfer.features.precision import Choice
+from gear_transfer.photographs.images import read_image
 
 QUICK = dict(layer="mixed1", input_size=64, batch_size=4, threads=1, cache=False)
 
@@ -177,9 +178,9 @@ def test_relative_paths(paths, serial, monkeypatch):
 
 
 def test_precision_is_decided_once(paths, monkeypatch):
-    monkeypatch.setattr("gear_transfer.backbone.choose_precision",
+    monkeypatch.setattr("gear_transfer.features.backbone.choose_precision",
                         lambda images, make_engine: (Choice("float32", "told so", None), None))
-    monkeypatch.setattr("gear_transfer.backbone._CHOICES", {})
+    monkeypatch.setattr("gear_transfer.features.backbone._CHOICES", {})
     executor = AtOnce()
     extractor(executor, precision="auto").extract(paths)
     assert set(task.precision for task in executor.tasks) == {"float32"}

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from gear_transfer import TransferClassifier, find_duplicates, load_folder
-from gear_transfer.backbone import DEFAULT_INPUT_SIZE
-from gear_transfer.cache import FeatureCache
-from gear_transfer.datasets import make_shape
-from gear_transfer.duplicates import _close_pairs, _linked
-from gear_transfer.hashes import BITS, ImageHashes, difference_hash
-from gear_transfer.images import read_picture
+from gear_transfer.common.cache import FeatureCache
+from gear_transfer.photographs import DEFAULT_INPUT_SIZE
+from gear_transfer.photographs.datasets import make_shape
+from gear_transfer.photographs.duplicates import _close_pairs, _linked
+from gear_transfer.photographs.hashes import BITS, ImageHashes, difference_hash
+from gear_transfer.photographs.images import read_picture
 
 
 def scene(seed):
@@ -140,7 +140,7 @@ def test_hashes_are_kept_by_content(files, tmp_path, monkeypatch):
     assert [i for i, _ in failures] == [5] and len(set(contents)) == 5
     os.rename(files[0], files[0] + ".moved")
     computed = []
-    monkeypatch.setattr("gear_transfer.hashes.picture_hash",
+    monkeypatch.setattr("gear_transfer.photographs.hashes.picture_hash",
                         lambda picture: computed.append(picture) or np.ones(BITS, bool))
     again, _, _ = ImageHashes([files[0] + ".moved"] + files[1:5], cache).complete()
     assert computed == [] and (again == bits[:5]).all()
@@ -166,9 +166,9 @@ def test_what_was_seen_is_not_read_again(files, tmp_path):
 def test_fit_reads_each_photograph_once(files, monkeypatch):
     """The hashes are made of the pictures that the features are made of."""
     read, again = [], object()
-    monkeypatch.setattr("gear_transfer.prefetch.read_picture",
+    monkeypatch.setattr("gear_transfer.photographs.prefetch.read_picture",
                         lambda image, *rule: read.append(image) or read_picture(image, *rule))
-    monkeypatch.setattr("gear_transfer.hashes.read_picture",
+    monkeypatch.setattr("gear_transfer.photographs.hashes.read_picture",
                         lambda image, *rule: read.append(again) or read_picture(image, *rule))
     more = [np.asarray(scene(seed)) for seed in range(2, 8)]
     model = TransferClassifier(layer="mixed0", input_size=96, validation_fraction=0.3, epochs=1,

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from conftest import HOME
 from gear_transfer import (Backbone, FeatureCache, FeatureExtractor, HeadClassifier,
                            TransferClassifier, load_folder, make_shapes)
-from gear_transfer.backbone import check_threads
+from gear_transfer.common.threads import check_threads
 
 VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)

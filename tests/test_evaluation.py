@@ -9,10 +9,10 @@ from sklearn.metrics import accuracy_score, recall_score
 from gear_transfer import (DatasetError, FeatureSet, HeadClassifier, TransferClassifier,
                            compute_features, cross_validate, find_label_suspects, learning_curve,
                            load_folder, make_shapes)
-from gear_transfer.evaluation import CrossValidation
-from gear_transfer.feature_set import as_feature_set, head_of
-from gear_transfer.intervals import sign_test, verdict, wilson_interval
-from gear_transfer.learning_curves import LearningCurve
+from gear_transfer.workbench.evaluation import CrossValidation
+from gear_transfer.workbench.feature_set import as_feature_set, head_of
+from gear_transfer.workbench.intervals import sign_test, verdict, wilson_interval
+from gear_transfer.workbench.learning_curves import LearningCurve
 
 
 def clouds(n, distance, n_classes=3, n_features=12, seed=0):

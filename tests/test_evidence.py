@@ -9,8 +9,7 @@ from matplotlib import pyplot as plt  # noqa: E402
 
 from gear_transfer import (Backbone, DatasetError, TransferClassifier, activation_map,  # noqa: E402
                            load_folder, load_model, make_shapes, map_extent, nearest)
-from gear_transfer.plots import (plot_activation_maps, plot_misclassified,  # noqa: E402
-                                 plot_nearest)
+from gear_transfer.plots import plot_activation_maps, plot_misclassified, plot_nearest  # noqa: E402
 
 QUICK = dict(layer="mixed0", input_size=96, epochs=4, cache=False, precision="float32")
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import gear_transfer as gt
-from gear_transfer.cache import CacheWarning, FeatureCache, default_folder, open_cache
-from gear_transfer.importers.atomic import write_whole
+from gear_transfer.common.atomic import write_whole
+from gear_transfer.common.cache import CacheWarning, FeatureCache, default_folder, open_cache
 from gear_transfer.importers.weights import download_official_weights
 
 HERE = os.path.dirname(os.path.abspath(__file__))

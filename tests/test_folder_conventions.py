@@ -13,7 +13,7 @@ from PIL import Image
 import gear_transfer as gt
 from conftest import HOME
 from gear_transfer import DatasetError, ImageError, ImageSet, TransferClassifier, load_folder
-from gear_transfer.sample import as_bytes
+from gear_transfer.classifiers.sample import as_bytes
 
 QUICK = dict(layer="mixed2", input_size=64, epochs=12, cache=False)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gear_transfer.cache import CacheWarning
+from gear_transfer.common.cache import CacheWarning
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fuzz"))
 

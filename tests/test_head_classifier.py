@@ -132,7 +132,7 @@ def test_early_stopping_returns_to_the_best_epoch():
 
 
 def _held_out(model, X, y):
-    from gear_transfer.head import held_out_indices
+    from gear_transfer.classifiers.head import held_out_indices
     places = np.searchsorted(model.classes_, y)
     train, held = held_out_indices(places, model.validation_fraction, model.random_state)
     assert sorted(train.tolist() + held.tolist()) == list(range(len(y)))
@@ -268,7 +268,7 @@ def test_interrupt_during_training():
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_error_in_the_callback(monkeypatch, error):
-    from gear_transfer import head
+    from gear_transfer.classifiers import head
     X, y = blobs()
     called = []
 

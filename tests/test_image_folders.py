@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gear_transfer.errors import DatasetError, ImageError
-from gear_transfer.image_set import ImageSet, SkippedFile, load_folder, load_images
+from gear_transfer.photographs.image_set import ImageSet, SkippedFile, load_folder, load_images
 
 
 def write_image(path):

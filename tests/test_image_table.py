@@ -16,7 +16,7 @@ from PIL import Image, features
 
 import gear_transfer as gt
 from gear_transfer.errors import ImageError
-from gear_transfer.images import read_image
+from gear_transfer.photographs.images import read_image
 from test_images import exif_with_orientation, make_png, png_chunk
 
 #: Before Pillow 10 a photograph whose EXIF data end at once cannot be opened, and few BMP files can.
@@ -268,7 +268,7 @@ def test_memory_of_a_picture_just_small_enough(tmp_path):
         kind = os.path.basename(path)
         Image.new("L" if kind == "GIF" else "RGB", (5000, 4000), 7).save(path, kind)
         assert os.path.getsize(path) < 1 << 20
-    script = ("import resource, sys\nfrom gear_transfer.images import read_image\n"
+    script = ("import resource, sys\nfrom gear_transfer.photographs.images import read_image\n"
               "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
               "before = peak()\nfor path in sys.argv[1:]:\n    read_image(path, 192)\n"
               "print(peak() - before)")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageFile, features
 
 from gear_transfer.errors import ImageError
-from gear_transfer.images import open_image, read_image, size_pair
+from gear_transfer.photographs.images import open_image, read_image, size_pair
 
 WHITE = [255, 255, 255]
 

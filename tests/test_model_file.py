@@ -8,9 +8,9 @@ import pytest
 
 from gear_transfer import (Backbone, ModelFileError, TransferClassifier, convert, load_folder,
                            load_model, make_shapes)
-from gear_transfer.images import read_image
 from gear_transfer.importers.native import read_network, write_network
 from gear_transfer.importers.weights import default_backbone_path
+from gear_transfer.photographs.images import read_image
 
 QUICK = dict(layer="mixed0", input_size=64, batch_size=16, epochs=3, precision="float32",
              cache=False)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from gear_transfer import DatasetError, TransferClassifier, load_folder, load_model, make_shapes
-from gear_transfer.novelty import NoveltyDetector, is_unknown
+from gear_transfer.classifiers.novelty import NoveltyDetector, is_unknown
 
 QUICK = dict(layer="mixed2", input_size=64, epochs=8, cache=False)
 
@@ -48,7 +48,7 @@ def test_distances_equal_the_formula(detector):
 
 
 def test_of_many_samples_some_are_kept(monkeypatch):
-    monkeypatch.setattr("gear_transfer.novelty._MOST_POINTS", 200)
+    monkeypatch.setattr("gear_transfer.classifiers.novelty._MOST_POINTS", 200)
     some = NoveltyDetector().fit(*features(2000, 6))
     assert some.points_.shape == (200, 39)
     known = some.known_score(features(4000, 7)[0])

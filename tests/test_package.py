@@ -102,8 +102,10 @@ def test_examples(name):
 
 def test_the_examples_are_found():
     finder = doctest.DocTestFinder()
-    for module, name in [("backbone", "Backbone"), ("features", "FeatureExtractor"),
-                         ("head", "HeadClassifier"), ("classifier", "TransferClassifier")]:
+    for module, name in [("features.backbone", "Backbone"),
+                         ("features.extractor", "FeatureExtractor"),
+                         ("classifiers.head", "HeadClassifier"),
+                         ("classifiers.classifier", "TransferClassifier")]:
         tests = finder.find(importlib.import_module("gear_transfer." + module))
         assert [test for test in tests if test.name.endswith(name) and test.examples], name
 

@@ -14,12 +14,12 @@ from matplotlib import pyplot as plt  # noqa: E402
 
 from conftest import HOME  # noqa: E402
 from gear_transfer import Augmentation, Backbone, find_duplicates, learning_curve  # noqa: E402
-from gear_transfer.datasets import make_shape  # noqa: E402
-from gear_transfer.image_set import ImageSet  # noqa: E402
-from gear_transfer.learning_curves import LearningCurve  # noqa: E402
+from gear_transfer.photographs.datasets import make_shape  # noqa: E402
+from gear_transfer.photographs.image_set import ImageSet  # noqa: E402
 from gear_transfer.plots import (plot_activation_maps, plot_confusion_matrix,  # noqa: E402
                                  plot_duplicates, plot_history, plot_images, plot_learning_curve,
                                  plot_learning_curves, plot_predictions, plot_views)
+from gear_transfer.workbench.learning_curves import LearningCurve  # noqa: E402
 
 HISTORY = {"loss": [2.0, 1.0, 0.5, 0.4], "val_loss": [2.1, 1.2, 0.9, 1.0],
            "accuracy": [0.3, 0.6, 0.8, 0.9], "val_accuracy": [0.25, 0.5, 0.7, 0.65]}
@@ -432,7 +432,8 @@ def test_first_images_of_each_class():
 # The session
 
 def test_module_does_not_load_matplotlib():
-    code = ("import sys, gear_transfer.plots, gear_transfer.image_set, gear_transfer.datasets; "
+    code = ("import sys, gear_transfer.plots, gear_transfer.photographs.image_set, "
+            "gear_transfer.photographs.datasets; "
             "assert not [m for m in ('matplotlib', 'sklearn', 'h5py') if m in sys.modules]")
     subprocess.check_call([sys.executable, "-c", code], cwd=HOME)
 
@@ -451,7 +452,7 @@ def test_nothing_is_shown_and_the_backend_stays(monkeypatch, photographs):
 
 
 def test_gear(shared, tmp_path):
-    from gear_transfer.image_set import load_folder, load_images
+    from gear_transfer.photographs.image_set import load_folder, load_images
 
     axes = plot_images(load_folder(os.path.join(shared, "gear", "images")))
     assert len(axes) == 12 and not any(ax.texts for ax in axes)

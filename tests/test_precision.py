@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import gear_transfer as gt
-from gear_transfer import _core, precision
-from gear_transfer.backbone import Backbone
-from gear_transfer.cache import FeatureCache
-from gear_transfer.precision import (Choice, choice_from_text, choice_to_text, choose_precision,
-                                     least_cosine)
+from gear_transfer import _core
+from gear_transfer.common.cache import FeatureCache
+from gear_transfer.features import precision
+from gear_transfer.features.backbone import Backbone
+from gear_transfer.features.precision import (Choice, choice_from_text, choice_to_text,
+                                              choose_precision, least_cosine)
 
 HAS_BF16, HAS_INT8 = _core.has_fast("bf16"), _core.has_fast("int8")
 FASTEST = "int8" if HAS_INT8 else "bf16" if HAS_BF16 else "float32"
@@ -247,7 +248,7 @@ def test_older_processors(isa, tmp_path):
     np.save(str(tmp_path / "images.npy"), pictures())
     script = (
         "import sys, numpy as np\nfrom gear_transfer import _core\n"
-        "from gear_transfer.backbone import Backbone\nfolder = sys.argv[1]\n"
+        "from gear_transfer.features.backbone import Backbone\nfolder = sys.argv[1]\n"
         "backbone = Backbone.load(input_size=128, precision='auto')\n"
         "np.save(folder + '/features.npy', backbone.features(np.load(folder + '/images.npy')))\n"
         "print(_core.engine_info()[1], backbone.precision)\n")

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gear_transfer import prefetch
 from gear_transfer.errors import ImageError
-from gear_transfer.prefetch import iterate_batches
+from gear_transfer.photographs import prefetch
+from gear_transfer.photographs.prefetch import iterate_batches
 
 
 def numbered(count):

@@ -5,14 +5,13 @@ much as the time on the wall. A ratio that falls short is measured again before 
 """
 import collections
 import glob
-import os
 import time
 
 import numpy as np
 import pytest
 
 from gear_transfer import Backbone, TransferClassifier, _core, make_shapes
-from gear_transfer.image_set import load_folder
+from gear_transfer.photographs.image_set import load_folder
 
 pytestmark = pytest.mark.main_python("the speed of the core")
 

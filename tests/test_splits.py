@@ -5,8 +5,8 @@ import sklearn.model_selection
 
 from gear_transfer import (DatasetError, HeadClassifier, TransferClassifier, load_folder,
                            load_model, make_shapes, split_images)
-from gear_transfer.splits import (Split, assign_groups, clusters, group_folds, held_out_indices,
-                                  relative_names)
+from gear_transfer.photographs.splits import (Split, assign_groups, clusters, group_folds,
+                                              held_out_indices, relative_names)
 
 
 def samples(seed, n=600, n_classes=7):

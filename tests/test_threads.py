@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from gear_transfer import threads
-from gear_transfer.threads import (ThreadPool, as_completed, available_cpus, deferred_interrupts,
-                                   result_of)
+from gear_transfer.common import threads
+from gear_transfer.common.threads import (ThreadPool, as_completed, available_cpus,
+                                          deferred_interrupts, result_of)
 
 
 def interrupt():

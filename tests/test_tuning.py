@@ -13,10 +13,11 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
 
 import gear_transfer as gt  # noqa: E402
-from gear_transfer import features, tuning  # noqa: E402
-from gear_transfer.backbone import Timing  # noqa: E402
+from gear_transfer.features import extractor as features
+from gear_transfer.features.backbone import Timing  # noqa: E402
 from gear_transfer.importers.network import Node  # noqa: E402
-from gear_transfer.trials import Trial, Tuning, choose  # noqa: E402
+from gear_transfer.workbench import tuning  # noqa: E402
+from gear_transfer.workbench.trials import Trial, Tuning, choose  # noqa: E402
 
 L2 = (0.001, 0.01)
 

@@ -26,7 +26,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from ..checkup import check_installation, estimate
+    from .checkup import check_installation, estimate
     findings = check_installation(arguments.threads)
     cost = estimate(arguments.folder, arguments.threads) if arguments.folder else None
     if arguments.json:

@@ -3,8 +3,8 @@ import collections
 
 import numpy as np
 
+from ..common.tables import text_table
 from ..errors import DatasetError
-from ..tables import text_table
 from .options import add_json, add_running, fraction, load_classifier
 from .output import wants_progress, write, write_csv, write_json
 
@@ -61,7 +61,7 @@ def run(arguments):
 
 def _part(folder, part):
     """The images of the part that was asked for, or of the best one that there is."""
-    from ..image_set import load_folder
+    from ..photographs.image_set import load_folder
     images = load_folder(folder)
     if part == "train":
         return images
@@ -86,7 +86,7 @@ def _known_labels(images, classes, arguments):
 def _measure(labels, predicted, classes, target):
     """Accuracy with its interval, a row for each class, and the confusion matrix."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-    from ..intervals import verdict, wilson_interval
+    from ..workbench.intervals import verdict, wilson_interval
     accuracy = float((labels == predicted).mean())
     interval = wilson_interval(accuracy, len(labels))
     measures = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)

@@ -58,7 +58,7 @@ def add_json(parser, default):
 
 def load_classifier(arguments):
     """The saved classifier that the command names, to run as its options say."""
-    from ..model_file import load_model
+    from ..classifiers.model_file import load_model
     model = load_model(arguments.model, threads=arguments.threads)
     model.set_params(cache=cache_of(arguments))
     model.extractor_.set_params(cache=cache_of(arguments))

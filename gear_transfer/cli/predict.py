@@ -37,7 +37,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from ..progress import progress_bar
+    from ..common.progress import progress_bar
     model = load_classifier(arguments)
     paths, refused = find_images(arguments.images)
     columns = ["path", "predicted", "probability", "error"]
@@ -65,7 +65,7 @@ def find_images(places):
     refused : list of SkippedFile
         What else there is in the folders.
     """
-    from ..image_set import load_images
+    from ..photographs.image_set import load_images
     paths, refused = [], []
     for place in places:
         if os.path.isdir(place):
@@ -79,7 +79,7 @@ def find_images(places):
 
 def _rows(model, paths, refused, arguments, bar, failed):
     """A row for each path, in order; notes those that cannot be read in `failed`."""
-    from ..classifier import warn_of_failures
+    from ..classifiers.classifier import warn_of_failures
     for start in range(0, len(paths), _AT_ONCE):
         some = paths[start:start + _AT_ONCE]
         extraction = model.extractor_.extract(some)

@@ -54,7 +54,7 @@ def run(arguments):
 
 
 def _description(arguments, evidence):
-    from ..suspects import find_label_suspects
+    from ..workbench.suspects import find_label_suspects
     facts = file_facts(arguments.page)
     facts.update(collections.OrderedDict([
         ("model", file_facts(arguments.model)),

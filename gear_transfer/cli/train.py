@@ -70,8 +70,8 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from ..classifier import TransferClassifier
-    from ..image_set import load_folder
+    from ..classifiers.classifier import TransferClassifier
+    from ..photographs.image_set import load_folder
     check_destination(arguments.model)
     images = load_folder(arguments.folder, strict=arguments.strict)
     given = dict((name, getattr(arguments, name)) for name in _PARAMETERS
@@ -103,7 +103,7 @@ def run(arguments):
 
 def _tuned(arguments, model, images):
     """What `tune` finds, for what was not given."""
-    from ..tuning import tune
+    from ..workbench.tuning import tune
     given = {}
     if arguments.layer is not None:
         given["layers"] = [arguments.layer] if isinstance(

@@ -35,9 +35,9 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from ..classifier import TransferClassifier
-    from ..image_set import load_folder
-    from ..tuning import tune
+    from ..classifiers.classifier import TransferClassifier
+    from ..photographs.image_set import load_folder
+    from ..workbench.tuning import tune
     given = dict((name, getattr(arguments, name)) for name in
                  ("layers", "sizes", "l2", "folds", "random_state")
                  if getattr(arguments, name) is not None)

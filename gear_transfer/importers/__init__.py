@@ -1,7 +1,7 @@
 """Weight files in, a `Network` out; the only way that weights come in."""
 import os
 
-from ..arguments import check_path
+from ..common.arguments import check_path
 from ..errors import WeightsError
 from .network import Network, Node, QuantizedArray
 

@@ -6,7 +6,6 @@ only is taken for Inception V3, whose graph `inception_v3` describes.
 import re
 from collections import OrderedDict
 
-from ..errors import WeightsError
 from . import inception_v3
 from .json_text import parse_json
 from .keras_config import Wanted, describe

@@ -17,9 +17,9 @@ from collections import OrderedDict
 
 import numpy as np
 
-from ..arguments import check_path
+from ..common.arguments import check_path
+from ..common.atomic import write_whole
 from ..errors import WeightsError
-from .atomic import write_whole
 from .json_text import parse_json
 from .network import Network, Node, QuantizedArray, used_arrays
 from .operations import LARGEST_EXTENT, check_nodes

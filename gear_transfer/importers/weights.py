@@ -5,8 +5,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from ..common.atomic import write_whole
 from ..errors import WeightsError
-from .atomic import write_whole
 
 #: Keras's file of ImageNet weights for Inception V3 without its classifier.
 OFFICIAL_NAME = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"

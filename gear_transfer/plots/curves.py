@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from ..arguments import check_whole_number
+from ..common.arguments import check_whole_number
 from .drawing import BLUE, GREY, INK, VERMILION, new_figure, open_frame, set_title
 
 _PANEL_INCHES = (2.4, 1.85)

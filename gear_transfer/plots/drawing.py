@@ -4,9 +4,9 @@ import textwrap
 
 import numpy as np
 
-from ..arguments import check_whole_number
+from ..common.arguments import check_whole_number
 from ..errors import ImageError
-from ..images import read_image
+from ..photographs.images import read_image
 
 # From the palette of Okabe and Ito, told apart with any kind of colour vision.
 BLUE = "#0072B2"
@@ -24,7 +24,7 @@ _LINE_INCHES = 0.19
 
 def default_input_size():
     """The size to which a classifier with the default settings brings photographs."""
-    from ..backbone import DEFAULT_QUALITY, QUALITIES
+    from ..features.backbone import DEFAULT_QUALITY, QUALITIES
 
     return QUALITIES[DEFAULT_QUALITY][1]
 

@@ -1,5 +1,5 @@
 """Near-duplicates, group by group."""
-from ..arguments import check_whole_number
+from ..common.arguments import check_whole_number
 from .drawing import set_title, show_image, show_text, tiles
 
 _LONGEST_NAME = 27

@@ -1,8 +1,8 @@
 """Pictures in a grid: with their predictions, or the first of each class."""
 import numpy as np
 
-from ..arguments import check_list, check_whole_number
-from ..images import read_image
+from ..common.arguments import check_list, check_whole_number
+from ..photographs.images import read_image
 from .drawing import (GREY, INK, RED, as_images, check_lengths, default_input_size, set_title,
                       show_image, show_pixels, tiles)
 
@@ -131,7 +131,7 @@ def plot_views(images, augment=4, input_size=None, resize="pad", axes=None):
     ImageError
         For the first image that cannot be read.
     """
-    from ..augmentation import as_augmentation
+    from ..photographs.augmentation import as_augmentation
 
     images, augmentation = as_images(images), as_augmentation(augment)
     if augmentation is None:

@@ -2,7 +2,7 @@
 import numpy as np
 
 from ..errors import ImageError
-from ..images import read_image, size_pair
+from ..photographs.images import read_image, size_pair
 from .drawing import (as_images, check_lengths, default_input_size, set_title, show_image,
                       show_pixels, tiles)
 

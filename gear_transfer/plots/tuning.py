@@ -94,7 +94,7 @@ def _make_room(ax, shares):
 
 def _name_picks(ax, tuning):
     """Write the picks above their points, two for the same point on one line."""
-    from ..trials import PICKS, place
+    from ..workbench.trials import PICKS, place
 
     named = []
     for name in PICKS:

@@ -3,15 +3,15 @@ import os
 
 import numpy as np
 
-from ..augmentation import as_augmentation
-from ..classifier import TransferClassifier
-from ..duplicates import find_duplicates
+from ..classifiers.classifier import TransferClassifier
+from ..common.tables import counted
 from ..errors import DatasetError
-from ..evaluation import check_target, cross_validate
-from ..feature_set import FeatureSet
-from ..image_set import ImageSet, SkippedFile, load_folder
-from ..intervals import verdict, wilson_interval
-from ..tables import counted
+from ..photographs.augmentation import as_augmentation
+from ..photographs.duplicates import find_duplicates
+from ..photographs.image_set import ImageSet, SkippedFile, load_folder
+from ..workbench.evaluation import check_target, cross_validate
+from ..workbench.feature_set import FeatureSet
+from ..workbench.intervals import verdict, wilson_interval
 
 FOLDS = 5
 

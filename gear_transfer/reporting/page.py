@@ -4,10 +4,10 @@ import string
 import time
 
 from .. import __version__
-from ..importers.atomic import write_whole
-from ..markup import escape_html
-from ..model_file import load_model
-from ..tables import counted
+from ..classifiers.model_file import load_model
+from ..common.atomic import write_whole
+from ..common.markup import escape_html
+from ..common.tables import counted
 from .evidence import Evidence
 from .sections import SECTIONS, facts
 

@@ -1,6 +1,6 @@
 """The pieces of HTML that sections are made of; text is escaped here and nowhere else."""
-from ..markup import escape_html
-from ..tables import counted
+from ..common.markup import escape_html
+from ..common.tables import counted
 from .pictures import thumbnail
 
 

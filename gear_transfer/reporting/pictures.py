@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from ..errors import ImageError
-from ..images import read_image
+from ..photographs.images import read_image
 
 THUMBNAIL = 144  # pixels: sharp at 112 on most screens, 4 kB or so
 _QUALITY = 78

@@ -4,16 +4,16 @@ A section for which there is nothing to say gives an empty text and is left out.
 """
 import numpy as np
 
-from ..augmentation import as_augmentation
-from ..description import description_table
-from ..images import read_image
-from ..learning_curves import learning_curve
-from ..maps import activation_map, map_extent
-from ..neighbours import nearest
+from ..classifiers.description import description_table
+from ..common.tables import counted, percent
+from ..photographs.augmentation import as_augmentation
+from ..photographs.images import read_image
 from ..plots import plot_history, plot_learning_curve
 from ..plots.maps import covered
-from ..suspects import find_label_suspects
-from ..tables import counted, percent
+from ..workbench.learning_curves import learning_curve
+from ..workbench.maps import activation_map, map_extent
+from ..workbench.neighbours import nearest
+from ..workbench.suspects import find_label_suspects
 from . import parts
 from .evidence import FOLDS
 from .pictures import drawing

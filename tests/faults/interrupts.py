@@ -24,8 +24,8 @@ sys.path.insert(0, HERE)
 
 import kills  # noqa: E402
 from gear_transfer import FeatureExtractor, HeadClassifier, load_model  # noqa: E402
-from gear_transfer.datasets import make_shapes  # noqa: E402
-from gear_transfer.image_set import load_folder  # noqa: E402
+from gear_transfer.photographs.datasets import make_shapes  # noqa: E402
+from gear_transfer.photographs.image_set import load_folder  # noqa: E402
 
 
 class Loading(object):

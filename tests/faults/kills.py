@@ -32,9 +32,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "fuzz"))
 
 import targets  # noqa: E402
-from gear_transfer import (Backbone, ModelFileError, TransferClassifier,  # noqa: E402
-                           load_model)
-from gear_transfer.cache import CacheWarning, FeatureCache  # noqa: E402
+from gear_transfer import Backbone, ModelFileError, TransferClassifier, load_model  # noqa: E402
+from gear_transfer.common.cache import CacheWarning, FeatureCache  # noqa: E402
 
 LENGTH = 500  # of a vector in the cache
 

@@ -6,7 +6,6 @@ Images that all are views of one, more than 2^31 bytes of them, through a small 
 of more than 2^31 numbers through a head. Needs about 3 GB for the first and 10 GB for the second,
 which is left out where less is free. The exit code is 1 after a wrong answer.
 """
-import os
 import sys
 import time
 

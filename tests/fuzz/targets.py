@@ -27,11 +27,11 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import keras_files  # noqa: E402
 from gear_transfer import _core, errors, importers  # noqa: E402
-from gear_transfer.backbone import describe  # noqa: E402
-from gear_transfer.cache import FeatureCache  # noqa: E402
-from gear_transfer.images import read_image  # noqa: E402
+from gear_transfer.common.cache import FeatureCache  # noqa: E402
+from gear_transfer.features.backbone import describe  # noqa: E402
 from gear_transfer.importers import Network, Node, QuantizedArray, load_network  # noqa: E402
 from gear_transfer.importers.native import write_network  # noqa: E402
+from gear_transfer.photographs.images import read_image  # noqa: E402
 
 #: Seconds that no input may take.
 LONGEST = 5.0
@@ -167,7 +167,8 @@ def import_readers():
     """Import the modules that are else imported on first use, so that a fuzzer can see into them."""
     for found in pkgutil.iter_modules(importers.__path__, importers.__name__ + "."):
         importlib.import_module(found.name)
-    for name in ("classifier", "head", "model_file", "prefetch"):
+    for name in ("classifiers.classifier", "classifiers.head", "classifiers.model_file",
+                 "photographs.prefetch"):
         importlib.import_module("gear_transfer." + name)
 
 

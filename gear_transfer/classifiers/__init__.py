@@ -1,0 +1,1 @@
+"""From features to classes: the head, the whole classifier, and its file."""

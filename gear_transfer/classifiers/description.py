@@ -1,0 +1,78 @@
+"""What a fitted classifier consists of, in text and for notebooks."""
+import os
+
+import numpy as np
+
+from ..common.tables import counted, html_table
+from ..photographs.augmentation import as_augmentation
+
+
+def describe(model):
+    """A fitted classifier in a few lines, see `TransferClassifier.summary`."""
+    lines = ["{:<12} {:<48} {:>12}".format(*row) for row in [
+        ("part", "what it does", "parameters")] + _parts(model)]
+    lines += ["{:<12} {}".format(*row) for row in _facts(model)]
+    return "\n".join(lines)
+
+
+def describe_html(model):
+    """The same as a table of HTML."""
+    return html_table(*description_table(model))
+
+
+def description_table(model):
+    """Header and rows of the table, the reason for the precision included."""
+    reason = "precision", model.extractor_.backbone_.precision_reason, ""
+    return ["part", "what it does", "parameters"], (
+        _parts(model) + [fact + ("",) for fact in _facts(model)] + [reason])
+
+
+def _parts(model):
+    """A row (part, what it does, parameters) for each part, from pixels to probabilities."""
+    backbone, head = model.extractor_.backbone_, model.head_
+    layer = backbone.layer if isinstance(backbone.layer, str) else ", ".join(backbone.layer)
+    frozen = sum(int(np.prod(array.shape)) for array in backbone.network.arrays.values())
+    rows = [("photographs", "{} to {} x {}".format(
+        "padded with white" if model.extractor_.resize == "pad" else "stretched",
+        *backbone.input_size), "")]
+    rows.append(("backbone", "{} up to {}, frozen".format(
+        os.path.basename(backbone.name), layer),
+                 "{:,}".format(frozen)))
+    rows.append(("features", "{:,} ({} pooling), {}".format(
+        backbone.n_features, backbone.pooling or "no", backbone.precision), ""))
+    for i, kernel in enumerate(head.coefs_):
+        last = i + 1 == len(head.coefs_)
+        rows.append(("dense", "{:,} -> {:,}, {}".format(
+            kernel.shape[0], kernel.shape[1], "softmax" if last else "ReLU"),
+            "{:,}".format(kernel.size + kernel.shape[1])))
+    return rows
+
+
+def _facts(model):
+    """Rows (name, text) about the classes and the training."""
+    augmentation = as_augmentation(model.augment)
+    views = "" if augmentation is None else " and {} of each".format(
+        counted(augmentation.views, "view"))
+    last = ", ".join("{} {:.3f}".format(key, values[-1])
+                     for key, values in model.history_.items() if values)
+    return [("classes", ", ".join(str(name) for name in model.classes_)),
+            ("trained on", "{:,} photographs{}, {} epochs: {}".format(
+                model.n_images_, views, len(model.history_["loss"]), last))]
+
+
+class ShowsSummary(object):
+    """A classifier that notebooks show by its summary once it is fitted.
+
+    Before, they show what scikit-learn shows of an estimator.
+    """
+
+    def _repr_html_(self):
+        if hasattr(self, "head_"):
+            return describe_html(self)
+        diagram = getattr(super(), "_repr_html_", None)
+        return None if diagram is None else diagram()
+
+    def _repr_mimebundle_(self, **options):
+        html = self._repr_html_()
+        bundle = {"text/plain": repr(self)}
+        return bundle if html is None else dict(bundle, **{"text/html": html})

@@ -1,0 +1,480 @@
+"""The dense head as a scikit-learn classifier on features."""
+import collections
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from .. import _core
+from ..common.caller import warn_caller
+from ..common.progress import progress_bar
+from ..common.threads import check_threads
+from ..photographs.augmentation import with_views
+from ..photographs.splits import held_out_indices
+from .calibration import fit_temperature
+
+#: Keys of `history_`, named as Keras names them.
+HISTORY_KEYS = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+class HeadClassifier(ClassifierMixin, BaseEstimator):
+    """Fully connected layers with softmax, trained on features in the C core.
+
+    The features are standardised for training; afterwards the scaling is
+    folded into the first layer, so prediction works on features as they are.
+
+    Parameters
+    ----------
+    hidden_layers : sequence of int
+        Widths of hidden layers with ReLU; none by default.
+    dropout : float
+        Share of the hidden activations dropped in training, 0 <= dropout < 1.
+    epochs : int
+    batch_size : int
+    learning_rate : float or "auto"
+        Of the first step; falls to zero along a cosine. "auto" is 0.003 for 768
+        features and more, and larger for fewer, see `automatic_learning_rate`.
+    optimizer : {"adam", "sgd"}
+    momentum : float
+        For "sgd".
+    l2 : float
+        Adds l2 * sum(kernel ** 2) to the loss, as Keras does.
+    validation_fraction : float
+        Share of the samples held back, stratified, to report val_loss and
+        val_accuracy; 0 for none.
+    early_stopping : bool
+        Stop when val_loss has not fallen for `patience` epochs, and return
+        to the weights of the best epoch.
+    patience : int
+    class_weight : dict, "balanced" or None
+    calibrate : bool
+        Divide the logits by the temperature that suits the validation samples
+        best, so that of the predictions made with 90 % confidence about 90 %
+        are right. The predicted classes and `history_` stay as they are.
+    random_state : int, RandomState or None
+        Decides initial weights, order and validation samples. The same
+        integer gives the same model bit for bit at the same number of threads.
+    threads : int, optional
+        Default is the number of processors this process may use.
+    verbose : bool or int
+        Show a progress bar.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (c,)
+    coefs_ : list of ndarray of float32, shape (in, out)
+        Kernels for features as they are.
+    intercepts_ : list of ndarray of float32, shape (out,)
+    history_ : dict of list of float
+        loss, accuracy, val_loss and val_accuracy after each epoch.
+    validation_indices_ : ndarray of int
+        Positions of the samples that `fit` held back.
+    temperature_ : float
+        What the logits were divided by, 1 without calibration.
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gear_transfer import HeadClassifier
+    >>> rng = np.random.RandomState(0)
+    >>> X = np.concatenate([rng.randn(50, 5), rng.randn(50, 5) + 4])
+    >>> y = np.repeat(["left", "right"], 50)
+    >>> HeadClassifier(epochs=20).fit(X, y).score(X, y)
+    1.0
+    """
+
+    def __init__(self, hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
+                 learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.005,
+                 validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
+                 calibrate=True, random_state=0, threads=None, verbose=0):
+        self.hidden_layers = hidden_layers
+        self.dropout = dropout
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.momentum = momentum
+        self.l2 = l2
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.patience = patience
+        self.class_weight = class_weight
+        self.calibrate = calibrate
+        self.random_state = random_state
+        self.threads = threads
+        self.verbose = verbose
+
+    def fit(self, X, y, validation_data=None, groups=None, views=None):
+        """Train the head.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Features.
+        y : array-like of shape (n,)
+            Labels.
+        validation_data : tuple (X, y), optional
+            Samples to validate on, in place of a share of these.
+        groups : array-like of shape (n,), optional
+            Samples of one group, such as near-duplicates, are held back together or not at all.
+        views : array-like of shape (n, v, d) or callable, optional
+            Features of augmented views of each sample. They are trained on beside it; those of a
+            sample that is held back are not used. ``views(positions)`` is called once, with the
+            positions of the m samples that are trained on, and gives theirs, (m, v, d).
+
+        Returns
+        -------
+        HeadClassifier
+            This one.
+
+        Raises
+        ------
+        ValueError
+            If an argument or the data make no sense.
+        """
+        check_settings(self, validation_data is not None)
+        if y is None:
+            raise ValueError("requires y to be passed, but the target y is None")
+        X, y = _check_features(self, X, y)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError("a classifier needs two classes or more, found one class: {!r}".format(
+                self.classes_[0]))
+        seed = _seed(self.random_state)
+        train, held_out = self._split(X, labels.astype(np.int32), validation_data, groups, seed,
+                                      views if callable(views) or views is None
+                                      else _check_views(views, X, np.arange(len(X))))
+        widths = (X.shape[1],) + tuple(int(width) for width in self.hidden_layers)
+        core = _core.head(widths + (len(self.classes_),), seed)
+        self._train(core, train, held_out, seed)
+        self.temperature_ = 1.0
+        if self.calibrate and held_out[0] is not None:
+            self.temperature_ = fit_temperature(
+                core.predict(held_out[0], check_threads(self.threads)), held_out[1])
+        self.set_layers(_divided(core.get_layers(), self.temperature_))
+        return self
+
+    def _split(self, X, labels, validation_data, groups, seed, views):
+        """Samples to train on, as `_to_train_on` returns them, and to validate on, (X, labels);
+        (None, None) without validation.
+
+        Only those to train on have their views beside them.
+        """
+        self.validation_indices_ = np.empty(0, int)
+        if validation_data is not None:
+            X_held, y_held = validation_data
+            X_held = _name_bad_value(lambda X: check_array(X, dtype=np.float32), X_held)
+            unknown = set(np.asarray(y_held).tolist()) - set(self.classes_.tolist())
+            if unknown:
+                raise ValueError("validation_data has the class {!r}, which is not in y".format(
+                    sorted(unknown, key=str)[0]))
+            labels_held = np.searchsorted(self.classes_, y_held).astype(np.int32)
+            return _to_train_on(X, labels, None, views), (X_held, labels_held)
+        indices = held_out_indices(labels, self.validation_fraction, seed, groups)
+        if indices is None:
+            if self.validation_fraction > 0:
+                warn_caller(
+                    "{} samples in {} classes are too few{} to hold some back for validation; "
+                    "training without".format(
+                        len(labels), len(self.classes_), "" if groups is None else ", or too much "
+                        "alike,"), UserWarning)
+            return _to_train_on(X, labels, None, views), (None, None)
+        train, held = indices
+        self.validation_indices_ = held
+        return _to_train_on(X, labels, train, views), (X[held], labels[held])
+
+    def _train(self, core, train, held_out, seed):
+        """Run the epochs; `core` then has its final weights, scaling folded in."""
+        X, labels, rows = train
+        threads = check_threads(self.threads)
+        mean, inverse_deviation = core.standardisation(X, threads, rows)
+        weights = None
+        if self.class_weight is not None:
+            present = np.unique(labels)
+            names = self.classes_[present]
+            weights = np.ones(len(self.classes_), np.float32)
+            weights[present] = compute_class_weight(self.class_weight, classes=names,
+                                                    y=self.classes_[labels])
+        with progress_bar(self.epochs, "Head", "epoch", self.verbose) as bar:
+            watch = _Watch(core, self, bar, held_out[0] is not None)
+            core.train(X, labels, rows=rows, validation_features=held_out[0],
+                       validation_labels=held_out[1], mean=mean,
+                       inverse_deviation=inverse_deviation, class_weights=weights,
+                       epochs=self.epochs, batch_size=self.batch_size, optimizer=self.optimizer,
+                       schedule="cosine",
+                       learning_rate=automatic_learning_rate(X.shape[1])
+                       if self.learning_rate == "auto" else self.learning_rate,
+                       momentum=self.momentum, l2=self.l2, dropout=self.dropout, seed=seed,
+                       threads=threads, callback=watch)
+        watch.restore_best()
+        core.fold_scaling(mean, inverse_deviation)
+        self.history_ = watch.history
+        self.n_iter_ = len(watch.history["loss"])
+
+    def set_layers(self, layers):
+        """Give the head its weights, as `fit` and a saved model do.
+
+        Parameters
+        ----------
+        layers : list of (kernel (in, out), bias (out,)), float32
+        """
+        self.coefs_ = [kernel for kernel, _ in layers]
+        self.intercepts_ = [bias for _, bias in layers]
+        self._core_head = self._build_head()
+
+    def _build_head(self):
+        """The core's head with the fitted weights."""
+        widths = tuple(kernel.shape[0] for kernel in self.coefs_) + (len(self.classes_),)
+        head = _core.head(widths, 0)
+        for i, (kernel, bias) in enumerate(zip(self.coefs_, self.intercepts_)):
+            head.set_layer(i, kernel, bias)
+        return head
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        state.pop("_core_head", None)
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "coefs_" in state:
+            self._core_head = self._build_head()
+
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        ndarray of float32, shape (n, c)
+            In the order of `classes_`.
+        """
+        check_is_fitted(self, "coefs_")
+        X = _check_features(self, X)
+        return self._core_head.predict(X, check_threads(self.threads))
+
+    def predict(self, X):
+        """The most probable class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+
+class _Watch(object):
+    """Called after each epoch: keeps the history, moves the bar, decides when to stop."""
+
+    def __init__(self, core, settings, bar, has_validation):
+        self._core = core
+        self._settings = settings
+        self._bar = bar
+        self._keys = HISTORY_KEYS if has_validation else HISTORY_KEYS[:2]
+        self.history = collections.OrderedDict((key, []) for key in self._keys)
+        self._best_loss = np.inf
+        self._best_layers = None
+        self._best_epoch = -1
+
+    def __call__(self, epoch, loss, accuracy, val_loss, val_accuracy):
+        values = (loss, accuracy, val_loss, val_accuracy)
+        for key, value in zip(self._keys, values):
+            self.history[key].append(value)
+        self._bar.set_postfix(collections.OrderedDict(
+            (key, "{:.3f}".format(self.history[key][-1])) for key in self._keys), refresh=False)
+        self._bar.update(1)
+        if not self._settings.early_stopping or "val_loss" not in self.history:
+            return False
+        if val_loss < self._best_loss:
+            self._best_loss, self._best_epoch = val_loss, epoch
+            self._best_layers = self._core.get_layers()
+        return epoch - self._best_epoch >= self._settings.patience
+
+    def restore_best(self):
+        """Bring the weights of the best epoch back, if they were kept."""
+        for i, (kernel, bias) in enumerate(self._best_layers or []):
+            self._core.set_layer(i, kernel, bias)
+
+
+def check_settings(settings, has_validation=False):
+    """Check the parameters that `HeadClassifier` and `TransferClassifier` share.
+
+    Parameters
+    ----------
+    settings : HeadClassifier or TransferClassifier
+    has_validation : bool
+        Whether samples to validate on are given, so that none need be held back.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter and its value.
+    """
+    def whole(value):
+        return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+    def number(value):
+        return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and (
+            np.isfinite(value))
+
+    def require(name, valid, wanted):
+        if not valid:
+            raise ValueError("{} must be {}, not {!r}".format(
+                name, wanted, getattr(settings, name)))
+
+    hidden = settings.hidden_layers
+    require("hidden_layers", not isinstance(hidden, str) and hasattr(hidden, "__len__")
+            and all(whole(width) and width > 0 for width in hidden) and len(hidden) < 16,
+            "a sequence of fewer than 16 whole numbers from 1 on")
+    for name in ("epochs", "batch_size", "patience"):
+        require(name, whole(getattr(settings, name)) and getattr(settings, name) > 0,
+                "a whole number from 1 on")
+    rate = settings.learning_rate
+    require("learning_rate", number(rate) and rate > 0 or isinstance(rate, str) and rate == "auto",
+            "a number greater than 0 or 'auto'")
+    require("l2", number(settings.l2) and settings.l2 >= 0, "a number from 0 on")
+    for name in ("dropout", "momentum", "validation_fraction"):
+        value = getattr(settings, name)
+        require(name, number(value) and 0 <= value < 1, "a number from 0 to below 1")
+    require("optimizer", settings.optimizer in ("adam", "sgd"), "'adam' or 'sgd'")
+    weight = settings.class_weight
+    require("class_weight", weight is None or isinstance(weight, dict) or (
+        isinstance(weight, str) and weight == "balanced"), "None, 'balanced' or a dict")
+    for name in ("early_stopping", "calibrate"):
+        require(name, isinstance(getattr(settings, name), (bool, np.bool_)), "True or False")
+    require("early_stopping", not settings.early_stopping or has_validation
+            or settings.validation_fraction > 0, "False where validation_fraction is 0")
+
+
+def _to_train_on(X, labels, rows, views):
+    """Features, labels, and which rows of the features those belong to or None for all.
+
+    Features are only copied where views come beside them.
+    """
+    if views is None:
+        return X, labels if rows is None else labels[rows], rows
+    if rows is None:
+        rows = np.arange(len(X))
+    chosen = _check_views(views(rows), X, rows) if callable(views) else views[rows]
+    return with_views(X[rows], labels[rows], chosen) + (None,)
+
+
+def _divided(layers, temperature):
+    """The layers with the logits divided by a temperature."""
+    kernel, bias = layers[-1]
+    scale = np.float32(1.0 / temperature)
+    return layers[:-1] + [(kernel * scale, bias * scale)]
+
+
+def automatic_learning_rate(n_features):
+    """The learning rate that ``learning_rate="auto"`` stands for.
+
+    A step moves each weight by about the learning rate, and what a logit gains by
+    that grows as the root of the number of features. So the rate that suits the
+    features of a backbone is raised for fewer, never lowered for more.
+
+    Parameters
+    ----------
+    n_features : int
+
+    Returns
+    -------
+    float
+    """
+    return 0.003 * max(1.0, (768.0 / n_features) ** 0.5)
+
+
+def _seed(random_state):
+    """A seed of 63 bits from what scikit-learn accepts as random_state."""
+    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
+        if random_state < 0:
+            raise ValueError("random_state must not be negative, not {}".format(random_state))
+        return int(random_state)
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError:
+        raise ValueError("random_state must be a whole number from 0 on, a RandomState or None, "
+                         "not {!r}".format(random_state)) from None
+
+
+def _check_views(views, X, rows):
+    """Features of views of those rows of X as float32."""
+    views = np.asarray(views, dtype=np.float32)
+    if views.ndim != 3 or views.shape[::2] != (len(rows), X.shape[1]):
+        raise ValueError("views must have the shape ({}, v, {}), not {}".format(
+            len(rows), X.shape[1], views.shape))
+    bad = np.flatnonzero(~np.isfinite(views).all(axis=(1, 2)))
+    if len(bad):
+        raise ValueError("views must be finite; those of sample {} are not".format(rows[bad[0]]))
+    return views
+
+
+def _check_features(estimator, X, y=None):
+    """Validate features, and labels in fit."""
+    return _name_bad_value(lambda X: _validate(estimator, X, y), X)
+
+
+def _name_bad_value(check, X):
+    """What `check` makes of X; its error tells where X is not finite."""
+    try:
+        with np.errstate(over="ignore"):  # what overflows float32 becomes infinite, an error here
+            return check(X)
+    except ValueError as error:
+        place = _first_not_finite(X)
+        if place is None:
+            raise
+        raise ValueError("{} The first such value is {} in row {}, column {}.".format(
+            str(error).splitlines()[0], *place))
+
+
+def _first_not_finite(X):
+    """(value, row, column) of the first that is not finite as float32, or None."""
+    try:
+        values = np.asarray(X, np.float64)
+    except (TypeError, ValueError):
+        return None
+    if values.ndim != 2:
+        return None
+    with np.errstate(invalid="ignore"):  # before 1.19 NumPy warns of comparisons with NaN
+        bad = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))
+    return None if len(bad) == 0 else (values[tuple(bad[0])],) + tuple(int(i) for i in bad[0])
+
+
+def _validate(estimator, X, y):
+    """Features, and labels in fit, checked as this release of scikit-learn does."""
+    fitting = y is not None
+    labels = {"y": y} if fitting else {}
+    try:
+        from sklearn.utils.validation import validate_data
+    except ImportError:
+        return _validate_before_1_6(estimator, X, y)
+    return validate_data(estimator, X, dtype=np.float32, reset=fitting, **labels)
+
+
+def _validate_before_1_6(estimator, X, y):
+    if hasattr(estimator, "_validate_data"):
+        labels = {} if y is None else {"y": y}
+        return estimator._validate_data(X, dtype=np.float32, reset=y is not None, **labels)
+    from sklearn.utils.validation import check_X_y
+    if y is not None:
+        X, y = check_X_y(X, y, dtype=np.float32)
+        estimator.n_features_in_ = X.shape[1]
+        return X, y
+    X = check_array(X, dtype=np.float32)
+    if X.shape[1] != estimator.n_features_in_:
+        raise ValueError("X has {} features, but {} is expecting {} features".format(
+            X.shape[1], type(estimator).__name__, estimator.n_features_in_))
+    return X

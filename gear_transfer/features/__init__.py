@@ -1,0 +1,1 @@
+"""From pixels to features: the backbone, its precision, and the extractor."""

@@ -1,0 +1,219 @@
+"""Feature extraction by the workers of an executor: threads, processes or other machines.
+
+The executor is anybody's (concurrent.futures, loky, Dask's
+``Client.get_executor()``, mpi4py's): what is here cuts the work into chunks and
+says what a worker does with one. Chunks are whole batches of the batches that a
+run without an executor would make, so each photograph is computed beside the
+same others and its features are the same, bit for bit, at the same number of
+threads on the same kind of processor.
+"""
+import collections
+import concurrent.futures
+import concurrent.futures.process
+import contextlib
+import copy
+import os
+import platform
+import sys
+import threading
+
+import numpy as np
+
+from ..common.arguments import is_path
+from ..common.threads import as_completed, check_threads, result_of
+from ..errors import EngineError, ImageError, WeightsError
+from .backbone import Backbone
+from .extraction import iterate_features
+
+#: All that decides the features, and how a worker runs. `threads` is None for a worker's share of
+#: its machine's processors, of which `sharing` workers are expected on each machine.
+Task = collections.namedtuple("Task", [
+    "backbone", "fingerprint", "layer", "input_size", "pooling", "precision", "ranges", "resize",
+    "batch_size", "augmentation", "threads", "sharing"])
+
+#: Chunks that a run should at least be cut into, where it is long enough, so that a few hundred
+#: workers are all at work to the end; and most batches in one.
+_CHUNKS = 1000
+_MOST_BATCHES = 8
+
+#: Backbones that a worker process keeps.
+_MOST_BACKBONES = 2
+_backbones = collections.OrderedDict()
+_loading = threading.Lock()
+
+
+class KeepsExecutor(object):
+    """An estimator whose parameter ``executor`` is shared by clones and left out of pickles.
+
+    An executor holds locks and processes, which can be neither copied nor pickled.
+    """
+
+    def __getstate__(self):
+        return dict(super().__getstate__(), executor=None)
+
+    def __sklearn_clone__(self):  # scikit-learn 1.3 and newer
+        cloned = super(KeepsExecutor, copy.copy(self)).__sklearn_clone__()
+        cloned.executor = self.executor
+        return cloned
+
+
+def check_executor(executor):
+    """Refuse what is no executor.
+
+    Raises
+    ------
+    TypeError
+    """
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise TypeError("executor must have the method submit of concurrent.futures.Executor (of "
+                        "Dask: client.get_executor()), not be a {}".format(
+                            type(executor).__name__))
+
+
+def make_task(backbone, resize, batch_size, threads, executor, augmentation=None):
+    """What the workers of an executor must know.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Its precision is decided.
+    resize : {"pad", "stretch"}
+    batch_size : int
+    threads : int or None
+    executor : concurrent.futures.Executor
+    augmentation : Augmentation, optional
+
+    Returns
+    -------
+    Task
+    """
+    in_threads = isinstance(executor, concurrent.futures.ThreadPoolExecutor)
+    sharing = 1 if in_threads else getattr(executor, "_max_workers", None) or 1
+    name = os.path.abspath(backbone.name) if os.path.isfile(backbone.name) else backbone.name
+    return Task(name, backbone.fingerprint(), backbone.layer, backbone.input_size,
+                backbone.pooling, backbone.precision, backbone.ranges, resize, batch_size,
+                augmentation, threads, sharing)
+
+
+def iterate_chunks(executor, task, images):
+    """Compute features by an executor, in the order in which they come back.
+
+    Wrap it in ``contextlib.closing`` where the loop may be left early: closing
+    cancels what has not begun.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor
+    task : Task
+    images : sequence
+        Paths, or images as `read_image` takes them, which then travel themselves.
+
+    Yields
+    ------
+    indices : int ndarray of shape (n,)
+        Positions in `images` of what was read.
+    features : float32 ndarray of shape (n, d)
+    failures : list of (int, ImageError)
+
+    Raises
+    ------
+    EngineError
+        If a worker of a process pool has died; others repeat its work elsewhere.
+    """
+    size = _chunk_size(len(images), task.batch_size)
+    starts = {}
+    try:
+        for start in range(0, len(images), size):
+            chunk = [_absolute(image) for image in images[start:start + size]]
+            starts[executor.submit(extract_chunk, task, chunk)] = start
+        for future in as_completed(list(starts)):
+            indices, features, failures = result_of(future)
+            start = starts.pop(future)
+            yield (start + indices, features, [
+                (start + i, ImageError(str(images[start + i]) if is_path(images[start + i])
+                                       else path, reason)) for i, path, reason in failures])
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise EngineError("a worker process has died, and with it its pool (was there enough "
+                          "memory?); what was computed before is in the cache, if there is one: "
+                          "run again with a new executor to go on") from error
+    finally:
+        for future in starts:
+            future.cancel()
+
+
+def _absolute(image):
+    """The image, a path so that it holds in any working folder."""
+    return os.path.abspath(str(image)) if is_path(image) else image
+
+
+def _chunk_size(n, batch_size):
+    """Images in a chunk, a multiple of the batch."""
+    batches = -(-n // batch_size)
+    return batch_size * min(max(batches // _CHUNKS, 1), _MOST_BATCHES)
+
+
+def extract_chunk(task, images):
+    """Compute the features of one chunk; runs in a worker.
+
+    Parameters
+    ----------
+    task : Task
+    images : sequence
+
+    Returns
+    -------
+    indices : int ndarray of shape (n,)
+    features : float32 ndarray of shape (n, d)
+    failures : list of (int, str, str)
+        Position, path and reason of each image that cannot be read.
+    """
+    backbone = _loaded(task)
+    indices, features, failures = [], [], []
+    found = iterate_features(backbone, images, task.resize, task.batch_size, backbone.threads,
+                             task.augmentation)
+    with contextlib.closing(found):
+        for some, their_features, failed in found:
+            indices.append(some)
+            features.append(their_features)
+            failures.extend((i, error.path, error.reason) for i, error in failed)
+    return np.concatenate(indices), np.concatenate(features), failures
+
+
+def _loaded(task):
+    """The task's backbone, loaded once in a process."""
+    key = task._replace(resize=None, batch_size=None, augmentation=None)
+    with _loading:
+        if key not in _backbones:
+            backbone = Backbone.load(
+                task.backbone, layer=task.layer, input_size=task.input_size, pooling=task.pooling,
+                threads=task.threads or share_of_processors(task.sharing),
+                precision=task.precision, ranges=task.ranges)
+            if backbone.fingerprint() != task.fingerprint:
+                raise WeightsError("{}: the weights that the worker on {} finds under this name are "
+                                   "others than the caller's".format(
+                                       task.backbone, platform.node()))
+            _backbones[key] = backbone
+        _backbones.move_to_end(key)
+        while len(_backbones) > _MOST_BACKBONES:
+            _backbones.popitem(last=False)
+        return _backbones[key]
+
+
+def share_of_processors(sharing):
+    """Threads that this worker should use.
+
+    Parameters
+    ----------
+    sharing : int
+        Workers on this machine, as far as the caller knows.
+
+    Returns
+    -------
+    int
+        A Dask worker's own number of threads; elsewhere an even share.
+    """
+    dask = sys.modules.get("distributed")
+    if dask is not None:
+        with contextlib.suppress(ValueError):  # this process is no worker of Dask's
+            return dask.get_worker().state.nthreads
+    return max(1, check_threads(None) // sharing)

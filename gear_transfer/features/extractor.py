@@ -1,0 +1,408 @@
+"""From images to features: decoding and the backbone in one motion."""
+import collections
+import contextlib
+import json
+import time
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from ..common.arguments import is_path
+from ..common.cache import PREPROCESSING_VERSION, feature_key, open_cache
+from ..common.progress import progress_bar
+from ..common.threads import check_threads, deferred_interrupts
+from ..errors import ImageError
+from ..photographs.augmentation import as_augmentation
+from ..photographs.hashes import ImageHashes, image_hashes
+from ..photographs.images import RESIZE_RULES, check_images, read_image
+from .backbone import DEFAULT_BACKBONE, DEFAULT_QUALITY, Backbone
+from .distributed import KeepsExecutor, check_executor, iterate_chunks, make_task
+from .extraction import iterate_features
+from .precision import SAMPLE_SIZE, choice_from_text, choice_to_text, fast_precisions
+
+#: What extraction gives: features (n, d) float32, the positions (n,) they belong to, and the
+#: failures, a list of (position, ImageError).
+Extraction = collections.namedtuple("Extraction", ["features", "positions", "failures"])
+
+
+class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
+    """A scikit-learn transformer from images to the features of a backbone.
+
+    Parameters
+    ----------
+    backbone : str, Path or Backbone
+        As `Backbone.load` takes it, or a loaded one, whose settings then
+        count instead of those below.
+    layer : str or sequence of str, optional
+    input_size : int or (int, int), optional
+    pooling : {"average", "max"} or None
+    resize : {"pad", "stretch"}
+        How a photograph becomes a square, see `read_image`.
+    batch_size : int
+        Images decoded and run at a time.
+    threads : int, optional
+        Default is the number of processors this process may use.
+    precision : {"auto", "float32", "bf16", "int8"}
+        See `Backbone.load`. What is to be decided or learned from photographs
+        is so from 16 of them, the same whatever their order and names.
+    cache : bool, str, Path or FeatureCache
+        Where features of files are kept, by the files' content and all that
+        decides the features: True for the platform's cache folder, False for
+        nowhere, or a folder.
+    verbose : bool or int
+        Show a progress bar.
+    quality : {"balanced", "fast", "accurate"}
+        Which layer and input size count where no layer is given, see
+        `Backbone.load`.
+    executor : concurrent.futures.Executor, optional
+        Computes the features in place of this process: a process pool, Dask's
+        ``client.get_executor()``, mpi4py's. Chunks of paths go out, which the
+        workers must be able to read; each loads the backbone once, and runs it
+        with ``threads`` threads or else its share of the processors. The
+        precision is decided here, for all.
+
+    Attributes
+    ----------
+    backbone_ : Backbone
+        Loaded by `fit`, which learns nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gear_transfer import FeatureExtractor
+    >>> images = np.zeros((3, 100, 60, 3), np.uint8)
+    >>> FeatureExtractor(input_size=96).fit_transform(images).shape
+    (3, 1536)
+    """
+
+    def __init__(self, backbone=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
+                 resize="pad", batch_size=32, threads=None, precision="auto", cache=True,
+                 verbose=0, executor=None, quality=DEFAULT_QUALITY):
+        self.backbone = backbone
+        self.layer = layer
+        self.input_size = input_size
+        self.pooling = pooling
+        self.resize = resize
+        self.batch_size = batch_size
+        self.threads = threads
+        self.precision = precision
+        self.cache = cache
+        self.verbose = verbose
+        self.executor = executor
+        self.quality = quality
+
+    def fit(self, X=None, y=None):
+        """Load the backbone.
+
+        Parameters
+        ----------
+        X, y : ignored
+
+        Returns
+        -------
+        FeatureExtractor
+            This one.
+        """
+        if hasattr(X, "tocsr"):
+            check_images(X)  # an error at once, not only in transform
+        if self.resize not in RESIZE_RULES:
+            raise ValueError("resize must be 'pad' or 'stretch', not {!r}".format(self.resize))
+        check_executor(self.executor)
+        if isinstance(self.backbone, Backbone):
+            self.backbone_ = self.backbone
+        else:
+            self.backbone_ = Backbone.load(self.backbone, layer=self.layer,
+                                           input_size=self.input_size, pooling=self.pooling,
+                                           threads=self.threads, precision=self.precision,
+                                           quality=self.quality)
+        return self
+
+    def transform(self, X):
+        """Features of images.
+
+        Parameters
+        ----------
+        X : sequence of str, Path, PIL.Image.Image or uint8 ndarray
+            As `read_image` takes them; an array (n, h, w, 3) is such a sequence.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, d)
+            Several layers side by side; maps flattened.
+
+        Raises
+        ------
+        ImageError
+            For the first image that cannot be read.
+        """
+        return self.extract(X, strict=True).features
+
+    def extract(self, X, strict=False, see=None):
+        """Features of the images that can be read, and what is wrong with the others.
+
+        Parameters
+        ----------
+        X : sequence
+            As for `transform`.
+        strict : bool
+            Raise at the first image that cannot be read.
+        see : callable, optional
+            ``see(i, picture)`` is called, in threads that decode, for images
+            that are decoded here: not for those in the cache, nor for those
+            that an executor reads. `picture` is a PIL image.
+
+        Returns
+        -------
+        Extraction
+            ``features`` float32 (n, d), ``positions`` int (n,) in X, and
+            ``failures``, a list of (position, ImageError).
+        """
+        return self._extract(X, strict, see=see)
+
+    def extract_views(self, X, augment, strict=False):
+        """Features of augmented views of the images, and what is wrong with unreadable ones.
+
+        They are kept in the cache like others, by the settings of the augmentation.
+
+        Parameters
+        ----------
+        X : sequence
+            As for `transform`.
+        augment : int or Augmentation
+            A number of views, or all settings.
+        strict : bool
+            Raise at the first image that cannot be read.
+
+        Returns
+        -------
+        Extraction
+            As of `extract`, with ``features`` float32 (n, views, d).
+        """
+        augmentation = as_augmentation(augment)
+        if augmentation is None:
+            raise ValueError("augment must be 1 or more views, not {!r}".format(augment))
+        extraction = self._extract(X, strict, augmentation)
+        return extraction._replace(features=extraction.features.reshape(
+            len(extraction.positions), augmentation.views, self.backbone_.n_features))
+
+    def _extract(self, X, strict, augmentation=None, see=None):
+        """Features of images or, with an augmentation, those of all views in one row."""
+        if not hasattr(self, "backbone_"):
+            self.fit()
+        X = check_images(X)
+        cache, contents = open_cache(self.cache), self._contents(X)
+        self._choose_precision(X, contents, cache)
+        work = _Work(X, self.backbone_.n_features * (1 if augmentation is None
+                                                        else augmentation.views),
+                     cache, self._keys(contents, augmentation))
+        with work, progress_bar(len(X), "Features" if augmentation is None else "Views", "image",
+                                self.verbose) as bar:
+            missing = work.take_known()
+            bar.update(len(X) - len(missing))
+            batches = self._compute(
+                X[missing] if isinstance(X, np.ndarray) else [X[i] for i in missing], augmentation,
+                see and (lambda i, picture: see(int(missing[i]), picture)))
+            with contextlib.closing(batches):
+                for indices, features, failed in batches:
+                    if failed and strict:
+                        raise failed[0][1]
+                    work.add(missing[indices], features)
+                    work.failures.extend((int(missing[i]), error) for i, error in failed)
+                    bar.update(len(indices) + len(failed))
+        return work.result()
+
+    def hashes(self, X):
+        """Difference hashes of images, to be filled by `extract` with ``see=hashes.see``.
+
+        Parameters
+        ----------
+        X : sequence
+            As for `transform`.
+
+        Returns
+        -------
+        ImageHashes
+        """
+        return ImageHashes(X, self.cache, self.threads, self.backbone_.input_size, self.resize)
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the features: the layer and a number, such as mixed4_17.
+
+        With this, scikit-learn's ``set_output`` works.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of object, shape (d,)
+        """
+        if not hasattr(self, "backbone_"):
+            self.fit()
+        backbone = self.backbone_
+        layers = (backbone.layer,) if isinstance(backbone.layer, str) else backbone.layer
+        return np.array(["{}_{}".format(layer, i) for layer, shape in zip(layers, backbone.shapes)
+                         for i in range(int(np.prod(shape)))], dtype=object)
+
+    def _compute(self, images, augmentation, see):
+        """Iterator over (indices, features, failures), from here or from the executor."""
+        backbone = self.backbone_
+        # As long as no photograph could be read to decide on the precision, all is done here.
+        if self.executor is not None and backbone.is_settled:
+            task = make_task(backbone, self.resize, self.batch_size, self.threads, self.executor,
+                             augmentation)
+            return iterate_chunks(self.executor, task, images)
+        return iterate_features(backbone, images, self.resize, self.batch_size,
+                                check_threads(self.threads), augmentation, see)
+
+    def _contents(self, X):
+        """Hash of the content of each image that is a file, else None."""
+        files = [i for i, image in enumerate(X) if is_path(image)]
+        contents = [None] * len(X)
+        for i, content in zip(files, image_hashes([X[i] for i in files],
+                                                  check_threads(self.threads))):
+            contents[i] = content
+        return contents
+
+    def _choose_precision(self, X, contents, cache):
+        """Let the backbone decide on its precision with a sample of X, if that is still open."""
+        backbone = self.backbone_
+        if backbone.is_settled or not len(X):
+            return
+        places = sample_places(contents)
+        known = [contents[i] for i in places[:SAMPLE_SIZE]]
+        key = None
+        if cache is not None and all(known):
+            settings = json.dumps([self._settings(), fast_precisions()])
+            key = feature_key(b"".join(known), settings)
+            text = cache.get_choice(key)
+            choice = None if text is None else choice_from_text(text)
+            if choice is not None:
+                backbone.settle(choice)
+                return
+        sample = self._read_sample(X, places)
+        if sample:
+            backbone.choose_precision(np.stack(sample))
+            if key is not None:
+                cache.put_choice(key, choice_to_text(backbone.choice))
+
+    def _read_sample(self, X, places):
+        """The pixels of the first images of those places that can be read."""
+        sample = []
+        for i in places:
+            if len(sample) == SAMPLE_SIZE:
+                break
+            with contextlib.suppress(ImageError):
+                sample.append(read_image(X[i], self.backbone_.input_size, self.resize))
+        return sample
+
+    def _settings(self):
+        """All but the photograph and the precision that decides its features."""
+        backbone = self.backbone_
+        return [backbone.fingerprint(), backbone.layer, backbone.input_size, backbone.pooling,
+                self.resize, PREPROCESSING_VERSION]
+
+    def _keys(self, contents, augmentation):
+        """The key of each image in the cache, None where it has none."""
+        settings = [self._settings(), self.backbone_.rounding()]
+        if augmentation is not None:
+            settings.append(augmentation.to_dict())
+        settings = json.dumps(settings, sort_keys=True)
+        return [content and feature_key(content, settings) for content in contents]
+
+    def _more_tags(self):
+        return {"requires_fit": False, "X_types": ["images"], "no_validation": True}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.no_validation = True
+        return tags
+
+
+class _Work(object):
+    """The features of one extraction while they come in; keeps them in the cache on the way.
+
+    Leaving its block, also by an exception, keeps what was computed so far.
+    """
+
+    KEEP_EVERY = 1.0  # seconds
+
+    def __init__(self, X, length, cache, keys):
+        self.failures = []
+        self._features = np.empty((len(X), length), np.float32)
+        self._done = np.zeros(len(X), bool)
+        self._cache, self._keys = cache if any(keys) else None, keys
+        self._unkept = []
+        self._kept_at = time.time()
+
+    def take_known(self):
+        """Fill in what the cache has; the positions of the others."""
+        if self._cache is not None:
+            known = self._cache.get([key for key in self._keys if key], self._features.shape[1])
+            for i, key in enumerate(self._keys):
+                if key in known:
+                    self._features[i] = known[key]
+                    self._done[i] = True
+        return np.flatnonzero(~self._done)
+
+    def add(self, positions, features):
+        """Take the features of the images at `positions`."""
+        self._features[positions] = features
+        self._done[positions] = True
+        if self._cache is not None:
+            self._unkept.extend(i for i in positions if self._keys[i])
+            if time.time() - self._kept_at > self.KEEP_EVERY:
+                self._keep()
+
+    def _keep(self):
+        self._cache.put([self._keys[i] for i in self._unkept], self._features[self._unkept])
+        self._unkept = []
+        self._kept_at = time.time()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        try:
+            self._keep_rest()
+        except KeyboardInterrupt:  # it may have come before the writing began
+            self._keep_rest()
+            raise
+
+    def _keep_rest(self):
+        if self._unkept:
+            with deferred_interrupts():
+                self._keep()
+            self._cache.trim()
+
+    def result(self):
+        """What was extracted, as an Extraction."""
+        done = np.flatnonzero(self._done)
+        features = self._features if len(done) == len(self._done) else self._features[done]
+        return Extraction(features, done, sorted(self.failures, key=lambda failure: failure[0]))
+
+
+def sample_places(contents):
+    """Where to look first for images that stand for all.
+
+    Those of the smallest hashes of content: a fair sample that is the same
+    for the same photographs in any order, and hardly changes as photographs
+    are added. Images without a hash are taken from all over.
+
+    Parameters
+    ----------
+    contents : sequence of bytes or None
+
+    Returns
+    -------
+    list of int
+        Positions, no content twice.
+    """
+    hashed = dict((content, i) for i, content in reversed(list(enumerate(contents))) if content)
+    if hashed:
+        return [hashed[content] for content in sorted(hashed)]
+    return np.unique(np.linspace(0, len(contents) - 1, SAMPLE_SIZE).astype(int)).tolist()
+
+

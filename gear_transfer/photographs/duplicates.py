@@ -1,0 +1,267 @@
+"""Photographs that show the same: byte for byte, or nearly."""
+import collections
+
+import numpy as np
+
+from ..common.tables import Result, counted, plain
+from .hashes import BITS, ImageHashes
+from .images import check_images
+from .splits import clusters, relative_names
+
+#: Share of the bits of two difference hashes that may differ, and share of the edges of either
+#: photograph that the other may lack. Chosen on 1,694 photographs of climbing gear whose groups
+#: are known: with them no known group is torn apart, see benchmarks/workbench.py.
+DEFAULT_THRESHOLD = 0.12
+_MOST_EDGES_APART = 0.5
+
+_BLOCK = 256  # photographs compared with all others at a time
+_GROUPS_SHOWN = 20
+
+
+def find_duplicates(images, threshold=DEFAULT_THRESHOLD, cache=True, threads=None):
+    """Find photographs that are the same or nearly the same.
+
+    Two photographs are the same if their files (or pixels) are, and nearly the same if
+    their difference hashes (`difference_hash`) are close: the same picture in another
+    size or compression, and mostly also the same thing in another colour. Groups are made
+    by average linkage (scipy.cluster.hierarchy), so that a long chain of photographs, each a
+    little like the next, is no group.
+
+    Parameters
+    ----------
+    images : ImageSet, or sequence of str, Path, PIL.Image.Image or uint8 ndarray
+    threshold : float
+        Share of the bits of two hashes that may differ in a group, on average;
+        0 finds only hashes that are equal.
+    cache : bool, str, Path, FeatureCache or None
+        Where the hashes of files are kept.
+    threads : int, optional
+        Default is the number of processors this process may use.
+
+    Returns
+    -------
+    Duplicates
+
+    Raises
+    ------
+    ValueError
+        If the threshold is not a number from 0 to below 0.5, which is the distance of photographs
+        that have nothing to do with each other.
+
+    Examples
+    --------
+    >>> from gear_transfer import find_duplicates
+    >>> from gear_transfer.photographs.datasets import make_shape
+    >>> circle, square = make_shape("circle", random_state=0), make_shape("square", random_state=1)
+    >>> find_duplicates([circle, square, circle[::2, ::2], circle]).groups.tolist()
+    [0, 1, 0, 0]
+    """
+    valid = isinstance(threshold, (int, float, np.number)) and not isinstance(threshold, bool)
+    if not valid or not 0 <= threshold < 0.5:
+        raise ValueError("threshold must be a number from 0 to below 0.5, not {!r}".format(
+            threshold))
+    images = check_images(getattr(images, "paths", images))
+    return group_hashes(images, ImageHashes(images, cache, threads), threshold)
+
+
+def group_hashes(images, hashes, threshold=DEFAULT_THRESHOLD):
+    """Duplicates among photographs whose hashes are there already, see `find_duplicates`.
+
+    Parameters
+    ----------
+    images : sequence
+    hashes : ImageHashes
+        Of these images.
+    threshold : float
+
+    Returns
+    -------
+    Duplicates
+    """
+    bits, contents, failures = hashes.complete()
+    readable = np.ones(len(images), bool)
+    readable[[i for i, _ in failures]] = False
+    pairs, distances = _close_pairs(bits, readable, threshold)
+    near = _linked(bits, pairs, threshold)
+    exact = _numbered([("content", content) if content else ("image", i)
+                       for i, content in enumerate(contents)])
+    # The same file is in one group, whatever its hash says; where it cannot be read, too.
+    groups = _joined(near, exact)
+    return Duplicates(images, groups, exact, pairs, distances, threshold)
+
+
+class Duplicates(Result):
+    """Groups of photographs that show the same.
+
+    Attributes
+    ----------
+    images : sequence
+        The photographs, as they were given.
+    groups : ndarray of int, shape (n,)
+        The group of each photograph, numbered from 0 in the order in which they first
+        occur; fit for `groups` of scikit-learn's splitters. One that has no duplicate is alone in
+        its group.
+    exact : ndarray of int, shape (n,)
+        The same for photographs that are byte for byte the same.
+    pairs : ndarray of int, shape (m, 2)
+        Positions of all pairs of photographs with close hashes, whether in one group or not.
+    distances : ndarray of float, shape (m,)
+        Share of the bits in which the two of a pair differ.
+    threshold : float
+    """
+
+    def __init__(self, images, groups, exact, pairs, distances, threshold):
+        self.images = images
+        self.groups = groups
+        self.exact = exact
+        self.pairs = pairs
+        self.distances = distances
+        self.threshold = threshold
+
+    def __len__(self):
+        return len(self.clusters())
+
+    def clusters(self, exact=False):
+        """The groups that have two photographs or more.
+
+        Parameters
+        ----------
+        exact : bool
+            Only photographs that are byte for byte the same.
+
+        Returns
+        -------
+        list of ndarray of int
+            Positions, the largest group first.
+        """
+        return clusters(self.exact if exact else self.groups)
+
+    def across(self, labels):
+        """The groups whose photographs do not all have the same label: one may be wrong.
+
+        Parameters
+        ----------
+        labels : sequence of n labels
+
+        Returns
+        -------
+        list of ndarray of int
+            Positions.
+        """
+        labels = np.asarray(labels)
+        if len(labels) != len(self.groups):
+            raise ValueError("{} photographs but {} labels".format(len(self.groups), len(labels)))
+        return [cluster for cluster in self.clusters() if len(set(labels[cluster].tolist())) > 1]
+
+    def first_of_each(self):
+        """Positions of one photograph of each group, the first, in order: ndarray of int."""
+        return np.unique(self.groups, return_index=True)[1]
+
+    def __repr__(self):
+        same = sum(len(cluster) for cluster in self.clusters(exact=True))
+        return "<Duplicates: {:,} of {} in {}, {:,} of them byte for byte the same>".format(
+            sum(len(cluster) for cluster in self.clusters()),
+            counted(len(self.groups), "photograph"), counted(len(self), "group"), same)
+
+    def _sentences(self):
+        return [repr(self)[1:-1] + "."]
+
+    def _rows(self):
+        names = self.names()
+        rows = [[i + 1, len(cluster), "yes" if len(set(self.exact[cluster].tolist())) == 1
+                 else "no", ", ".join(names[k] for k in cluster[:4])
+                 + (" and {} more".format(len(cluster) - 4) if len(cluster) > 4 else "")]
+                for i, cluster in enumerate(self.clusters()[:_GROUPS_SHOWN])]
+        return ["group", "photographs", "byte for byte", "which"], rows
+
+    def names(self):
+        """Files relative to the folder they have in common, or "image 0" and so on: list of str."""
+        return relative_names(self.images) or [
+            "image {}".format(i) for i in range(len(self.images))]
+
+    def to_dict(self):
+        """Groups and pairs as plain values, see the attributes."""
+        names = self.names()
+        return collections.OrderedDict([
+            ("photographs", len(self.groups)), ("threshold", float(self.threshold)),
+            ("groups", plain(self.groups)), ("exact", plain(self.exact)),
+            ("pairs", plain(self.pairs)), ("distances", plain(self.distances)),
+            ("clusters", [[names[i] for i in cluster] for cluster in self.clusters()])])
+
+
+def _close_pairs(bits, readable, threshold):
+    """Positions (m, 2) of the pairs that may be in one group, and the distances (m,) of hashes."""
+    edges = bits.astype(np.float32)
+    counts = edges.sum(axis=1)
+    columns = np.arange(len(bits))
+    pairs, distances = [np.empty((0, 2), int)], [np.empty(0)]
+    for start in range(0, len(bits), _BLOCK):
+        rows, others = slice(start, start + _BLOCK), slice(start, None)
+        shared = edges[rows].dot(edges[others].T)
+        apart = (counts[rows, None] + counts[others] - 2 * shared) / BITS
+        close = _relative(apart, shared, counts[rows, None], counts[others], threshold) <= 1
+        close &= readable[rows, None] & readable[others] & (columns[rows, None] < columns[others])
+        first, second = np.nonzero(close)
+        pairs.append(np.stack([first, second], axis=1) + start)
+        distances.append(apart[first, second].astype(float))
+    return np.concatenate(pairs), np.concatenate(distances)
+
+
+def _relative(apart, shared, counts, other_counts, threshold):
+    """How far apart photographs are; up to 1 counts as nearly the same.
+
+    Photographs with large plain areas have few edges and so few bits that can differ: the edges
+    themselves must agree as well (Jaccard's distance).
+    """
+    either = counts + other_counts - shared
+    lacking = (either - shared) / np.maximum(either, 1)
+    return np.maximum(apart / max(threshold, 0.5 / BITS), lacking / _MOST_EDGES_APART)
+
+
+def _linked(bits, pairs, threshold):
+    """Groups by average linkage.
+
+    Members of a group are connected by close pairs, so each connected part is grouped for itself.
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    n = len(bits)
+    if not len(pairs):
+        return np.arange(n)
+    graph = coo_matrix((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    parts = connected_components(graph, directed=False)[1]
+    order = np.argsort(parts, kind="mergesort")
+    sizes = np.bincount(parts)
+    names = [None] * n
+    for part in np.split(order, np.cumsum(sizes)[:-1]):
+        inside = [1]
+        if len(part) > 1:
+            edges = bits[part].astype(np.float32)
+            shared = edges.dot(edges.T)
+            counts = edges.sum(axis=1)
+            apart = (counts[:, None] + counts - 2 * shared) / BITS
+            distances = _relative(apart, shared, counts[:, None], counts, threshold)
+            inside = fcluster(linkage(distances[np.triu_indices(len(part), 1)], "average"),
+                              1.0, "distance")
+        for i, number in zip(part.tolist(), inside):
+            names[i] = (int(parts[i]), int(number))
+    return _numbered(names)
+
+
+def _numbered(names):
+    """Numbers from 0 on for hashable names, in the order in which they first occur."""
+    numbers = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=int)
+
+
+def _joined(groups, others):
+    """Groups that hold together what either of two groupings holds together."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    if not len(groups):
+        return groups
+    size = groups.max() + 1 + others.max() + 1
+    graph = coo_matrix((np.ones(len(groups), np.int8), (groups, groups.max() + 1 + others)),
+                       shape=(size, size))
+    return _numbered(connected_components(graph, directed=False)[1][groups].tolist())

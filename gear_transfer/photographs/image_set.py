@@ -1,0 +1,511 @@
+"""Folders of images: which files belong to which class, and which are left out."""
+import collections
+import collections.abc
+import os
+import re
+
+import numpy as np
+
+from ..common.arguments import check_list, check_path, is_path
+from ..common.markup import escape_html
+from ..errors import DatasetError, ImageError
+from .images import open_image
+
+SkippedFile = collections.namedtuple("SkippedFile", ["path", "reason"])
+SkippedFile.__doc__ = "A file or folder that was left out, and why (both str)."
+
+_SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+
+#: Names of the folders that hold the parts of a split, as Keras, PyTorch and Hugging Face have them.
+_TRAINING = "train"
+_VALIDATION = ("val", "valid", "validation", "dev")
+_TEST = "test"
+_ROWS_SHOWN = 20
+
+
+class ImageSet:
+    """Labelled images: paths, class names, and what was left out.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        One file an image.
+    labels : sequence of str, as long as `paths`
+        The class of each.
+    skipped : sequence of SkippedFile, optional
+        Files that were found and left out.
+    validation, test : ImageSet, optional
+        Sets that were kept apart from this one, which is for training.
+
+    Attributes
+    ----------
+    paths : list of str
+    labels : ndarray of str, shape (n,)
+    classes : list of str
+        The different labels, sorted as strings.
+    skipped : list of SkippedFile
+    validation, test : ImageSet or None
+    """
+
+    def __init__(self, paths, labels, skipped=(), validation=None, test=None):
+        self.paths = [str(path) for path in check_list("paths", paths)]
+        self.labels = np.array([str(label) for label in check_list("labels", labels)], dtype=str)
+        if len(self.paths) != len(self.labels):
+            raise DatasetError("{} paths but {} labels".format(len(self.paths), len(self.labels)))
+        self.classes = sorted(set(self.labels.tolist()))
+        self.skipped = [SkippedFile(*entry) for entry in skipped]
+        self.validation = validation
+        self.test = test
+
+    @classmethod
+    def from_frame(cls, frame, path="path", label="label", folder=None):
+        """Labelled images from a table, such as a pandas or polars frame.
+
+        Parameters
+        ----------
+        frame : DataFrame or mapping of column to sequence
+        path : hashable
+            Name of the column that holds the paths, str or Path.
+        label : hashable
+            Name of the column that holds the labels.
+        folder : str or Path, optional
+            What relative paths start from; default is the working directory.
+
+        Returns
+        -------
+        ImageSet
+
+        Raises
+        ------
+        DatasetError
+            A column or a value is missing, or a path is none.
+
+        Examples
+        --------
+        >>> from gear_transfer import ImageSet
+        >>> table = {"path": ["axe1.jpg", "tent1.jpg"], "label": ["axe", "tent"]}
+        >>> ImageSet.from_frame(table, folder="gear").paths
+        ['gear/axe1.jpg', 'gear/tent1.jpg']
+        """
+        paths, labels = list(_column(frame, path)), list(_column(frame, label))
+        for row, value in enumerate(paths):
+            if not is_path(value) or not str(value):
+                raise DatasetError("column {!r} must hold paths; in row {} it holds {!r}".format(
+                    path, row, value))
+        for row, value in enumerate(labels):
+            if is_missing(value):
+                raise DatasetError("column {!r} has no label in row {} ({})".format(
+                    label, row, paths[row]))
+        return cls([os.path.join(str(folder or ""), str(name)) for name in paths], labels)
+
+    @classmethod
+    def from_names(cls, images, pattern):
+        """Labelled images whose file names say their class.
+
+        Parameters
+        ----------
+        images : sequence of str or Path; or ImageList
+            The files, such as `load_images` finds.
+        pattern : str
+            A regular expression that is searched for in each file's name, without its folder;
+            what the one group in it matches is the label.
+
+        Returns
+        -------
+        ImageSet
+            Files with another name are in ``skipped``, beside those of an ImageList.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The pattern is no regular expression with one group, or an image no path.
+        DatasetError
+            It fits none of the names.
+
+        Examples
+        --------
+        >>> from gear_transfer import ImageSet
+        >>> images = ImageSet.from_names(["ice_axe_12.jpg", "tent_3.jpg"], r"(.+)_\\d+\\.jpg$")
+        >>> images.classes
+        ['ice_axe', 'tent']
+        """
+        expression = _expression_with_one_group(pattern)
+        paths, labels, skipped = [], [], list(getattr(images, "skipped", ()))
+        for path in check_list("images", images):
+            if not is_path(path):
+                raise TypeError("images must be paths, not {!r}".format(path))
+            found = expression.search(os.path.basename(str(path)))
+            if found and found.group(1):
+                paths.append(path)
+                labels.append(found.group(1))
+            else:
+                skipped.append(SkippedFile(str(path), "its name does not fit the pattern"))
+        if not paths:
+            raise DatasetError("the pattern {!r} fits the name of no image{}".format(
+                pattern, _first_reasons(skipped)))
+        return cls(paths, labels, skipped)
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __repr__(self):
+        parts = ["; {} {}".format(_count(len(images), "image"), purpose)
+                 for images, purpose in ((self.validation, "to validate on"),
+                                         (self.test, "to test on")) if images is not None]
+        return "<ImageSet: {} of {}, {} skipped{}>".format(
+            _count(len(self), "image"), _count(len(self.classes), "class", "classes"),
+            len(self.skipped), "".join(parts))
+
+    def counts(self):
+        """Number of images of each class, as an OrderedDict in the order of `classes`."""
+        counted = collections.Counter(self.labels.tolist())
+        return collections.OrderedDict((name, counted[name]) for name in self.classes)
+
+    def subset(self, indices):
+        """A new ImageSet of some of the images, nothing skipped or kept apart in it.
+
+        Parameters
+        ----------
+        indices : sequence of int, slice, or bool mask of shape (n,)
+            Which images, in the order wanted.
+        """
+        if not isinstance(indices, slice):
+            indices = np.asarray(indices)
+            if indices.size == 0:
+                indices = indices.astype(int)
+        chosen = np.arange(len(self))[indices]
+        return ImageSet([self.paths[i] for i in chosen], self.labels[chosen])
+
+    def _repr_html_(self):
+        parts = [(title, images) for title, images in (
+            ("images", self), ("validation", self.validation), ("test", self.test))
+            if images is not None]
+        counts = [images.counts() for _, images in parts]
+        rows = [[name] + ["{:,}".format(counted.get(name, 0)) for counted in counts]
+                for name in self.classes]
+        table = "<table><thead>{}</thead><tbody>{}</tbody><tfoot>{}</tfoot></table>".format(
+            _html_row(["class"] + [title for title, _ in parts], "th"),
+            "".join(_html_row(row, "td") for row in rows),
+            _html_row(["total"] + ["{:,}".format(len(images)) for _, images in parts], "th"))
+        return table + _skipped_html(self.skipped)
+
+
+class ImageList(collections.abc.Sequence):
+    """Images without labels: a sequence of paths.
+
+    Attributes
+    ----------
+    paths : list of str
+    skipped : list of SkippedFile
+    """
+
+    def __init__(self, paths, skipped=()):
+        self.paths = list(paths)
+        self.skipped = list(skipped)
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        return self.paths[index]
+
+    def __repr__(self):
+        return "<ImageList: {}, {} skipped>".format(
+            _count(len(self), "image"), len(self.skipped))
+
+
+def load_folder(folder, strict=False):
+    """Find the images of a folder that has one sub-folder for each class.
+
+    Or of a folder that is split already: class folders in ``train`` and, beside
+    it, in ``val`` (or ``valid``, ``validation``, ``dev``) and ``test``, each
+    where it is there. The training images are returned and have the others as
+    ``validation`` and ``test``; the classes are those of training.
+
+    Class folders are searched to any depth. Hidden files and folders (a leading
+    dot), Thumbs.db and desktop.ini are ignored. Only the header of each file is
+    looked at, so a picture that is cut short is found out when it is decoded.
+    Links to files within the folder that holds the class folders are followed,
+    other symbolic links are not.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        The folder with the class folders.
+    strict : bool
+        Raise at the first thing that would be skipped.
+
+    Returns
+    -------
+    images : ImageSet
+        Sorted by class, then by path. What was left out is in ``skipped``.
+
+    Raises
+    ------
+    DatasetError
+        The folder is missing or is no folder, has no class folders, or has fewer
+        than two with images; or a part of a split has a class that training lacks.
+    ImageError
+        With `strict`, for the first file that cannot be used.
+    """
+    folder = check_path("folder", folder)
+    parts = _parts_of_split(_Search(folder, strict))
+    if parts is None:
+        return _load_classes(folder, strict)
+    training, validation, test, skipped = parts
+    images = _load_classes(training, strict)
+    images.validation = _load_part(validation, images.classes, strict)
+    images.test = _load_part(test, images.classes, strict)
+    images.skipped += skipped
+    return images
+
+
+def _parts_of_split(search):
+    """Folders (training, validation, test) and what lies beside them; None for class folders."""
+    folders, files = search.root_entries()
+    by_name = dict((os.path.basename(path), path) for path in folders)
+    validation = [name for name in _VALIDATION if name in by_name]
+    parts = validation + [name for name in (_TEST,) if name in by_name]
+    if _TRAINING not in by_name:
+        if parts and len(parts) == len(folders):
+            raise DatasetError("{!r} has the folder {}, but no folder {!r} to learn from".format(
+                search.folder, " and ".join(repr(name) for name in parts), _TRAINING))
+        return None
+    if not parts and len(folders) > 1:
+        return None  # a class of its own, among other classes
+    if len(validation) > 1:
+        raise DatasetError("{!r} has the folders {}: only one may hold the validation images".format(
+            search.folder, " and ".join(repr(name) for name in validation)))
+    for path in folders + files:
+        if os.path.basename(path) not in [_TRAINING] + parts:
+            search.skip(path, "it lies beside {}, which has the class folders".format(
+                os.path.join(search.folder, _TRAINING)))
+    return (by_name[_TRAINING], by_name[validation[0]] if validation else None,
+            by_name.get(_TEST), search.skipped)
+
+
+def _load_part(folder, classes, strict):
+    """The validation or test images of a split; None where there is no such folder."""
+    if folder is None:
+        return None
+    images = _load_classes(folder, strict, least=1)
+    unknown = [name for name in images.classes if name not in classes]
+    if unknown:
+        raise DatasetError("{!r} has the class {!r}, which {!r} does not have; the classes there "
+                           "are {}".format(folder, unknown[0], _TRAINING, ", ".join(
+                               repr(name) for name in classes)))
+    return images
+
+
+def _load_classes(folder, strict, least=2):
+    """The images of a folder that has the class folders, of `least` classes or more."""
+    search = _Search(folder, strict)
+    folders, files = search.root_entries()
+    if not folders:
+        _raise_no_classes(folder, files)
+    for path in files:
+        search.skip(path, "it lies beside the class folders, not in one")
+    paths, labels = [], []
+    for class_folder in folders:
+        found = search.images_below(class_folder)
+        if not found:
+            search.skip(class_folder, "no images")
+        paths.extend(found)
+        labels.extend([os.path.basename(class_folder)] * len(found))
+    images = ImageSet(paths, labels, search.skipped)
+    if len(images) == 0:
+        raise DatasetError("no readable images in {!r}{}".format(
+            folder, _first_reasons(search.skipped)))
+    if len(images.classes) < least:
+        raise DatasetError(
+            "only one class with images in {!r}: {!r}. Two or more class folders are needed{}"
+            .format(folder, images.classes[0], _first_reasons(search.skipped)))
+    return images
+
+
+def load_images(folder, strict=False, recursive=False):
+    """Find the images that lie directly in a folder, for prediction.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+    strict : bool
+        Raise at the first file that would be skipped.
+    recursive : bool
+        Search the folders below it as well.
+
+    Returns
+    -------
+    images : ImageList
+        A sequence of paths sorted by name, with ``paths`` and ``skipped``.
+
+    Raises
+    ------
+    DatasetError
+        The folder is missing, is no folder, or holds no readable image.
+    ImageError
+        With `strict`, for the first file that cannot be used.
+    """
+    folder = check_path("folder", folder)
+    search = _Search(folder, strict)
+    folders, files = search.root_entries()
+    paths = search.images_below(folder) if recursive else [
+        path for path in files if search.is_image(path)]
+    if not paths:
+        hint = ("; it has sub-folders: did you mean one of them, recursive=True, or load_folder?"
+                if folders and not recursive else "")
+        raise DatasetError("no readable images in {!r}{}{}".format(
+            folder, hint, _first_reasons(search.skipped)))
+    return ImageList(paths, search.skipped)
+
+
+class _Search:
+    """One walk over a folder, which notes what is left out and why."""
+
+    def __init__(self, folder, strict):
+        if not os.path.exists(folder):
+            raise DatasetError("there is no folder {!r} (looked in {})".format(
+                folder, os.path.dirname(os.path.abspath(folder))))
+        if not os.path.isdir(folder):
+            raise DatasetError("{!r} is a file, not a folder".format(folder))
+        self.folder = folder
+        self.real_folder = os.path.realpath(folder)
+        self.strict = strict
+        self.skipped = []
+
+    def skip(self, path, reason):
+        if self.strict:
+            raise ImageError(path, reason)
+        self.skipped.append(SkippedFile(path, reason))
+
+    def root_entries(self):
+        try:
+            return self.entries(self.folder)
+        except OSError as error:
+            raise DatasetError("folder {!r} cannot be listed: {}".format(
+                self.folder, error.strerror)) from error
+
+    def entries(self, folder):
+        """Sorted paths of the folders and of the files in a folder, hidden ones left out."""
+        folders, files = [], []
+        for name in sorted(os.listdir(folder)):
+            if name.startswith(".") or name.lower() in _SYSTEM_FILES:
+                continue
+            path = os.path.join(folder, name)
+            if os.path.islink(path) and not self.may_follow(path):
+                continue
+            (folders if os.path.isdir(path) else files).append(path)
+        return folders, files
+
+    def may_follow(self, link):
+        """Whether a symbolic link is a file within the folder; if not it is skipped."""
+        real = os.path.realpath(link)
+        inside = (real + os.sep).startswith(os.path.join(self.real_folder, ""))
+        if not os.path.exists(link):
+            self.skip(link, "it is a symbolic link that leads nowhere or back to itself")
+        elif not inside:
+            self.skip(link, "it is a symbolic link that leads out of the folder")
+        elif os.path.isdir(link):
+            self.skip(link, "it is a symbolic link to a folder inside, which would count twice")
+        else:
+            return True
+        return False
+
+    def images_below(self, folder):
+        """Paths of the images in a folder and all folders below it."""
+        images = []
+        waiting = [folder]
+        while waiting:
+            current = waiting.pop()
+            try:
+                folders, files = self.entries(current)
+            except OSError as error:
+                self.skip(current, "the folder cannot be listed: {}".format(error.strerror))
+                continue
+            images.extend(path for path in files if self.is_image(path))
+            waiting.extend(folders)
+        return sorted(images, key=lambda path: path.split(os.sep))
+
+    def is_image(self, path):
+        try:
+            with open_image(path):
+                return True
+        except ImageError as error:
+            self.skip(path, error.reason)
+            return False
+
+
+def is_missing(value):
+    """Whether a value of a table is None, not a number, or pandas' mark of a missing one."""
+    return value is None or isinstance(value, (float, np.floating)) and bool(
+        np.isnan(value)) or type(value).__name__ in ("NAType", "NaTType")
+
+
+def _expression_with_one_group(pattern):
+    if not isinstance(pattern, str):
+        raise TypeError("pattern must be a regular expression, not {!r}".format(pattern))
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ValueError("pattern must be a regular expression such as r'(.+)_\\d+', not {!r}: "
+                         "{}".format(pattern, error)) from None
+    if expression.groups != 1:
+        raise ValueError("pattern must have one group in parentheses, which is the label; {!r} has "
+                         "{}".format(pattern, expression.groups))
+    return expression
+
+
+def _column(frame, name):
+    columns = list(frame) if isinstance(frame, collections.abc.Mapping) else getattr(
+        frame, "columns", None)
+    if columns is None:
+        raise TypeError("a frame must be a table with named columns, not {}".format(
+            type(frame).__name__))
+    if name not in columns:
+        raise DatasetError("the frame has no column {!r}; it has {}".format(
+            name, ", ".join(sorted(repr(column) for column in columns))))
+    return frame[name]
+
+
+def _raise_no_classes(folder, files):
+    for path in files:
+        try:
+            with open_image(path):
+                raise DatasetError(
+                    "the images lie directly in {!r} ({}). Put them in one sub-folder for "
+                    "each class: {}".format(folder, os.path.basename(path),
+                                            os.path.join(folder, "<class>", "<image>")))
+        except ImageError:
+            continue
+    raise DatasetError("{!r} has no sub-folders. One for each class is needed: {}".format(
+        folder, os.path.join(folder, "<class>", "<image>")))
+
+
+def _first_reasons(skipped, limit=3):
+    """The first few skipped files as the end of a sentence."""
+    if not skipped:
+        return ""
+    text = "; ".join("{}: {}".format(*entry) for entry in skipped[:limit])
+    more = "; and {} more".format(len(skipped) - limit) if len(skipped) > limit else ""
+    return ". Skipped: {}{}".format(text, more)
+
+
+def _count(number, one, many=None):
+    return "{} {}".format(number, one if number == 1 else many or one + "s")
+
+
+def _html_row(cells, tag):
+    """A row of a table whose first cell is a name and whose others are numbers."""
+    first = "<{0} style='text-align:left'>{1}</{0}>".format(tag, escape_html(cells[0]))
+    return "<tr>{}{}</tr>".format(first, "".join(
+        "<{0}>{1}</{0}>".format(tag, cell) for cell in cells[1:]))
+
+
+def _skipped_html(skipped):
+    if not skipped:
+        return ""
+    items = ["<li>{}: {}</li>".format(escape_html(path), escape_html(reason))
+             for path, reason in skipped[:_ROWS_SHOWN]]
+    if len(skipped) > _ROWS_SHOWN:
+        items.append("<li>and {} more</li>".format(len(skipped) - _ROWS_SHOWN))
+    return "<p>{} skipped:</p><ul>{}</ul>".format(len(skipped), "".join(items))

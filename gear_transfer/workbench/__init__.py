@@ -1,0 +1,1 @@
+"""What computed features tell: accuracy, suspects, learning curves, tuning, maps."""
