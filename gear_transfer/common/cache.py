@@ -22,9 +22,9 @@ import numpy as np
 from .arguments import check_path, check_whole_number
 from .caller import warn_caller
 
-#: Raise it whenever the preparation of photographs changes, so that features made by the former
-#: preparation are not found again.
-PREPROCESSING_VERSION = 1
+#: Raise it whenever photographs are prepared in another way, or the core computes other numbers
+#: from them, so that features of before are not found again.
+FEATURES_VERSION = 2
 
 DEFAULT_LIMIT = 1 << 30  # bytes of features
 

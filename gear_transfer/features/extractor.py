@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from ..common.arguments import is_path
-from ..common.cache import PREPROCESSING_VERSION, feature_key, open_cache
+from ..common.cache import FEATURES_VERSION, feature_key, open_cache
 from ..common.progress import progress_bar
 from ..common.threads import check_threads, deferred_interrupts
 from ..errors import ImageError
@@ -301,7 +301,7 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         """All but the photograph and the precision that decides its features."""
         backbone = self.backbone_
         return [backbone.fingerprint(), backbone.layer, backbone.input_size, backbone.pooling,
-                self.resize, PREPROCESSING_VERSION]
+                self.resize, FEATURES_VERSION]
 
     def _keys(self, contents, augmentation):
         """The key of each image in the cache, None where it has none."""

@@ -1,7 +1,6 @@
 """What was tried for layer, size and head, and which of it to take."""
 import collections
 
-
 from ..common.tables import Result, counted, percent, plain
 from .intervals import standard_error
 
