@@ -6,8 +6,9 @@ SUMMARY = "find the layer, input size and regularisation that suit some photogra
 DESCRIPTION = """\
 Try layers, input sizes and regularisations on the photographs of FOLDER, by
 cross-validation with near-duplicates on one side: all on a sample, the most
-promising on all photographs, the best of those several times. The choice and why, and a table of accuracy and speed,
-go to standard output. 'train --tune' does the same and trains what is chosen."""
+promising on all photographs, the best of those several times. The choice and why,
+and a table of accuracy and speed, go to standard output. 'train --tune' does the
+same and trains what is chosen."""
 EXAMPLES = """\
 examples:
   gear-transfer tune gear_images
