@@ -13,6 +13,7 @@ import pytest
 import gear_transfer as gt
 from gear_transfer.common.atomic import write_whole
 from gear_transfer.common.cache import CacheWarning, FeatureCache, default_folder, open_cache
+from gear_transfer.features import extractor
 from gear_transfer.importers.weights import download_official_weights
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -171,7 +172,7 @@ def test_interrupted(work, tmp_path):
 
 
 def test_interrupted_before_the_last_features_are_kept(monkeypatch, tmp_path):
-    deferred, calls = gt.features.deferred_interrupts, []
+    deferred, calls = extractor.deferred_interrupts, []
 
     def interrupted():
         calls.append(1)
@@ -179,9 +180,9 @@ def test_interrupted_before_the_last_features_are_kept(monkeypatch, tmp_path):
             raise KeyboardInterrupt
         return deferred()
 
-    monkeypatch.setattr(gt.features, "deferred_interrupts", interrupted)
+    monkeypatch.setattr(extractor, "deferred_interrupts", interrupted)
     cache = FeatureCache(tmp_path)
-    work = gt.features._Work([None], 3, cache, [b"k"])
+    work = extractor._Work([None], 3, cache, [b"k"])
     with pytest.raises(KeyboardInterrupt), work:
         work.add([0], np.ones((1, 3), np.float32))
     assert list(cache.get([b"k"], 3)) == [b"k"] and len(calls) == 2

@@ -350,7 +350,7 @@ with warnings.catch_warnings(record=True) as caught:
     settings = {"layer": "mixed0", "input_size": 96, "precision": "float32", "threads": 1}
     features = gt.FeatureExtractor(**settings).transform([sys.argv[1]])
 assert (features == gt.FeatureExtractor(cache=False, **settings).transform([sys.argv[1]])).all()
-print([str(warning.message) for warning in caught if warning.category is gt.cache.CacheWarning])
+print([str(warning.message) for warning in caught if warning.category is gt.CacheWarning])
 """
 
 
