@@ -318,9 +318,10 @@ def _check_size(image, name):
 
 def _check_dear_parts(stream, name):
     """Refuse a JPEG of a few hundred kilobytes that would take minutes to decode."""
-    if os.fstat(stream.fileno()).st_size > _LARGEST_JPEG:
+    size = os.fstat(stream.fileno()).st_size
+    if size > _LARGEST_JPEG:
         raise ImageError(name, "it is a JPEG of more than {} MiB".format(_LARGEST_JPEG >> 20))
-    data = stream.read(_LARGEST_JPEG)
+    data = stream.read(size)
     stream.seek(0)
     for part, kind in _DEAR_PARTS:
         count = data.count(part)
