@@ -10,7 +10,11 @@
 #include "wide.h"
 
 #define LANES 8 /* apart, so that steps need not wait for each other */
-#define PREDICT_ROWS 256 /* of one block: fixed, so that results do not depend on the workers */
+/* Rows that are predicted at a time, a multiple of PADDED_ROWS, and what the last of them are filled
+ * up to.  oneDNN adds up in another order for the rows that are left over when it takes 6, 8 or 12 at
+ * a time, and the last bits of a row would depend on what else is predicted with it. */
+#define PREDICT_ROWS 240
+#define PADDED_ROWS 24
 
 /* --- forward ------------------------------------------------------------------------------- */
 
@@ -219,34 +223,51 @@ typedef struct {
     float *output; /* (n, c) */
 } prediction;
 
-/* Logits of rows into output.  A single row goes in twice: oneDNN adds up in another order for one
- * row than for several, and its last bits would depend on what else is predicted with it. */
+/* Logits of at most PADDED_ROWS rows into output, by way of as many rows as that. */
+static gt_status
+predict_padded(const gt_head *head, gt_head_state *state, const float *features, int64_t rows,
+               float *output, gt_error *error)
+{
+    const int last = head->config.layers;
+    const int64_t d = head->config.widths[0], c = head->config.widths[last];
+    float *padded = calloc((size_t)(PADDED_ROWS * (d + c)), sizeof(float));
+    float *logits;
+    gt_status status;
+
+    if (padded == NULL) {
+        return gt_fail_memory(error, "the prediction of some rows");
+    }
+    logits = padded + PADDED_ROWS * d;
+    memcpy(padded, features, (size_t)(rows * d) * sizeof(float));
+    state->active[last] = logits;
+    status = gt_head_forward(head, state, padded, PADDED_ROWS, 0.0, NULL, error);
+    if (status == GT_OK) {
+        memcpy(output, logits, (size_t)(rows * c) * sizeof(float));
+    }
+    state->active[last] = NULL;
+    free(padded);
+    return status;
+}
+
+/* Logits of rows into output. */
 static gt_status
 predict_rows(const gt_head *head, gt_head_state *state, const float *features, int64_t rows,
              float *output, gt_error *error)
 {
     const int last = head->config.layers;
     const int64_t d = head->config.widths[0], c = head->config.widths[last];
-    float *pair; /* (2, d) features, (2, c) logits */
-    gt_status status;
+    const int64_t whole = rows - rows % PADDED_ROWS;
+    gt_status status = GT_OK;
 
-    state->active[last] = output;
-    if (rows > 1) {
-        return gt_head_forward(head, state, features, rows, 0.0, NULL, error);
+    if (whole > 0) {
+        state->active[last] = output;
+        status = gt_head_forward(head, state, features, whole, 0.0, NULL, error);
+        state->active[last] = NULL;
     }
-    pair = malloc((size_t)(2 * (d + c)) * sizeof(float));
-    if (pair == NULL) {
-        return gt_fail_memory(error, "the prediction of a row");
+    if (status == GT_OK && whole < rows) {
+        status = predict_padded(head, state, features + whole * d, rows - whole,
+                                output + whole * c, error);
     }
-    memcpy(pair, features, (size_t)d * sizeof(float));
-    memcpy(pair + d, features, (size_t)d * sizeof(float));
-    state->active[last] = pair + 2 * d;
-    status = gt_head_forward(head, state, pair, 2, 0.0, NULL, error);
-    if (status == GT_OK) {
-        memcpy(output, pair + 2 * d, (size_t)c * sizeof(float));
-    }
-    state->active[last] = output;
-    free(pair);
     return status;
 }
 
