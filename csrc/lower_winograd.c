@@ -8,6 +8,12 @@
 
 enum { N_ARGS = 5 };
 
+static int
+lanes_of(const gt_plan *plan)
+{
+    return gt_winograd_lanes(plan->type == dnnl_bf16);
+}
+
 /* What a run of the layer is, but for the layout of its source and the size of its blocks. */
 static gt_winograd
 describe(const gt_builder *builder, const gt_node *node)
@@ -19,21 +25,22 @@ describe(const gt_builder *builder, const gt_node *node)
                          .before = {node->window.before[0], node->window.before[1]},
                          .size = node->window.size[0],
                          .bf16 = plan->type == dnnl_bf16,
+                         .lanes = lanes_of(plan),
                          .low = node->relu ? 0.0f : -INFINITY,
                          .high = node->relu ? node->relu_max : INFINITY,
-                         .target = gt_winograd_channels_last(node->shape),
+                         .target = gt_winograd_channels_last(node->shape, lanes_of(plan)),
                          .threads = omp_get_max_threads()};
 }
 
 /* Whether the kernel can compute it at all. */
 static bool
-fits(const gt_node *node, gt_shape from)
+fits(const gt_node *node, gt_shape from, int lanes)
 {
     const gt_window *window = &node->window;
     return node->arrays[GT_KERNEL].data != NULL && node->groups == 1 &&
            window->size[0] == window->size[1] && (window->size[0] == 3 || window->size[0] == 5) &&
            window->strides[0] == 1 && window->strides[1] == 1 && window->dilations[0] == 1 &&
-           window->dilations[1] == 1 && from.channels % GT_WINOGRAD_LANES == 0 &&
+           window->dilations[1] == 1 && from.channels % lanes == 0 &&
            node->shape.channels % GT_WINOGRAD_COLS == 0;
 }
 
@@ -42,7 +49,8 @@ gt_winograd_suits(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
     if (builder->is_brief || gt_runs_in_int8(builder->graph, builder->numbers, index) ||
-        !gt_winograd_is_available() || !fits(node, builder->graph->nodes[node->inputs[0]].shape)) {
+        lanes_of(builder->plan) == 0 ||
+        !fits(node, builder->graph->nodes[node->inputs[0]].shape, lanes_of(builder->plan))) {
         return false;
     }
     gt_winograd winograd = describe(builder, node);
@@ -55,8 +63,8 @@ run(const void *context, void *const *memory)
     gt_winograd_run(context, memory[0], memory[1], memory[2], memory[3], memory[4]);
 }
 
-/* Read the source as it is where it has channels last or in blocks of 16; else bring it into the
- * former layout. */
+/* Read the source as it is where it has channels last or in blocks of a vector; else bring it into
+ * the former layout. */
 static gt_status
 choose_source(gt_builder *builder, const gt_node *node, gt_winograd *winograd, int *value,
               gt_error *error)
@@ -69,14 +77,14 @@ choose_source(gt_builder *builder, const gt_node *node, gt_winograd *winograd, i
         status = gt_builder_describe(builder, &last, winograd->from, full.type, dnnl_nhwc, error);
     }
     if (status == GT_OK) {
-        status = gt_builder_describe(builder, &blocked, winograd->from, full.type, dnnl_nChw16c,
-                                     error);
+        status = gt_builder_describe(builder, &blocked, winograd->from, full.type,
+                                     winograd->lanes == 8 ? dnnl_nChw8c : dnnl_nChw16c, error);
     }
     if (status == GT_OK && dnnl_memory_desc_equal(builder->plan->values[*value].desc, blocked)) {
-        winograd->source = gt_winograd_blocked(winograd->from);
+        winograd->source = gt_winograd_blocked(winograd->from, winograd->lanes);
     }
     else if (status == GT_OK) {
-        winograd->source = gt_winograd_channels_last(winograd->from);
+        winograd->source = gt_winograd_channels_last(winograd->from, winograd->lanes);
         status = gt_builder_reorder(builder, *value, last, full, node->name, value, error);
     }
     (void)dnnl_memory_desc_destroy(blocked);
@@ -111,7 +119,7 @@ add_step(gt_builder *builder, const gt_node *node, const gt_winograd *winograd,
         return gt_fail_memory(error, "a step's kernel");
     }
     *context = *winograd;
-    const char *name = winograd->size == 3 ? "winograd_3x3:avx512" : "winograd_5x5:avx512";
+    const char *name = winograd->size == 3 ? "winograd_3x3" : "winograd_5x5";
     gt_step step = {.kernel = run, .context = context};
     return gt_builder_add_kernel(builder, step, "convolution", name, node->name, args, N_ARGS,
                                  error);

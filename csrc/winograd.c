@@ -6,23 +6,42 @@
 
 #include "winograd_stages.h"
 
-bool
-gt_winograd_is_available(void)
+static bool
+has_fma(void)
 {
 #ifdef __x86_64__
-    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
-    unsigned avx512 = (unsigned)dnnl_cpu_isa_avx512_core;
-    return (isa & avx512) == avx512;
+    return __builtin_cpu_supports("fma");
 #else
     return false;
 #endif
 }
 
-/* Cost in float32 multiply-adds, measured on one core of a Zen 5 EPYC with oneDNN 3.2: to transform
- * one channel of a tile takes as long as 800 of them, and a direct convolution in bf16 does two in
- * the time of one.  The transformed kernel is read once a block: beyond 4 MB it would come from
- * memory and not from a cache, and the process would grow. */
-enum { TRANSFORM_COST = 800, LARGEST_KERNEL = 4 << 20 };
+static gt_winograd_stages
+choose_stages(int size, bool bf16)
+{
+    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    unsigned avx512 = (unsigned)dnnl_cpu_isa_avx512_core;
+    unsigned avx2 = (unsigned)dnnl_cpu_isa_avx2;
+    if ((isa & avx512) == avx512) {
+        return gt_winograd_avx512(size, bf16);
+    }
+    if ((isa & avx2) == avx2 && has_fma() && !bf16) {
+        return gt_winograd_avx2(size);
+    }
+    return (gt_winograd_stages){0};
+}
+
+int
+gt_winograd_lanes(bool bf16)
+{
+    return choose_stages(3, bf16).lanes;
+}
+
+/* Cost in float32 multiply-adds of oneDNN 3.2: to transform one channel of a tile takes as long as
+ * 800 of them on a core of a Zen 5 EPYC, with AVX-512, as 1,300 on a Zen 3, with AVX2; a direct
+ * convolution in bf16 does two in the time of one.  The transformed kernel is read once a block:
+ * beyond 4 MB it would come from memory and not from a cache, and the process would grow. */
+enum { TRANSFORM_COST_AVX512 = 800, TRANSFORM_COST_AVX2 = 1300, LARGEST_KERNEL = 4 << 20 };
 
 /* Results along the side of a tile. */
 static int
@@ -50,27 +69,29 @@ gt_winograd_pays(const gt_winograd *winograd)
     double pairs = (double)in * out;
     double tiles = (double)tiles_along(winograd, winograd->to.height) *
                    tiles_along(winograd, winograd->to.width);
-    double own = tiles * (GT_WINOGRAD_POINTS * pairs + TRANSFORM_COST * (in + out));
+    double transform = winograd->lanes == 16 ? TRANSFORM_COST_AVX512 : TRANSFORM_COST_AVX2;
+    double own = tiles * (GT_WINOGRAD_POINTS * pairs + transform * (in + out));
     double direct = (double)winograd->to.height * winograd->to.width * pairs * winograd->size *
                     winograd->size / (winograd->bf16 ? 2.0 : 1.0);
     return 1.1 * own < direct;
 }
 
 gt_map_strides
-gt_winograd_channels_last(gt_shape shape)
+gt_winograd_channels_last(gt_shape shape, int lanes)
 {
     size_t pixel = (size_t)shape.channels;
     size_t row = pixel * (size_t)shape.width;
-    return (gt_map_strides){row * (size_t)shape.height, row, pixel, GT_WINOGRAD_LANES};
+    return (gt_map_strides){row * (size_t)shape.height, row, pixel, (size_t)lanes};
 }
 
 gt_map_strides
-gt_winograd_blocked(gt_shape shape)
+gt_winograd_blocked(gt_shape shape, int lanes)
 {
-    size_t row = GT_WINOGRAD_LANES * (size_t)shape.width;
+    size_t pixel = (size_t)lanes;
+    size_t row = pixel * (size_t)shape.width;
     size_t group = row * (size_t)shape.height;
-    size_t groups = (size_t)(shape.channels / GT_WINOGRAD_LANES);
-    return (gt_map_strides){group * groups, row, GT_WINOGRAD_LANES, group};
+    size_t groups = (size_t)(shape.channels / lanes);
+    return (gt_map_strides){group * groups, row, pixel, group};
 }
 
 static int64_t
@@ -88,15 +109,17 @@ tile_size(const gt_winograd *winograd)
     return GT_WINOGRAD_POINTS * (size_t)(winograd->from.channels + GT_WINOGRAD_COLS);
 }
 
-/* Floats from a point to the next in the scratch for `tiles` tiles of `channels`.  One vector of
+enum { CACHE_LINE = 16 /* floats */, MOST_LANES = 16 };
+
+/* Floats from a point to the next in the scratch for `tiles` tiles of `channels`.  One cache line of
  * padding keeps the points of a tile out of the same few sets of a cache. */
 static size_t
 point_stride(int tiles, int channels)
 {
-    return (size_t)tiles * (size_t)channels + GT_WINOGRAD_LANES;
+    return (size_t)tiles * (size_t)channels + CACHE_LINE;
 }
 
-/* The tiles are shared out evenly to the threads, and those of a thread to products of at most 14
+/* The tiles are shared out evenly to the threads, and those of a thread to products of few
  * rows.  A block fills half of a second-level cache of 1 MB; the other half is for the kernel,
  * which is read once a block. */
 void
@@ -104,7 +127,8 @@ gt_winograd_prepare(gt_winograd *winograd)
 {
     const size_t room = (size_t)512 << 10;
     int64_t share = (count_tiles(winograd) + winograd->threads - 1) / winograd->threads;
-    int64_t products = (share + GT_WINOGRAD_ROWS - 1) / GT_WINOGRAD_ROWS;
+    int64_t rows = choose_stages(winograd->size, winograd->bf16).most_rows;
+    int64_t products = (share + rows - 1) / rows;
     winograd->rows = (int)((share + products - 1) / products + 1) / 2 * 2;
     int64_t most = (int64_t)(room / (tile_size(winograd) * sizeof(float))) / winograd->rows;
     int64_t blocks = most > 1 ? (products + most - 1) / most : products;
@@ -231,12 +255,12 @@ place_of(const gt_winograd *winograd, int64_t tile)
                         .x = (int)(tile % across) * results};
 }
 
-/* Copy 16 channels of a tile that reaches beyond its map, with zeros for the padding. */
+/* Copy a vector of a tile that reaches beyond its map, with zeros for the padding. */
 static void
 copy_edge(const gt_winograd *winograd, const char *image, int top, int left, size_t size,
           char *edge)
 {
-    size_t length = GT_WINOGRAD_LANES * size;
+    size_t length = (size_t)winograd->lanes * size;
     for (int i = 0; i < GT_WINOGRAD_POINTS; i++) {
         int y = top + i / GT_WINOGRAD_TILE;
         int x = left + i % GT_WINOGRAD_TILE;
@@ -258,7 +282,7 @@ typedef struct {
     int64_t first;   /* tile */
     int count;       /* tiles */
     int rounded;     /* their number, rounded up to whole products */
-    float *tiles;    /* (64, rounded / rows, channels_in / 16, rows, 16) */
+    float *tiles;    /* (64, rounded / rows, channels_in / lanes, rows, lanes) */
     size_t tile_stride; /* floats from a point to the next */
     float *products; /* (64, rounded, 32) */
     size_t product_stride;
@@ -274,7 +298,7 @@ read_tile(const tile_block *block, const char *source, tile_place place, float *
     bool whole = top >= 0 && left >= 0 && top + GT_WINOGRAD_TILE <= winograd->from.height &&
                  left + GT_WINOGRAD_TILE <= winograd->from.width;
     const char *image = source + place.image * winograd->source.image * size;
-    for (int c = 0; c < winograd->from.channels; c += GT_WINOGRAD_LANES) {
+    for (int c = 0; c < winograd->from.channels; c += winograd->lanes) {
         if (whole) {
             size_t offset = (size_t)top * winograd->source.row +
                             (size_t)left * winograd->source.pixel;
@@ -283,13 +307,14 @@ read_tile(const tile_block *block, const char *source, tile_place place, float *
                                     block->tile_stride);
         }
         else {
-            char edge[GT_WINOGRAD_POINTS * GT_WINOGRAD_LANES * sizeof(float)];
+            char edge[GT_WINOGRAD_POINTS * MOST_LANES * sizeof(float)];
+            size_t pixel = (size_t)winograd->lanes * size;
             copy_edge(winograd, image, top, left, size, edge);
-            block->stages.read_tile(edge, GT_WINOGRAD_TILE * GT_WINOGRAD_LANES * size,
-                                    GT_WINOGRAD_LANES * size, out, block->tile_stride);
+            block->stages.read_tile(edge, GT_WINOGRAD_TILE * pixel, pixel, out,
+                                    block->tile_stride);
         }
         image += winograd->source.group * size;
-        out += winograd->rows * GT_WINOGRAD_LANES;
+        out += winograd->rows * winograd->lanes;
     }
 }
 
@@ -300,7 +325,7 @@ read_tiles(const tile_block *block, const char *source)
     for (int i = 0; i < block->count; i++) {
         int row = i % winograd->rows;
         float *out = block->tiles + (size_t)(i - row) * (size_t)winograd->from.channels +
-                     row * GT_WINOGRAD_LANES;
+                     row * winograd->lanes;
         read_tile(block, source, place_of(winograd, block->first + i), out);
     }
 }
@@ -315,7 +340,7 @@ multiply_tiles(const tile_block *block, const float *packed)
         const float *tiles = block->tiles + point * block->tile_stride;
         float *products = block->products + point * block->product_stride;
         for (int row = 0; row < block->rounded; row += winograd->rows) {
-            block->stages.multiply(tiles, packed, winograd->from.channels / GT_WINOGRAD_LANES,
+            block->stages.multiply(tiles, packed, winograd->from.channels / winograd->lanes,
                                    winograd->rows, products);
             tiles += (size_t)winograd->rows * channels;
             products += winograd->rows * GT_WINOGRAD_COLS;
@@ -334,9 +359,9 @@ write_tiles(const tile_block *block, const float *shift, int out, char *target)
         tile_place place = place_of(winograd, block->first + i);
         size_t pixel = place.image * strides->image + (size_t)place.y * strides->row +
                        (size_t)place.x * strides->pixel;
-        for (int c = 0; c < GT_WINOGRAD_COLS; c += GT_WINOGRAD_LANES) {
+        for (int c = 0; c < GT_WINOGRAD_COLS; c += winograd->lanes) {
             size_t place_of_group =
-                pixel + (size_t)((out + c) / GT_WINOGRAD_LANES) * strides->group;
+                pixel + (size_t)((out + c) / winograd->lanes) * strides->group;
             gt_winograd_target to = {.place = target + place_of_group * block->size,
                                      .row = strides->row * block->size,
                                      .pixel = strides->pixel * block->size,
@@ -359,7 +384,7 @@ run_block(const gt_winograd *winograd, const char *source, const float *packed,
     int64_t left = count_tiles(winograd) - first;
     size_t channels = (size_t)winograd->from.channels;
     tile_block block = {.winograd = winograd,
-                        .stages = gt_winograd_avx512(winograd->size, winograd->bf16),
+                        .stages = choose_stages(winograd->size, winograd->bf16),
                         .size = winograd->bf16 ? sizeof(uint16_t) : sizeof(float),
                         .first = first,
                         .count = left < winograd->block ? (int)left : winograd->block,

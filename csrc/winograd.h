@@ -15,11 +15,9 @@
 #include "graph.h"
 
 enum {
-    GT_WINOGRAD_TILE = 8,   /* pixels along a side */
+    GT_WINOGRAD_TILE = 8, /* pixels along a side */
     GT_WINOGRAD_POINTS = GT_WINOGRAD_TILE * GT_WINOGRAD_TILE,
-    GT_WINOGRAD_LANES = 16, /* channels in a vector; channels in are a multiple of it */
-    GT_WINOGRAD_COLS = 32,  /* channels out at a time, of which they are a multiple */
-    GT_WINOGRAD_ROWS = 14   /* tiles at a time, at most */
+    GT_WINOGRAD_COLS = 32 /* channels out at a time, of which they are a multiple */
 };
 
 /* Where a map has its numbers: distances in elements. */
@@ -27,7 +25,7 @@ typedef struct {
     size_t image;
     size_t row;
     size_t pixel;
-    size_t group; /* from 16 channels of a pixel to the next 16 */
+    size_t group; /* from a vector of channels of a pixel to the next */
 } gt_map_strides;
 
 typedef struct {
@@ -37,6 +35,7 @@ typedef struct {
     int before[2]; /* padding above and to the left */
     int size;      /* of the kernel: 3 or 5 */
     bool bf16;     /* type of both maps, else float32; all between them is float32 */
+    int lanes;     /* gt_winograd_lanes; channels in are a multiple of it */
     float low;     /* bounds of the results */
     float high;
     gt_map_strides source;
@@ -46,18 +45,19 @@ typedef struct {
     int block; /* tiles transformed at a time, a multiple of rows */
 } gt_winograd;
 
-/* Whether this processor can run it, which ONEDNN_MAX_CPU_ISA may deny. */
-bool gt_winograd_is_available(void);
+/* Channels in a vector of this processor for maps of that type, 0 if it cannot run such a
+ * convolution, which ONEDNN_MAX_CPU_ISA may deny. */
+int gt_winograd_lanes(bool bf16);
 
 /* Whether it should be faster than oneDNN's direct convolution of the same type.  Never depends on
  * the batch or the threads, on which features must not depend. */
 bool gt_winograd_pays(const gt_winograd *winograd);
 
 /* The strides of a map with channels last. */
-gt_map_strides gt_winograd_channels_last(gt_shape shape);
+gt_map_strides gt_winograd_channels_last(gt_shape shape, int lanes);
 
-/* The strides of a map in oneDNN's layout nChw16c. */
-gt_map_strides gt_winograd_blocked(gt_shape shape);
+/* The strides of a map in blocks of so many channels, as oneDNN's nChw8c and nChw16c. */
+gt_map_strides gt_winograd_blocked(gt_shape shape, int lanes);
 
 /* Choose how tiles are taken together; everything else is set. */
 void gt_winograd_prepare(gt_winograd *winograd);

@@ -1,6 +1,5 @@
-/* The stages for processors with AVX-512.  A vector holds 16 channels, so that the transforms are
- * plain arithmetic on vectors.  The file is compiled for any processor of the family; only
- * gt_winograd_is_available lets its functions run. */
+/* The stages for processors with AVX-512.  A vector holds 16 channels.  The file is compiled for any
+ * processor of the family; only gt_winograd_lanes lets its functions run. */
 #include "winograd.h"
 #include "winograd_stages.h"
 
@@ -9,17 +8,19 @@
 #include <immintrin.h>
 
 enum {
-    TILE = GT_WINOGRAD_TILE,
-    LANES = GT_WINOGRAD_LANES,
+    LANES = 16,
     COLS = GT_WINOGRAD_COLS,
-    MOST_RESULTS = TILE + 1 - 3
+    MOST_ROWS = 14
 };
+
+typedef __m512 vector;
 
 #define AVX512 __attribute__((target("avx512f")))
 #define INLINE_AVX512 static inline __attribute__((always_inline, target("avx512f")))
+#define INLINE_STAGE INLINE_AVX512
 
 /* 16 numbers of a map, bfloat16 or float32, as float32. */
-INLINE_AVX512 __m512
+INLINE_AVX512 vector
 load(const char *place, bool bf16)
 {
     if (!bf16) {
@@ -32,7 +33,7 @@ load(const char *place, bool bf16)
 /* The nearest bfloat16, ties to even, in integer arithmetic: the instruction for it is newer than
  * some compilers. */
 INLINE_AVX512 void
-store(char *place, __m512 value, bool bf16)
+store(char *place, vector value, bool bf16)
 {
     if (!bf16) {
         _mm512_storeu_ps(place, value);
@@ -44,128 +45,55 @@ store(char *place, __m512 value, bool bf16)
     _mm256_storeu_si256((__m256i *)place, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
 }
 
-INLINE_AVX512 __m512
-times(float factor, __m512 value)
+INLINE_AVX512 vector
+load_numbers(const float *place)
 {
-    return _mm512_mul_ps(_mm512_set1_ps(factor), value);
+    return _mm512_load_ps(place);
 }
 
-/* factor * value + addend */
-INLINE_AVX512 __m512
-add_times(float factor, __m512 value, __m512 addend)
+INLINE_AVX512 void
+store_numbers(float *place, vector value)
+{
+    _mm512_store_ps(place, value);
+}
+
+INLINE_AVX512 vector
+add(vector a, vector b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+INLINE_AVX512 vector
+subtract(vector a, vector b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+INLINE_AVX512 vector
+add_times(float factor, vector value, vector addend)
 {
     return _mm512_fmadd_ps(_mm512_set1_ps(factor), value, addend);
 }
 
-/* B^T d.  Row p holds the coefficients of the product of (x - q) over the points q other than p, in
- * ascending order; those of +-p share their even and, but for the sign, their odd ones. */
-INLINE_AVX512 void
-transform_pixels(const __m512 d[TILE], __m512 out[TILE])
+INLINE_AVX512 vector
+all(float number)
 {
-    __m512 even_half = add_times(4.0f, d[2], add_times(-5.0f, d[4], d[6]));
-    __m512 odd_half = add_times(4.0f, d[1], add_times(-5.0f, d[3], d[5]));
-    __m512 even_one = add_times(-4.25f, d[4], _mm512_add_ps(d[2], d[6]));
-    __m512 odd_one = add_times(-4.25f, d[3], _mm512_add_ps(d[1], d[5]));
-    __m512 even_two = add_times(0.25f, d[2], add_times(-1.25f, d[4], d[6]));
-    __m512 odd_two = add_times(0.25f, d[1], add_times(-1.25f, d[3], d[5]));
-    out[0] = add_times(5.25f, _mm512_sub_ps(d[2], d[4]), _mm512_sub_ps(d[6], d[0]));
-    out[1] = add_times(0.5f, odd_half, even_half);
-    out[2] = add_times(-0.5f, odd_half, even_half);
-    out[3] = _mm512_add_ps(even_one, odd_one);
-    out[4] = _mm512_sub_ps(even_one, odd_one);
-    out[5] = add_times(2.0f, odd_two, even_two);
-    out[6] = add_times(-2.0f, odd_two, even_two);
-    out[7] = add_times(5.25f, _mm512_sub_ps(d[3], d[5]), _mm512_sub_ps(d[7], d[1]));
+    return _mm512_set1_ps(number);
 }
 
-/* A^T m.  Row k holds the k-th powers of the points; infinity takes part in the highest only. */
-INLINE_AVX512 void
-transform_products(const __m512 m[TILE], int results, __m512 out[MOST_RESULTS])
+INLINE_AVX512 vector
+least(vector a, vector b)
 {
-    __m512 even_half = _mm512_add_ps(m[1], m[2]);
-    __m512 odd_half = _mm512_sub_ps(m[1], m[2]);
-    __m512 even_one = _mm512_add_ps(m[3], m[4]);
-    __m512 odd_one = _mm512_sub_ps(m[3], m[4]);
-    __m512 even_two = _mm512_add_ps(m[5], m[6]);
-    __m512 odd_two = _mm512_sub_ps(m[5], m[6]);
-    out[0] = _mm512_add_ps(_mm512_add_ps(m[0], even_half), _mm512_add_ps(even_one, even_two));
-    out[1] = add_times(2.0f, odd_two, add_times(0.5f, odd_half, odd_one));
-    out[2] = add_times(4.0f, even_two, add_times(0.25f, even_half, even_one));
-    if (results == 4) {
-        odd_one = _mm512_add_ps(odd_one, m[7]);
-    }
-    out[3] = add_times(8.0f, odd_two, add_times(0.125f, odd_half, odd_one));
-    if (results == 6) {
-        out[4] = add_times(16.0f, even_two, add_times(0.0625f, even_half, even_one));
-        odd_one = _mm512_add_ps(odd_one, m[7]);
-        out[5] = add_times(32.0f, odd_two, add_times(0.03125f, odd_half, odd_one));
-    }
+    return _mm512_min_ps(a, b);
 }
 
-INLINE_AVX512 void
-read_tile(const char *tile, size_t row, size_t pixel, bool bf16, float *out, size_t stride)
+INLINE_AVX512 vector
+most(vector a, vector b)
 {
-    __m512 halfway[TILE][TILE];
-    for (int x = 0; x < TILE; x++) {
-        const char *place = tile;
-        __m512 column[TILE];
-        __m512 result[TILE];
-        for (int y = 0; y < TILE; y++) {
-            column[y] = load(place, bf16);
-            place += row;
-        }
-        transform_pixels(column, result);
-        for (int y = 0; y < TILE; y++) {
-            halfway[y][x] = result[y];
-        }
-        tile += pixel;
-    }
-    for (int y = 0; y < TILE; y++) {
-        __m512 result[TILE];
-        transform_pixels(halfway[y], result);
-        for (int x = 0; x < TILE; x++) {
-            _mm512_store_ps(out, result[x]);
-            out += stride;
-        }
-    }
+    return _mm512_max_ps(a, b);
 }
 
-INLINE_AVX512 void
-write_tile(const float *products, size_t stride, const gt_winograd_target *target, int results,
-           bool bf16)
-{
-    const __m512 low = _mm512_set1_ps(target->low);
-    const __m512 high = _mm512_set1_ps(target->high);
-    const __m512 addend = _mm512_loadu_ps(target->shift);
-    __m512 halfway[MOST_RESULTS][TILE];
-    for (int x = 0; x < TILE; x++) {
-        const float *place = products;
-        __m512 column[TILE];
-        __m512 result[MOST_RESULTS];
-        for (int y = 0; y < TILE; y++) {
-            column[y] = _mm512_load_ps(place);
-            place += TILE * stride;
-        }
-        transform_products(column, results, result);
-        for (int y = 0; y < results; y++) {
-            halfway[y][x] = result[y];
-        }
-        products += stride;
-    }
-    char *row = target->place;
-    for (int y = 0; y < results && y < target->height; y++) {
-        char *place = row;
-        __m512 result[MOST_RESULTS];
-        transform_products(halfway[y], results, result);
-        for (int x = 0; x < results && x < target->width; x++) {
-            __m512 value = _mm512_add_ps(result[x], addend);
-            value = _mm512_min_ps(high, _mm512_max_ps(low, value)); /* lets NaN through */
-            store(place, value, bf16);
-            place += target->pixel;
-        }
-        row += target->row;
-    }
-}
+#include "winograd_transforms.h"
 
 static AVX512 void
 read_float32(const char *tile, size_t row, size_t pixel, float *out, size_t stride)
@@ -262,7 +190,9 @@ multiply(const float *tiles, const float *kernel, int groups, int rows, float *p
 gt_winograd_stages
 gt_winograd_avx512(int size, bool bf16)
 {
-    gt_winograd_stages stages = {.read_tile = bf16 ? read_bf16 : read_float32,
+    gt_winograd_stages stages = {.lanes = LANES,
+                                 .most_rows = MOST_ROWS,
+                                 .read_tile = bf16 ? read_bf16 : read_float32,
                                  .multiply = multiply};
     if (size == 3) {
         stages.write_tile = bf16 ? write_bf16_3x3 : write_float32_3x3;
@@ -279,7 +209,7 @@ gt_winograd_stages
 gt_winograd_avx512(int size, bool bf16)
 {
     (void)size, (void)bf16;
-    return (gt_winograd_stages){NULL, NULL, NULL};
+    return (gt_winograd_stages){0};
 }
 
 #endif

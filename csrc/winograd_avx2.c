@@ -1,0 +1,186 @@
+/* The stages for processors with AVX2 and FMA, in float32.  A vector holds 8 channels.  The file is
+ * compiled for any processor of the family; only gt_winograd_lanes lets its functions run. */
+#include "winograd.h"
+#include "winograd_stages.h"
+
+#ifdef __x86_64__
+
+#include <immintrin.h>
+
+typedef __m256 vector;
+
+#define AVX2 __attribute__((target("avx2,fma")))
+#define INLINE_AVX2 static inline __attribute__((always_inline, target("avx2,fma")))
+#define INLINE_STAGE INLINE_AVX2
+
+enum {
+    LANES = 8,
+    COLS = GT_WINOGRAD_COLS,
+    STEP_COLS = 2 * LANES, /* multiplied at a time */
+    MOST_ROWS = 12
+};
+
+INLINE_AVX2 vector
+load_numbers(const float *place)
+{
+    return _mm256_load_ps(place);
+}
+
+INLINE_AVX2 void
+store_numbers(float *place, vector value)
+{
+    _mm256_store_ps(place, value);
+}
+
+/* Maps in bfloat16 are for processors with AVX-512. */
+INLINE_AVX2 vector
+load(const char *place, bool bf16)
+{
+    (void)bf16;
+    return _mm256_loadu_ps((const float *)(const void *)place);
+}
+
+INLINE_AVX2 void
+store(char *place, vector value, bool bf16)
+{
+    (void)bf16;
+    _mm256_storeu_ps((float *)(void *)place, value);
+}
+
+INLINE_AVX2 vector
+add(vector a, vector b)
+{
+    return _mm256_add_ps(a, b);
+}
+
+INLINE_AVX2 vector
+subtract(vector a, vector b)
+{
+    return _mm256_sub_ps(a, b);
+}
+
+INLINE_AVX2 vector
+add_times(float factor, vector value, vector addend)
+{
+    return _mm256_fmadd_ps(_mm256_set1_ps(factor), value, addend);
+}
+
+INLINE_AVX2 vector
+all(float number)
+{
+    return _mm256_set1_ps(number);
+}
+
+INLINE_AVX2 vector
+least(vector a, vector b)
+{
+    return _mm256_min_ps(a, b);
+}
+
+INLINE_AVX2 vector
+most(vector a, vector b)
+{
+    return _mm256_max_ps(a, b);
+}
+
+#include "winograd_transforms.h"
+
+static AVX2 void
+read_float32(const char *tile, size_t row, size_t pixel, float *out, size_t stride)
+{
+    read_tile(tile, row, pixel, false, out, stride);
+}
+
+static AVX2 void
+write_3x3(const float *products, size_t stride, const gt_winograd_target *target)
+{
+    write_tile(products, stride, target, 6, false);
+}
+
+static AVX2 void
+write_5x5(const float *products, size_t stride, const gt_winograd_target *target)
+{
+    write_tile(products, stride, target, 4, false);
+}
+
+/* A product of few rows and two vectors: with 6 rows, 12 of the 16 registers hold sums.  Each row
+ * has variables of its own, because not every compiler keeps an array in registers. */
+#define START(r)                                                                                  \
+    __m256 left##r = _mm256_setzero_ps();                                                         \
+    __m256 right##r = _mm256_setzero_ps();
+#define ADD_PRODUCT(r)                                                                            \
+    {                                                                                             \
+        __m256 value = _mm256_broadcast_ss(tiles + (r)*LANES + lane);                             \
+        left##r = _mm256_fmadd_ps(value, first, left##r);                                         \
+        right##r = _mm256_fmadd_ps(value, second, right##r);                                      \
+    }
+#define FINISH(r)                                                                                 \
+    _mm256_storeu_ps(products + (r)*COLS, left##r);                                               \
+    _mm256_storeu_ps(products + (r)*COLS + LANES, right##r);
+#define DEFINE_MULTIPLY(rows, EACH_ROW)                                                           \
+    static AVX2 void multiply_##rows(const float *tiles, size_t stride, const float *kernel,      \
+                                     int groups, float *products)                                 \
+    {                                                                                             \
+        EACH_ROW(START)                                                                           \
+        for (int group = 0; group < groups; group++) {                                            \
+            for (int lane = 0; lane < LANES; lane++) {                                            \
+                __m256 first = _mm256_loadu_ps(kernel);                                           \
+                __m256 second = _mm256_loadu_ps(kernel + LANES);                                  \
+                EACH_ROW(ADD_PRODUCT)                                                             \
+                kernel += COLS;                                                                   \
+            }                                                                                     \
+            tiles += stride;                                                                      \
+        }                                                                                         \
+        EACH_ROW(FINISH)                                                                          \
+    }
+
+#define ROWS_2(DO) DO(0) DO(1)
+#define ROWS_4(DO) ROWS_2(DO) DO(2) DO(3)
+#define ROWS_6(DO) ROWS_4(DO) DO(4) DO(5)
+
+DEFINE_MULTIPLY(2, ROWS_2)
+DEFINE_MULTIPLY(4, ROWS_4)
+DEFINE_MULTIPLY(6, ROWS_6)
+
+/* Rows are taken 6 at a time, but for the last of them: 4 and 4 are faster than 6 and 2. */
+static void
+multiply(const float *tiles, const float *kernel, int groups, int rows, float *products)
+{
+    size_t stride = (size_t)rows * LANES;
+    for (int done = 0; done < rows;) {
+        int left = rows - done;
+        int step = left == 8 || left == 4 ? 4 : left == 2 ? 2 : 6;
+        for (int column = 0; column < COLS; column += STEP_COLS) {
+            const float *from = tiles + done * LANES;
+            float *to = products + done * COLS + column;
+            if (step == 6) {
+                multiply_6(from, stride, kernel + column, groups, to);
+            }
+            else if (step == 4) {
+                multiply_4(from, stride, kernel + column, groups, to);
+            }
+            else {
+                multiply_2(from, stride, kernel + column, groups, to);
+            }
+        }
+        done += step;
+    }
+}
+
+gt_winograd_stages
+gt_winograd_avx2(int size)
+{
+    return (gt_winograd_stages){LANES, MOST_ROWS, read_float32, multiply,
+                                size == 3 ? write_3x3 : write_5x5};
+}
+
+#else
+
+gt_winograd_stages
+gt_winograd_avx2(int size)
+{
+    (void)size;
+    return (gt_winograd_stages){0};
+}
+
+#endif
