@@ -55,8 +55,12 @@ gt_byte_rows_best(void)
 #ifdef __x86_64__
     unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
     unsigned avx512 = (unsigned)dnnl_cpu_isa_avx512_core;
+    unsigned avx2 = (unsigned)dnnl_cpu_isa_avx2;
     if ((isa & avx512) == avx512) {
         return gt_byte_rows_avx512();
+    }
+    if ((isa & avx2) == avx2) {
+        return gt_byte_rows_avx2();
     }
 #endif
     return gt_byte_rows_plain();

@@ -1,5 +1,5 @@
-/* What bytes.c does with the channels of one pixel, in plain C and for processors with AVX-512:
- * the results are the same. */
+/* What bytes.c does with the channels of one pixel, in plain C and for processors with AVX2
+ * or AVX-512: the results are the same. */
 #ifndef GT_BYTES_ROWS_H
 #define GT_BYTES_ROWS_H
 
@@ -45,5 +45,8 @@ gt_byte_rows gt_byte_rows_best(void);
 
 /* With AVX-512; all NULL where the compiler makes none. */
 gt_byte_rows gt_byte_rows_avx512(void);
+
+/* With AVX2; all NULL where the compiler makes none. */
+gt_byte_rows gt_byte_rows_avx2(void);
 
 #endif

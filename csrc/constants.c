@@ -109,6 +109,14 @@ scaled_kernel(const gt_node *node)
     return values;
 }
 
+/* Channels that each channel out is made of. */
+static int
+kernel_channels_in(const gt_node *node)
+{
+    const gt_array *kernel = &node->arrays[GT_KERNEL];
+    return kernel->data == NULL ? 1 : (int)kernel->shape[kernel->rank - 2];
+}
+
 int
 gt_kernel_dims(const gt_node *node, int channels, dnnl_dims_t dims)
 {
@@ -127,9 +135,8 @@ gt_kernel_dims(const gt_node *node, int channels, dnnl_dims_t dims)
 static dnnl_status_t
 describe_kernel(const gt_node *node, dnnl_data_type_t type, dnnl_memory_desc_t *desc)
 {
-    const gt_array *kernel = &node->arrays[GT_KERNEL];
     int64_t out = node->shape.channels;
-    int64_t in = kernel->data == NULL ? 1 : kernel->shape[kernel->rank - 2];
+    int64_t in = kernel_channels_in(node);
     dnnl_dims_t dims = {0};
     dnnl_dims_t strides = {0};
     int rank = gt_kernel_dims(node, (int)in * node->groups, dims);
@@ -195,19 +202,35 @@ quantize_kernel(float *values, int64_t rows, int channels, const float *steps)
     }
 }
 
-/* The step of each output channel at which its largest weight becomes 127; 1 for one of zeros. */
+/* The weights of each output channel whose sizes decide its step: each weight by itself, or without
+ * VNNI the sum of two.  There the products of two neighbouring channels in with bytes are added in
+ * 16 bits, and 2 x 255 x 127 is more than those hold. */
 static void
-measure_steps(const float *values, int64_t rows, int channels, float *steps)
+measure_sizes(const float *values, int64_t rows, int channels, int channels_in, float *sizes)
 {
+    bool in_pairs = !gt_adds_products_in_32_bits();
+    for (int64_t row = 0; row < rows; row++) {
+        const float *weights = values + row * channels;
+        bool has_other = in_pairs && row % channels_in % 2 == 1;
+        for (int c = 0; c < channels; c++) {
+            float other = has_other ? weights[c - channels] : 0.0f;
+            float sum = fabsf(weights[c] + other);
+            float size = fmaxf(fabsf(weights[c]), sum);
+            sizes[c] = size > sizes[c] ? size : sizes[c];
+        }
+    }
+}
+
+/* The step of each output channel at which the largest of those sizes becomes 127; 1 for a channel
+ * of zeros.  Rounded, two weights are 128 at most, and 255 x 128 is less than 2^15. */
+static void
+measure_steps(const gt_node *node, const float *values, float *steps)
+{
+    int channels = node->shape.channels;
     for (int c = 0; c < channels; c++) {
         steps[c] = 0.0f;
     }
-    for (int64_t row = 0; row < rows; row++) {
-        for (int c = 0; c < channels; c++) {
-            float size = fabsf(values[row * channels + c]);
-            steps[c] = size > steps[c] ? size : steps[c];
-        }
-    }
+    measure_sizes(values, kernel_rows(node), channels, kernel_channels_in(node), steps);
     for (int c = 0; c < channels; c++) {
         steps[c] = steps[c] > 0.0f ? steps[c] / 127.0f : 1.0f;
     }
@@ -231,7 +254,7 @@ unpacked_kernel(const gt_node *node, bool in_int8, void **values,
         if (steps == NULL) {
             return gt_fail_memory(error, "8-bit weights");
         }
-        measure_steps(*values, kernel_rows(node), channels, steps);
+        measure_steps(node, *values, steps);
         quantize_kernel(*values, kernel_rows(node), channels, steps);
         free(steps);
     }
@@ -323,7 +346,7 @@ gt_constants_kernel_steps(gt_constants *constants, const gt_node *node, dnnl_eng
         drop_last(constants);
         return gt_fail_memory(error, "unpacked weights");
     }
-    measure_steps(values, kernel_rows(node), node->shape.channels, steps);
+    measure_steps(node, values, steps);
     free(values);
     gt_array_rest(&node->arrays[GT_KERNEL]);
     return GT_OK;

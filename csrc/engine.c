@@ -28,11 +28,17 @@ gt_precision_is_fast(gt_precision precision)
     case GT_PRECISION_BF16:
         return offers(dnnl_cpu_isa_avx512_core_bf16);
     case GT_PRECISION_INT8:
-        return offers(dnnl_cpu_isa_avx512_core_vnni) || offers(dnnl_cpu_isa_avx2_vnni);
+        return offers(dnnl_cpu_isa_avx2);
     case GT_PRECISION_FLOAT32:
         break;
     }
     return true;
+}
+
+bool
+gt_adds_products_in_32_bits(void)
+{
+    return offers(dnnl_cpu_isa_avx512_core_vnni) || offers(dnnl_cpu_isa_avx2_vnni);
 }
 
 static const char *

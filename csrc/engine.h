@@ -16,6 +16,10 @@ int gt_precision_from_name(const char *name);
 /* Whether the processor has instructions for it. */
 bool gt_precision_is_fast(gt_precision precision);
 
+/* Whether products of bytes are added in 32 bits at once (VNNI), and not first two by two in 16
+ * bits, which saturate. */
+bool gt_adds_products_in_32_bits(void);
+
 /* Fail with GT_ERROR_ENGINE, naming what was asked of oneDNN, unless `code` is success. */
 gt_status gt_check_engine(dnnl_status_t code, const char *what, const char *layer,
                           gt_error *error);

@@ -242,19 +242,24 @@ def test_model_keeps_its_precision(tmp_path):
     assert np.array_equal(loaded.predict_proba(images.paths), model.predict_proba(images.paths))
 
 
-@pytest.mark.parametrize("isa", ["AVX2", "AVX512_CORE"])
+@pytest.mark.parametrize("isa", ["SSE41", "AVX2", "AVX512_CORE"])
 def test_older_processors(isa, tmp_path):
-    """oneDNN held to an older instruction set: float32 is chosen and the features are right."""
+    """oneDNN held to an older instruction set: the features are right, and int8 is for AVX2 on."""
     np.save(str(tmp_path / "images.npy"), pictures())
     script = (
         "import sys, numpy as np\nfrom gear_transfer import _core\n"
         "from gear_transfer.features.backbone import Backbone\nfolder = sys.argv[1]\n"
-        "backbone = Backbone.load(input_size=128, precision='auto')\n"
-        "np.save(folder + '/features.npy', backbone.features(np.load(folder + '/images.npy')))\n"
-        "print(_core.engine_info()[1], backbone.precision)\n")
+        "images = np.load(folder + '/images.npy')\n"
+        "for precision in 'float32', 'auto':\n"
+        "    backbone = Backbone.load(input_size=128, precision=precision)\n"
+        "    backbone.choose_precision(images)\n"
+        "    np.save(folder + '/' + precision + '.npy', backbone.features(images))\n"
+        "print(_core.engine_info()[1].replace(' ', '_'), _core.has_vnni(), backbone.precision)\n")
     output = subprocess.check_output([sys.executable, "-c", script, str(tmp_path)],
                                      env=dict(os.environ, ONEDNN_MAX_CPU_ISA=isa))
-    assert output.decode().split()[-1] == "float32"
+    instructions, has_vnni, chosen = output.decode().split()
+    assert has_vnni == "False" and chosen == ("float32" if instructions[0] == "S" else "int8")
     here = Backbone.load(input_size=128).features(pictures())
-    there = np.load(str(tmp_path / "features.npy"))
+    there = np.load(str(tmp_path / "float32.npy"))
     assert np.abs(here - there).max() <= 2e-5 * np.abs(here).max()
+    assert least_cosine(here, np.load(str(tmp_path / "auto.npy"))) >= 0.995

@@ -87,6 +87,19 @@ has_fast(PyObject *module, PyObject *args)
     return PyBool_FromLong(precision >= 0 && gt_precision_is_fast((gt_precision)precision));
 }
 
+PyDoc_STRVAR(has_vnni_doc,
+             "has_vnni()\n--\n\n"
+             "Whether int8 weights have all 8 bits: without VNNI they are rounded to steps that\n"
+             "keep two products within 16 bits.");
+
+static PyObject *
+has_vnni(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyBool_FromLong(gt_adds_products_in_32_bits());
+}
+
 PyDoc_STRVAR(shuffle_doc,
              "shuffle(n, seed, epoch)\n--\n\n"
              "The order in which an epoch visits n rows, int64 (n,).");
@@ -134,6 +147,7 @@ static PyMethodDef module_methods[] = {
     {"available_threads", available_threads, METH_NOARGS, available_threads_doc},
     {"engine_info", engine_info, METH_NOARGS, engine_info_doc},
     {"has_fast", has_fast, METH_VARARGS, has_fast_doc},
+    {"has_vnni", has_vnni, METH_NOARGS, has_vnni_doc},
     {"shuffle", shuffle, METH_VARARGS, shuffle_doc},
     {"backbone", (PyCFunction)(void (*)(void))gt_make_backbone, METH_VARARGS | METH_KEYWORDS,
      backbone_doc},

@@ -276,7 +276,7 @@ class Backbone(object):
         """What besides the network decides the features to the last bit, str."""
         if self.ranges is None:
             return self.precision
-        text = json.dumps(self.ranges).encode("utf-8")
+        text = json.dumps([_core.has_vnni(), self.ranges]).encode("utf-8")
         return "{} {}".format(self.precision, hashlib.sha256(text).hexdigest())
 
     def _checked(self, images):

@@ -7,6 +7,7 @@ import time
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from .. import _core
 from ..common.arguments import is_path
 from ..common.cache import FEATURES_VERSION, feature_key, open_cache
 from ..common.progress import progress_bar
@@ -274,7 +275,7 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         known = [contents[i] for i in places[:SAMPLE_SIZE]]
         key = None
         if cache is not None and all(known):
-            settings = json.dumps([self._settings(), fast_precisions()])
+            settings = json.dumps([self._settings(), fast_precisions(), _core.has_vnni()])
             key = feature_key(b"".join(known), settings)
             text = cache.get_choice(key)
             choice = None if text is None else choice_from_text(text)
