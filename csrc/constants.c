@@ -411,7 +411,7 @@ gt_constants_step(gt_constants *constants, float step, dnnl_engine_t engine, int
 
 gt_status
 gt_constants_winograd(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                      int *index, gt_error *error)
+                      float step, int *index, gt_error *error)
 {
     int channels_in = (int)node->arrays[GT_KERNEL].shape[2];
     float *packed = NULL;
@@ -425,6 +425,9 @@ gt_constants_winograd(gt_constants *constants, const gt_node *node, dnnl_engine_
     if (values == NULL) {
         drop_last(constants);
         return gt_fail_memory(error, "unpacked weights");
+    }
+    for (int64_t i = 0; step != 1.0f && i < kernel_rows(node) * node->shape.channels; i++) {
+        values[i] *= step;
     }
     gt_winograd_pack(values, node->window.size[0], channels_in, node->shape.channels, packed);
     free(values);

@@ -36,10 +36,10 @@ gt_status gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl
                               const_dnnl_memory_desc_t desc, bool in_int8, int *index,
                               gt_error *error);
 
-/* The kernel of a convolution, its scale multiplied in, transformed for gt_winograd_run; a flat
- * float32 array.  Otherwise like gt_constants_kernel. */
+/* The kernel of a convolution, its scale and the step of its source multiplied in, transformed for
+ * gt_winograd_run; a flat float32 array.  Otherwise like gt_constants_kernel. */
 gt_status gt_constants_winograd(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                                int *index, gt_error *error);
+                                float step, int *index, gt_error *error);
 
 /* The steps of the node's kernel in 8 bits, float32 (channels out,), likewise. */
 gt_status gt_constants_kernel_steps(gt_constants *constants, const gt_node *node,

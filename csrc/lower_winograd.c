@@ -8,28 +8,56 @@
 
 enum { N_ARGS = 5 };
 
-static int
-lanes_of(const gt_plan *plan)
+/* Type of the maps of a layer. */
+static gt_map_type
+type_of(const gt_builder *builder, int index)
 {
-    return gt_winograd_lanes(plan->type == dnnl_bf16);
+    if (gt_runs_in_int8(builder->graph, builder->numbers, index)) {
+        return GT_MAP_BYTES;
+    }
+    return builder->plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
+}
+
+/* How a layer reads and writes its numbers. */
+static gt_number
+source_number(const gt_builder *builder, int index)
+{
+    int input = builder->graph->nodes[index].inputs[0];
+    return type_of(builder, index) == GT_MAP_BYTES ? builder->numbers[input]
+                                                   : gt_builder_full(builder);
+}
+
+static gt_number
+result_number(const gt_builder *builder, int index)
+{
+    return type_of(builder, index) == GT_MAP_BYTES ? builder->numbers[index]
+                                                   : gt_builder_full(builder);
 }
 
 /* What a run of the layer is, but for the layout of its source and the size of its blocks. */
 static gt_winograd
-describe(const gt_builder *builder, const gt_node *node)
+describe(const gt_builder *builder, int index)
 {
-    const gt_plan *plan = builder->plan;
-    return (gt_winograd){.batch = plan->batch,
-                         .from = builder->graph->nodes[node->inputs[0]].shape,
-                         .to = node->shape,
-                         .before = {node->window.before[0], node->window.before[1]},
-                         .size = node->window.size[0],
-                         .bf16 = plan->type == dnnl_bf16,
-                         .lanes = lanes_of(plan),
-                         .low = node->relu ? 0.0f : -INFINITY,
-                         .high = node->relu ? node->relu_max : INFINITY,
-                         .target = gt_winograd_channels_last(node->shape, lanes_of(plan)),
-                         .threads = omp_get_max_threads()};
+    const gt_node *node = &builder->graph->nodes[index];
+    gt_map_type type = type_of(builder, index);
+    int lanes = gt_winograd_lanes(type);
+    gt_winograd winograd = {.batch = builder->plan->batch,
+                            .from = builder->graph->nodes[node->inputs[0]].shape,
+                            .to = node->shape,
+                            .before = {node->window.before[0], node->window.before[1]},
+                            .size = node->window.size[0],
+                            .type = type,
+                            .step = result_number(builder, index).step,
+                            .lanes = lanes,
+                            .low = node->relu ? 0.0f : -INFINITY,
+                            .high = node->relu ? node->relu_max : INFINITY,
+                            .target = gt_winograd_channels_last(node->shape, lanes),
+                            .threads = omp_get_max_threads()};
+    if (type == GT_MAP_BYTES) { /* beyond them numbers would not fit an integer on the way */
+        winograd.low = 0.0f;
+        winograd.high = fminf(winograd.high, 255.0f * winograd.step);
+    }
+    return winograd;
 }
 
 /* Whether the kernel can compute it at all. */
@@ -44,16 +72,26 @@ fits(const gt_node *node, gt_shape from, int lanes)
            node->shape.channels % GT_WINOGRAD_COLS == 0;
 }
 
+/* In int8 both maps must be of bytes, which hold no negative numbers. */
+static bool
+has_fitting_numbers(const gt_builder *builder, int index)
+{
+    return type_of(builder, index) != GT_MAP_BYTES ||
+           (source_number(builder, index).type == dnnl_u8 &&
+            result_number(builder, index).type == dnnl_u8 &&
+            builder->graph->nodes[index].inputs[0] != 0);
+}
+
 bool
 gt_winograd_suits(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    if (builder->is_brief || gt_runs_in_int8(builder->graph, builder->numbers, index) ||
-        lanes_of(builder->plan) == 0 ||
-        !fits(node, builder->graph->nodes[node->inputs[0]].shape, lanes_of(builder->plan))) {
+    int lanes = gt_winograd_lanes(type_of(builder, index));
+    if (builder->is_brief || lanes == 0 || !has_fitting_numbers(builder, index) ||
+        !fits(node, builder->graph->nodes[node->inputs[0]].shape, lanes)) {
         return false;
     }
-    gt_winograd winograd = describe(builder, node);
+    gt_winograd winograd = describe(builder, index);
     return gt_winograd_pays(&winograd);
 }
 
@@ -66,18 +104,19 @@ run(const void *context, void *const *memory)
 /* Read the source as it is where it has channels last or in blocks of a vector; else bring it into
  * the former layout. */
 static gt_status
-choose_source(gt_builder *builder, const gt_node *node, gt_winograd *winograd, int *value,
-              gt_error *error)
+choose_source(gt_builder *builder, int index, gt_winograd *winograd, int *value, gt_error *error)
 {
+    const gt_node *node = &builder->graph->nodes[index];
+    gt_number number = source_number(builder, index);
     dnnl_memory_desc_t last = NULL;
     dnnl_memory_desc_t blocked = NULL;
-    gt_number full = gt_builder_full(builder);
-    gt_status status = gt_builder_fetch(builder, node->inputs[0], full, value, error);
+    gt_status status = gt_builder_fetch(builder, node->inputs[0], number, value, error);
     if (status == GT_OK) {
-        status = gt_builder_describe(builder, &last, winograd->from, full.type, dnnl_nhwc, error);
+        status = gt_builder_describe(builder, &last, winograd->from, number.type, dnnl_nhwc,
+                                     error);
     }
     if (status == GT_OK) {
-        status = gt_builder_describe(builder, &blocked, winograd->from, full.type,
+        status = gt_builder_describe(builder, &blocked, winograd->from, number.type,
                                      winograd->lanes == 8 ? dnnl_nChw8c : dnnl_nChw16c, error);
     }
     if (status == GT_OK && dnnl_memory_desc_equal(builder->plan->values[*value].desc, blocked)) {
@@ -85,7 +124,7 @@ choose_source(gt_builder *builder, const gt_node *node, gt_winograd *winograd, i
     }
     else if (status == GT_OK) {
         winograd->source = gt_winograd_channels_last(winograd->from, winograd->lanes);
-        status = gt_builder_reorder(builder, *value, last, full, node->name, value, error);
+        status = gt_builder_reorder(builder, *value, last, number, node->name, value, error);
     }
     (void)dnnl_memory_desc_destroy(blocked);
     (void)dnnl_memory_desc_destroy(last);
@@ -130,21 +169,22 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
-    gt_winograd winograd = describe(builder, node);
+    gt_winograd winograd = describe(builder, index);
     int source = GT_NO_VALUE;
     int scratch = GT_NO_VALUE;
     int kernel = -1;
     int shift = -1;
     gt_winograd_prepare(&winograd);
-    gt_status status = choose_source(builder, node, &winograd, &source, error);
+    gt_status status = choose_source(builder, index, &winograd, &source, error);
     if (status == GT_OK) {
-        status = gt_constants_winograd(plan->constants, node, plan->engine, &kernel, error);
+        status = gt_constants_winograd(plan->constants, node, plan->engine,
+                                       source_number(builder, index).step, &kernel, error);
     }
     if (status == GT_OK) {
         status = gt_constants_shift(plan->constants, node, plan->engine, 0.0f, &shift, error);
     }
     if (status == GT_OK) {
-        status = gt_builder_add_result(builder, index, gt_builder_full(builder), error);
+        status = gt_builder_add_result(builder, index, result_number(builder, index), error);
     }
     if (status == GT_OK) {
         status = add_scratch(builder, node, &winograd, &scratch, error);

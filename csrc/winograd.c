@@ -4,6 +4,7 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <string.h>
 
+#include "engine.h"
 #include "winograd_stages.h"
 
 static bool
@@ -16,30 +17,33 @@ has_fma(void)
 #endif
 }
 
+/* Maps of bytes are only for where oneDNN's direct convolution of bytes takes half as long as one of
+ * float32: with VNNI it takes a quarter. */
 static gt_winograd_stages
-choose_stages(int size, bool bf16)
+choose_stages(int size, gt_map_type type)
 {
     unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
     unsigned avx512 = (unsigned)dnnl_cpu_isa_avx512_core;
     unsigned avx2 = (unsigned)dnnl_cpu_isa_avx2;
     if ((isa & avx512) == avx512) {
-        return gt_winograd_avx512(size, bf16);
+        return gt_winograd_avx512(size, type);
     }
-    if ((isa & avx2) == avx2 && has_fma() && !bf16) {
-        return gt_winograd_avx2(size);
+    if ((isa & avx2) != avx2 || !has_fma() ||
+        (type == GT_MAP_BYTES && gt_adds_products_in_32_bits())) {
+        return (gt_winograd_stages){0};
     }
-    return (gt_winograd_stages){0};
+    return gt_winograd_avx2(size, type);
 }
 
 int
-gt_winograd_lanes(bool bf16)
+gt_winograd_lanes(gt_map_type type)
 {
-    return choose_stages(3, bf16).lanes;
+    return choose_stages(3, type).lanes;
 }
 
 /* Cost in float32 multiply-adds of oneDNN 3.2: to transform one channel of a tile takes as long as
  * 800 of them on a core of a Zen 5 EPYC, with AVX-512, as 1,300 on a Zen 3, with AVX2; a direct
- * convolution in bf16 does two in the time of one.  The transformed kernel is read once a block:
+ * convolution of bfloat16 or bytes does two in the time of one.  The transformed kernel is read once a block:
  * beyond 4 MB it would come from memory and not from a cache, and the process would grow. */
 enum { TRANSFORM_COST_AVX512 = 800, TRANSFORM_COST_AVX2 = 1300, LARGEST_KERNEL = 4 << 20 };
 
@@ -72,7 +76,7 @@ gt_winograd_pays(const gt_winograd *winograd)
     double transform = winograd->lanes == 16 ? TRANSFORM_COST_AVX512 : TRANSFORM_COST_AVX2;
     double own = tiles * (GT_WINOGRAD_POINTS * pairs + transform * (in + out));
     double direct = (double)winograd->to.height * winograd->to.width * pairs * winograd->size *
-                    winograd->size / (winograd->bf16 ? 2.0 : 1.0);
+                    winograd->size / (winograd->type == GT_MAP_FLOAT32 ? 1.0 : 2.0);
     return 1.1 * own < direct;
 }
 
@@ -127,7 +131,7 @@ gt_winograd_prepare(gt_winograd *winograd)
 {
     const size_t room = (size_t)512 << 10;
     int64_t share = (count_tiles(winograd) + winograd->threads - 1) / winograd->threads;
-    int64_t rows = choose_stages(winograd->size, winograd->bf16).most_rows;
+    int64_t rows = choose_stages(winograd->size, winograd->type).most_rows;
     int64_t products = (share + rows - 1) / rows;
     winograd->rows = (int)((share + products - 1) / products + 1) / 2 * 2;
     int64_t most = (int64_t)(room / (tile_size(winograd) * sizeof(float))) / winograd->rows;
@@ -369,11 +373,18 @@ write_tiles(const tile_block *block, const float *shift, int out, char *target)
                                      .width = winograd->to.width - place.x,
                                      .shift = shift + out + c,
                                      .low = winograd->low,
-                                     .high = winograd->high};
+                                     .high = winograd->high,
+                                     .factor = 1.0f / winograd->step};
             block->stages.write_tile(block->products + (size_t)i * GT_WINOGRAD_COLS + c,
                                      block->product_stride, &to);
         }
     }
+}
+
+static size_t
+bytes_of(gt_map_type type)
+{
+    return type == GT_MAP_FLOAT32 ? sizeof(float) : type == GT_MAP_BF16 ? sizeof(uint16_t) : 1;
 }
 
 /* `first` is the first tile of the block, in the order of images, rows and columns. */
@@ -384,8 +395,8 @@ run_block(const gt_winograd *winograd, const char *source, const float *packed,
     int64_t left = count_tiles(winograd) - first;
     size_t channels = (size_t)winograd->from.channels;
     tile_block block = {.winograd = winograd,
-                        .stages = choose_stages(winograd->size, winograd->bf16),
-                        .size = winograd->bf16 ? sizeof(uint16_t) : sizeof(float),
+                        .stages = choose_stages(winograd->size, winograd->type),
+                        .size = bytes_of(winograd->type),
                         .first = first,
                         .count = left < winograd->block ? (int)left : winograd->block,
                         .tiles = scratch};

@@ -20,6 +20,10 @@ enum {
     GT_WINOGRAD_COLS = 32 /* channels out at a time, of which they are a multiple */
 };
 
+/* How a map has its numbers; all between two maps is float32.  A byte times the step of its map is a
+ * number, from 0 up. */
+typedef enum { GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_BYTES } gt_map_type;
+
 /* Where a map has its numbers: distances in elements. */
 typedef struct {
     size_t image;
@@ -34,7 +38,8 @@ typedef struct {
     gt_shape to;
     int before[2]; /* padding above and to the left */
     int size;      /* of the kernel: 3 or 5 */
-    bool bf16;     /* type of both maps, else float32; all between them is float32 */
+    gt_map_type type; /* of both maps */
+    float step;       /* of the results' bytes; that of the source is part of the kernel */
     int lanes;     /* gt_winograd_lanes; channels in are a multiple of it */
     float low;     /* bounds of the results */
     float high;
@@ -47,7 +52,7 @@ typedef struct {
 
 /* Channels in a vector of this processor for maps of that type, 0 if it cannot run such a
  * convolution, which ONEDNN_MAX_CPU_ISA may deny. */
-int gt_winograd_lanes(bool bf16);
+int gt_winograd_lanes(gt_map_type type);
 
 /* Whether it should be faster than oneDNN's direct convolution of the same type.  Never depends on
  * the batch or the threads, on which features must not depend. */

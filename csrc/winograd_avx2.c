@@ -32,19 +32,26 @@ store_numbers(float *place, vector value)
     _mm256_store_ps(place, value);
 }
 
-/* Maps in bfloat16 are for processors with AVX-512. */
 INLINE_AVX2 vector
-load(const char *place, bool bf16)
+load(const char *place, gt_map_type type)
 {
-    (void)bf16;
-    return _mm256_loadu_ps((const float *)(const void *)place);
+    if (type == GT_MAP_FLOAT32) {
+        return _mm256_loadu_ps((const float *)(const void *)place);
+    }
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)place);
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
 }
 
 INLINE_AVX2 void
-store(char *place, vector value, bool bf16)
+store(char *place, vector value, gt_map_type type)
 {
-    (void)bf16;
-    _mm256_storeu_ps((float *)(void *)place, value);
+    if (type == GT_MAP_FLOAT32) {
+        _mm256_storeu_ps((float *)(void *)place, value);
+        return;
+    }
+    __m256i wide = _mm256_cvtps_epi32(value);
+    __m128i half = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    _mm_storel_epi64((__m128i *)(void *)place, _mm_packus_epi16(half, half));
 }
 
 INLINE_AVX2 vector
@@ -72,6 +79,12 @@ all(float number)
 }
 
 INLINE_AVX2 vector
+multiply(vector a, vector b)
+{
+    return _mm256_mul_ps(a, b);
+}
+
+INLINE_AVX2 vector
 least(vector a, vector b)
 {
     return _mm256_min_ps(a, b);
@@ -88,19 +101,37 @@ most(vector a, vector b)
 static AVX2 void
 read_float32(const char *tile, size_t row, size_t pixel, float *out, size_t stride)
 {
-    read_tile(tile, row, pixel, false, out, stride);
+    read_tile(tile, row, pixel, GT_MAP_FLOAT32, out, stride);
 }
 
 static AVX2 void
-write_3x3(const float *products, size_t stride, const gt_winograd_target *target)
+read_bytes(const char *tile, size_t row, size_t pixel, float *out, size_t stride)
 {
-    write_tile(products, stride, target, 6, false);
+    read_tile(tile, row, pixel, GT_MAP_BYTES, out, stride);
 }
 
 static AVX2 void
-write_5x5(const float *products, size_t stride, const gt_winograd_target *target)
+write_float32_3x3(const float *products, size_t stride, const gt_winograd_target *target)
 {
-    write_tile(products, stride, target, 4, false);
+    write_tile(products, stride, target, 6, GT_MAP_FLOAT32);
+}
+
+static AVX2 void
+write_float32_5x5(const float *products, size_t stride, const gt_winograd_target *target)
+{
+    write_tile(products, stride, target, 4, GT_MAP_FLOAT32);
+}
+
+static AVX2 void
+write_bytes_3x3(const float *products, size_t stride, const gt_winograd_target *target)
+{
+    write_tile(products, stride, target, 6, GT_MAP_BYTES);
+}
+
+static AVX2 void
+write_bytes_5x5(const float *products, size_t stride, const gt_winograd_target *target)
+{
+    write_tile(products, stride, target, 4, GT_MAP_BYTES);
 }
 
 /* A product of few rows and two vectors: with 6 rows, 12 of the 16 registers hold sums.  Each row
@@ -144,7 +175,7 @@ DEFINE_MULTIPLY(6, ROWS_6)
 
 /* Rows are taken 6 at a time, but for the last of them: 4 and 4 are faster than 6 and 2. */
 static void
-multiply(const float *tiles, const float *kernel, int groups, int rows, float *products)
+multiply_rows(const float *tiles, const float *kernel, int groups, int rows, float *products)
 {
     size_t stride = (size_t)rows * LANES;
     for (int done = 0; done < rows;) {
@@ -168,18 +199,26 @@ multiply(const float *tiles, const float *kernel, int groups, int rows, float *p
 }
 
 gt_winograd_stages
-gt_winograd_avx2(int size)
+gt_winograd_avx2(int size, gt_map_type type)
 {
-    return (gt_winograd_stages){LANES, MOST_ROWS, read_float32, multiply,
-                                size == 3 ? write_3x3 : write_5x5};
+    gt_winograd_stages stages = {LANES, MOST_ROWS, read_float32, multiply_rows,
+                                 size == 3 ? write_float32_3x3 : write_float32_5x5};
+    if (type == GT_MAP_BF16) {
+        return (gt_winograd_stages){0};
+    }
+    if (type == GT_MAP_BYTES) {
+        stages.read_tile = read_bytes;
+        stages.write_tile = size == 3 ? write_bytes_3x3 : write_bytes_5x5;
+    }
+    return stages;
 }
 
 #else
 
 gt_winograd_stages
-gt_winograd_avx2(int size)
+gt_winograd_avx2(int size, gt_map_type type)
 {
-    (void)size;
+    (void)size, (void)type;
     return (gt_winograd_stages){0};
 }
 

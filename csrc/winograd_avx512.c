@@ -21,9 +21,9 @@ typedef __m512 vector;
 
 /* 16 numbers of a map, bfloat16 or float32, as float32. */
 INLINE_AVX512 vector
-load(const char *place, bool bf16)
+load(const char *place, gt_map_type type)
 {
-    if (!bf16) {
+    if (type != GT_MAP_BF16) {
         return _mm512_loadu_ps(place);
     }
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)place));
@@ -33,9 +33,9 @@ load(const char *place, bool bf16)
 /* The nearest bfloat16, ties to even, in integer arithmetic: the instruction for it is newer than
  * some compilers. */
 INLINE_AVX512 void
-store(char *place, vector value, bool bf16)
+store(char *place, vector value, gt_map_type type)
 {
-    if (!bf16) {
+    if (type != GT_MAP_BF16) {
         _mm512_storeu_ps(place, value);
         return;
     }
@@ -82,6 +82,12 @@ all(float number)
 }
 
 INLINE_AVX512 vector
+multiply(vector a, vector b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+INLINE_AVX512 vector
 least(vector a, vector b)
 {
     return _mm512_min_ps(a, b);
@@ -98,37 +104,37 @@ most(vector a, vector b)
 static AVX512 void
 read_float32(const char *tile, size_t row, size_t pixel, float *out, size_t stride)
 {
-    read_tile(tile, row, pixel, false, out, stride);
+    read_tile(tile, row, pixel, GT_MAP_FLOAT32, out, stride);
 }
 
 static AVX512 void
 read_bf16(const char *tile, size_t row, size_t pixel, float *out, size_t stride)
 {
-    read_tile(tile, row, pixel, true, out, stride);
+    read_tile(tile, row, pixel, GT_MAP_BF16, out, stride);
 }
 
 static AVX512 void
 write_float32_3x3(const float *products, size_t stride, const gt_winograd_target *target)
 {
-    write_tile(products, stride, target, 6, false);
+    write_tile(products, stride, target, 6, GT_MAP_FLOAT32);
 }
 
 static AVX512 void
 write_float32_5x5(const float *products, size_t stride, const gt_winograd_target *target)
 {
-    write_tile(products, stride, target, 4, false);
+    write_tile(products, stride, target, 4, GT_MAP_FLOAT32);
 }
 
 static AVX512 void
 write_bf16_3x3(const float *products, size_t stride, const gt_winograd_target *target)
 {
-    write_tile(products, stride, target, 6, true);
+    write_tile(products, stride, target, 6, GT_MAP_BF16);
 }
 
 static AVX512 void
 write_bf16_5x5(const float *products, size_t stride, const gt_winograd_target *target)
 {
-    write_tile(products, stride, target, 4, true);
+    write_tile(products, stride, target, 4, GT_MAP_BF16);
 }
 
 /* A product of few rows and two vectors, all of it in registers: with 14 rows four of 32 are left.
@@ -180,7 +186,7 @@ DEFINE_MULTIPLY(12, ROWS_12)
 DEFINE_MULTIPLY(14, ROWS_14)
 
 static void
-multiply(const float *tiles, const float *kernel, int groups, int rows, float *products)
+multiply_rows(const float *tiles, const float *kernel, int groups, int rows, float *products)
 {
     static void (*const by_rows[])(const float *, const float *, int, float *) = {
         multiply_2, multiply_4, multiply_6, multiply_8, multiply_10, multiply_12, multiply_14};
@@ -188,12 +194,16 @@ multiply(const float *tiles, const float *kernel, int groups, int rows, float *p
 }
 
 gt_winograd_stages
-gt_winograd_avx512(int size, bool bf16)
+gt_winograd_avx512(int size, gt_map_type type)
 {
+    bool bf16 = type == GT_MAP_BF16;
+    if (type == GT_MAP_BYTES) {
+        return (gt_winograd_stages){0};
+    }
     gt_winograd_stages stages = {.lanes = LANES,
                                  .most_rows = MOST_ROWS,
                                  .read_tile = bf16 ? read_bf16 : read_float32,
-                                 .multiply = multiply};
+                                 .multiply = multiply_rows};
     if (size == 3) {
         stages.write_tile = bf16 ? write_bf16_3x3 : write_float32_3x3;
     }
@@ -206,9 +216,9 @@ gt_winograd_avx512(int size, bool bf16)
 #else
 
 gt_winograd_stages
-gt_winograd_avx512(int size, bool bf16)
+gt_winograd_avx512(int size, gt_map_type type)
 {
-    (void)size, (void)bf16;
+    (void)size, (void)type;
     return (gt_winograd_stages){0};
 }
 

@@ -3,8 +3,9 @@
 #ifndef GT_WINOGRAD_STAGES_H
 #define GT_WINOGRAD_STAGES_H
 
-#include <stdbool.h>
 #include <stddef.h>
+
+#include "winograd.h"
 
 /* Where a vector of the results of a tile goes, and what becomes of it. */
 typedef struct {
@@ -16,6 +17,7 @@ typedef struct {
     const float *shift; /* (lanes,) added to the results */
     float low;          /* their bounds */
     float high;
+    float factor; /* by which results become bytes */
 } gt_winograd_target;
 
 typedef struct {
@@ -36,10 +38,12 @@ typedef struct {
     void (*write_tile)(const float *products, size_t stride, const gt_winograd_target *target);
 } gt_winograd_stages;
 
-/* The stages for a kernel of that size and maps of that type, on processors with AVX-512. */
-gt_winograd_stages gt_winograd_avx512(int size, bool bf16);
+/* The stages for a kernel of that size and maps of float32 or bfloat16, on processors with
+ * AVX-512. */
+gt_winograd_stages gt_winograd_avx512(int size, gt_map_type type);
 
-/* The stages for a kernel of that size and maps of float32, on processors with AVX2 and FMA. */
-gt_winograd_stages gt_winograd_avx2(int size);
+/* The stages for a kernel of that size and maps of float32 or bytes, on processors with AVX2 and
+ * FMA. */
+gt_winograd_stages gt_winograd_avx2(int size, gt_map_type type);
 
 #endif

@@ -3,10 +3,10 @@
  *
  *     vector         some channels of one point or pixel
  *     INLINE_STAGE   what stands before each function here
- *     load, store    numbers of a map, bfloat16 or float32
+ *     load, store    numbers of a map, bytes not yet times their step
  *     load_numbers, store_numbers   in memory that is aligned for a vector
  *     all            a vector of one number
- *     add, subtract, least, most    the last two give the second if either is not a number
+ *     add, subtract, multiply, least, most    the last two give the second if either is not a number
  *     add_times      factor * value + addend */
 #include "winograd.h"
 #include "winograd_stages.h"
@@ -59,7 +59,7 @@ transform_products(const vector m[TILE], int results, vector out[MOST_RESULTS])
 }
 
 INLINE_STAGE void
-read_tile(const char *tile, size_t row, size_t pixel, bool bf16, float *out, size_t stride)
+read_tile(const char *tile, size_t row, size_t pixel, gt_map_type type, float *out, size_t stride)
 {
     vector halfway[TILE][TILE];
     for (int x = 0; x < TILE; x++) {
@@ -67,7 +67,7 @@ read_tile(const char *tile, size_t row, size_t pixel, bool bf16, float *out, siz
         vector column[TILE];
         vector result[TILE];
         for (int y = 0; y < TILE; y++) {
-            column[y] = load(place, bf16);
+            column[y] = load(place, type);
             place += row;
         }
         transform_pixels(column, result);
@@ -88,11 +88,12 @@ read_tile(const char *tile, size_t row, size_t pixel, bool bf16, float *out, siz
 
 INLINE_STAGE void
 write_tile(const float *products, size_t stride, const gt_winograd_target *target, int results,
-           bool bf16)
+           gt_map_type type)
 {
     const vector low = all(target->low);
     const vector high = all(target->high);
-    const vector addend = load((const char *)target->shift, false);
+    const vector factor = all(target->factor);
+    const vector addend = load((const char *)target->shift, GT_MAP_FLOAT32);
     vector halfway[MOST_RESULTS][TILE];
     for (int x = 0; x < TILE; x++) {
         const float *place = products;
@@ -115,7 +116,10 @@ write_tile(const float *products, size_t stride, const gt_winograd_target *targe
         transform_products(halfway[y], results, result);
         for (int x = 0; x < results && x < target->width; x++) {
             vector value = least(high, most(low, add(result[x], addend))); /* lets NaN through */
-            store(place, value, bf16);
+            if (type == GT_MAP_BYTES) {
+                value = multiply(value, factor);
+            }
+            store(place, value, type);
             place += target->pixel;
         }
         row += target->row;

@@ -11,7 +11,7 @@
 typedef struct {
     gt_winograd winograd;
     gt_net net;     /* keeps the random numbers */
-    float *source;  /* (batch, height, width, channels), rounded to bfloat16 for such a map */
+    float *source;  /* (batch, height, width, channels), as its type can hold them */
     gt_array kernel;
     gt_array shift;
     double *wanted; /* (batch, height, width, channels) of the result */
@@ -64,6 +64,22 @@ convolve(const bench *job, int image, int y, int x, int out)
     return fmin(fmax(sum, winograd->low), winograd->high);
 }
 
+/* A step with which the largest results are beyond the largest byte. */
+static void
+choose_step(bench *job)
+{
+    double largest = 0.0;
+    for (size_t i = 0; i < count_numbers(job, job->winograd.to); i++) {
+        largest = fmax(largest, job->wanted[i]);
+    }
+    job->winograd.step = (float)fmax(largest, 1.0) / 300.0f;
+    job->winograd.low = 0.0f;
+    job->winograd.high = 255.0f * job->winograd.step;
+    for (size_t i = 0; i < count_numbers(job, job->winograd.to); i++) {
+        job->wanted[i] = fmin(fmax(job->wanted[i], 0.0), (double)job->winograd.high);
+    }
+}
+
 static void
 start_bench(bench *job, gt_winograd winograd)
 {
@@ -73,7 +89,9 @@ start_bench(bench *job, gt_winograd winograd)
     job->source = malloc(size * sizeof(float));
     for (size_t i = 0; i < size; i++) {
         float value = (float)gt_net_random(&job->net, -1.0, 1.0);
-        job->source[i] = winograd.bf16 ? from_bf16(to_bf16(value)) : value;
+        job->source[i] = winograd.type == GT_MAP_BF16    ? from_bf16(to_bf16(value))
+                         : winograd.type == GT_MAP_BYTES ? (float)gt_net_choice(&job->net, 0, 255)
+                                                         : value;
     }
     job->kernel = gt_net_kernel(&job->net, winograd.size, winograd.size, winograd.from.channels,
                                 winograd.to.channels);
@@ -86,6 +104,9 @@ start_bench(bench *job, gt_winograd winograd)
                 *next++ = convolve(job, image, i / winograd.to.width, i % winograd.to.width, out);
             }
         }
+    }
+    if (winograd.type == GT_MAP_BYTES) {
+        choose_step(job);
     }
 }
 
@@ -107,6 +128,7 @@ write_source(const bench *job)
     size_t size = count_numbers(job, from);
     float *full = malloc(size * sizeof(float));
     uint16_t *half = malloc(size * sizeof(uint16_t));
+    uint8_t *bytes = malloc(size);
     for (size_t i = 0; i < size; i++) {
         size_t channel = i % (size_t)from.channels;
         size_t pixel = i / (size_t)from.channels;
@@ -117,9 +139,15 @@ write_source(const bench *job)
                        channel / lanes * winograd->source.group + channel % lanes;
         full[place] = job->source[i];
         half[place] = to_bf16(job->source[i]);
+        bytes[place] = winograd->type == GT_MAP_BYTES ? (uint8_t)job->source[i] : 0;
     }
-    free(winograd->bf16 ? (void *)full : (void *)half);
-    return winograd->bf16 ? (void *)half : (void *)full;
+    void *maps[] = {full, half, bytes};
+    for (int type = 0; type < 3; type++) {
+        if (type != (int)winograd->type) {
+            free(maps[type]);
+        }
+    }
+    return maps[winograd->type];
 }
 
 /* Run it; the result as float32, to be freed. */
@@ -128,7 +156,8 @@ run_bench(const bench *job)
 {
     const gt_winograd *winograd = &job->winograd;
     size_t size = count_numbers(job, winograd->to);
-    size_t element = winograd->bf16 ? sizeof(uint16_t) : sizeof(float);
+    static const size_t elements[] = {sizeof(float), sizeof(uint16_t), 1};
+    size_t element = elements[winograd->type];
     void *source = write_source(job);
     float *packed = malloc((size_t)gt_winograd_kernel_count(winograd->from.channels,
                                                             winograd->to.channels) *
@@ -143,8 +172,9 @@ run_bench(const bench *job)
                      winograd->to.channels, packed);
     gt_winograd_run(winograd, source, packed, job->shift.data, target, scratch);
     for (size_t i = 0; i < size; i++) {
-        result[i] = winograd->bf16 ? from_bf16(((uint16_t *)(void *)target)[i])
-                                   : ((float *)(void *)target)[i];
+        result[i] = winograd->type == GT_MAP_BF16    ? from_bf16(((uint16_t *)(void *)target)[i])
+                    : winograd->type == GT_MAP_BYTES ? winograd->step * ((uint8_t *)target)[i]
+                                                     : ((float *)(void *)target)[i];
     }
     free(scratch);
     free(target);
@@ -172,7 +202,7 @@ distance_of_bench(const bench *job)
 /* A convolution with channels last and room around the map for so much padding. */
 static gt_winograd
 describe(int batch, gt_shape from, int channels, int size, int above, int left, int padding,
-         bool bf16)
+         gt_map_type type)
 {
     gt_winograd winograd = {.batch = batch,
                             .from = from,
@@ -180,8 +210,9 @@ describe(int batch, gt_shape from, int channels, int size, int above, int left, 
                                    from.width + padding - size + 1, channels},
                             .before = {above, left},
                             .size = size,
-                            .bf16 = bf16,
-                            .lanes = gt_winograd_lanes(bf16),
+                            .type = type,
+                            .step = 1.0f,
+                            .lanes = gt_winograd_lanes(type),
                             .low = -INFINITY,
                             .high = INFINITY,
                             .threads = 1};
@@ -193,18 +224,26 @@ describe(int batch, gt_shape from, int channels, int size, int above, int left, 
     return winograd;
 }
 
-/* In bfloat16 only where this processor can. */
+/* Half a unit in the last of 8 bits, half a step, or some units in the last of 24. */
+static double
+tolerance(const gt_winograd *winograd)
+{
+    return winograd->type == GT_MAP_BF16    ? 0.004
+           : winograd->type == GT_MAP_BYTES ? 0.501 / 255.0
+                                            : 2e-5;
+}
+
+/* In bfloat16 and bytes only where this processor can. */
 static void
 verify_bench(gt_winograd winograd)
 {
     bench job;
     if (winograd.lanes == 0) {
-        CHECK(winograd.bf16);
+        CHECK(winograd.type != GT_MAP_FLOAT32);
         return;
     }
     start_bench(&job, winograd);
-    /* half a unit in the last of 8 bits against some units in the last of 24 */
-    CHECK_CLOSE(distance_of_bench(&job), 0.0, winograd.bf16 ? 0.004 : 2e-5);
+    CHECK_CLOSE(distance_of_bench(&job), 0.0, tolerance(&winograd));
     end_bench(&job);
 }
 
@@ -221,12 +260,12 @@ test_shapes(void)
     };
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
         const int *s = shapes[i];
-        for (int kind = 0; kind < 4; kind++) {
-            int size = kind < 2 ? 3 : 5;
+        for (int kind = 0; kind < 6; kind++) {
+            int size = kind < 3 ? 3 : 5;
             int padding = s[4] + (size == 5 ? 2 : 0);
             gt_shape from = {s[0], s[1], s[5]};
             verify_bench(describe(1 + (int)i % 3, from, s[6], size, s[2], s[3], padding,
-                                  kind % 2 == 1));
+                                  (gt_map_type)(kind % 3)));
         }
     }
 }
@@ -234,12 +273,12 @@ test_shapes(void)
 static void
 test_bounds(void)
 {
-    gt_winograd winograd = describe(1, (gt_shape){9, 8, 16}, 32, 3, 1, 1, 2, false);
+    gt_winograd winograd = describe(1, (gt_shape){9, 8, 16}, 32, 3, 1, 1, 2, GT_MAP_FLOAT32);
     winograd.low = 0.0f;
     verify_bench(winograd);
     winograd.high = 0.25f;
     verify_bench(winograd);
-    gt_winograd half = describe(1, winograd.from, 32, 3, 1, 1, 2, true);
+    gt_winograd half = describe(1, winograd.from, 32, 3, 1, 1, 2, GT_MAP_BF16);
     half.low = winograd.low;
     half.high = winograd.high;
     verify_bench(half);
@@ -248,9 +287,12 @@ test_bounds(void)
 static void
 test_blocked_source(void)
 {
-    for (int bf16 = 0; bf16 < (gt_winograd_lanes(true) > 0 ? 2 : 1); bf16++) {
-        gt_winograd winograd = describe(2, (gt_shape){9, 11, 48}, 32, 3, 1, 1, 2, bf16 == 1);
-        winograd.source = gt_winograd_blocked(winograd.from, winograd.lanes);
+    static const gt_map_type types[] = {GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_BYTES};
+    for (int i = 0; i < 3; i++) {
+        gt_winograd winograd = describe(2, (gt_shape){9, 11, 48}, 32, 3, 1, 1, 2, types[i]);
+        if (winograd.lanes > 0) {
+            winograd.source = gt_winograd_blocked(winograd.from, winograd.lanes);
+        }
         verify_bench(winograd);
     }
 }
@@ -259,7 +301,7 @@ test_blocked_source(void)
 static void
 test_threads_and_blocks_change_nothing(void)
 {
-    gt_winograd winograd = describe(3, (gt_shape){23, 19, 32}, 64, 3, 1, 1, 2, false);
+    gt_winograd winograd = describe(3, (gt_shape){23, 19, 32}, 64, 3, 1, 1, 2, GT_MAP_FLOAT32);
     bench job;
     start_bench(&job, winograd);
     float *first = run_bench(&job);
@@ -280,7 +322,7 @@ test_threads_and_blocks_change_nothing(void)
 static void
 test_special_numbers_pass(void)
 {
-    gt_winograd winograd = describe(1, (gt_shape){4, 4, 16}, 32, 3, 1, 1, 2, false);
+    gt_winograd winograd = describe(1, (gt_shape){4, 4, 16}, 32, 3, 1, 1, 2, GT_MAP_FLOAT32);
     bench job;
     winograd.low = 0.0f;
     start_bench(&job, winograd);
@@ -294,10 +336,10 @@ test_special_numbers_pass(void)
 /* --- the rule ------------------------------------------------------------------------------ */
 
 static bool
-pays(int extent, int in, int out, int size, bool bf16)
+pays(int extent, int in, int out, int size, gt_map_type type)
 {
     gt_winograd winograd = describe(1, (gt_shape){extent, extent, in}, out, size, size / 2,
-                                    size / 2, size - 1, bf16);
+                                    size / 2, size - 1, type);
     bool alone = gt_winograd_pays(&winograd);
     winograd.batch = 16;
     winograd.threads = 8;
@@ -308,12 +350,13 @@ pays(int extent, int in, int out, int size, bool bf16)
 static void
 test_where_it_pays(void)
 {
-    CHECK(pays(147, 32, 64, 3, false) && pays(147, 32, 64, 3, true));
-    CHECK(pays(35, 96, 96, 3, false) && pays(35, 96, 96, 3, true));
-    CHECK(pays(35, 48, 64, 5, false) && pays(35, 48, 64, 5, true));
-    CHECK(pays(13, 32, 32, 3, false) && !pays(13, 32, 32, 3, true));
-    CHECK(!pays(1, 64, 64, 3, false));    /* one result of 36 */
-    CHECK(!pays(8, 448, 384, 3, false)); /* 42 MB */
+    CHECK(pays(147, 32, 64, 3, GT_MAP_FLOAT32) && pays(147, 32, 64, 3, GT_MAP_BF16));
+    CHECK(pays(35, 96, 96, 3, GT_MAP_FLOAT32) && pays(35, 96, 96, 3, GT_MAP_BF16));
+    CHECK(pays(71, 80, 192, 3, GT_MAP_BYTES) && !pays(13, 64, 96, 3, GT_MAP_BYTES));
+    CHECK(pays(35, 48, 64, 5, GT_MAP_FLOAT32) && pays(35, 48, 64, 5, GT_MAP_BF16));
+    CHECK(pays(13, 32, 32, 3, GT_MAP_FLOAT32) && !pays(13, 32, 32, 3, GT_MAP_BF16));
+    CHECK(!pays(1, 64, 64, 3, GT_MAP_FLOAT32));    /* one result of 36 */
+    CHECK(!pays(8, 448, 384, 3, GT_MAP_FLOAT32)); /* 42 MB */
 }
 
 /* --- plans --------------------------------------------------------------------------------- */
@@ -375,10 +418,42 @@ test_plans(void)
     int h = gt_net_add(&net, gt_net_conv(&net, g, 3, 3, 33, 1), NULL, g); /* an odd number */
     int outputs[] = {d, e, f, h};
     CHECK(verify_plan(&net, outputs, 4, GT_PRECISION_FLOAT32) ==
-          (gt_winograd_lanes(false) > 0 ? 3 : 0));
+          (gt_winograd_lanes(GT_MAP_FLOAT32) > 0 ? 3 : 0));
     if (gt_precision_is_fast(GT_PRECISION_BF16)) {
         CHECK(verify_plan(&net, outputs, 4, GT_PRECISION_BF16) == 3);
     }
+    gt_net_clear(&net);
+}
+
+/* A layer between two others in int8, which keeps the bytes of both. */
+static void
+test_plan_of_bytes(void)
+{
+    gt_net net;
+    trial job;
+    gt_net_start(&net, 40, 37, 3);
+    int a = gt_net_plain(&net, GT_OP_RELU, NULL,
+                         gt_net_add(&net, gt_net_conv(&net, 0, 3, 3, 64, 1), NULL, 0));
+    int b = gt_net_plain(&net, GT_OP_RELU, NULL,
+                         gt_net_add(&net, gt_net_conv(&net, a, 3, 3, 64, 1), NULL, a));
+    int c = gt_net_add(&net, gt_net_conv(&net, b, 1, 1, 24, 1), NULL, b);
+    start_trial(&job, &net, &c, 1);
+    gt_graph graph = gt_net_graph(&net, &c, 1);
+    gt_backbone_config config = {.threads = 2, .sub_batch = 2, .preprocessing = preprocessing,
+                                 .precision = GT_PRECISION_INT8};
+    float *result = malloc((size_t)(MOST * gt_shape_size(net.graph.nodes[c].shape)) *
+                           sizeof(float));
+    CHECK(gt_backbone_create(&job.backbone, &graph, config, &error) == GT_OK);
+    CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, &result, &error) == GT_OK);
+    for (int count = 1; count < 8; count += 3) {
+        CHECK_CLOSE(distance_of_run(&job, count), 0.0, 0.04); /* 8 bits, three layers */
+    }
+    int own = 0;
+    CHECK(gt_backbone_visit_steps(job.backbone, count_own, &own, &error) == GT_OK);
+    CHECK(own == (gt_winograd_lanes(GT_MAP_BYTES) > 0 ? 1 : 0));
+    free(result);
+    gt_graph_clear(&graph);
+    end_trial(&job);
     gt_net_clear(&net);
 }
 
@@ -387,7 +462,8 @@ test_all(void)
 {
     RUN(test_where_it_pays);
     RUN(test_plans);
-    if (gt_winograd_lanes(false) > 0) {
+    RUN(test_plan_of_bytes);
+    if (gt_winograd_lanes(GT_MAP_FLOAT32) > 0) {
         RUN(test_shapes);
         RUN(test_bounds);
         RUN(test_blocked_source);
@@ -404,7 +480,9 @@ verify_older_processor(dnnl_cpu_isa_t isa, int lanes)
     pid_t child = fork();
     if (child == 0) {
         bool set = dnnl_set_max_cpu_isa(isa) == dnnl_success &&
-                   gt_winograd_lanes(false) == lanes && gt_winograd_lanes(true) == 0;
+                   gt_winograd_lanes(GT_MAP_FLOAT32) == lanes &&
+                   gt_winograd_lanes(GT_MAP_BYTES) == lanes &&
+                   gt_winograd_lanes(GT_MAP_BF16) == 0;
         test_all();
         _exit(set && check_failed == 0 ? 0 : 1);
     }
