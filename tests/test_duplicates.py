@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gear_transfer import TransferClassifier, find_duplicates, load_folder
-from gear_transfer.common.cache import FeatureCache
+from gear_transfer import (ImageSet, TransferClassifier, compute_features, find_duplicates,
+                           load_folder)
+from gear_transfer.common.cache import FeatureCache, content_hash
 from gear_transfer.photographs import DEFAULT_INPUT_SIZE
 from gear_transfer.photographs.datasets import make_shape
 from gear_transfer.photographs.duplicates import _close_pairs, _linked
@@ -176,6 +177,23 @@ def test_fit_reads_each_photograph_once(files, monkeypatch):
     model.fit(files[:5] + more, ["a", "b", "a", "a", "a"] + 3 * ["a", "b"])
     assert len(read) == 11 and sum(image is again for image in read) == 0
     assert model.split_.groups.tolist() == [0, 1, 0, 0, 0, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_fit_hashes_each_file_once(files, tmp_path, monkeypatch, kept):
+    """For the cache and for duplicates; large photographs would be read anew each time."""
+    hashed = []
+    monkeypatch.setattr("gear_transfer.photographs.hashes.content_hash",
+                        lambda path: hashed.append(path) or content_hash(path))
+    more = [np.asarray(scene(seed)) for seed in range(2, 8)]
+    labels = ["a", "b", "a", "a", "a"] + 3 * ["a", "b"]
+    model = TransferClassifier(layer="mixed0", input_size=96, validation_fraction=0.3, epochs=1,
+                               cache=str(tmp_path / "cache") if kept else False)
+    model.fit(files[:5] + more, labels)
+    assert sorted(hashed) == sorted(files[:5])
+    del hashed[:]
+    compute_features(ImageSet(files[:5], labels[:5]), model)
+    assert sorted(hashed) == sorted(files[:5])
 
 
 def test_nothing_and_one(files):

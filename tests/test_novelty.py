@@ -4,6 +4,7 @@ import pytest
 
 from gear_transfer import DatasetError, TransferClassifier, load_folder, load_model, make_shapes
 from gear_transfer.classifiers.novelty import NoveltyDetector, is_unknown
+from gear_transfer.common.threads import ThreadPool
 
 QUICK = dict(layer="mixed2", input_size=64, epochs=8, cache=False)
 
@@ -45,6 +46,19 @@ def test_distances_equal_the_formula(detector):
     across = np.linalg.norm((rows - middle).dot(np.eye(d) - onto), axis=1)
     np.testing.assert_allclose(detector.distances(X), within ** 2 + across ** 2, rtol=1e-3)
     assert detector.distances(trained[:5]).max() < detector.distances(X).min()
+
+
+def test_threads_keep_to_the_share_of_a_worker(monkeypatch):
+    """OMP_NUM_THREADS is how batch systems tell it, here as for features and heads."""
+    counts = []
+    monkeypatch.setattr("gear_transfer.classifiers.novelty.ThreadPool",
+                        lambda threads: counts.append(threads) or ThreadPool(threads))
+    monkeypatch.setattr("gear_transfer._core.available_threads", lambda: 3)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    NoveltyDetector().fit(*features(60, 0))
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    NoveltyDetector().fit(*features(60, 0))
+    assert counts == [2, 3]
 
 
 def test_of_many_samples_some_are_kept(monkeypatch):

@@ -259,9 +259,13 @@ def test_download(tmp_path, monkeypatch, capsys):
         assert stream.read() == body
     expected = {"path": path, "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest(),
                 "md5": hashlib.md5(body).hexdigest(), "url": weights.OFFICIAL_URL}
+    hashed, md5 = [], hashlib.md5
+    monkeypatch.setattr(hashlib, "md5", lambda: hashed.append("md5") or md5())
     for downloaded in (False, True):  # it is there from above; then it is not
         assert cli.main(["download", str(tmp_path), "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == dict(expected, downloaded=downloaded)
+        assert len(hashed) == 1  # 90 million bytes are checked once
+        del hashed[:]
         os.remove(path)
     monkeypatch.setattr(weights, "_open", unreachable)
     assert cli.main(["download", str(tmp_path), "--json"]) == 1

@@ -445,7 +445,7 @@ def _in_place(extraction, values):
 
 def _extract_labelled(extractor, X, y, strict, hashes=None):
     """Features, labels and positions of the images that can be read, and a list of the others."""
-    extraction = extractor.extract(X, strict, see=hashes and hashes.see)
+    extraction = extractor.extract(X, strict, hashes=hashes)
     warn_of_failures(extraction.failures)
     skipped = [SkippedFile(error.path, error.reason) for _, error in extraction.failures]
     labels = y[extraction.positions]

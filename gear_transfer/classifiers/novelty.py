@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from ..common.arguments import check_whole_number
-from ..common.threads import ThreadPool, available_cpus, result_of
+from ..common.threads import ThreadPool, check_threads, result_of
 from ..errors import DatasetError
 from ..photographs.splits import assign_groups
 
@@ -119,7 +119,7 @@ class NoveltyDetector(BaseEstimator):
             held_out = folds == fold
             distances[held_out] = clone(self)._fit_points(X[~held_out])._distances(X[held_out])
 
-        with one_blas_thread(), ThreadPool(available_cpus()) as pool:
+        with one_blas_thread(), ThreadPool(check_threads(None)) as pool:
             whole = pool.submit(self._fit_points, X)
             pool.map(hold_out, range(self.folds))
             result_of(whole)

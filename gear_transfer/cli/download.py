@@ -23,9 +23,10 @@ def add_arguments(parser):
 
 def run(arguments):
     from ..importers import weights
-    was_there = arguments.json and weights.is_official(
-        weights.official_weights_path(arguments.destination))
-    path = weights.download_official_weights(arguments.destination)
+    path = weights.official_weights_path(arguments.destination)
+    was_there = arguments.json and weights.is_official(path)
+    if not was_there:
+        path = weights.download_official_weights(arguments.destination)
     if arguments.json:
         facts = file_facts(path)
         facts["md5"] = weights.OFFICIAL_MD5

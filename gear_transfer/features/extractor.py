@@ -138,7 +138,7 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         """
         return self.extract(X, strict=True).features
 
-    def extract(self, X, strict=False, see=None):
+    def extract(self, X, strict=False, hashes=None):
         """Features of the images that can be read, and what is wrong with the others.
 
         Parameters
@@ -147,10 +147,9 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
             As for `transform`.
         strict : bool
             Raise at the first image that cannot be read.
-        see : callable, optional
-            ``see(i, picture)`` is called, in threads that decode, for images
-            that are decoded here: not for those in the cache, nor for those
-            that an executor reads. `picture` is a PIL image.
+        hashes : ImageHashes, optional
+            What `hashes` returned for X; sees the images that are decoded here:
+            not those in the cache, nor those that an executor reads.
 
         Returns
         -------
@@ -158,7 +157,7 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
             ``features`` float32 (n, d), ``positions`` int (n,) in X, and
             ``failures``, a list of (position, ImageError).
         """
-        return self._extract(X, strict, see=see)
+        return self._extract(X, strict, hashes=hashes)
 
     def extract_views(self, X, augment, strict=False):
         """Features of augmented views of the images, and what is wrong with unreadable ones.
@@ -186,12 +185,12 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         return extraction._replace(features=extraction.features.reshape(
             len(extraction.positions), augmentation.views, self.backbone_.n_features))
 
-    def _extract(self, X, strict, augmentation=None, see=None):
+    def _extract(self, X, strict, augmentation=None, hashes=None):
         """Features of images or, with an augmentation, those of all views in one row."""
         if not hasattr(self, "backbone_"):
             self.fit()
         X = check_images(X)
-        cache, contents = open_cache(self.cache), self._contents(X)
+        cache, contents = open_cache(self.cache), self._contents(X, hashes)
         self._choose_precision(X, contents, cache)
         work = _Work(X, self.backbone_.n_features * (1 if augmentation is None
                                                         else augmentation.views),
@@ -202,7 +201,7 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
             bar.update(len(X) - len(missing))
             batches = self._compute(
                 X[missing] if isinstance(X, np.ndarray) else [X[i] for i in missing], augmentation,
-                see and (lambda i, picture: see(int(missing[i]), picture)))
+                hashes and (lambda i, picture: hashes.see(int(missing[i]), picture)))
             with contextlib.closing(batches):
                 for indices, features, failed in batches:
                     if failed and strict:
@@ -213,7 +212,7 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         return work.result()
 
     def hashes(self, X):
-        """Difference hashes of images, to be filled by `extract` with ``see=hashes.see``.
+        """Difference hashes of images, to be filled by `extract` with ``hashes=``.
 
         Parameters
         ----------
@@ -257,8 +256,11 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         return iterate_features(backbone, images, self.resize, self.batch_size,
                                 check_threads(self.threads), augmentation, see)
 
-    def _contents(self, X):
+    def _contents(self, X, hashes):
         """Hash of the content of each image that is a file, else None."""
+        if hashes is not None:
+            return [content if is_path(image) else None
+                    for image, content in zip(X, hashes.contents)]
         files = [i for i, image in enumerate(X) if is_path(image)]
         contents = [None] * len(X)
         for i, content in zip(files, image_hashes([X[i] for i in files],

@@ -93,6 +93,14 @@ class ImageHashes(object):
         self._rule = (input_size, resize)
         self._bits = np.zeros((len(images), BITS), bool)
         self._known = np.zeros(len(images), bool)
+        self._contents = None
+
+    @property
+    def contents(self):
+        """`image_hash` of each image, read once, when first asked for; list of bytes or None."""
+        if self._contents is None:
+            self._contents = image_hashes(self._images, self._threads)
+        return self._contents
 
     def see(self, i, picture):
         """Take the bits of image number `i`, which somebody has just decoded by the same rule.
@@ -118,8 +126,7 @@ class ImageHashes(object):
         failures : list of (int, ImageError)
             Positions and reasons of the images that cannot be read.
         """
-        contents = image_hashes(self._images, self._threads)
-        keys = self._keys(contents)
+        keys = self._keys(self.contents)
         kept = self._take_kept(keys)
         missing = np.flatnonzero(~self._known).tolist()
         with ThreadPool(self._threads) as pool:
@@ -129,7 +136,7 @@ class ImageHashes(object):
         if new:
             self._cache.put([keys[i] for i in new],
                             np.packbits(self._bits[new], axis=1).astype(np.float32))
-        return self._bits, contents, failures
+        return self._bits, self.contents, failures
 
     def _keys(self, contents):
         """The key of each image in the cache, None where it has none."""

@@ -14,6 +14,7 @@ from PIL import (BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImag
 
 from ..common.arguments import is_path
 from ..errors import ImageError
+from .jpeg_file import JpegFile
 
 RESIZE_RULES = ("pad", "stretch")
 
@@ -44,12 +45,6 @@ _DECODERS = {
     "GIF": GifImagePlugin.GifImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
 }
-
-# Few bytes of a JPEG can be dear: each scan goes over the whole picture, and Pillow joins the pieces
-# of Exif data one by one. Encoders write about 10 scans and one piece.
-_DEAR_PARTS = ((b"\xff\xda\0", "scans"), (b"Exif\0\0", "pieces of Exif data"))
-_MOST_DEAR_PARTS = 100
-_LARGEST_JPEG = 1 << 28  # bytes; the pixels that are allowed have less without compression
 
 _SPECIAL_FILES = (
     (stat.S_ISDIR, "it is a folder, not a file"),
@@ -190,9 +185,8 @@ def open_image(path):
         if format_name == "WebP" and not features.check("webp"):
             raise ImageError(path, "this installation of Pillow cannot read WebP images")
         with _as_image_error(path, _opening_reason):
-            if format_name == "JPEG":
-                _check_dear_parts(stream, path)
-            image = _DECODERS[format_name](stream)
+            image = _DECODERS[format_name](
+                JpegFile(stream, path) if format_name == "JPEG" else stream)
         _check_size(image, path)
         yield image
     finally:
@@ -314,20 +308,6 @@ def _check_size(image, name):
     if limit is not None and width * height > limit:
         raise ImageError(name, "it claims {} x {} pixels, more than the {:.0f} million allowed "
                          "(PIL.Image.MAX_IMAGE_PIXELS)".format(width, height, limit / 1e6))
-
-
-def _check_dear_parts(stream, name):
-    """Refuse a JPEG of a few hundred kilobytes that would take minutes to decode."""
-    size = os.fstat(stream.fileno()).st_size
-    if size > _LARGEST_JPEG:
-        raise ImageError(name, "it is a JPEG of more than {} MiB".format(_LARGEST_JPEG >> 20))
-    data = stream.read(size)
-    stream.seek(0)
-    for part, kind in _DEAR_PARTS:
-        count = data.count(part)
-        if count > _MOST_DEAR_PARTS:
-            raise ImageError(name, "it is a JPEG of {:,} {}, more than the {} allowed; save it "
-                             "anew with another program".format(count, kind, _MOST_DEAR_PARTS))
 
 
 # Reasons

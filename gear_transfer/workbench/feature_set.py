@@ -128,7 +128,7 @@ def compute_features(images, model=None, groups=None, augment=None):
     if extractor is None:
         extractor = model._parts()[0].fit()
     hashes = extractor.hashes(images.paths) if groups is None else None
-    extraction = extractor.extract(images.paths, model.strict, see=hashes and hashes.see)
+    extraction = extractor.extract(images.paths, model.strict, hashes=hashes)
     warn_of_failures(extraction.failures)
     if hashes is not None:
         groups = group_hashes(images.paths, hashes).groups
