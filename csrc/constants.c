@@ -189,15 +189,21 @@ reorder_into(void *values, dnnl_memory_desc_t desc, dnnl_memory_t target, dnnl_e
 }
 
 /* Make int8 of a kernel in place, element = number / steps[channel], for a kernel of `rows` rows of
- * `channels` numbers. */
+ * `channels` numbers.  What rounding leaves of a weight goes on to the next of its channel (error
+ * diffusion, Floyd and Steinberg 1976): so their sum, which is what flat parts of a picture meet,
+ * stays the same to half a step.  `errors` (channels,) is room for that. */
 static void
-quantize_kernel(float *values, int64_t rows, int channels, const float *steps)
+quantize_kernel(float *values, int64_t rows, int channels, const float *steps, float *errors)
 {
     int8_t *bytes = (int8_t *)values; /* the byte of a number lies before or within it */
+    memset(errors, 0, (size_t)channels * sizeof(*errors));
     for (int64_t row = 0; row < rows; row++) {
         for (int c = 0; c < channels; c++) {
-            float number = values[row * channels + c];
-            bytes[row * channels + c] = (int8_t)lrintf(number / steps[c]);
+            float number = values[row * channels + c] / steps[c] + errors[c];
+            long nearest = lrintf(number);
+            nearest = nearest > 127 ? 127 : nearest < -127 ? -127 : nearest;
+            errors[c] = number - (float)nearest;
+            bytes[row * channels + c] = (int8_t)nearest;
         }
     }
 }
@@ -222,7 +228,8 @@ measure_sizes(const float *values, int64_t rows, int channels, int channels_in, 
 }
 
 /* The step of each output channel at which the largest of those sizes becomes 127; 1 for a channel
- * of zeros.  Rounded, two weights are 128 at most, and 255 x 128 is less than 2^15. */
+ * of zeros.  Rounded with the error of the last weight, two of them are 128 at most, and 255 x 128 is
+ * less than 2^15. */
 static void
 measure_steps(const gt_node *node, const float *values, float *steps)
 {
@@ -250,12 +257,12 @@ unpacked_kernel(const gt_node *node, bool in_int8, void **values,
         status = gt_fail_memory(error, "unpacked weights");
     }
     if (status == GT_OK && in_int8) {
-        float *steps = malloc((size_t)channels * sizeof(*steps));
+        float *steps = malloc(2 * (size_t)channels * sizeof(*steps));
         if (steps == NULL) {
             return gt_fail_memory(error, "8-bit weights");
         }
         measure_steps(node, *values, steps);
-        quantize_kernel(*values, kernel_rows(node), channels, steps);
+        quantize_kernel(*values, kernel_rows(node), channels, steps, steps + channels);
         free(steps);
     }
     return status;

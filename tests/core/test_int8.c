@@ -95,6 +95,42 @@ test_sums_do_not_saturate(void)
     }
 }
 
+/* On a picture of one byte only the sum of a channel's weights counts, which rounding keeps to half a
+ * step of them; rounded one by one, 27 of them are one and a half off. */
+static void
+test_flat_pictures_are_closer_than_a_step(void)
+{
+    static const gt_preprocessing plain = {1.0f, 0.0f};
+    enum { OUT = 40, ROWS = 27, BYTE = 200 };
+    gt_net net;
+    trial job;
+    gt_net_start(&net, 3, 3, 3);
+    gt_array kernel = gt_net_kernel(&net, 3, 3, 3, OUT);
+    const float *numbers = kernel.data;
+    int a = add_whole(&net, 0, 3, OUT, kernel);
+    start_trial(&job, &net, &a, 1);
+    memset(job.images, BYTE, (size_t)(MOST * ROWS));
+    job.backbone = make_int8(&net, &a, 1, plain, 1);
+    gt_range unused = {"no such layer", 1.0f, false};
+    CHECK(gt_backbone_set_range(job.backbone, unused, &error) == GT_OK);
+    static float result[OUT];
+    float *place = result;
+    CHECK(gt_backbone_run(job.backbone, job.images, 1, &place, &error) == GT_OK);
+    for (int c = 0; c < OUT; c++) {
+        double sum = 0.0;
+        double largest = 0.0;
+        for (int i = 0; i < ROWS; i++) {
+            double before = i % 3 == 1 ? (double)numbers[(i - 1) * OUT + c] : 0.0;
+            double weight = (double)numbers[i * OUT + c];
+            sum += weight;
+            largest = fmax(largest, fmax(fabs(weight), fabs(weight + before)));
+        }
+        CHECK_CLOSE((double)result[c], BYTE * sum, 0.51 * BYTE * largest / 127.0);
+    }
+    end_trial(&job);
+    gt_net_clear(&net);
+}
+
 /* Between layers a step of 1 holds whole numbers from 0 to 255 exactly: a kernel that copies
  * channels, pools, a join, then a convolution of them all. */
 static void
@@ -287,6 +323,7 @@ main(void)
     if (gt_precision_is_fast(GT_PRECISION_INT8)) {
         RUN(test_bytes_are_read_as_they_are);
         RUN(test_sums_do_not_saturate);
+        RUN(test_flat_pictures_are_closer_than_a_step);
         RUN(test_whole_numbers_stay_exact);
         RUN(test_mixture_is_close);
     }
