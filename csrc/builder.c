@@ -347,6 +347,22 @@ gt_builder_fetch(gt_builder *builder, int index, gt_number number, int *value, g
 }
 
 gt_status
+gt_builder_fetch_last(gt_builder *builder, const gt_node *node, int k, gt_number number, int *value,
+                      gt_error *error)
+{
+    int index = node->inputs[k];
+    dnnl_memory_desc_t desc = NULL;
+    gt_status status = gt_builder_describe(builder, &desc, builder->graph->nodes[index].shape,
+                                           number.type, dnnl_nhwc, error);
+    if (status == GT_OK) {
+        status = gt_builder_reorder(builder, builder->plan->value_of[index], desc, number,
+                                    node->name, value, error);
+    }
+    (void)dnnl_memory_desc_destroy(desc);
+    return status;
+}
+
+gt_status
 gt_builder_add_output(gt_builder *builder, int index, gt_error *error)
 {
     gt_plan *plan = builder->plan;

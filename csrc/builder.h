@@ -47,6 +47,10 @@ gt_status gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_d
 gt_status gt_builder_fetch(gt_builder *builder, int index, gt_number number, int *value,
                            gt_error *error);
 
+/* Input `k` of a node written as `number`, with channels last. */
+gt_status gt_builder_fetch_last(gt_builder *builder, const gt_node *node, int k, gt_number number,
+                                int *value, gt_error *error);
+
 /* Append to `args` the step of what is read or written in `role`, unless that is 1. */
 gt_status gt_builder_step_arg(gt_builder *builder, int role, float step, gt_arg *args,
                               int *n_args, gt_error *error);

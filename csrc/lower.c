@@ -208,14 +208,7 @@ join_channels_last(gt_builder *builder, const gt_node *node, gt_number number, g
     gt_status status =
         gt_builder_describe(builder, &result, node->shape, number.type, dnnl_nhwc, error);
     for (int k = 0; status == GT_OK && k < node->n_inputs; k++) {
-        dnnl_memory_desc_t operand = NULL;
-        gt_shape shape = builder->graph->nodes[node->inputs[k]].shape;
-        status = gt_builder_describe(builder, &operand, shape, number.type, dnnl_nhwc, error);
-        if (status == GT_OK) {
-            status = gt_builder_reorder(builder, args[k].index, operand, number, node->name,
-                                        &args[k].index, error);
-        }
-        (void)dnnl_memory_desc_destroy(operand);
+        status = gt_builder_fetch_last(builder, node, k, number, &args[k].index, error);
     }
     if (status == GT_OK) {
         status = create_join(builder, node, args, result, desc, error);
@@ -262,22 +255,20 @@ lower_softmax(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
-    dnnl_memory_desc_t plain = NULL;
+    const_dnnl_memory_desc_t layout = NULL;
     dnnl_primitive_desc_t desc = NULL;
     dnnl_primitive_attr_t attributes = NULL;
-    int source = plan->value_of[node->inputs[0]];
+    int source = GT_NO_VALUE;
     gt_status status =
-        gt_builder_describe(builder, &plain, node->shape, plan->type, dnnl_nhwc, error);
-    if (status == GT_OK) {
-        status = gt_builder_reorder(builder, source, plain, gt_builder_full(builder), node->name, &source, error);
-    }
+        gt_builder_fetch_last(builder, node, 0, gt_builder_full(builder), &source, error);
     if (status == GT_OK) {
         status = gt_primitive_attributes(&attributes, node, false, error);
     }
     if (status == GT_OK) {
+        layout = plan->values[source].desc;
         status = gt_check_engine(dnnl_softmax_forward_primitive_desc_create(
                                      &desc, plan->engine, dnnl_forward_inference,
-                                     dnnl_softmax_accurate, plain, plain, 1, attributes),
+                                     dnnl_softmax_accurate, layout, layout, 1, attributes),
                                  "choosing a softmax", node->name, error);
     }
     if (status == GT_OK) {
@@ -287,7 +278,6 @@ lower_softmax(gt_builder *builder, int index, gt_error *error)
     }
     (void)dnnl_primitive_attr_destroy(attributes);
     (void)dnnl_primitive_desc_destroy(desc);
-    (void)dnnl_memory_desc_destroy(plain);
     return status;
 }
 
@@ -296,27 +286,23 @@ static gt_status
 lower_flatten(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_shape from = builder->graph->nodes[node->inputs[0]].shape;
-    dnnl_memory_desc_t map = NULL;
     dnnl_memory_desc_t flat = NULL;
     gt_plan *plan = builder->plan;
-    int source = plan->value_of[node->inputs[0]];
+    gt_number full = gt_builder_full(builder);
+    int source = GT_NO_VALUE;
     int *value = &plan->value_of[index];
-    gt_status status = gt_builder_describe(builder, &map, from, plan->type, dnnl_nhwc, error);
+    gt_status status =
+        gt_builder_describe(builder, &flat, node->shape, full.type, dnnl_nhwc, error);
     if (status == GT_OK) {
-        status = gt_builder_describe(builder, &flat, node->shape, plan->type, dnnl_nhwc, error);
+        status = gt_builder_fetch_last(builder, node, 0, full, &source, error);
     }
     if (status == GT_OK) {
-        status = gt_builder_reorder(builder, source, map, gt_builder_full(builder), node->name, &source, error);
-    }
-    if (status == GT_OK) {
-        status = gt_builder_add_value(builder, flat, gt_builder_full(builder), node->name, value, error);
+        status = gt_builder_add_value(builder, flat, full, node->name, value, error);
     }
     if (status == GT_OK) {
         plan->values[*value].alias_of = source;
     }
     (void)dnnl_memory_desc_destroy(flat);
-    (void)dnnl_memory_desc_destroy(map);
     return status;
 }
 

@@ -80,24 +80,6 @@ add_concat(gt_builder *builder, const gt_node *node, const gt_arg *args, gt_erro
                                  node->n_inputs + 1, error);
 }
 
-/* An input of the node as bytes with channels last. */
-static gt_status
-fetch_bytes(gt_builder *builder, const gt_node *node, int k, gt_number number, int *value,
-            gt_error *error)
-{
-    dnnl_memory_desc_t desc = NULL;
-    gt_shape shape = builder->graph->nodes[node->inputs[k]].shape;
-    gt_status status = gt_builder_fetch(builder, node->inputs[k], number, value, error);
-    if (status == GT_OK) {
-        status = gt_builder_describe(builder, &desc, shape, number.type, dnnl_nhwc, error);
-    }
-    if (status == GT_OK) {
-        status = gt_builder_reorder(builder, *value, desc, number, node->name, value, error);
-    }
-    (void)dnnl_memory_desc_destroy(desc);
-    return status;
-}
-
 gt_status
 gt_lower_bytes(gt_builder *builder, int index, gt_error *error)
 {
@@ -107,7 +89,7 @@ gt_lower_bytes(gt_builder *builder, int index, gt_error *error)
     gt_status status = GT_OK;
     for (int k = 0; status == GT_OK && k < node->n_inputs; k++) {
         int value = GT_NO_VALUE;
-        status = fetch_bytes(builder, node, k, number, &value, error);
+        status = gt_builder_fetch_last(builder, node, k, number, &value, error);
         args[k] = gt_value_arg(DNNL_ARG_MULTIPLE_SRC + k, value);
     }
     if (status == GT_OK) {

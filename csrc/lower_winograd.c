@@ -108,13 +108,8 @@ choose_source(gt_builder *builder, int index, gt_winograd *winograd, int *value,
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_number number = source_number(builder, index);
-    dnnl_memory_desc_t last = NULL;
     dnnl_memory_desc_t blocked = NULL;
     gt_status status = gt_builder_fetch(builder, node->inputs[0], number, value, error);
-    if (status == GT_OK) {
-        status = gt_builder_describe(builder, &last, winograd->from, number.type, dnnl_nhwc,
-                                     error);
-    }
     if (status == GT_OK) {
         status = gt_builder_describe(builder, &blocked, winograd->from, number.type,
                                      winograd->lanes == 8 ? dnnl_nChw8c : dnnl_nChw16c, error);
@@ -124,10 +119,9 @@ choose_source(gt_builder *builder, int index, gt_winograd *winograd, int *value,
     }
     else if (status == GT_OK) {
         winograd->source = gt_winograd_channels_last(winograd->from, winograd->lanes);
-        status = gt_builder_reorder(builder, *value, last, number, node->name, value, error);
+        status = gt_builder_fetch_last(builder, node, 0, number, value, error);
     }
     (void)dnnl_memory_desc_destroy(blocked);
-    (void)dnnl_memory_desc_destroy(last);
     return status;
 }
 
