@@ -43,8 +43,9 @@ gt_winograd_lanes(gt_map_type type)
 
 /* Cost in float32 multiply-adds of oneDNN 3.2: to transform one channel of a tile takes as long as
  * 800 of them on a core of a Zen 5 EPYC, with AVX-512, as 1,300 on a Zen 3, with AVX2; a direct
- * convolution of bfloat16 or bytes does two in the time of one.  The transformed kernel is read once a block:
- * beyond 4 MB it would come from memory and not from a cache, and the process would grow. */
+ * convolution of bfloat16 or bytes does two in the time of one.  The transformed kernel is read
+ * once a block: beyond 4 MB it would come from memory and not from a cache, and the process would
+ * grow. */
 enum { TRANSFORM_COST_AVX512 = 800, TRANSFORM_COST_AVX2 = 1300, LARGEST_KERNEL = 4 << 20 };
 
 /* Results along the side of a tile. */
