@@ -331,3 +331,10 @@ def test_copies(kind):
             with pytest.raises(TypeError):
                 clone(estimator)
         assert clone(estimator.set_params(executor=None)).input_size == 64
+
+
+def test_a_worker_that_rounds_otherwise(paths):
+    backbone = extractor().backbone_
+    task = distributed.make_task(backbone, "pad", 4, 1, AtOnce())
+    with pytest.raises(EngineError, match="rounds int8 otherwise.*precision='float32'"):
+        distributed.extract_chunk(task._replace(rounding="int8 other"), paths[:1])

@@ -28,8 +28,8 @@ from .extraction import iterate_features
 #: All that decides the features, and how a worker runs. `threads` is None for a worker's share of
 #: its machine's processors, of which `sharing` workers are expected on each machine.
 Task = collections.namedtuple("Task", [
-    "backbone", "fingerprint", "layer", "input_size", "pooling", "precision", "ranges", "resize",
-    "batch_size", "augmentation", "threads", "sharing"])
+    "backbone", "fingerprint", "layer", "input_size", "pooling", "precision", "ranges", "rounding",
+    "resize", "batch_size", "augmentation", "threads", "sharing"])
 
 #: Chunks that a run should at least be cut into, where it is long enough, so that a few hundred
 #: workers are all at work to the end; and most batches in one.
@@ -91,8 +91,8 @@ def make_task(backbone, resize, batch_size, threads, executor, augmentation=None
     sharing = 1 if in_threads else getattr(executor, "_max_workers", None) or 1
     name = os.path.abspath(backbone.name) if os.path.isfile(backbone.name) else backbone.name
     return Task(name, backbone.fingerprint(), backbone.layer, backbone.input_size,
-                backbone.pooling, backbone.precision, backbone.ranges, resize, batch_size,
-                augmentation, threads, sharing)
+                backbone.pooling, backbone.precision, backbone.ranges, backbone.rounding(), resize,
+                batch_size, augmentation, threads, sharing)
 
 
 def iterate_chunks(executor, task, images):
@@ -192,6 +192,10 @@ def _loaded(task):
                 raise WeightsError("{}: the weights that the worker on {} finds under this name are "
                                    "others than the caller's".format(
                                        task.backbone, platform.node()))
+            if backbone.rounding() != task.rounding:
+                raise EngineError("the processor of the worker on {} rounds int8 otherwise than the "
+                                  "caller's (one of them lacks VNNI): use precision='float32' where "
+                                  "processors differ".format(platform.node()))
             _backbones[key] = backbone
         _backbones.move_to_end(key)
         while len(_backbones) > _MOST_BACKBONES:
