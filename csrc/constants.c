@@ -220,8 +220,9 @@ measure_sizes(const float *values, int64_t rows, int channels, int channels_in, 
         bool has_other = in_pairs && row % channels_in % 2 == 1;
         for (int c = 0; c < channels; c++) {
             float other = has_other ? weights[c - channels] : 0.0f;
-            float sum = fabsf(weights[c] + other);
-            float size = fmaxf(fabsf(weights[c]), sum);
+            float single = fabsf(weights[c]);
+            float pair = fabsf(weights[c] + other);
+            float size = pair > single ? pair : single;
             sizes[c] = size > sizes[c] ? size : sizes[c];
         }
     }
