@@ -15,6 +15,7 @@
 #include "builder.h"
 #include "calibrate.h"
 #include "passes.h"
+#include "stretch.h"
 #include "team.h"
 
 /* A plan and the lanes that run it at once. */
@@ -171,7 +172,8 @@ unlock_backbone(gt_backbone *backbone)
 }
 
 typedef struct {
-    const gt_backbone *backbone;
+    const gt_graph *graph;
+    dnnl_engine_t engine;
     gt_crew *crew;
     gt_plan_config plan;
     gt_constants *constants;
@@ -183,8 +185,8 @@ assemble_task(void *context, int worker, gt_error *error)
     (void)worker;
     assembly *job = context;
     gt_crew *crew = job->crew;
-    gt_status status = gt_plan_create(&crew->plan, &job->backbone->graph, job->plan,
-                                      job->backbone->engine, job->constants, error);
+    gt_status status = gt_plan_create(&crew->plan, job->graph, job->plan, job->engine,
+                                      job->constants, error);
     if (status != GT_OK) {
         return status;
     }
@@ -207,15 +209,11 @@ give_back_memory(void)
 #endif
 }
 
-/* Give the crew its plan, lanes and team; on failure it has none of them. */
+/* Give the crew of the job its plan, lanes and team; on failure it has none of them. */
 static gt_status
-assemble_anew(const gt_backbone *backbone, gt_crew *crew, int batch, gt_precision precision,
-              bool is_brief, gt_constants *constants, gt_error *error)
+assemble_anew(assembly job, gt_error *error)
 {
-    assembly job = {.backbone = backbone,
-                    .crew = crew,
-                    .plan = {batch, precision, backbone->config.preprocessing, is_brief},
-                    .constants = constants};
+    gt_crew *crew = job.crew;
     hold_building();
     gt_status status = gt_parallel(1, crew->inner, assemble_task, &job, error);
     if (status == GT_OK) {
@@ -241,14 +239,22 @@ assemble(gt_backbone *backbone, gt_crew *crew, int batch, gt_error *error)
         return gt_fail(error, GT_ERROR_ARGUMENT,
                        "a backbone in int8 must be calibrated before it runs");
     }
-    return assemble_anew(backbone, crew, batch, precision, false, &backbone->constants, error);
+    return assemble_anew((assembly){.graph = &backbone->graph,
+                                    .engine = backbone->engine,
+                                    .crew = crew,
+                                    .plan = {.batch = batch,
+                                             .precision = precision,
+                                             .preprocessing = backbone->config.preprocessing},
+                                    .constants = &backbone->constants},
+                         error);
 }
 
 /* A run of equal batches over the lanes of a crew. */
 typedef struct {
-    const gt_backbone *backbone;
+    const gt_graph *graph;
+    gt_preprocessing preprocessing;
     const gt_crew *crew;
-    const uint8_t *images;
+    const void *images; /* photographs, or float32 maps */
     float *const *outputs;
     int64_t first; /* image */
     int64_t count; /* images, a multiple of the batch */
@@ -287,7 +293,7 @@ count_numbers(void *context, const gt_lane *lane, int step)
 {
     const errand *job = context;
     const gt_plan *plan = job->crew->plan;
-    for (int i = 1; step >= 0 && i < job->backbone->graph.count; i++) {
+    for (int i = 1; step >= 0 && i < job->graph->count; i++) {
         const gt_value *value = &plan->values[plan->value_of[i]];
         if (value->first == step && value->alias_of == GT_NO_VALUE) {
             gt_census_add(job->census, i, gt_lane_value(lane, plan->value_of[i]),
@@ -300,11 +306,10 @@ static gt_status
 run_task(void *context, int worker, gt_error *error)
 {
     errand *job = context;
-    const gt_graph *graph = &job->backbone->graph;
+    const gt_graph *graph = job->graph;
     const gt_plan *plan = job->crew->plan;
     int64_t batch = plan->batch;
-    size_t image_size = (size_t)plan->input.height * (size_t)plan->input.width *
-                        (size_t)plan->input.channels;
+    size_t image_size = (size_t)gt_shape_size(plan->input) * (plan->reads_maps ? sizeof(float) : 1);
     gt_status status = GT_OK;
     float **outputs = malloc((size_t)graph->n_outputs * sizeof(*outputs));
     if (outputs == NULL) {
@@ -318,9 +323,8 @@ run_task(void *context, int worker, gt_error *error)
         }
         int64_t image = job->first + taken;
         for (int k = 0; k < graph->n_outputs; k++) {
-            gt_shape shape = gt_backbone_output_shape(job->backbone, k);
             outputs[k] = job->outputs[k] +
-                         image * shape.height * shape.width * shape.channels;
+                         image * gt_shape_size(graph->nodes[graph->outputs[k]].shape);
         }
         stopwatch watch = {job->seconds, now()};
         gt_observer observer = {0};
@@ -330,8 +334,9 @@ run_task(void *context, int worker, gt_error *error)
         else if (job->seconds != NULL) {
             observer = (gt_observer){stop_watch, &watch};
         }
-        status = gt_lane_run(job->crew->lanes[worker], job->images + (size_t)image * image_size,
-                             job->backbone->config.preprocessing, outputs, observer, error);
+        status = gt_lane_run(job->crew->lanes[worker],
+                             (const char *)job->images + (size_t)image * image_size,
+                             job->preprocessing, outputs, observer, error);
     }
     free(outputs);
     return status;
@@ -345,7 +350,8 @@ run_crew(gt_backbone *backbone, gt_crew *crew, int batch, errand job, gt_error *
     }
     gt_status status = assemble(backbone, crew, batch, error);
     if (status == GT_OK) {
-        job.backbone = backbone;
+        job.graph = &backbone->graph;
+        job.preprocessing = backbone->config.preprocessing;
         job.crew = crew;
         status = gt_team_run(crew->team, run_task, &job, error);
     }
@@ -370,41 +376,105 @@ gt_backbone_run(gt_backbone *backbone, const uint8_t *images, int64_t count,
     return status;
 }
 
-/* Ranges decide how plans are built. */
+/* Ranges decide how plans are built, and weights packed: those that a failed plan has left go. */
 static gt_status
-refuse_after_run(const gt_backbone *backbone, gt_error *error)
+begin_ranges(gt_backbone *backbone, gt_error *error)
 {
     if (backbone->batches.plan == NULL && backbone->single.plan == NULL) {
+        gt_constants_clear(&backbone->constants);
         return GT_OK;
     }
     return gt_fail(error, GT_ERROR_ARGUMENT, "a backbone that has run cannot be calibrated");
 }
 
-/* Run one image at a time through a float32 plan of its own, counting. */
+/* Run one image at a time through a float32 plan of the stretch, counting its numbers; sets the
+ * ranges of its own nodes. */
 static gt_status
-take_census(gt_backbone *backbone, errand job, gt_error *error)
+count_stretch(const gt_backbone *backbone, gt_stretch *stretch, errand job, gt_error *error)
 {
     gt_crew crew = {.n_lanes = 1, .inner = backbone->config.threads};
     gt_constants constants = {0};
-    gt_status status = assemble_anew(backbone, &crew, 1, GT_PRECISION_FLOAT32, true, &constants,
+    gt_status status = assemble_anew((assembly){.graph = &stretch->graph,
+                                                .engine = backbone->engine,
+                                                .crew = &crew,
+                                                .plan = {.batch = 1,
+                                                         .preprocessing = job.preprocessing,
+                                                         .is_brief = true,
+                                                         .reads_maps = stretch->first > 0},
+                                                .constants = &constants},
                                      error);
-    job.census = gt_census_create(backbone->graph.count);
+    job.census = gt_census_create(stretch->graph.count);
     if (status == GT_OK && job.census == NULL) {
         status = gt_fail_memory(error, "counting numbers");
     }
     if (status == GT_OK) {
-        job.backbone = backbone;
+        job.graph = &stretch->graph;
         job.crew = &crew;
         status = gt_team_run(crew.team, run_task, &job, error);
     }
     if (status == GT_OK) {
-        gt_census_set_ranges(job.census, &backbone->graph);
-        backbone->calibrated = true;
+        gt_census_set_ranges(job.census, &stretch->graph);
     }
     gt_census_free(job.census);
     dismiss(&crew);
     gt_constants_clear(&constants);
     give_back_memory();
+    return status;
+}
+
+/* Count one stretch of which job.images are the inputs and job.outputs the network's outputs.  The
+ * maps of its end become *maps, to be freed by the caller; NULL for the last stretch. */
+static gt_status
+pass_stretch(gt_backbone *backbone, gt_stretch *stretch, errand job, float **maps, gt_error *error)
+{
+    const gt_graph *graph = &stretch->graph;
+    float *const *outputs = job.outputs;
+    int64_t size = gt_shape_size(graph->nodes[graph->count - 1].shape) * job.count;
+    float **places = calloc((size_t)graph->n_outputs + 1, sizeof(*places));
+    gt_status status = places != NULL ? GT_OK : gt_fail_memory(error, "counting numbers");
+    *maps = NULL;
+    for (int k = 0; status == GT_OK && k < graph->n_outputs; k++) {
+        if (stretch->wanted[k] < 0) {
+            *maps = malloc((size_t)size * sizeof(float));
+            status = *maps != NULL ? GT_OK : gt_fail_memory(error, "the maps between two parts");
+        }
+        places[k] = stretch->wanted[k] < 0 ? *maps : outputs[stretch->wanted[k]];
+    }
+    if (status == GT_OK) {
+        job.outputs = places;
+        status = count_stretch(backbone, stretch, job, error);
+    }
+    for (int i = 1; status == GT_OK && i < graph->count; i++) {
+        backbone->graph.nodes[stretch->first + i].range = graph->nodes[i].range;
+        backbone->graph.nodes[stretch->first + i].negative = graph->nodes[i].negative;
+    }
+    free(places);
+    return status;
+}
+
+/* Stretch after stretch, so that the float32 weights of only one are in memory. */
+static gt_status
+take_census(gt_backbone *backbone, errand job, gt_error *error)
+{
+    gt_status status = GT_OK;
+    float *inputs = NULL;
+    int first = 0;
+    job.preprocessing = backbone->config.preprocessing;
+    do {
+        gt_stretch stretch = {.first = first};
+        float *maps = NULL;
+        status = gt_stretch_cut(&stretch, &backbone->graph, first, job.count, error);
+        if (status == GT_OK) {
+            status = pass_stretch(backbone, &stretch, job, &maps, error);
+            first = gt_stretch_end(&stretch);
+        }
+        gt_stretch_clear(&stretch);
+        free(inputs);
+        inputs = maps;
+        job.images = maps;
+    } while (status == GT_OK && first < backbone->graph.count - 1);
+    free(inputs);
+    backbone->calibrated = backbone->calibrated || status == GT_OK;
     return status;
 }
 
@@ -417,7 +487,7 @@ gt_backbone_calibrate(gt_backbone *backbone, const uint8_t *images, int64_t coun
         return gt_fail(error, GT_ERROR_ARGUMENT, "calibration needs an image");
     }
     lock_backbone(backbone);
-    gt_status status = refuse_after_run(backbone, error);
+    gt_status status = begin_ranges(backbone, error);
     if (status == GT_OK) {
         status = take_census(backbone, job, error);
     }
@@ -447,7 +517,7 @@ gt_backbone_set_range(gt_backbone *backbone, gt_range range, gt_error *error)
                        range.layer, (double)range.range);
     }
     lock_backbone(backbone);
-    gt_status status = refuse_after_run(backbone, error);
+    gt_status status = begin_ranges(backbone, error);
     int index = gt_graph_find(&backbone->graph, range.layer);
     if (status == GT_OK && index >= 0) {
         backbone->graph.nodes[index].range = range.range;

@@ -208,20 +208,20 @@ quantize_kernel(float *values, int64_t rows, int channels, const float *steps, f
     }
 }
 
-/* The weights of each output channel whose sizes decide its step: each weight by itself, or without
- * VNNI the sum of two.  There the products of two neighbouring channels in with bytes are added in
- * 16 bits, and 2 x 255 x 127 is more than those hold. */
+/* The weights of each output channel whose sizes decide its step: each weight by itself, or in pairs
+ * the sum of two as well.  2 x 255 x 127 is more than 16 bits hold. */
 static void
-measure_sizes(const float *values, int64_t rows, int channels, int channels_in, float *sizes)
+measure_sizes(const gt_node *node, const float *values, gt_weights weights, float *sizes)
 {
-    bool in_pairs = !gt_adds_products_in_32_bits();
-    for (int64_t row = 0; row < rows; row++) {
-        const float *weights = values + row * channels;
-        bool has_other = in_pairs && row % channels_in % 2 == 1;
+    int channels = node->shape.channels;
+    int channels_in = kernel_channels_in(node);
+    for (int64_t row = 0; row < kernel_rows(node); row++) {
+        const float *own = values + row * channels;
+        bool has_other = weights == GT_WEIGHTS_INT8_PAIRS && row % channels_in % 2 == 1;
         for (int c = 0; c < channels; c++) {
-            float other = has_other ? weights[c - channels] : 0.0f;
-            float single = fabsf(weights[c]);
-            float pair = fabsf(weights[c] + other);
+            float other = has_other ? own[c - channels] : 0.0f;
+            float single = fabsf(own[c]);
+            float pair = fabsf(own[c] + other);
             float size = pair > single ? pair : single;
             sizes[c] = size > sizes[c] ? size : sizes[c];
         }
@@ -232,13 +232,13 @@ measure_sizes(const float *values, int64_t rows, int channels, int channels_in, 
  * of zeros.  Rounded with the error of the last weight, two of them are 128 at most, and 255 x 128 is
  * less than 2^15. */
 static void
-measure_steps(const gt_node *node, const float *values, float *steps)
+measure_steps(const gt_node *node, const float *values, gt_weights weights, float *steps)
 {
     int channels = node->shape.channels;
     for (int c = 0; c < channels; c++) {
         steps[c] = 0.0f;
     }
-    measure_sizes(values, kernel_rows(node), channels, kernel_channels_in(node), steps);
+    measure_sizes(node, values, weights, steps);
     for (int c = 0; c < channels; c++) {
         steps[c] = steps[c] > 0.0f ? steps[c] / 127.0f : 1.0f;
     }
@@ -246,9 +246,10 @@ measure_steps(const gt_node *node, const float *values, float *steps)
 
 /* The kernel, not yet packed, in float32 or 8-bit integers; to be freed by the caller. */
 static gt_status
-unpacked_kernel(const gt_node *node, bool in_int8, void **values,
+unpacked_kernel(const gt_node *node, gt_weights weights, void **values,
                 dnnl_memory_desc_t *desc, gt_error *error)
 {
+    bool in_int8 = weights != GT_WEIGHTS_FLOAT;
     int channels = node->shape.channels;
     gt_status status = gt_check_engine(
         describe_kernel(node, in_int8 ? dnnl_s8 : dnnl_f32, desc),
@@ -262,7 +263,7 @@ unpacked_kernel(const gt_node *node, bool in_int8, void **values,
         if (steps == NULL) {
             return gt_fail_memory(error, "8-bit weights");
         }
-        measure_steps(node, *values, steps);
+        measure_steps(node, *values, weights, steps);
         quantize_kernel(*values, kernel_rows(node), channels, steps, steps + channels);
         free(steps);
     }
@@ -271,7 +272,8 @@ unpacked_kernel(const gt_node *node, bool in_int8, void **values,
 
 gt_status
 gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                    const_dnnl_memory_desc_t desc, bool in_int8, int *index, gt_error *error)
+                    const_dnnl_memory_desc_t desc, gt_weights weights, int *index,
+                    gt_error *error)
 {
     *index = find_constant(constants, node->name, GT_CONSTANT_KERNEL, desc);
     if (*index >= 0) {
@@ -284,7 +286,7 @@ gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t 
     }
     dnnl_memory_desc_t plain = NULL;
     void *values = NULL;
-    status = unpacked_kernel(node, in_int8, &values, &plain, error);
+    status = unpacked_kernel(node, weights, &values, &plain, error);
     if (status == GT_OK) {
         status = reorder_into(values, plain, constants->items[*index].memory, engine, node->name,
                               error);
@@ -341,7 +343,7 @@ provide_vector(gt_constants *constants, const char *layer, gt_constant_kind kind
 
 gt_status
 gt_constants_kernel_steps(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                          int *index, gt_error *error)
+                          gt_weights weights, int *index, gt_error *error)
 {
     float *steps = NULL;
     gt_status status = provide_vector(constants, node->name, GT_CONSTANT_KERNEL_STEPS,
@@ -354,7 +356,7 @@ gt_constants_kernel_steps(gt_constants *constants, const gt_node *node, dnnl_eng
         drop_last(constants);
         return gt_fail_memory(error, "unpacked weights");
     }
-    measure_steps(node, values, steps);
+    measure_steps(node, values, weights, steps);
     free(values);
     gt_array_rest(&node->arrays[GT_KERNEL]);
     return GT_OK;

@@ -14,6 +14,10 @@ typedef enum {
     GT_CONSTANT_STEP /* of an 8-bit value */
 } gt_constant_kind;
 
+/* How weights are written.  In pairs: so that the products of two neighbouring channels in with
+ * bytes add up to no more than 16 bits hold. */
+typedef enum { GT_WEIGHTS_FLOAT, GT_WEIGHTS_INT8, GT_WEIGHTS_INT8_PAIRS } gt_weights;
+
 typedef struct {
     char *layer; /* name of the node they belong to; owned */
     gt_constant_kind kind;
@@ -33,7 +37,7 @@ void gt_constants_clear(gt_constants *constants);
  * `desc`, which is of 8-bit integers or not; packed on the first call for that layout.  Runs
  * oneDNN.  On success *index is its place in the store. */
 gt_status gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                              const_dnnl_memory_desc_t desc, bool in_int8, int *index,
+                              const_dnnl_memory_desc_t desc, gt_weights weights, int *index,
                               gt_error *error);
 
 /* The kernel of a convolution, its scale and the step of its source multiplied in, transformed for
@@ -43,7 +47,8 @@ gt_status gt_constants_winograd(gt_constants *constants, const gt_node *node, dn
 
 /* The steps of the node's kernel in 8 bits, float32 (channels out,), likewise. */
 gt_status gt_constants_kernel_steps(gt_constants *constants, const gt_node *node,
-                                    dnnl_engine_t engine, int *index, gt_error *error);
+                                    dnnl_engine_t engine, gt_weights weights, int *index,
+                                    gt_error *error);
 
 /* The shift of a node as a float32 vector, likewise; `offset` is what is missing from every number
  * that the kernel is multiplied with. */

@@ -85,6 +85,12 @@ gt_node_init(gt_node *node, gt_op op)
     }
 }
 
+int64_t
+gt_shape_size(gt_shape shape)
+{
+    return (int64_t)shape.height * shape.width * shape.channels;
+}
+
 void
 gt_graph_init(gt_graph *graph)
 {

@@ -96,6 +96,9 @@ typedef struct {
     int n_outputs;
 } gt_graph;
 
+/* Numbers in a map. */
+int64_t gt_shape_size(gt_shape shape);
+
 /* A zeroed node ready to be filled: window of 1 x 1, stride 1, one group, no upper limit. */
 void gt_node_init(gt_node *node, gt_op op);
 

@@ -11,9 +11,10 @@
 
 #define LANES 8 /* apart, so that steps need not wait for each other */
 /* Rows that are predicted at a time, a multiple of PADDED_ROWS, and what the last of them are filled
- * up to.  oneDNN adds up in another order for the rows that are left over when it takes 6, 8 or 12 at
- * a time, and the last bits of a row would depend on what else is predicted with it. */
-#define PREDICT_ROWS 240
+ * up to.  oneDNN adds up in another order for the rows that are left over when it takes 6, 8 or 12
+ * at a time, and for more than 100 rows of some widths; the last bits of a row would depend on what
+ * else is predicted with it. */
+#define PREDICT_ROWS 96
 #define PADDED_ROWS 24
 
 /* --- forward ------------------------------------------------------------------------------- */

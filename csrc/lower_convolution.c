@@ -5,6 +5,7 @@
 /* How a convolution reads and writes its numbers. */
 typedef struct {
     bool in_int8;
+    gt_weights weights;
     gt_number source;
     gt_number result;
 } numbers_of;
@@ -17,7 +18,11 @@ choose_numbers(const gt_builder *builder, int index)
     if (!gt_runs_in_int8(builder->graph, builder->numbers, index)) {
         return (numbers_of){.source = full, .result = full};
     }
+    /* Of signed numbers oneDNN halves the weights itself where it must. */
+    bool in_pairs = builder->numbers[node->inputs[0]].type == dnnl_u8 &&
+                    !gt_adds_products_in_32_bits();
     return (numbers_of){.in_int8 = true,
+                        .weights = in_pairs ? GT_WEIGHTS_INT8_PAIRS : GT_WEIGHTS_INT8,
                         .source = builder->numbers[node->inputs[0]],
                         .result = builder->numbers[index]};
 }
@@ -119,7 +124,7 @@ adopt_input_layout(gt_builder *builder, const_dnnl_memory_desc_t wanted, gt_erro
     gt_plan *plan = builder->plan;
     gt_value *input = &plan->values[plan->input_value];
     dnnl_memory_desc_t planes = NULL;
-    if (plan->n_values > 1 || dnnl_memory_desc_equal(input->desc, wanted)) {
+    if (plan->n_values > 1 || plan->reads_maps || dnnl_memory_desc_equal(input->desc, wanted)) {
         return GT_OK;
     }
     gt_status status = gt_builder_describe(builder, &planes, plan->input,
@@ -165,7 +170,7 @@ add_constants(gt_builder *builder, int index, const numbers_of *numbers,
     int shift = -1;
     gt_status status =
         gt_constants_kernel(plan->constants, node, plan->engine,
-                            gt_primitive_query(desc, dnnl_query_weights_md), numbers->in_int8,
+                            gt_primitive_query(desc, dnnl_query_weights_md), numbers->weights,
                             &kernel, error);
     if (status == GT_OK) {
         status = gt_constants_shift(plan->constants, node, plan->engine,
@@ -184,7 +189,8 @@ add_steps(gt_builder *builder, int index, const numbers_of *numbers, gt_arg *arg
     gt_plan *plan = builder->plan;
     int steps = -1;
     gt_status status = gt_constants_kernel_steps(
-        plan->constants, &builder->graph->nodes[index], plan->engine, &steps, error);
+        plan->constants, &builder->graph->nodes[index], plan->engine, numbers->weights, &steps,
+        error);
     args[(*n_args)++] =
         (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, steps};
     if (status == GT_OK) {

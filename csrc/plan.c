@@ -41,6 +41,7 @@ gt_plan_create(gt_plan **plan, const gt_graph *graph, gt_plan_config config,
     created->engine = engine;
     created->constants = constants;
     created->input = graph->nodes[0].shape;
+    created->reads_maps = config.reads_maps;
     created->outputs = calloc((size_t)graph->n_outputs, sizeof(*created->outputs));
     created->value_of = calloc((size_t)graph->count, sizeof(*created->value_of));
     builder.plan = created;

@@ -57,6 +57,7 @@ typedef struct {
     int input_value;
     bool input_channels_last; /* else channels come first */
     bool reads_bytes;         /* the input are the photographs' bytes as they are */
+    bool reads_maps;          /* the input are float32 maps with channels last, not photographs */
     gt_value *values;         /* (n_values,) */
     int n_values;
     int value_capacity;
@@ -75,6 +76,7 @@ typedef struct {
     gt_precision precision;
     gt_preprocessing preprocessing;
     bool is_brief; /* for a few images: weights that take little room, however slow */
+    bool reads_maps; /* a float32 plan's input are maps, not photographs */
 } gt_plan_config;
 
 /* Build the plan of an optimised graph for `batch` images at a time.  Must run where gt_parallel

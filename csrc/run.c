@@ -166,7 +166,7 @@ write_pixels(const gt_plan *plan, const pixel_table *table, const uint8_t *bytes
 
 /* The photographs in the type and layout of the input value. */
 static void
-write_input(const gt_lane *lane, const uint8_t *images, gt_preprocessing preprocessing)
+write_photographs(const gt_lane *lane, const uint8_t *images, gt_preprocessing preprocessing)
 {
     const gt_plan *plan = lane->plan;
     void *input = lane->arena + plan->values[plan->input_value].offset;
@@ -183,6 +183,17 @@ write_input(const gt_lane *lane, const uint8_t *images, gt_preprocessing preproc
                          input, (image * channels + c) * pixels);
         }
     }
+}
+
+static void
+write_input(const gt_lane *lane, const void *images, gt_preprocessing preprocessing)
+{
+    const gt_value *input = &lane->plan->values[lane->plan->input_value];
+    if (lane->plan->reads_maps) {
+        memcpy(lane->arena + input->offset, images, input->size);
+        return;
+    }
+    write_photographs(lane, images, preprocessing);
 }
 
 /* Give a kernel of our own the memory behind its arguments. */
@@ -225,7 +236,7 @@ gt_lane_value(const gt_lane *lane, int value)
 }
 
 gt_status
-gt_lane_run(gt_lane *lane, const uint8_t *images, gt_preprocessing preprocessing,
+gt_lane_run(gt_lane *lane, const void *images, gt_preprocessing preprocessing,
             float *const *outputs, gt_observer observer, gt_error *error)
 {
     const gt_plan *plan = lane->plan;

@@ -25,7 +25,7 @@ choose_stages(int size, gt_map_type type)
     unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
     unsigned avx512 = (unsigned)dnnl_cpu_isa_avx512_core;
     unsigned avx2 = (unsigned)dnnl_cpu_isa_avx2;
-    if ((isa & avx512) == avx512) {
+    if ((isa & avx512) == avx512 && type != GT_MAP_BYTES) {
         return gt_winograd_avx512(size, type);
     }
     if ((isa & avx2) != avx2 || !has_fma() ||

@@ -226,12 +226,6 @@ gt_net_graph(const gt_net *net, const int *outputs, int n_outputs)
 
 /* --- evaluating one image ------------------------------------------------------------------ */
 
-int64_t
-gt_shape_size(gt_shape shape)
-{
-    return (int64_t)shape.height * shape.width * shape.channels;
-}
-
 /* One value: where it is and its shape. */
 typedef struct {
     float *data;

@@ -66,9 +66,6 @@ gt_twin gt_twin_run(const gt_graph *graph, const uint8_t *images, int count,
 
 void gt_twin_clear(gt_twin *twin);
 
-/* Numbers in one image's value. */
-int64_t gt_shape_size(gt_shape shape);
-
 /* max |a - b| / max(1e-3, max |b|); INFINITY where a number of `a` is not finite. */
 double gt_distance(const float *a, const float *b, int64_t count);
 
