@@ -225,30 +225,65 @@ make_and_run(void *context, gt_error *problem)
 
 /* In int8, whose ranges come from the images; results are close enough if they are numbers. */
 static gt_status
-make_and_calibrate(void *context, gt_error *problem)
+make_and_learn(const trial *job, gt_backbone **backbone, float *const *places, gt_error *problem)
 {
-    const trial *job = context;
-    static float results[3][IMAGES * MAP];
-    float *places[] = {results[0], results[1], results[2]};
     gt_graph graph;
-    gt_backbone *backbone = NULL;
     gt_backbone_config config = {.threads = THREADS, .sub_batch = 2,
                                  .preprocessing = preprocessing,
                                  .precision = GT_PRECISION_INT8};
     gt_status status = gt_net_copy(job->net, job->outputs, job->n, &graph, problem);
     if (status == GT_OK) {
-        status = gt_backbone_create(&backbone, &graph, config, problem);
+        status = gt_backbone_create(backbone, &graph, config, problem);
     }
     if (status == GT_OK) {
-        status = gt_backbone_calibrate(backbone, job->images, IMAGES, places, problem);
+        status = gt_backbone_calibrate(*backbone, job->images, IMAGES, places, problem);
     }
+    gt_graph_clear(&graph);
+    return status;
+}
+
+static gt_status
+make_and_calibrate(void *context, gt_error *problem)
+{
+    const trial *job = context;
+    static float results[3][IMAGES * MAP];
+    float *places[] = {results[0], results[1], results[2]};
+    gt_backbone *backbone = NULL;
+    gt_status status = make_and_learn(job, &backbone, places, problem);
     if (status == GT_OK) {
         status = gt_backbone_run(backbone, job->images, IMAGES, places, problem);
         CHECK(status != GT_OK || isfinite(results[0][0]));
     }
     gt_backbone_free(backbone);
-    gt_graph_clear(&graph);
     return status;
+}
+
+/* Ranges of a network of several stretches. */
+static gt_status
+learn_in_stretches(void *context, gt_error *problem)
+{
+    const trial *job = context;
+    static float result[IMAGES * MAP];
+    float *place = result;
+    gt_backbone *backbone = NULL;
+    gt_status status = make_and_learn(job, &backbone, &place, problem);
+    for (int i = 1; status == GT_OK && i < gt_backbone_range_count(backbone); i++) {
+        CHECK(gt_backbone_range(backbone, i).range > 0.0f);
+    }
+    gt_backbone_free(backbone);
+    return status;
+}
+
+/* One kernel of 18 MB between two others. */
+static void
+start_wide_network(gt_net *net, trial *job)
+{
+    enum { WIDE = 2100 };
+    gt_net_start(net, 1, 1, 8);
+    int a = gt_net_add(net, gt_net_conv(net, 0, 1, 1, WIDE, 1), NULL, 0);
+    int b = gt_net_add(net, gt_net_conv(net, a, 1, 1, WIDE, 1), NULL, a);
+    int c = gt_net_add(net, gt_net_conv(net, b, 1, 1, 8, 1), NULL, b);
+    start_trial(job, net, &c, 1);
 }
 
 /* Bytes that are read as they are, and layers, a pool and a concatenation in 8 bits one after the
@@ -318,6 +353,10 @@ test_backbone(void)
     end_network(&net, &job);
     start_chain(&net, &job);
     survive((fragile){"a chain in int8 from nothing", NULL, make_and_calibrate, NULL, &job});
+    end_trial(&job);
+    gt_net_clear(&net);
+    start_wide_network(&net, &job);
+    survive((fragile){"ranges stretch by stretch", NULL, learn_in_stretches, NULL, &job});
     end_trial(&job);
     gt_net_clear(&net);
 }
