@@ -315,6 +315,31 @@ test_predictions_do_not_depend_on_threads(void)
     gt_head_free(head);
 }
 
+/* Wide enough for oneDNN to take other ways for many rows than for few. */
+static void
+test_predictions_of_a_wide_head_do_not_depend_on_other_rows(void)
+{
+    enum { ROWS = 250, WIDE = 1024, FEATURES = 600, CLASSES = 3 };
+    const gt_head_config config = {2, {FEATURES, WIDE, CLASSES}};
+    gt_random random = gt_random_start(5, GT_RANDOM_WEIGHTS, 1);
+    gt_head *head = NULL;
+    float *x = malloc(sizeof(*x) * ROWS * FEATURES);
+    float together[ROWS * CLASSES], alone[ROWS * CLASSES];
+
+    for (int i = 0; i < ROWS * FEATURES; i++) {
+        x[i] = gt_random_uniform(&random) - 0.5f;
+    }
+    CHECK(gt_head_create(&config, 3, &head, &error) == GT_OK);
+    CHECK(gt_head_predict(head, x, ROWS, 0, 1, together, &error) == GT_OK);
+    for (int i = 0; i < ROWS; i++) {
+        CHECK(gt_head_predict(head, x + i * FEATURES, 1, 0, 1, alone + i * CLASSES, &error) ==
+              GT_OK);
+    }
+    CHECK(memcmp(together, alone, sizeof(alone)) == 0);
+    gt_head_free(head);
+    free(x);
+}
+
 static void
 test_setting_layers(void)
 {
@@ -418,6 +443,7 @@ main(void)
     RUN(test_initialisation);
     RUN(test_folding_the_scaling);
     RUN(test_predictions_do_not_depend_on_threads);
+    RUN(test_predictions_of_a_wide_head_do_not_depend_on_other_rows);
     RUN(test_setting_layers);
     RUN(test_the_first_bad_feature_is_named);
     RUN(test_bad_shapes);
