@@ -211,9 +211,22 @@ def choose(browser, menu, command):
         b, ".lm-Menu-item[data-command='{}']".format(command))).click()
 
 
-def run_all(browser):
-    """Run all cells and wait for the last."""
-    total = len(browser.execute_script(PROMPTS))
+def count_code_cells(path):
+    """Code cells of a notebook's file."""
+    with open(path, encoding="utf-8") as stream:
+        return sum(cell["cell_type"] == "code" for cell in json.load(stream)["cells"])
+
+
+def wait_for_cells(browser, prompts, total):
+    """Wait until the page, which is built cell by cell, has all of them."""
+    wait_until(browser, "{} cells on the page".format(total),
+               lambda b: len(b.execute_script(prompts)) == total)
+
+
+def run_all(browser, path):
+    """Run all cells of the notebook in that file and wait for the last."""
+    total = count_code_cells(path)
+    wait_for_cells(browser, PROMPTS, total)
     choose(browser, "Run", "runmenu:run-all")
 
     def finished(browser):
@@ -247,9 +260,10 @@ def open_classic(browser, address):
     wait_until(browser, "a kernel at rest", lambda b: first(b, ".kernel_idle_icon"))
 
 
-def run_all_classic(browser):
-    """Run all cells of the classic Notebook and wait for the last."""
-    total = len(browser.execute_script(CLASSIC_PROMPTS))
+def run_all_classic(browser, path):
+    """The same in the classic Notebook."""
+    total = count_code_cells(path)
+    wait_for_cells(browser, CLASSIC_PROMPTS, total)
     first(browser, "#celllink").click()
     wait_until(browser, "the command Run All", lambda b: first(b, "#run_all_cells")).click()
 
@@ -429,7 +443,7 @@ def look_inside(browser, address, home, folder):
     """The second notebook, in the classic Notebook."""
     browser.set_window_size(*WINDOW)
     open_classic(browser, address)
-    total = run_all_classic(browser)
+    total = run_all_classic(browser, os.path.join(home, LOOK_INSIDE))
     notebook = save_classic(browser, os.path.join(home, LOOK_INSIDE))
     check_outputs(notebook, total)
     check_bars(browser, "#notebook .jupyter-widgets.widget-hbox", 1)
@@ -447,7 +461,7 @@ def session(notebooks, folder):
     try:
         log_in(browser, address, password)
         open_notebook(browser)
-        total = run_all(browser)
+        total = run_all(browser, os.path.join(home, NOTEBOOK))
         notebook = save(browser, os.path.join(home, NOTEBOOK))
         check_outputs(notebook, total)
         check_bars(browser, ".jp-Notebook .jupyter-widgets.widget-hbox", 2)
