@@ -1,4 +1,5 @@
 """Arrays in a mapped file: they read as before and give their memory back once they are packed."""
+import mmap
 import os
 import tempfile
 
@@ -118,3 +119,19 @@ def test_packed_arrays_leave_memory(arrays):
     assert kilobytes_in_memory(mapped) * 1024 < mapped.nbytes / 10
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(mapped, in_memory)
+
+
+def test_a_fingerprint_leaves_no_pages_in_memory(arrays):
+    kept = on_disk.keep_on_disk(iter(arrays))
+    network = Network("two", [Node("input", "input", [], {"channels": 3})], kept, None,
+                      {"scale": 1.0, "offset": 0.0})
+    in_memory = Network("two", network.nodes, dict(arrays), None, network.preprocessing)
+    assert kept["large"].sum() == arrays[0][1].sum() and kilobytes_in_memory(kept["large"]) > 500
+    assert network.fingerprint() == in_memory.fingerprint()
+    assert kept["large"].sum() == arrays[0][1].sum()
+    network.fingerprint()
+    if hasattr(mmap.mmap, "madvise"):
+        assert kilobytes_in_memory(kept["large"]) < 100
+    on_disk.give_back(arrays[0][1])
+    on_disk.give_back(kept["small"])
+    np.testing.assert_array_equal(kept["large"], arrays[0][1])

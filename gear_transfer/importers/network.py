@@ -7,6 +7,7 @@ from collections import OrderedDict
 import numpy as np
 
 from ..errors import GraphError
+from .on_disk import give_back
 from .operations import array_attributes
 
 
@@ -207,6 +208,7 @@ class Network(object):
                 values = array.values
             digest.update(json.dumps(label).encode("utf-8"))
             digest.update(np.ascontiguousarray(values).data)
+            give_back(values)
         return digest.hexdigest()
 
     def __repr__(self):

@@ -35,6 +35,25 @@ def keep_on_disk(items):
         return _keep(file, items)
 
 
+def give_back(array):
+    """Give back the memory of a large array that lies in a file, for it has been read.
+
+    Its pages come again from the file when they are wanted. Does nothing for
+    other arrays, nor before Python 3.8.
+
+    Parameters
+    ----------
+    array : ndarray
+    """
+    base = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    if array.nbytes >= SMALLEST and isinstance(base, mmap.mmap) and hasattr(base, "madvise"):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
 def _keep(file, items):
     arrays = OrderedDict()
     places = []
