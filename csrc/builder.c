@@ -19,6 +19,21 @@ gt_builder_full(const gt_builder *builder)
     return (gt_number){builder->plan->type, 1.0f};
 }
 
+gt_number
+gt_builder_source_number(const gt_builder *builder, int index)
+{
+    return gt_runs_in_int8(builder->graph, builder->numbers, index)
+               ? builder->numbers[builder->graph->nodes[index].inputs[0]]
+               : gt_builder_full(builder);
+}
+
+gt_number
+gt_builder_result_number(const gt_builder *builder, int index)
+{
+    return gt_runs_in_int8(builder->graph, builder->numbers, index) ? builder->numbers[index]
+                                                                    : gt_builder_full(builder);
+}
+
 gt_arg
 gt_value_arg(int role, int value)
 {

@@ -67,4 +67,9 @@ gt_status gt_builder_describe(const gt_builder *builder, dnnl_memory_desc_t *des
 /* How floats are written in the plan that is being built. */
 gt_number gt_builder_full(const gt_builder *builder);
 
+/* How a node that runs in 8 bits reads its first input and writes its result; of another node, how
+ * floats are written. */
+gt_number gt_builder_source_number(const gt_builder *builder, int index);
+gt_number gt_builder_result_number(const gt_builder *builder, int index);
+
 #endif

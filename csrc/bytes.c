@@ -1,9 +1,9 @@
 #include "bytes.h"
 
-#include <oneapi/dnnl/dnnl.h>
 #include <string.h>
 
 #include "bytes_rows.h"
+#include "engine.h"
 
 enum { MOST_PIXELS = 32 };
 
@@ -53,13 +53,10 @@ gt_byte_rows
 gt_byte_rows_best(void)
 {
 #ifdef __x86_64__
-    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
-    unsigned avx512 = (unsigned)dnnl_cpu_isa_avx512_core;
-    unsigned avx2 = (unsigned)dnnl_cpu_isa_avx2;
-    if ((isa & avx512) == avx512) {
+    if (gt_processor_offers(dnnl_cpu_isa_avx512_core)) {
         return gt_byte_rows_avx512();
     }
-    if ((isa & avx2) == avx2) {
+    if (gt_processor_offers(dnnl_cpu_isa_avx2)) {
         return gt_byte_rows_avx2();
     }
 #endif
@@ -154,8 +151,7 @@ gt_byte_pool_run(const gt_byte_pool *pool, const uint8_t *source, uint8_t *targe
     size_t width = (size_t)pool->to.width * (size_t)pool->to.channels;
     bool in_strips = !pool->is_max && rows.means_of_three != NULL && pool->window.size[1] == 3 &&
                      pool->window.strides[1] == 1;
-    size_t size = (size_t)pool->from.height * (size_t)pool->from.width *
-                  (size_t)pool->from.channels;
+    size_t size = (size_t)gt_shape_size(pool->from);
 #pragma omp parallel for schedule(static) num_threads(pool->threads) if (pool->threads > 1)
     for (int64_t i = 0; i < count; i++) {
         const uint8_t *image = source + (size_t)(i / pool->to.height) * size;

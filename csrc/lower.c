@@ -8,14 +8,6 @@
 #include "lower_winograd.h"
 #include "primitive.h"
 
-/* How a layer reads and writes its numbers that leaves them what they are. */
-static gt_number
-number_of(const gt_builder *builder, int index)
-{
-    return gt_runs_in_int8(builder->graph, builder->numbers, index) ? builder->numbers[index]
-                                                                    : gt_builder_full(builder);
-}
-
 /* A ReLU as a step of its own, reading `source`. */
 static gt_status
 lower_relu(gt_builder *builder, int index, int source, gt_error *error)
@@ -114,7 +106,7 @@ lower_pool(gt_builder *builder, int index, gt_error *error)
     const gt_node *node = &builder->graph->nodes[index];
     dnnl_primitive_desc_t desc = NULL;
     bool fused = node->relu;
-    gt_number number = number_of(builder, index);
+    gt_number number = gt_builder_result_number(builder, index);
     int source = GT_NO_VALUE;
     gt_status status = gt_builder_fetch(builder, node->inputs[0], number, &source, error);
     if (status == GT_OK) {
@@ -228,7 +220,7 @@ lower_join(gt_builder *builder, int index, gt_error *error)
     if (args == NULL) {
         return gt_fail_memory(error, "the inputs of a layer");
     }
-    gt_number number = number_of(builder, index);
+    gt_number number = gt_builder_result_number(builder, index);
     status = gather_operands(builder, node, number, args, error);
     if (status == GT_OK) {
         status = create_join(builder, node, args, NULL, &desc, error);

@@ -13,18 +13,15 @@ typedef struct {
 static numbers_of
 choose_numbers(const gt_builder *builder, int index)
 {
-    const gt_number full = gt_builder_full(builder);
-    const gt_node *node = &builder->graph->nodes[index];
-    if (!gt_runs_in_int8(builder->graph, builder->numbers, index)) {
-        return (numbers_of){.source = full, .result = full};
+    numbers_of numbers = {.in_int8 = gt_runs_in_int8(builder->graph, builder->numbers, index),
+                          .source = gt_builder_source_number(builder, index),
+                          .result = gt_builder_result_number(builder, index)};
+    if (numbers.in_int8) {
+        /* Of signed numbers oneDNN halves the weights itself where it must. */
+        bool in_pairs = numbers.source.type == dnnl_u8 && !gt_adds_products_in_32_bits();
+        numbers.weights = in_pairs ? GT_WEIGHTS_INT8_PAIRS : GT_WEIGHTS_INT8;
     }
-    /* Of signed numbers oneDNN halves the weights itself where it must. */
-    bool in_pairs = builder->numbers[node->inputs[0]].type == dnnl_u8 &&
-                    !gt_adds_products_in_32_bits();
-    return (numbers_of){.in_int8 = true,
-                        .weights = in_pairs ? GT_WEIGHTS_INT8_PAIRS : GT_WEIGHTS_INT8,
-                        .source = builder->numbers[node->inputs[0]],
-                        .result = builder->numbers[index]};
+    return numbers;
 }
 
 static gt_status

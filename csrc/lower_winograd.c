@@ -18,22 +18,6 @@ type_of(const gt_builder *builder, int index)
     return builder->plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
 }
 
-/* How a layer reads and writes its numbers. */
-static gt_number
-source_number(const gt_builder *builder, int index)
-{
-    int input = builder->graph->nodes[index].inputs[0];
-    return type_of(builder, index) == GT_MAP_BYTES ? builder->numbers[input]
-                                                   : gt_builder_full(builder);
-}
-
-static gt_number
-result_number(const gt_builder *builder, int index)
-{
-    return type_of(builder, index) == GT_MAP_BYTES ? builder->numbers[index]
-                                                   : gt_builder_full(builder);
-}
-
 /* What a run of the layer is, but for the layout of its source and the size of its blocks. */
 static gt_winograd
 describe(const gt_builder *builder, int index)
@@ -47,7 +31,7 @@ describe(const gt_builder *builder, int index)
                             .before = {node->window.before[0], node->window.before[1]},
                             .size = node->window.size[0],
                             .type = type,
-                            .step = result_number(builder, index).step,
+                            .step = gt_builder_result_number(builder, index).step,
                             .lanes = lanes,
                             .low = node->relu ? 0.0f : -INFINITY,
                             .high = node->relu ? node->relu_max : INFINITY,
@@ -77,8 +61,8 @@ static bool
 has_fitting_numbers(const gt_builder *builder, int index)
 {
     return type_of(builder, index) != GT_MAP_BYTES ||
-           (source_number(builder, index).type == dnnl_u8 &&
-            result_number(builder, index).type == dnnl_u8 &&
+           (gt_builder_source_number(builder, index).type == dnnl_u8 &&
+            gt_builder_result_number(builder, index).type == dnnl_u8 &&
             builder->graph->nodes[index].inputs[0] != 0);
 }
 
@@ -107,7 +91,7 @@ static gt_status
 choose_source(gt_builder *builder, int index, gt_winograd *winograd, int *value, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_number number = source_number(builder, index);
+    gt_number number = gt_builder_source_number(builder, index);
     dnnl_memory_desc_t blocked = NULL;
     gt_status status = gt_builder_fetch(builder, node->inputs[0], number, value, error);
     if (status == GT_OK) {
@@ -172,13 +156,13 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
     gt_status status = choose_source(builder, index, &winograd, &source, error);
     if (status == GT_OK) {
         status = gt_constants_winograd(plan->constants, node, plan->engine,
-                                       source_number(builder, index).step, &kernel, error);
+                                       gt_builder_source_number(builder, index).step, &kernel, error);
     }
     if (status == GT_OK) {
         status = gt_constants_shift(plan->constants, node, plan->engine, 0.0f, &shift, error);
     }
     if (status == GT_OK) {
-        status = gt_builder_add_result(builder, index, result_number(builder, index), error);
+        status = gt_builder_add_result(builder, index, gt_builder_result_number(builder, index), error);
     }
     if (status == GT_OK) {
         status = add_scratch(builder, node, &winograd, &scratch, error);

@@ -27,8 +27,8 @@ typedef struct {
 } gt_observer;
 
 /* Run plan->batch images, uint8 (batch, height, width, channels), or as many maps in float32, and
- * write each output k as float32 (batch, height_k, width_k, channels_k) to outputs[k].  One caller at a time for a lane;
- * lanes of one plan may run at once. */
+ * write each output k as float32 (batch, height_k, width_k, channels_k) to outputs[k].  One caller
+ * at a time for a lane; lanes of one plan may run at once. */
 gt_status gt_lane_run(gt_lane *lane, const void *images, gt_preprocessing preprocessing,
                       float *const *outputs, gt_observer observer, gt_error *error);
 

@@ -1,7 +1,6 @@
 #include "winograd.h"
 
 #include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <string.h>
 
 #include "engine.h"
@@ -22,13 +21,10 @@ has_fma(void)
 static gt_winograd_stages
 choose_stages(int size, gt_map_type type)
 {
-    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
-    unsigned avx512 = (unsigned)dnnl_cpu_isa_avx512_core;
-    unsigned avx2 = (unsigned)dnnl_cpu_isa_avx2;
-    if ((isa & avx512) == avx512 && type != GT_MAP_BYTES) {
+    if (gt_processor_offers(dnnl_cpu_isa_avx512_core) && type != GT_MAP_BYTES) {
         return gt_winograd_avx512(size, type);
     }
-    if ((isa & avx2) != avx2 || !has_fma() ||
+    if (!gt_processor_offers(dnnl_cpu_isa_avx2) || !has_fma() ||
         (type == GT_MAP_BYTES && gt_adds_products_in_32_bits())) {
         return (gt_winograd_stages){0};
     }
@@ -390,13 +386,13 @@ bytes_of(gt_map_type type)
 
 /* `first` is the first tile of the block, in the order of images, rows and columns. */
 static void
-run_block(const gt_winograd *winograd, const char *source, const float *packed,
-          const float *shift, char *target, float *scratch, int64_t first)
+run_block(const gt_winograd *winograd, gt_winograd_stages stages, const char *source,
+          const float *packed, const float *shift, char *target, float *scratch, int64_t first)
 {
     int64_t left = count_tiles(winograd) - first;
     size_t channels = (size_t)winograd->from.channels;
     tile_block block = {.winograd = winograd,
-                        .stages = choose_stages(winograd->size, winograd->type),
+                        .stages = stages,
                         .size = bytes_of(winograd->type),
                         .first = first,
                         .count = left < winograd->block ? (int)left : winograd->block,
@@ -418,9 +414,10 @@ gt_winograd_run(const gt_winograd *winograd, const void *source, const float *pa
                 const float *shift, void *target, void *scratch)
 {
     int64_t tiles = count_tiles(winograd);
+    gt_winograd_stages stages = choose_stages(winograd->size, winograd->type);
 #pragma omp parallel for schedule(static) num_threads(winograd->threads) if (winograd->threads > 1)
     for (int64_t first = 0; first < tiles; first += winograd->block) {
         float *own = (float *)scratch + (size_t)omp_get_thread_num() * thread_scratch(winograd);
-        run_block(winograd, source, packed, shift, target, own, first);
+        run_block(winograd, stages, source, packed, shift, target, own, first);
     }
 }

@@ -12,6 +12,7 @@ typedef __m256 vector;
 #define AVX2 __attribute__((target("avx2,fma")))
 #define INLINE_AVX2 static inline __attribute__((always_inline, target("avx2,fma")))
 #define INLINE_STAGE INLINE_AVX2
+#define STAGE AVX2
 
 enum {
     LANES = 8,
@@ -98,41 +99,12 @@ most(vector a, vector b)
 
 #include "winograd_transforms.h"
 
-static AVX2 void
-read_float32(const char *tile, size_t row, size_t pixel, float *out, size_t stride)
-{
-    read_tile(tile, row, pixel, GT_MAP_FLOAT32, out, stride);
-}
-
-static AVX2 void
-read_bytes(const char *tile, size_t row, size_t pixel, float *out, size_t stride)
-{
-    read_tile(tile, row, pixel, GT_MAP_BYTES, out, stride);
-}
-
-static AVX2 void
-write_float32_3x3(const float *products, size_t stride, const gt_winograd_target *target)
-{
-    write_tile(products, stride, target, 6, GT_MAP_FLOAT32);
-}
-
-static AVX2 void
-write_float32_5x5(const float *products, size_t stride, const gt_winograd_target *target)
-{
-    write_tile(products, stride, target, 4, GT_MAP_FLOAT32);
-}
-
-static AVX2 void
-write_bytes_3x3(const float *products, size_t stride, const gt_winograd_target *target)
-{
-    write_tile(products, stride, target, 6, GT_MAP_BYTES);
-}
-
-static AVX2 void
-write_bytes_5x5(const float *products, size_t stride, const gt_winograd_target *target)
-{
-    write_tile(products, stride, target, 4, GT_MAP_BYTES);
-}
+DEFINE_READ(read_float32, GT_MAP_FLOAT32)
+DEFINE_READ(read_bytes, GT_MAP_BYTES)
+DEFINE_WRITE(write_float32_3x3, 6, GT_MAP_FLOAT32)
+DEFINE_WRITE(write_float32_5x5, 4, GT_MAP_FLOAT32)
+DEFINE_WRITE(write_bytes_3x3, 6, GT_MAP_BYTES)
+DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES)
 
 /* A product of few rows and two vectors: with 6 rows, 12 of the 16 registers hold sums.  Each row
  * has variables of its own, because not every compiler keeps an array in registers. */

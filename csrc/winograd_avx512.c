@@ -18,6 +18,7 @@ typedef __m512 vector;
 #define AVX512 __attribute__((target("avx512f")))
 #define INLINE_AVX512 static inline __attribute__((always_inline, target("avx512f")))
 #define INLINE_STAGE INLINE_AVX512
+#define STAGE AVX512
 
 /* 16 numbers of a map, bfloat16 or float32, as float32. */
 INLINE_AVX512 vector
@@ -101,41 +102,12 @@ most(vector a, vector b)
 
 #include "winograd_transforms.h"
 
-static AVX512 void
-read_float32(const char *tile, size_t row, size_t pixel, float *out, size_t stride)
-{
-    read_tile(tile, row, pixel, GT_MAP_FLOAT32, out, stride);
-}
-
-static AVX512 void
-read_bf16(const char *tile, size_t row, size_t pixel, float *out, size_t stride)
-{
-    read_tile(tile, row, pixel, GT_MAP_BF16, out, stride);
-}
-
-static AVX512 void
-write_float32_3x3(const float *products, size_t stride, const gt_winograd_target *target)
-{
-    write_tile(products, stride, target, 6, GT_MAP_FLOAT32);
-}
-
-static AVX512 void
-write_float32_5x5(const float *products, size_t stride, const gt_winograd_target *target)
-{
-    write_tile(products, stride, target, 4, GT_MAP_FLOAT32);
-}
-
-static AVX512 void
-write_bf16_3x3(const float *products, size_t stride, const gt_winograd_target *target)
-{
-    write_tile(products, stride, target, 6, GT_MAP_BF16);
-}
-
-static AVX512 void
-write_bf16_5x5(const float *products, size_t stride, const gt_winograd_target *target)
-{
-    write_tile(products, stride, target, 4, GT_MAP_BF16);
-}
+DEFINE_READ(read_float32, GT_MAP_FLOAT32)
+DEFINE_READ(read_bf16, GT_MAP_BF16)
+DEFINE_WRITE(write_float32_3x3, 6, GT_MAP_FLOAT32)
+DEFINE_WRITE(write_float32_5x5, 4, GT_MAP_FLOAT32)
+DEFINE_WRITE(write_bf16_3x3, 6, GT_MAP_BF16)
+DEFINE_WRITE(write_bf16_5x5, 4, GT_MAP_BF16)
 
 /* A product of few rows and two vectors, all of it in registers: with 14 rows four of 32 are left.
  * Each row has variables of its own, because not every compiler keeps an array in registers. */

@@ -3,6 +3,7 @@
  *
  *     vector         some channels of one point or pixel
  *     INLINE_STAGE   what stands before each function here
+ *     STAGE          the same of a function that is called
  *     load, store    numbers of a map, bytes not yet times their step
  *     load_numbers, store_numbers   in memory that is aligned for a vector
  *     all            a vector of one number
@@ -125,3 +126,16 @@ write_tile(const float *products, size_t stride, const gt_winograd_target *targe
         row += target->row;
     }
 }
+
+/* A stage of that name for maps of one type. */
+#define DEFINE_READ(name, type)                                                                   \
+    static STAGE void name(const char *tile, size_t row, size_t pixel, float *out, size_t stride) \
+    {                                                                                             \
+        read_tile(tile, row, pixel, type, out, stride);                                           \
+    }
+#define DEFINE_WRITE(name, results, type)                                                         \
+    static STAGE void name(const float *products, size_t stride,                                  \
+                           const gt_winograd_target *target)                                      \
+    {                                                                                             \
+        write_tile(products, stride, target, results, type);                                      \
+    }

@@ -1,13 +1,11 @@
 /* Pools and concatenations of bytes: against their definitions, and in plain C against the others. */
-#include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "bytes.h"
 #include "bytes_rows.h"
 #include "check.h"
+#include "older.h"
 #include "twin.h"
 
 static gt_net net; /* keeps the random numbers */
@@ -226,36 +224,27 @@ test_all(void)
     RUN(test_rows_agree);
 }
 
-/* oneDNN takes its limit once, so a process of its own sets it. */
 static void
-verify_older_processor(dnnl_cpu_isa_t isa, gt_byte_rows rows)
+test_with_avx2(void)
 {
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        bool set = dnnl_set_max_cpu_isa(isa) == dnnl_success &&
-                   gt_byte_rows_best().mean == rows.mean;
-        test_all();
-        _exit(set && check_failed == 0 ? 0 : 1);
-    }
-    int code = -1;
-    CHECK(waitpid(child, &code, 0) == child && WIFEXITED(code) && WEXITSTATUS(code) == 0);
+    CHECK(gt_byte_rows_best().mean == (__builtin_cpu_supports("avx2") ? gt_byte_rows_avx2()
+                                                                      : gt_byte_rows_plain()).mean);
+    test_all();
 }
 
 static void
-test_older_processors_get_the_same(void)
+test_with_sse41(void)
 {
-    verify_older_processor(dnnl_cpu_isa_sse41, gt_byte_rows_plain());
-    verify_older_processor(dnnl_cpu_isa_avx2, __builtin_cpu_supports("avx2")
-                                                  ? gt_byte_rows_avx2()
-                                                  : gt_byte_rows_plain());
+    CHECK(gt_byte_rows_best().mean == gt_byte_rows_plain().mean);
+    test_all();
 }
 
 int
 main(void)
 {
     gt_net_start(&net, 1, 1, 1);
-    RUN(test_older_processors_get_the_same); /* first: nothing has asked oneDNN yet */
+    check_on_older(dnnl_cpu_isa_sse41, test_with_sse41); /* first: nothing has asked oneDNN yet */
+    check_on_older(dnnl_cpu_isa_avx2, test_with_avx2);
     test_all();
     gt_net_clear(&net);
     return check_report();

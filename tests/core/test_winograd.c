@@ -1,7 +1,5 @@
 /* Winograd's convolution against the plain sum, and the plans that use it. */
-#include <sys/wait.h>
-#include <unistd.h>
-
+#include "older.h"
 #include "trial.h"
 #include "winograd.h"
 
@@ -472,36 +470,31 @@ test_all(void)
     }
 }
 
-/* oneDNN takes its limit once, so a process of its own sets it. */
 static void
-verify_older_processor(dnnl_cpu_isa_t isa, int lanes)
+verify_older(int lanes)
 {
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        bool set = dnnl_set_max_cpu_isa(isa) == dnnl_success &&
-                   gt_winograd_lanes(GT_MAP_FLOAT32) == lanes &&
-                   gt_winograd_lanes(GT_MAP_BYTES) == lanes &&
-                   gt_winograd_lanes(GT_MAP_BF16) == 0;
-        test_all();
-        _exit(set && check_failed == 0 ? 0 : 1);
-    }
-    int code = -1;
-    CHECK(waitpid(child, &code, 0) == child && WIFEXITED(code) && WEXITSTATUS(code) == 0);
+    CHECK(gt_winograd_lanes(GT_MAP_FLOAT32) == lanes && gt_winograd_lanes(GT_MAP_BYTES) == lanes &&
+          gt_winograd_lanes(GT_MAP_BF16) == 0);
+    test_all();
 }
 
 static void
-test_older_processors(void)
+test_with_avx2(void)
 {
-    bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    verify_older_processor(dnnl_cpu_isa_avx2, has_avx2 ? 8 : 0);
-    verify_older_processor(dnnl_cpu_isa_sse41, 0);
+    verify_older(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 8 : 0);
+}
+
+static void
+test_with_sse41(void)
+{
+    verify_older(0);
 }
 
 int
 main(void)
 {
-    RUN(test_older_processors); /* first: nothing has asked oneDNN yet */
+    check_on_older(dnnl_cpu_isa_avx2, test_with_avx2); /* first: nothing has asked oneDNN yet */
+    check_on_older(dnnl_cpu_isa_sse41, test_with_sse41);
     test_all();
     return check_report();
 }
