@@ -50,8 +50,9 @@ def give_back(array):
         base = base.base
     if isinstance(base, memoryview):
         base = base.obj
-    if array.nbytes >= SMALLEST and isinstance(base, mmap.mmap) and hasattr(base, "madvise"):
-        base.madvise(mmap.MADV_DONTNEED)
+    advice = getattr(mmap, "MADV_DONTNEED", None)
+    if array.nbytes >= SMALLEST and isinstance(base, mmap.mmap) and advice is not None:
+        base.madvise(advice)
 
 
 def _keep(file, items):
