@@ -27,7 +27,7 @@ _HOMES = {
     "features.backbone": ["Backbone"],
     "features.extractor": ["FeatureExtractor"],
     "importers.convert": ["convert"],
-    "importers.weights": ["download_official_weights"],
+    "importers.download": ["download_official_weights"],
     "photographs.augmentation": ["Augmentation"],
     "photographs.datasets": ["make_shape", "make_shapes"],
     "photographs.duplicates": ["find_duplicates"],

@@ -1,6 +1,8 @@
 """Temperature scaling: what it does to probabilities that claim too much or too little."""
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 
 from gear_transfer import HeadClassifier
 from gear_transfer.classifiers.calibration import fit_temperature
@@ -30,6 +32,20 @@ def test_few_samples_change_little():
     assert 1 < fit_temperature(probabilities[:1], [1]) < 1.3        # all wrong: likeliest is infinite
     assert fit_temperature(np.empty((0, 3)), np.empty(0, int)) == 1
     assert np.isfinite(fit_temperature([[1.0, 0.0]] * 5, np.ones(5, int)))
+
+
+@pytest.mark.parametrize("n, temperature", [(30, 0.5), (300, 1.0), (300, 2.0)])
+def test_the_minimum_is_scipys(n, temperature):
+    probabilities, labels = drawn(n, temperature)
+    logits = np.log(probabilities)
+
+    def log_loss(log_temperature):
+        scaled = logits / np.exp(log_temperature)
+        return ((logsumexp(scaled, axis=1) - scaled[np.arange(n), labels]).sum()
+                + 0.5 * (log_temperature / 0.25) ** 2)
+
+    best = minimize_scalar(log_loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-8}).x
+    assert fit_temperature(probabilities, labels) == pytest.approx(np.exp(best), rel=1e-5)
 
 
 def noisy(n, seed):

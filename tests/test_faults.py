@@ -14,7 +14,7 @@ import gear_transfer as gt
 from gear_transfer.common.atomic import write_whole
 from gear_transfer.common.cache import CacheWarning, FeatureCache, default_folder, open_cache
 from gear_transfer.features import extractor
-from gear_transfer.importers.weights import download_official_weights
+from gear_transfer.importers.download import download_official_weights
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "faults"))

@@ -1,9 +1,10 @@
 """None of these: what is far from all classes, and how much of the known stays known."""
 import numpy as np
 import pytest
+from sklearn.utils.extmath import randomized_svd
 
 from gear_transfer import DatasetError, TransferClassifier, load_folder, load_model, make_shapes
-from gear_transfer.classifiers.novelty import NoveltyDetector, is_unknown
+from gear_transfer.classifiers.novelty import NoveltyDetector, _leading_directions, is_unknown
 from gear_transfer.common.threads import ThreadPool
 
 QUICK = dict(layer="mixed2", input_size=64, epochs=8, cache=False)
@@ -46,6 +47,19 @@ def test_distances_equal_the_formula(detector):
     across = np.linalg.norm((rows - middle).dot(np.eye(d) - onto), axis=1)
     np.testing.assert_allclose(detector.distances(X), within ** 2 + across ** 2, rtol=1e-3)
     assert detector.distances(trained[:5]).max() < detector.distances(X).min()
+
+
+@pytest.mark.parametrize("shape", [(300, 40), (40, 300)])
+def test_the_leading_directions_are_those_of_scikit_learn(shape):
+    rng = np.random.RandomState(0)
+    rows = (rng.randn(*shape) * np.linspace(3, 0.1, shape[1])).astype(np.float32)
+    for count in (1, 10):
+        found = _leading_directions(rows, count, 7)
+        expected = randomized_svd(rows, count, n_iter=2, random_state=7)[2]
+        signs = np.sign((found * expected).sum(axis=1))
+        np.testing.assert_allclose(found * signs[:, None], expected, atol=2e-4)
+        np.testing.assert_allclose(found.dot(found.T), np.eye(count), atol=1e-5)
+        assert found.dtype == np.float32
 
 
 def test_threads_keep_to_the_share_of_a_worker(monkeypatch):

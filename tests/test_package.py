@@ -16,7 +16,7 @@ import pytest
 import gear_transfer
 from conftest import HOME, ROOT
 from gear_transfer import cli
-from gear_transfer.importers import load_network, weights
+from gear_transfer.importers import download, load_network, weights
 from gear_transfer.importers.weights import default_backbone_path
 from keras_files import small_model
 
@@ -51,11 +51,19 @@ def test_a_backbone_without_the_rest():
     assert (code, output.strip()) == (0, "[]"), errors
 
 
-def test_the_whole_job_without_frameworks_and_plots():
+def test_the_whole_job_with_numpy_and_pillow(tmp_path):
+    """scikit-learn takes longer to import than photographs to predict; it comes when asked for."""
     code, output, errors = python("-c", (
-        "import sys; import gear_transfer as gt; gt.TransferClassifier; gt.load_model; "
-        "gt.load_folder; gt.plot_history; print(sorted({!r} & set(sys.modules)))".format(
-            {"tensorflow", "torch", "keras", "matplotlib", "IPython"})))
+        "import sys; import gear_transfer as gt; "
+        "images = gt.load_folder(gt.make_shapes(sys.argv[1], per_class=20)); "
+        "model = gt.TransferClassifier(input_size=64, epochs=2, augment=1, "
+        "cache=sys.argv[2]).fit(images); "
+        "model.predict(images.paths); model.save(sys.argv[2] + '/model.gtm'); "
+        "again = gt.load_model(sys.argv[2] + '/model.gtm'); again.known_score(images.paths); "
+        "again.predict(images.paths, unknown='none of these'); gt.plot_history; "
+        "gt.FeatureExtractor(cache=False, input_size=64).fit_transform(images.paths[:2]); "
+        "print(sorted({!r} & set(sys.modules)))".format(set(HEAVY) - {"PIL", "tqdm"})),
+        str(tmp_path / "shapes"), str(tmp_path))
     assert (code, output.strip()) == (0, "[]"), errors
 
 
@@ -236,7 +244,7 @@ def test_download(tmp_path, monkeypatch, capsys):
     def unreachable(url, timeout):
         raise OSError("Network is unreachable")
 
-    monkeypatch.setattr(weights, "_open", unreachable)
+    monkeypatch.setattr(download, "_open", unreachable)
     assert cli.main(["download", str(tmp_path)]) == 1
     output, errors = capsys.readouterr()
     assert output == "" and "Network is unreachable" in errors and errors.count("\n") == 1
@@ -244,21 +252,21 @@ def test_download(tmp_path, monkeypatch, capsys):
 
     class Response(io.BytesIO):
         def geturl(self):
-            return weights.OFFICIAL_URL
+            return download.OFFICIAL_URL
 
     body = b"weights"
-    monkeypatch.setattr(weights, "_open", lambda url, timeout: Response(body))
-    monkeypatch.setattr(weights, "OFFICIAL_SIZE", len(body))
+    monkeypatch.setattr(download, "_open", lambda url, timeout: Response(body))
+    monkeypatch.setattr(download, "OFFICIAL_SIZE", len(body))
     assert cli.main(["download", str(tmp_path)]) == 1
     assert "has MD5" in capsys.readouterr().err and os.listdir(str(tmp_path)) == []
-    monkeypatch.setattr(weights, "OFFICIAL_MD5", hashlib.md5(body).hexdigest())
+    monkeypatch.setattr(download, "OFFICIAL_MD5", hashlib.md5(body).hexdigest())
     assert cli.main(["download", str(tmp_path)]) == 0
     path = os.path.join(str(tmp_path), weights.OFFICIAL_NAME)
     assert capsys.readouterr().out == path + "\n"
     with open(path, "rb") as stream:
         assert stream.read() == body
     expected = {"path": path, "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest(),
-                "md5": hashlib.md5(body).hexdigest(), "url": weights.OFFICIAL_URL}
+                "md5": hashlib.md5(body).hexdigest(), "url": download.OFFICIAL_URL}
     hashed, md5 = [], hashlib.md5
     monkeypatch.setattr(hashlib, "md5", lambda: hashed.append("md5") or md5())
     for downloaded in (False, True):  # it is there from above; then it is not
@@ -267,6 +275,6 @@ def test_download(tmp_path, monkeypatch, capsys):
         assert len(hashed) == 1  # 90 million bytes are checked once
         del hashed[:]
         os.remove(path)
-    monkeypatch.setattr(weights, "_open", unreachable)
+    monkeypatch.setattr(download, "_open", unreachable)
     assert cli.main(["download", str(tmp_path), "--json"]) == 1
     assert capsys.readouterr().out == ""

@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 
 from gear_transfer.errors import WeightsError
-from gear_transfer.importers import weights
+from gear_transfer.importers import download, weights
 
 CONTENT = b"the weights " * 1000
 
@@ -45,15 +45,15 @@ def home(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.delenv(weights.ENVIRONMENT, raising=False)
-    monkeypatch.setattr(weights, "OFFICIAL_SIZE", len(CONTENT))
-    monkeypatch.setattr(weights, "OFFICIAL_MD5", hashlib.md5(CONTENT).hexdigest())
+    monkeypatch.setattr(download, "OFFICIAL_SIZE", len(CONTENT))
+    monkeypatch.setattr(download, "OFFICIAL_MD5", hashlib.md5(CONTENT).hexdigest())
     return home
 
 
 def test_what_is_known_of_the_official_file(monkeypatch):
     monkeypatch.undo()
-    assert weights.OFFICIAL_MD5 == "bcbd6486424b2319ff4ef7d526e38f63"
-    assert weights.OFFICIAL_URL.startswith("https://")
+    assert download.OFFICIAL_MD5 == "bcbd6486424b2319ff4ef7d526e38f63"
+    assert download.OFFICIAL_URL.startswith("https://")
 
 
 def test_order_of_places(monkeypatch, home, tmp_path):
@@ -86,20 +86,20 @@ def test_not_found_says_where_and_what_to_do(home):
 
 def test_download(home):
     opener = Opener()
-    path = weights.download_official_weights(opener=opener)
+    path = download.download_official_weights(opener=opener)
     assert path == str(home / ".keras" / "models" / weights.OFFICIAL_NAME)
     with open(path, "rb") as stream:
         assert stream.read() == CONTENT
     assert weights.find_official_weights() == path
     assert os.listdir(os.path.dirname(path)) == [weights.OFFICIAL_NAME]
-    weights.download_official_weights(opener=opener)
+    download.download_official_weights(opener=opener)
     assert opener.calls == 1    # what is there already is not fetched again
 
 
 def test_download_into_a_folder_and_over_a_wrong_file(tmp_path):
     wrong = tmp_path / weights.OFFICIAL_NAME
     wrong.write_bytes(b"wrong")
-    assert weights.download_official_weights(tmp_path, opener=Opener()) == str(wrong)
+    assert download.download_official_weights(tmp_path, opener=Opener()) == str(wrong)
     assert wrong.read_bytes() == CONTENT
 
 
@@ -114,7 +114,7 @@ def test_download_into_a_folder_and_over_a_wrong_file(tmp_path):
 def test_a_failed_download_leaves_nothing(tmp_path, opener, part):
     folder = tmp_path / "target"
     with pytest.raises(WeightsError) as caught:
-        weights.download_official_weights(str(folder / "w.h5"), opener=opener)
+        download.download_official_weights(str(folder / "w.h5"), opener=opener)
     assert part in str(caught.value)
     assert os.listdir(str(folder)) == []
 
@@ -123,7 +123,7 @@ def test_a_failed_download_keeps_what_was_there(tmp_path):
     target = tmp_path / "w.h5"
     target.write_bytes(b"older")
     with pytest.raises(WeightsError):
-        weights.download_official_weights(str(target), opener=Opener(b"bad"))
+        download.download_official_weights(str(target), opener=Opener(b"bad"))
     assert target.read_bytes() == b"older"
     assert not list(tmp_path.glob("*.tmp"))
 
@@ -132,12 +132,12 @@ def test_a_failed_download_keeps_what_was_there(tmp_path):
 def test_https_only(tmp_path, url):
     opener = Opener()
     with pytest.raises(WeightsError, match="https"):
-        weights.download_official_weights(str(tmp_path / "w.h5"), url=url, opener=opener)
+        download.download_official_weights(str(tmp_path / "w.h5"), url=url, opener=opener)
     assert opener.calls == 0
 
 
 def test_redirects_to_https_only():
-    handler = weights._HttpsRedirects()
+    handler = download._HttpsRedirects()
     request = urllib.request.Request("https://example.org/a")
     with pytest.raises(WeightsError):
         handler.redirect_request(request, None, 302, "Found", {}, "http://example.org/b")

@@ -5,6 +5,8 @@ networks", ICML 2017: the logits are divided by one number, the temperature,
 that makes the validation samples most probable. It never changes which class
 is the most probable one.
 """
+import math
+
 import numpy as np
 
 #: Standard deviation of the logarithm of the temperature before any sample is seen. Of a hundred
@@ -13,6 +15,7 @@ import numpy as np
 _PRIOR_DEVIATION = 0.25
 
 _FURTHEST = 3.0  # logarithm of the most extreme temperature considered
+_CLOSE = 1e-6    # to how much of the logarithm the temperature is found
 
 
 def fit_temperature(probabilities, labels):
@@ -38,9 +41,6 @@ def fit_temperature(probabilities, labels):
     >>> fit_temperature(sure, np.repeat([0, 1], [70, 30])) > 1.5
     True
     """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
-
     if len(labels) == 0:
         return 1.0
     probabilities = np.asarray(probabilities, np.float64)
@@ -49,8 +49,27 @@ def fit_temperature(probabilities, labels):
 
     def log_loss(log_temperature):
         scale = np.exp(-log_temperature)
-        loss = (logsumexp(logits * scale, axis=1) - own * scale).sum()
+        loss = (np.logaddexp.reduce(logits * scale, axis=1) - own * scale).sum()
         return loss + 0.5 * (log_temperature / _PRIOR_DEVIATION) ** 2
 
-    found = minimize_scalar(log_loss, bounds=(-_FURTHEST, _FURTHEST), method="bounded")
-    return float(np.exp(found.x))
+    return math.exp(_minimum(log_loss, -_FURTHEST, _FURTHEST))
+
+
+def _minimum(function, low, high):
+    """Where a function with one minimum between two places has it, by golden section.
+
+    J. Kiefer, "Sequential minimax search for a maximum", Proceedings of the AMS 4, 1953.
+    """
+    share = (math.sqrt(5) - 1) / 2
+    left, right = high - share * (high - low), low + share * (high - low)
+    at_left, at_right = function(left), function(right)
+    while high - low > _CLOSE:
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - share * (high - low)
+            at_left = function(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + share * (high - low)
+            at_right = function(right)
+    return (low + high) / 2

@@ -2,10 +2,9 @@
 import collections
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 
 from ..common.caller import warn_caller
+from ..common.estimator import Estimator, check_is_fitted
 from ..errors import DatasetError, SkippedImageWarning
 from ..features.backbone import DEFAULT_BACKBONE, DEFAULT_QUALITY
 from ..features.distributed import KeepsExecutor
@@ -32,7 +31,7 @@ TrainingPhotographs = collections.namedtuple("TrainingPhotographs",
                                              ["images", "labels", "features", "groups"])
 
 
-class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstimator):
+class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     """A classifier of photographs: a frozen backbone and a dense head that is trained.
 
     Each photograph goes through the backbone once; the head is then trained on
@@ -104,6 +103,8 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
     ['circle']
     """
 
+    _sklearn_mixins = ("ClassifierMixin",)
+
     def __init__(self, backbone=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
                  resize="pad", hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
                  learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.005,
@@ -142,10 +143,9 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, ClassifierMixin, BaseEstim
 
     def _parts(self):
         """A new extractor and a new head with these parameters."""
-        parameters = self.get_params(deep=False)
-        return (FeatureExtractor(**dict((name, parameters[name])
+        return (FeatureExtractor(**dict((name, getattr(self, name))
                                         for name in _EXTRACTOR_PARAMETERS)),
-                HeadClassifier(**dict((name, parameters[name]) for name in _HEAD_PARAMETERS)))
+                HeadClassifier(**dict((name, getattr(self, name)) for name in _HEAD_PARAMETERS)))
 
     def fit(self, X, y=None, validation_data=None, groups=None):
         """Compute the features of the photographs and train the head.

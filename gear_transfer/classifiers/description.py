@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 
+from ..common.estimator import sklearn_view
 from ..common.tables import counted, html_table
 from ..photographs.augmentation import as_augmentation
 
@@ -69,7 +70,7 @@ class ShowsSummary(object):
     def _repr_html_(self):
         if hasattr(self, "head_"):
             return describe_html(self)
-        diagram = getattr(super(), "_repr_html_", None)
+        diagram = getattr(super(ShowsSummary, sklearn_view(self)), "_repr_html_", None)
         return None if diagram is None else diagram()
 
     def _repr_mimebundle_(self, **options):

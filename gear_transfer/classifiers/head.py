@@ -2,14 +2,11 @@
 import collections
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted
 
 from .. import _core
+from ..common.arguments import is_float32_matrix
 from ..common.caller import warn_caller
+from ..common.estimator import Estimator, check_is_fitted, sklearn_view
 from ..common.progress import progress_bar
 from ..common.threads import check_threads
 from ..photographs.augmentation import with_views
@@ -20,7 +17,7 @@ from .calibration import fit_temperature
 HISTORY_KEYS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
-class HeadClassifier(ClassifierMixin, BaseEstimator):
+class HeadClassifier(Estimator):
     """Fully connected layers with softmax, trained on features in the C core.
 
     The features are standardised for training; afterwards the scaling is
@@ -87,6 +84,8 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
     1.0
     """
 
+    _sklearn_mixins = ("ClassifierMixin",)
+
     def __init__(self, hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
                  learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.005,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
@@ -139,8 +138,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         check_settings(self, validation_data is not None)
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
-        X, y = _check_features(self, X, y)
-        check_classification_targets(y)
+        X, y = _check_samples(self, X, y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError("a classifier needs two classes or more, found one class: {!r}".format(
@@ -168,7 +166,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         self.validation_indices_ = np.empty(0, int)
         if validation_data is not None:
             X_held, y_held = validation_data
-            X_held = _name_bad_value(lambda X: check_array(X, dtype=np.float32), X_held)
+            X_held = _check_held_back(X_held)
             unknown = set(np.asarray(y_held).tolist()) - set(self.classes_.tolist())
             if unknown:
                 raise ValueError("validation_data has the class {!r}, which is not in y".format(
@@ -198,6 +196,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
             present = np.unique(labels)
             names = self.classes_[present]
             weights = np.ones(len(self.classes_), np.float32)
+            from sklearn.utils.class_weight import compute_class_weight
             weights[present] = compute_class_weight(self.class_weight, classes=names,
                                                     y=self.classes_[labels])
         with progress_bar(self.epochs, "Head", "epoch", self.verbose) as bar:
@@ -274,6 +273,21 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         """
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
+
+    def score(self, X, y, sample_weight=None):
+        """Share of the samples that are classified rightly.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), optional
+
+        Returns
+        -------
+        float
+        """
+        return super(Estimator, sklearn_view(self)).score(X, y, sample_weight)
 
 
 class _Watch(object):
@@ -403,6 +417,7 @@ def _seed(random_state):
         if random_state < 0:
             raise ValueError("random_state must not be negative, not {}".format(random_state))
         return int(random_state)
+    from sklearn.utils import check_random_state
     try:
         return int(check_random_state(random_state).randint(2**31 - 1))
     except ValueError:
@@ -422,9 +437,37 @@ def _check_views(views, X, rows):
     return views
 
 
-def _check_features(estimator, X, y=None):
-    """Validate features, and labels in fit."""
-    return _name_bad_value(lambda X: _validate(estimator, X, y), X)
+def _check_samples(estimator, X, y):
+    """Features as a finite matrix of float32, and labels of classes, in fit."""
+    if is_float32_matrix(X) and _are_labels(y, len(X)) and not hasattr(
+            estimator, "feature_names_in_"):
+        estimator.n_features_in_ = X.shape[1]
+        return X, y
+    from sklearn.utils.multiclass import check_classification_targets
+    X, y = _name_bad_value(lambda X: _validate(estimator, X, y), X)
+    check_classification_targets(y)
+    return X, y
+
+
+def _are_labels(y, count):
+    """Whether labels are such as scikit-learn's checks leave as they are."""
+    return type(y) is np.ndarray and y.shape == (count,) and y.dtype.kind in "Ui"
+
+
+def _check_features(estimator, X):
+    """Features as a finite matrix of float32, as many as in fit."""
+    if is_float32_matrix(X) and X.shape[1] == estimator.n_features_in_ and not hasattr(
+            estimator, "feature_names_in_"):
+        return X
+    return _name_bad_value(lambda X: _validate(estimator, X, None), X)
+
+
+def _check_held_back(X):
+    """Features of samples to validate on as a finite matrix of float32."""
+    if is_float32_matrix(X):
+        return X
+    from sklearn.utils.validation import check_array
+    return _name_bad_value(lambda X: check_array(X, dtype=np.float32), X)
 
 
 def _name_bad_value(check, X):
@@ -465,10 +508,10 @@ def _validate(estimator, X, y):
 
 
 def _validate_before_1_6(estimator, X, y):
-    if hasattr(estimator, "_validate_data"):
+    if hasattr(sklearn_view(estimator), "_validate_data"):
         labels = {} if y is None else {"y": y}
-        return estimator._validate_data(X, dtype=np.float32, reset=y is not None, **labels)
-    from sklearn.utils.validation import check_X_y
+        return sklearn_view(estimator)._validate_data(X, dtype=np.float32, reset=y is not None, **labels)
+    from sklearn.utils.validation import check_array, check_X_y
     if y is not None:
         X, y = check_X_y(X, y, dtype=np.float32)
         estimator.n_features_in_ = X.shape[1]

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _core
 from ..common.arguments import check_path
+from ..common.estimator import check_is_fitted
 from ..errors import DatasetError, GraphError, ModelFileError, WeightsError
 from ..features.backbone import POOLINGS, Backbone
 from ..features.precision import PRECISIONS, are_ranges
@@ -57,7 +58,6 @@ def save_model(model, path):
     ModelFileError
         If the file cannot be written.
     """
-    from sklearn.utils.validation import check_is_fitted
     check_is_fitted(model, "head_")
     backbone = model.extractor_.backbone_
     network = _with_head(backbone, model.head_)
@@ -269,7 +269,7 @@ def _checked_settings(network, path):
 
 def _is_augmentation(settings):
     """Whether a dict has all settings of an Augmentation, each as it must be."""
-    if set(settings) != set(Augmentation().get_params()):
+    if set(settings) != set(vars(Augmentation())):
         return False
     try:
         Augmentation(**settings).check()

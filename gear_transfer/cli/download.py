@@ -22,15 +22,15 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from ..importers import weights
-    path = weights.official_weights_path(arguments.destination)
-    was_there = arguments.json and weights.is_official(path)
+    from ..importers import download
+    path = download.official_weights_path(arguments.destination)
+    was_there = arguments.json and download.is_official(path)
     if not was_there:
-        path = weights.download_official_weights(arguments.destination)
+        path = download.download_official_weights(arguments.destination)
     if arguments.json:
         facts = file_facts(path)
-        facts["md5"] = weights.OFFICIAL_MD5
-        facts["url"] = weights.OFFICIAL_URL
+        facts["md5"] = download.OFFICIAL_MD5
+        facts["url"] = download.OFFICIAL_URL
         facts["downloaded"] = not was_there
         write_json(facts)
     else:

@@ -26,6 +26,27 @@ def check_whole_number(name, value, least=1):
     return int(value)
 
 
+def is_float32_matrix(value):
+    """Whether scikit-learn's check_array would return a value as it is: a finite float32 matrix.
+
+    Where that is so, scikit-learn need not be imported to check it.
+
+    Parameters
+    ----------
+    value : object
+
+    Returns
+    -------
+    bool
+        False also for finite numbers whose sum overflows.
+    """
+    if type(value) is not np.ndarray or value.dtype != np.float32 or value.ndim != 2 or (
+            not value.size):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(value.sum()))
+
+
 def is_path(value):
     """Whether a value is the path of a file or folder, a str or one of pathlib's."""
     return isinstance(value, (str, pathlib.PurePath))

@@ -52,7 +52,8 @@ class KeepsExecutor(object):
         return dict(super().__getstate__(), executor=None)
 
     def __sklearn_clone__(self):  # scikit-learn 1.3 and newer
-        cloned = super(KeepsExecutor, copy.copy(self)).__sklearn_clone__()
+        from sklearn.base import BaseEstimator
+        cloned = BaseEstimator.__sklearn_clone__(copy.copy(self))
         cloned.executor = self.executor
         return cloned
 

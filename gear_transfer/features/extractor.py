@@ -5,11 +5,11 @@ import json
 import time
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 
 from .. import _core
 from ..common.arguments import is_path
 from ..common.cache import FEATURES_VERSION, feature_key, open_cache
+from ..common.estimator import Estimator, is_sklearn_loaded, is_sklearn_view, sklearn_view
 from ..common.progress import progress_bar
 from ..common.threads import check_threads, deferred_interrupts
 from ..errors import ImageError
@@ -26,7 +26,7 @@ from .precision import SAMPLE_SIZE, choice_from_text, choice_to_text, fast_preci
 Extraction = collections.namedtuple("Extraction", ["features", "positions", "failures"])
 
 
-class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
+class FeatureExtractor(KeepsExecutor, Estimator):
     """A scikit-learn transformer from images to the features of a backbone.
 
     Parameters
@@ -75,6 +75,8 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
     >>> FeatureExtractor(input_size=96).fit_transform(images).shape
     (3, 1536)
     """
+
+    _sklearn_mixins = ("TransformerMixin",)
 
     def __init__(self, backbone=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
                  resize="pad", batch_size=32, threads=None, precision="auto", cache=True,
@@ -136,7 +138,13 @@ class FeatureExtractor(KeepsExecutor, TransformerMixin, BaseEstimator):
         ImageError
             For the first image that cannot be read.
         """
+        if is_sklearn_loaded() and not is_sklearn_view(self):
+            return sklearn_view(self).transform(X)  # in a frame, if set_output asks for one
         return self.extract(X, strict=True).features
+
+    def fit_transform(self, X, y=None):
+        """Load the backbone and compute the features of images, see `transform`."""
+        return self.fit(X, y).transform(X)
 
     def extract(self, X, strict=False, hashes=None):
         """Features of the images that can be read, and what is wrong with the others.

@@ -9,8 +9,8 @@ import struct
 
 import numpy as np
 from PIL import Image, ImageEnhance
-from sklearn.base import BaseEstimator
 
+from ..common.estimator import Estimator
 from ..errors import ImageError
 from .hashes import image_hash
 from .images import read_picture, size_pair
@@ -20,7 +20,7 @@ _WHITE = (255, 255, 255)
 _DRAWS = 8  # numbers for each view: a SHA-256 has eight of 32 bits
 
 
-class Augmentation(BaseEstimator):
+class Augmentation(Estimator):
     """How photographs are changed, and how many views of each are made.
 
     The kinds of change and their order are those customary in training on ImageNet (A. Howard,
@@ -83,9 +83,8 @@ class Augmentation(BaseEstimator):
     def to_dict(self):
         """The settings as plain values, which `Augmentation` takes as keywords."""
         self.check()
-        settings = self.get_params()
         return dict((name, value.item() if isinstance(value, np.generic) else value)
-                    for name, value in settings.items())
+                    for name, value in vars(self).items())
 
     def views_of(self, image, input_size, resize="pad"):
         """Decode an image once and make its views.

@@ -6,6 +6,7 @@ import numpy as np
 from ..common.tables import Result, counted, plain
 from .hashes import BITS, ImageHashes
 from .images import check_images
+from .linkage import average_linkage, connected_parts, numbered
 from .splits import clusters, relative_names
 
 #: Share of the bits of two difference hashes that may differ, and share of the edges of either
@@ -24,8 +25,8 @@ def find_duplicates(images, threshold=DEFAULT_THRESHOLD, cache=True, threads=Non
     Two photographs are the same if their files (or pixels) are, and nearly the same if
     their difference hashes (`difference_hash`) are close: the same picture in another
     size or compression, and mostly also the same thing in another colour. Groups are made
-    by average linkage (scipy.cluster.hierarchy), so that a long chain of photographs, each a
-    little like the next, is no group.
+    by average linkage, so that a long chain of photographs, each a little like the next, is
+    no group.
 
     Parameters
     ----------
@@ -83,8 +84,8 @@ def group_hashes(images, hashes, threshold=DEFAULT_THRESHOLD):
     readable[[i for i, _ in failures]] = False
     pairs, distances = _close_pairs(bits, readable, threshold)
     near = _linked(bits, pairs, threshold)
-    exact = _numbered([("content", content) if content else ("image", i)
-                       for i, content in enumerate(contents)])
+    exact = numbered([("content", content) if content else ("image", i)
+                      for i, content in enumerate(contents)])
     # The same file is in one group, whatever its hash says; where it cannot be read, too.
     groups = _joined(near, exact)
     return Duplicates(images, groups, exact, pairs, distances, threshold)
@@ -223,45 +224,21 @@ def _linked(bits, pairs, threshold):
 
     Members of a group are connected by close pairs, so each connected part is grouped for itself.
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-    n = len(bits)
-    if not len(pairs):
-        return np.arange(n)
-    graph = coo_matrix((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    parts = connected_components(graph, directed=False)[1]
-    order = np.argsort(parts, kind="mergesort")
-    sizes = np.bincount(parts)
-    names = [None] * n
-    for part in np.split(order, np.cumsum(sizes)[:-1]):
-        inside = [1]
+    groups = connected_parts(len(bits), pairs)
+    order = np.argsort(groups, kind="mergesort")
+    for part in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
         if len(part) > 1:
             edges = bits[part].astype(np.float32)
             shared = edges.dot(edges.T)
             counts = edges.sum(axis=1)
             apart = (counts[:, None] + counts - 2 * shared) / BITS
             distances = _relative(apart, shared, counts[:, None], counts, threshold)
-            inside = fcluster(linkage(distances[np.triu_indices(len(part), 1)], "average"),
-                              1.0, "distance")
-        for i, number in zip(part.tolist(), inside):
-            names[i] = (int(parts[i]), int(number))
-    return _numbered(names)
-
-
-def _numbered(names):
-    """Numbers from 0 on for hashable names, in the order in which they first occur."""
-    numbers = {}
-    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=int)
+            groups[part] = part[average_linkage(distances, 1.0)]
+    return numbered(groups.tolist())
 
 
 def _joined(groups, others):
     """Groups that hold together what either of two groupings holds together."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-    if not len(groups):
-        return groups
-    size = groups.max() + 1 + others.max() + 1
-    graph = coo_matrix((np.ones(len(groups), np.int8), (groups, groups.max() + 1 + others)),
-                       shape=(size, size))
-    return _numbered(connected_components(graph, directed=False)[1][groups].tolist())
+    count = len(groups) + len(others)
+    pairs = np.stack([groups, len(groups) + others], axis=1)
+    return numbered(connected_parts(count, pairs)[groups].tolist())

@@ -7,6 +7,7 @@ of each place's own logit, plus the bias. One forward pass, no gradient.
 """
 import numpy as np
 
+from ..common.estimator import check_is_fitted
 from ..features.backbone import Backbone
 from ..features.extractor import FeatureExtractor
 from ..photographs.images import check_images
@@ -50,8 +51,6 @@ def activation_map(model, images, classes=None):
     >>> gt.activation_map(model, images.paths[:2], "circle").shape
     (2, 4, 4)
     """
-    from sklearn.utils.validation import check_is_fitted
-
     check_is_fitted(model, "head_")
     images = check_images(images)
     columns = _columns(model.classes_, classes, len(images))

@@ -3,9 +3,9 @@ import collections
 
 import numpy as np
 
+from ..common.estimator import check_is_fitted
 from ..errors import DatasetError
 from ..photographs.image_set import ImageSet
-
 
 #: The k photographs most like each of n, the nearest first: images, a list of n lists; labels
 #: (n, k); distances (n, k), from 0 for the same features to 1 for features without any in common.
@@ -53,7 +53,6 @@ def nearest(model, images, k=5, among=None):
     (1, 3)
     """
     from sklearn.neighbors import NearestNeighbors
-    from sklearn.utils.validation import check_is_fitted
 
     check_is_fitted(model, "head_")
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
