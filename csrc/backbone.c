@@ -8,12 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
-
 #include "builder.h"
 #include "calibrate.h"
+#include "heap.h"
 #include "passes.h"
 #include "stretch.h"
 #include "team.h"
@@ -200,15 +197,6 @@ assemble_task(void *context, int worker, gt_error *error)
     return status;
 }
 
-/* Building leaves holes of many sizes in the heap, which nothing to come would fill. */
-static void
-give_back_memory(void)
-{
-#ifdef __GLIBC__
-    (void)malloc_trim(0);
-#endif
-}
-
 /* Give the crew of the job its plan, lanes and team; on failure it has none of them. */
 static gt_status
 assemble_anew(assembly job, gt_error *error)
@@ -223,7 +211,7 @@ assemble_anew(assembly job, gt_error *error)
     if (status != GT_OK) {
         dismiss(crew);
     }
-    give_back_memory();
+    gt_heap_rest();
     return status;
 }
 
@@ -418,7 +406,7 @@ count_stretch(const gt_backbone *backbone, gt_stretch *stretch, errand job, gt_e
     gt_census_free(job.census);
     dismiss(&crew);
     gt_constants_clear(&constants);
-    give_back_memory();
+    gt_heap_rest();
     return status;
 }
 

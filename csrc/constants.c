@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine.h"
+#include "heap.h"
 #include "winograd.h"
 
 void
@@ -107,6 +108,15 @@ scaled_kernel(const gt_node *node)
         }
     }
     return values;
+}
+
+/* Free what scaled_kernel returned, and give back what it was read from. */
+static void
+free_unpacked(const gt_node *node, void *values)
+{
+    free(values);
+    gt_array_rest(&node->arrays[GT_KERNEL]);
+    gt_heap_rest();
 }
 
 /* Channels that each channel out is made of. */
@@ -292,8 +302,7 @@ gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t 
                               error);
     }
     (void)dnnl_memory_desc_destroy(plain);
-    free(values);
-    gt_array_rest(&node->arrays[GT_KERNEL]);
+    free_unpacked(node, values);
     if (status != GT_OK) {
         drop_last(constants);
     }
@@ -357,8 +366,7 @@ gt_constants_kernel_steps(gt_constants *constants, const gt_node *node, dnnl_eng
         return gt_fail_memory(error, "unpacked weights");
     }
     measure_steps(node, values, weights, steps);
-    free(values);
-    gt_array_rest(&node->arrays[GT_KERNEL]);
+    free_unpacked(node, values);
     return GT_OK;
 }
 
@@ -440,7 +448,6 @@ gt_constants_winograd(gt_constants *constants, const gt_node *node, dnnl_engine_
         values[i] *= step;
     }
     gt_winograd_pack(values, node->window.size[0], channels_in, node->shape.channels, packed);
-    free(values);
-    gt_array_rest(&node->arrays[GT_KERNEL]);
+    free_unpacked(node, values);
     return GT_OK;
 }

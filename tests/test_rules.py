@@ -19,7 +19,7 @@ FORBIDDEN_METHODS = ("extractall", "unpack_archive", "literal_eval")
 FORBIDDEN_IN_OS = ("system", "popen", "execv", "execve", "spawnv", "posix_spawn", "startfile")
 #: Modules that may open a connection, and the one file that has one.
 NETWORK = ("socket", "urllib.request", "http", "ftplib", "requests")
-DOWNLOADS = os.path.join("importers", "weights.py")
+DOWNLOADS = os.path.join("importers", "download.py")
 
 
 def sources():
