@@ -7,7 +7,6 @@
 
 #include "engine.h"
 #include "heap.h"
-#include "winograd.h"
 
 void
 gt_constants_clear(gt_constants *constants)
@@ -428,14 +427,13 @@ gt_constants_step(gt_constants *constants, float step, dnnl_engine_t engine, int
 }
 
 gt_status
-gt_constants_winograd(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                      float step, int *index, gt_error *error)
+gt_constants_winograd(gt_constants *constants, const gt_node *node, const gt_winograd *winograd,
+                      float step, dnnl_engine_t engine, int *index, gt_error *error)
 {
-    int channels_in = (int)node->arrays[GT_KERNEL].shape[2];
+    int64_t length = (int64_t)(gt_winograd_kernel_size(winograd) / sizeof(float));
     float *packed = NULL;
-    gt_status status = provide_vector(constants, node->name, GT_CONSTANT_KERNEL,
-                                      gt_winograd_kernel_count(channels_in, node->shape.channels),
-                                      engine, index, &packed, error);
+    gt_status status = provide_vector(constants, node->name, GT_CONSTANT_KERNEL, length, engine,
+                                      index, &packed, error);
     if (status != GT_OK || packed == NULL) {
         return status;
     }
@@ -444,10 +442,7 @@ gt_constants_winograd(gt_constants *constants, const gt_node *node, dnnl_engine_
         drop_last(constants);
         return gt_fail_memory(error, "unpacked weights");
     }
-    for (int64_t i = 0; step != 1.0f && i < kernel_rows(node) * node->shape.channels; i++) {
-        values[i] *= step;
-    }
-    gt_winograd_pack(values, node->window.size[0], channels_in, node->shape.channels, packed);
+    gt_winograd_pack(winograd, values, step, packed);
     free_unpacked(node, values);
     return GT_OK;
 }

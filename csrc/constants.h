@@ -5,6 +5,7 @@
 #include <oneapi/dnnl/dnnl.h>
 
 #include "graph.h"
+#include "winograd.h"
 
 /* What a constant is for. */
 typedef enum {
@@ -40,10 +41,11 @@ gt_status gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl
                               const_dnnl_memory_desc_t desc, gt_weights weights, int *index,
                               gt_error *error);
 
-/* The kernel of a convolution, its scale and the step of its source multiplied in, transformed for
- * gt_winograd_run; a flat float32 array.  Otherwise like gt_constants_kernel. */
-gt_status gt_constants_winograd(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                                float step, int *index, gt_error *error);
+/* The kernel of a convolution, its scale multiplied in, transformed by gt_winograd_pack; a flat
+ * float32 array.  Otherwise like gt_constants_kernel. */
+gt_status gt_constants_winograd(gt_constants *constants, const gt_node *node,
+                                const gt_winograd *winograd, float step, dnnl_engine_t engine,
+                                int *index, gt_error *error);
 
 /* The steps of the node's kernel in 8 bits, float32 (channels out,), likewise. */
 gt_status gt_constants_kernel_steps(gt_constants *constants, const gt_node *node,

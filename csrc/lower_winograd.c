@@ -155,8 +155,9 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
     gt_winograd_prepare(&winograd);
     gt_status status = choose_source(builder, index, &winograd, &source, error);
     if (status == GT_OK) {
-        status = gt_constants_winograd(plan->constants, node, plan->engine,
-                                       gt_builder_source_number(builder, index).step, &kernel, error);
+        float step = gt_builder_source_number(builder, index).step;
+        status = gt_constants_winograd(plan->constants, node, &winograd, step, plan->engine, &kernel,
+                                       error);
     }
     if (status == GT_OK) {
         status = gt_constants_shift(plan->constants, node, plan->engine, 0.0f, &shift, error);

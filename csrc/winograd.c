@@ -1,16 +1,27 @@
 #include "winograd.h"
 
+#include <math.h>
 #include <omp.h>
 #include <string.h>
+
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
 #include "engine.h"
 #include "winograd_stages.h"
 
+/* Of compilers, only recent ones know F16C by name. */
 static bool
-has_fma(void)
+has_fma_and_f16c(void)
 {
 #ifdef __x86_64__
-    return __builtin_cpu_supports("fma");
+    unsigned int eax = 0;
+    unsigned int ebx = 0;
+    unsigned int ecx = 0;
+    unsigned int edx = 0;
+    return __builtin_cpu_supports("fma") && __get_cpuid(1, &eax, &ebx, &ecx, &edx) &&
+           (ecx & bit_F16C) != 0;
 #else
     return false;
 #endif
@@ -24,7 +35,7 @@ choose_stages(int size, gt_map_type type)
     if (gt_processor_offers(dnnl_cpu_isa_avx512_core) && type != GT_MAP_BYTES) {
         return gt_winograd_avx512(size, type);
     }
-    if (!gt_processor_offers(dnnl_cpu_isa_avx2) || !has_fma() ||
+    if (!gt_processor_offers(dnnl_cpu_isa_avx2) || !has_fma_and_f16c() ||
         (type == GT_MAP_BYTES && gt_adds_products_in_32_bits())) {
         return (gt_winograd_stages){0};
     }
@@ -64,7 +75,7 @@ gt_winograd_pays(const gt_winograd *winograd)
 {
     int in = winograd->from.channels;
     int out = winograd->to.channels;
-    if (gt_winograd_kernel_count(in, out) * (int64_t)sizeof(float) > LARGEST_KERNEL) {
+    if (gt_winograd_kernel_size(winograd) > LARGEST_KERNEL) {
         return false;
     }
     double pairs = (double)in * out;
@@ -150,10 +161,23 @@ gt_winograd_scratch_size(const gt_winograd *winograd)
     return (size_t)winograd->threads * thread_scratch(winograd) * sizeof(float);
 }
 
-int64_t
-gt_winograd_kernel_count(int channels_in, int channels_out)
+/* Bytes of a number of the kernel. */
+static size_t
+kernel_element(gt_winograd_stages stages)
 {
-    return (int64_t)GT_WINOGRAD_POINTS * channels_in * channels_out;
+    return stages.narrow != NULL ? sizeof(uint16_t) : sizeof(float);
+}
+
+/* A kernel begins with the number that its elements are to be multiplied by, on a cache line of its
+ * own. */
+enum { KERNEL_HEAD = 64 /* bytes */ };
+
+size_t
+gt_winograd_kernel_size(const gt_winograd *winograd)
+{
+    size_t numbers = (size_t)winograd->from.channels * (size_t)winograd->to.channels;
+    gt_winograd_stages stages = choose_stages(winograd->size, winograd->type);
+    return KERNEL_HEAD + GT_WINOGRAD_POINTS * numbers * kernel_element(stages);
 }
 
 enum { MOST_TAPS = 5 };
@@ -190,15 +214,28 @@ combine(const double *weights, const double *values, int count, int stride, doub
     }
 }
 
+/* A kernel that is being packed. */
+typedef struct {
+    int size;
+    int channels_in;
+    int channels_out;
+    double transform[GT_WINOGRAD_TILE][MOST_TAPS];
+    double scale; /* by which its numbers are multiplied */
+    gt_winograd_stages stages;
+} packing;
+
 /* G g G^T for one channel in and as many channels out as one step has: `kernel` points at the first
- * of them, `packed` at the place of point 0; a point is `point_stride` behind the last. */
+ * of them, `packed` at the place of point 0. */
 static void
-pack_columns(const float *kernel, size_t channel_stride, int size,
-             double transform[GT_WINOGRAD_TILE][MOST_TAPS], float *packed, size_t point_stride)
+pack_columns(const packing *job, const float *kernel, char *packed)
 {
     double values[MOST_TAPS * MOST_TAPS * GT_WINOGRAD_COLS];
     double halfway[GT_WINOGRAD_TILE * MOST_TAPS * GT_WINOGRAD_COLS];
     double sums[GT_WINOGRAD_COLS];
+    float numbers[GT_WINOGRAD_COLS];
+    int size = job->size;
+    size_t channel_stride = (size_t)job->channels_in * (size_t)job->channels_out;
+    size_t row = GT_WINOGRAD_COLS * kernel_element(job->stages);
     for (int i = 0; i < size * size; i++) {
         for (int lane = 0; lane < GT_WINOGRAD_COLS; lane++) {
             values[i * GT_WINOGRAD_COLS + lane] = (double)kernel[(size_t)i * channel_stride +
@@ -207,34 +244,72 @@ pack_columns(const float *kernel, size_t channel_stride, int size,
     }
     for (int i = 0; i < GT_WINOGRAD_TILE; i++) {
         for (int x = 0; x < size; x++) {
-            combine(transform[i], values + x * GT_WINOGRAD_COLS, size, size * GT_WINOGRAD_COLS,
-                    halfway + (i * size + x) * GT_WINOGRAD_COLS);
+            combine(job->transform[i], values + x * GT_WINOGRAD_COLS, size,
+                    size * GT_WINOGRAD_COLS, halfway + (i * size + x) * GT_WINOGRAD_COLS);
         }
     }
     for (int point = 0; point < GT_WINOGRAD_POINTS; point++) {
-        combine(transform[point % GT_WINOGRAD_TILE],
+        combine(job->transform[point % GT_WINOGRAD_TILE],
                 halfway + point / GT_WINOGRAD_TILE * size * GT_WINOGRAD_COLS, size,
                 GT_WINOGRAD_COLS, sums);
         for (int lane = 0; lane < GT_WINOGRAD_COLS; lane++) {
-            packed[(size_t)point * point_stride + (size_t)lane] = (float)sums[lane];
+            numbers[lane] = (float)(sums[lane] * job->scale);
         }
+        if (job->stages.narrow != NULL) {
+            job->stages.narrow(numbers, (uint16_t *)(void *)packed);
+        }
+        else {
+            memcpy(packed, numbers, sizeof(numbers));
+        }
+        packed += (size_t)job->channels_in * row;
     }
 }
 
-/* The layout is (channels_out / 32, 64 points, channels_in, 32). */
-void
-gt_winograd_pack(const float *kernel, int size, int channels_in, int channels_out, float *packed)
+/* A power of two that brings the largest number of a transformed kernel near the largest of 16
+ * bits, 65,504, for the smallest normal one is 2^-14. */
+static double
+scale_for_halves(const packing *job, const float *kernel)
 {
-    double transform[GT_WINOGRAD_TILE][MOST_TAPS];
-    size_t point_stride = (size_t)channels_in * GT_WINOGRAD_COLS;
-    size_t channel_stride = (size_t)channels_in * (size_t)channels_out;
-    make_kernel_transform(size, transform);
-    for (int out = 0; out < channels_out; out += GT_WINOGRAD_COLS) {
-        for (int in = 0; in < channels_in; in++) {
-            pack_columns(kernel + (size_t)in * (size_t)channels_out + out, channel_stride, size,
-                         transform, packed + (size_t)in * GT_WINOGRAD_COLS, point_stride);
+    double largest = 0.0;
+    double most = 0.0; /* sum of the sizes of a row of the transform */
+    int64_t count = (int64_t)job->size * job->size * job->channels_in * job->channels_out;
+    for (int64_t i = 0; i < count; i++) {
+        largest = fmax(largest, fabs((double)kernel[i]));
+    }
+    for (int p = 0; p < GT_WINOGRAD_TILE; p++) {
+        double sum = 0.0;
+        for (int k = 0; k < job->size; k++) {
+            sum += fabs(job->transform[p][k]);
         }
-        packed += GT_WINOGRAD_POINTS * point_stride;
+        most = fmax(most, sum);
+    }
+    double bound = largest * most * most;
+    return bound > 0.0 ? ldexp(1.0, 14 - ilogb(bound)) : 1.0;
+}
+
+/* After its head the layout is (channels_out / 32, 64 points, channels_in, 32). */
+void
+gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float step, void *packed)
+{
+    packing job = {.size = winograd->size,
+                   .channels_in = winograd->from.channels,
+                   .channels_out = winograd->to.channels,
+                   .scale = 1.0,
+                   .stages = choose_stages(winograd->size, winograd->type)};
+    make_kernel_transform(job.size, job.transform);
+    if (job.stages.narrow != NULL) {
+        job.scale = scale_for_halves(&job, kernel);
+    }
+    memset(packed, 0, KERNEL_HEAD);
+    *(float *)packed = (float)((double)step / job.scale);
+    char *next = (char *)packed + KERNEL_HEAD;
+    size_t row = GT_WINOGRAD_COLS * kernel_element(job.stages);
+    for (int out = 0; out < job.channels_out; out += GT_WINOGRAD_COLS) {
+        for (int in = 0; in < job.channels_in; in++) {
+            pack_columns(&job, kernel + (size_t)in * (size_t)job.channels_out + out,
+                         next + (size_t)in * row);
+        }
+        next += GT_WINOGRAD_POINTS * (size_t)job.channels_in * row;
     }
 }
 
@@ -333,7 +408,7 @@ read_tiles(const tile_block *block, const char *source)
 
 /* The products of all tiles at all points with 32 channels out. */
 static void
-multiply_tiles(const tile_block *block, const float *packed)
+multiply_tiles(const tile_block *block, const char *packed)
 {
     const gt_winograd *winograd = block->winograd;
     size_t channels = (size_t)winograd->from.channels;
@@ -346,13 +421,13 @@ multiply_tiles(const tile_block *block, const float *packed)
             tiles += (size_t)winograd->rows * channels;
             products += winograd->rows * GT_WINOGRAD_COLS;
         }
-        packed += channels * GT_WINOGRAD_COLS;
+        packed += channels * GT_WINOGRAD_COLS * kernel_element(block->stages);
     }
 }
 
 /* Write the results of 32 channels, from channel `out` on. */
 static void
-write_tiles(const tile_block *block, const float *shift, int out, char *target)
+write_tiles(const tile_block *block, float scale, const float *shift, int out, char *target)
 {
     const gt_winograd *winograd = block->winograd;
     const gt_map_strides *strides = &winograd->target;
@@ -371,6 +446,7 @@ write_tiles(const tile_block *block, const float *shift, int out, char *target)
                                      .shift = shift + out + c,
                                      .low = winograd->low,
                                      .high = winograd->high,
+                                     .scale = scale,
                                      .factor = 1.0f / winograd->step};
             block->stages.write_tile(block->products + (size_t)i * GT_WINOGRAD_COLS + c,
                                      block->product_stride, &to);
@@ -387,7 +463,7 @@ bytes_of(gt_map_type type)
 /* `first` is the first tile of the block, in the order of images, rows and columns. */
 static void
 run_block(const gt_winograd *winograd, gt_winograd_stages stages, const char *source,
-          const float *packed, const float *shift, char *target, float *scratch, int64_t first)
+          const char *packed, const float *shift, char *target, float *scratch, int64_t first)
 {
     int64_t left = count_tiles(winograd) - first;
     size_t channels = (size_t)winograd->from.channels;
@@ -401,16 +477,18 @@ run_block(const gt_winograd *winograd, gt_winograd_stages stages, const char *so
     block.tile_stride = point_stride(block.rounded, winograd->from.channels);
     block.product_stride = point_stride(block.rounded, GT_WINOGRAD_COLS);
     block.products = scratch + GT_WINOGRAD_POINTS * block.tile_stride;
+    const float scale = *(const float *)(const void *)packed;
+    packed += KERNEL_HEAD;
     read_tiles(&block, source);
     for (int out = 0; out < winograd->to.channels; out += GT_WINOGRAD_COLS) {
         multiply_tiles(&block, packed);
-        write_tiles(&block, shift, out, target);
-        packed += GT_WINOGRAD_POINTS * channels * GT_WINOGRAD_COLS;
+        write_tiles(&block, scale, shift, out, target);
+        packed += GT_WINOGRAD_POINTS * channels * GT_WINOGRAD_COLS * kernel_element(stages);
     }
 }
 
 void
-gt_winograd_run(const gt_winograd *winograd, const void *source, const float *packed,
+gt_winograd_run(const gt_winograd *winograd, const void *source, const void *packed,
                 const float *shift, void *target, void *scratch)
 {
     int64_t tiles = count_tiles(winograd);

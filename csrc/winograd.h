@@ -39,7 +39,7 @@ typedef struct {
     int before[2]; /* padding above and to the left */
     int size;      /* of the kernel: 3 or 5 */
     gt_map_type type; /* of both maps */
-    float step;       /* of the results' bytes; that of the source is part of the kernel */
+    float step;       /* of the results' bytes; the kernel knows that of the source's */
     int lanes;     /* gt_winograd_lanes; channels in are a multiple of it */
     float low;     /* bounds of the results */
     float high;
@@ -70,16 +70,17 @@ void gt_winograd_prepare(gt_winograd *winograd);
 /* Bytes that a run writes besides its result. */
 size_t gt_winograd_scratch_size(const gt_winograd *winograd);
 
-/* Numbers in the transformed kernel. */
-int64_t gt_winograd_kernel_count(int channels_in, int channels_out);
+/* Bytes of the transformed kernel, a multiple of 64. */
+size_t gt_winograd_kernel_size(const gt_winograd *winograd);
 
-/* Transform `kernel` (size, size, channels_in, channels_out) into `packed`. */
-void gt_winograd_pack(const float *kernel, int size, int channels_in, int channels_out,
-                      float *packed);
+/* Transform `kernel` (size, size, channels_in, channels_out) into `packed`; `step` is that of the
+ * source's bytes, else 1.  Between maps of bytes the numbers become IEEE 754's of 16 bits, whose
+ * rounding is far below that of bytes. */
+void gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float step, void *packed);
 
 /* Convolve: `packed` is the transformed kernel, `shift` (channels_out,) is added to the results.
  * `scratch` is aligned to 64 bytes. */
-void gt_winograd_run(const gt_winograd *winograd, const void *source, const float *packed,
+void gt_winograd_run(const gt_winograd *winograd, const void *source, const void *packed,
                      const float *shift, void *target, void *scratch);
 
 #endif

@@ -1,4 +1,4 @@
-/* The stages for processors with AVX2 and FMA, in float32.  A vector holds 8 channels.  The file is
+/* The stages for processors with AVX2, FMA and F16C, in float32.  A vector holds 8 channels.  The file is
  * compiled for any processor of the family; only gt_winograd_lanes lets its functions run. */
 #include "winograd.h"
 #include "winograd_stages.h"
@@ -9,8 +9,8 @@
 
 typedef __m256 vector;
 
-#define AVX2 __attribute__((target("avx2,fma")))
-#define INLINE_AVX2 static inline __attribute__((always_inline, target("avx2,fma")))
+#define AVX2 __attribute__((target("avx2,fma,f16c")))
+#define INLINE_AVX2 static inline __attribute__((always_inline, target("avx2,fma,f16c")))
 #define INLINE_STAGE INLINE_AVX2
 #define STAGE AVX2
 
@@ -120,15 +120,15 @@ DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES)
 #define FINISH(r)                                                                                 \
     _mm256_storeu_ps(products + (r)*COLS, left##r);                                               \
     _mm256_storeu_ps(products + (r)*COLS + LANES, right##r);
-#define DEFINE_MULTIPLY(rows, EACH_ROW)                                                           \
-    static AVX2 void multiply_##rows(const float *tiles, size_t stride, const float *kernel,      \
-                                     int groups, float *products)                                 \
+#define DEFINE_MULTIPLY(name, number, load_kernel, EACH_ROW)                                      \
+    static AVX2 void name(const float *tiles, size_t stride, const number *kernel, int groups,    \
+                          float *products)                                                        \
     {                                                                                             \
         EACH_ROW(START)                                                                           \
         for (int group = 0; group < groups; group++) {                                            \
             for (int lane = 0; lane < LANES; lane++) {                                            \
-                __m256 first = _mm256_loadu_ps(kernel);                                           \
-                __m256 second = _mm256_loadu_ps(kernel + LANES);                                  \
+                __m256 first = load_kernel(kernel);                                               \
+                __m256 second = load_kernel(kernel + LANES);                                      \
                 EACH_ROW(ADD_PRODUCT)                                                             \
                 kernel += COLS;                                                                   \
             }                                                                                     \
@@ -141,45 +141,62 @@ DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES)
 #define ROWS_4(DO) ROWS_2(DO) DO(2) DO(3)
 #define ROWS_6(DO) ROWS_4(DO) DO(4) DO(5)
 
-DEFINE_MULTIPLY(2, ROWS_2)
-DEFINE_MULTIPLY(4, ROWS_4)
-DEFINE_MULTIPLY(6, ROWS_6)
+INLINE_AVX2 vector
+load_halves(const uint16_t *place)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)place));
+}
 
 /* Rows are taken 6 at a time, but for the last of them: 4 and 4 are faster than 6 and 2. */
-static void
-multiply_rows(const float *tiles, const float *kernel, int groups, int rows, float *products)
+#define DEFINE_MULTIPLY_ROWS(name, number, load_kernel)                                           \
+    DEFINE_MULTIPLY(name##_2, number, load_kernel, ROWS_2)                                        \
+    DEFINE_MULTIPLY(name##_4, number, load_kernel, ROWS_4)                                        \
+    DEFINE_MULTIPLY(name##_6, number, load_kernel, ROWS_6)                                        \
+    static void name(const float *tiles, const void *kernel, int groups, int rows,                \
+                     float *products)                                                             \
+    {                                                                                             \
+        size_t stride = (size_t)rows * LANES;                                                     \
+        for (int done = 0; done < rows;) {                                                        \
+            int left = rows - done;                                                               \
+            int step = left == 8 || left == 4 ? 4 : left == 2 ? 2 : 6;                            \
+            for (int column = 0; column < COLS; column += STEP_COLS) {                            \
+                const number *columns = (const number *)kernel + column;                          \
+                float *to = products + done * COLS + column;                                      \
+                (step == 6   ? name##_6                                                           \
+                 : step == 4 ? name##_4                                                           \
+                             : name##_2)(tiles + done * LANES, stride, columns, groups, to);      \
+            }                                                                                     \
+            done += step;                                                                         \
+        }                                                                                         \
+    }
+
+DEFINE_MULTIPLY_ROWS(multiply_float32, float, _mm256_loadu_ps)
+DEFINE_MULTIPLY_ROWS(multiply_halves, uint16_t, load_halves)
+
+static AVX2 void
+narrow(const float *numbers, uint16_t *halves)
 {
-    size_t stride = (size_t)rows * LANES;
-    for (int done = 0; done < rows;) {
-        int left = rows - done;
-        int step = left == 8 || left == 4 ? 4 : left == 2 ? 2 : 6;
-        for (int column = 0; column < COLS; column += STEP_COLS) {
-            const float *from = tiles + done * LANES;
-            float *to = products + done * COLS + column;
-            if (step == 6) {
-                multiply_6(from, stride, kernel + column, groups, to);
-            }
-            else if (step == 4) {
-                multiply_4(from, stride, kernel + column, groups, to);
-            }
-            else {
-                multiply_2(from, stride, kernel + column, groups, to);
-            }
-        }
-        done += step;
+    for (int i = 0; i < COLS; i += LANES) {
+        __m128i eight = _mm256_cvtps_ph(_mm256_loadu_ps(numbers + i), _MM_FROUND_TO_NEAREST_INT);
+        _mm_storeu_si128((__m128i *)(void *)(halves + i), eight);
     }
 }
 
 gt_winograd_stages
 gt_winograd_avx2(int size, gt_map_type type)
 {
-    gt_winograd_stages stages = {LANES, MOST_ROWS, read_float32, multiply_rows,
-                                 size == 3 ? write_float32_3x3 : write_float32_5x5};
+    gt_winograd_stages stages = {.lanes = LANES,
+                                 .most_rows = MOST_ROWS,
+                                 .read_tile = read_float32,
+                                 .multiply = multiply_float32,
+                                 .write_tile = size == 3 ? write_float32_3x3 : write_float32_5x5};
     if (type == GT_MAP_BF16) {
         return (gt_winograd_stages){0};
     }
     if (type == GT_MAP_BYTES) {
         stages.read_tile = read_bytes;
+        stages.multiply = multiply_halves;
+        stages.narrow = narrow;
         stages.write_tile = size == 3 ? write_bytes_3x3 : write_bytes_5x5;
     }
     return stages;

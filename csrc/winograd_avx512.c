@@ -158,7 +158,7 @@ DEFINE_MULTIPLY(12, ROWS_12)
 DEFINE_MULTIPLY(14, ROWS_14)
 
 static void
-multiply_rows(const float *tiles, const float *kernel, int groups, int rows, float *products)
+multiply_rows(const float *tiles, const void *kernel, int groups, int rows, float *products)
 {
     static void (*const by_rows[])(const float *, const float *, int, float *) = {
         multiply_2, multiply_4, multiply_6, multiply_8, multiply_10, multiply_12, multiply_14};

@@ -4,6 +4,7 @@
 #define GT_WINOGRAD_STAGES_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "winograd.h"
 
@@ -17,6 +18,7 @@ typedef struct {
     const float *shift; /* (lanes,) added to the results */
     float low;          /* their bounds */
     float high;
+    float scale;  /* by which products become results, 1 but for bytes */
     float factor; /* by which results become bytes */
 } gt_winograd_target;
 
@@ -30,8 +32,12 @@ typedef struct {
 
     /* products (rows, 32) = tiles x kernel, where tiles are (groups, rows, lanes), for
      * lanes * groups channels, and kernel is (lanes * groups, 32); rows is even. */
-    void (*multiply)(const float *tiles, const float *kernel, int groups, int rows,
+    void (*multiply)(const float *tiles, const void *kernel, int groups, int rows,
                      float *products);
+
+    /* Make 32 numbers of a kernel those of 16 bits that `multiply` takes; NULL where it takes
+     * float32. */
+    void (*narrow)(const float *numbers, uint16_t *halves);
 
     /* A^T m A of a vector of a tile, written where it lies in the map; point i is
      * products[i * stride]. */

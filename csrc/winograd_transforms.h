@@ -116,7 +116,9 @@ write_tile(const float *products, size_t stride, const gt_winograd_target *targe
         vector result[MOST_RESULTS];
         transform_products(halfway[y], results, result);
         for (int x = 0; x < results && x < target->width; x++) {
-            vector value = least(high, most(low, add(result[x], addend))); /* lets NaN through */
+            vector sum = type == GT_MAP_BYTES ? add_times(target->scale, result[x], addend)
+                                              : add(result[x], addend);
+            vector value = least(high, most(low, sum)); /* lets NaN through */
             if (type == GT_MAP_BYTES) {
                 value = multiply(value, factor);
             }
