@@ -316,7 +316,7 @@ def test_bars_end_on_an_error(shapes, monkeypatch):
 
 
 def running_threads():
-    """All but tqdm's own, which old releases start for a silent bar as well."""
+    """All but tqdm's own, which it starts for the first bar that is shown."""
     return [each for each in threading.enumerate() if type(each).__name__ != "TMonitor"]
 
 

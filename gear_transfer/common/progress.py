@@ -3,7 +3,7 @@ import sys
 
 
 def progress_bar(total, description, unit, verbose):
-    """A tqdm bar with the time left, or a silent one.
+    """A tqdm bar with the time left, or a silent one that does not import it.
 
     Parameters
     ----------
@@ -17,11 +17,13 @@ def progress_bar(total, description, unit, verbose):
 
     Returns
     -------
-    tqdm.tqdm
+    tqdm.tqdm or SilentBar
         To be used as a context manager.
     """
-    options = {"total": total, "desc": description, "unit": unit, "disable": not verbose}
-    if verbose and _can_show_widgets():
+    if not verbose:
+        return SilentBar()
+    options = {"total": total, "desc": description, "unit": unit}
+    if _can_show_widgets():
         from tqdm.notebook import tqdm
         return tqdm(**options)
     from tqdm import tqdm
@@ -29,6 +31,22 @@ def progress_bar(total, description, unit, verbose):
         # Each refresh is kept in the notebook's file where nothing draws over it.
         return tqdm(file=sys.stdout, mininterval=1.0, **options)
     return tqdm(file=sys.stderr, **options)
+
+
+class SilentBar(object):
+    """What is called of a tqdm bar, doing nothing."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def update(self, n=1):
+        """Count units."""
+
+    def set_postfix(self, values, refresh=True):
+        """Show values behind the bar."""
 
 
 def _is_notebook():
