@@ -115,7 +115,7 @@ free_unpacked(const gt_node *node, void *values)
 {
     free(values);
     gt_array_rest(&node->arrays[GT_KERNEL]);
-    gt_heap_rest();
+    gt_heap_freed((size_t)(kernel_rows(node) * node->shape.channels) * sizeof(float));
 }
 
 /* Channels that each channel out is made of. */

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <omp.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #ifdef __x86_64__
@@ -11,17 +12,24 @@
 #include "engine.h"
 #include "winograd_stages.h"
 
-/* Of compilers, only recent ones know F16C by name. */
+/* Of compilers, only recent ones know F16C by name; to ask the processor takes long in a virtual
+ * machine. */
 static bool
 has_fma_and_f16c(void)
 {
 #ifdef __x86_64__
-    unsigned int eax = 0;
-    unsigned int ebx = 0;
-    unsigned int ecx = 0;
-    unsigned int edx = 0;
-    return __builtin_cpu_supports("fma") && __get_cpuid(1, &eax, &ebx, &ecx, &edx) &&
-           (ecx & bit_F16C) != 0;
+    static atomic_int known; /* 1 for no, 2 for yes */
+    int answer = atomic_load(&known);
+    if (answer == 0) {
+        unsigned int eax = 0;
+        unsigned int ebx = 0;
+        unsigned int ecx = 0;
+        unsigned int edx = 0;
+        bool has_f16c = __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C) != 0;
+        answer = has_f16c && __builtin_cpu_supports("fma") ? 2 : 1;
+        atomic_store(&known, answer);
+    }
+    return answer == 2;
 #else
     return false;
 #endif
@@ -55,6 +63,10 @@ gt_winograd_lanes(gt_map_type type)
  * grow. */
 enum { TRANSFORM_COST_AVX512 = 800, TRANSFORM_COST_AVX2 = 1300, LARGEST_KERNEL = 4 << 20 };
 
+/* A kernel begins with the number that its elements are to be multiplied by, on a cache line of its
+ * own. */
+enum { KERNEL_HEAD = 64 /* bytes */ };
+
 /* Results along the side of a tile. */
 static int
 results_along(const gt_winograd *winograd)
@@ -75,7 +87,7 @@ gt_winograd_pays(const gt_winograd *winograd)
 {
     int in = winograd->from.channels;
     int out = winograd->to.channels;
-    if (gt_winograd_kernel_size(winograd) > LARGEST_KERNEL) {
+    if (gt_winograd_kernel_size(winograd) - KERNEL_HEAD > LARGEST_KERNEL) {
         return false;
     }
     double pairs = (double)in * out;
@@ -167,10 +179,6 @@ kernel_element(gt_winograd_stages stages)
 {
     return stages.narrow != NULL ? sizeof(uint16_t) : sizeof(float);
 }
-
-/* A kernel begins with the number that its elements are to be multiplied by, on a cache line of its
- * own. */
-enum { KERNEL_HEAD = 64 /* bytes */ };
 
 size_t
 gt_winograd_kernel_size(const gt_winograd *winograd)
@@ -284,7 +292,7 @@ scale_for_halves(const packing *job, const float *kernel)
         most = fmax(most, sum);
     }
     double bound = largest * most * most;
-    return bound > 0.0 ? ldexp(1.0, 14 - ilogb(bound)) : 1.0;
+    return bound > 0.0 && isfinite(bound) ? ldexp(1.0, 14 - ilogb(bound)) : 1.0;
 }
 
 /* After its head the layout is (channels_out / 32, 64 points, channels_in, 32). */

@@ -1,7 +1,9 @@
 """scikit-learn's conventions, which our estimators keep without deriving from its classes."""
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import sklearn
 from sklearn.base import BaseEstimator, clone, is_classifier
@@ -73,6 +75,33 @@ def test_a_view_shares_everything():
     assert is_classifier(ours) and not is_classifier(Inner())
 
 
+def test_copies_and_pickles_of_a_view_are_the_estimator_itself():
+    view = sklearn_view(Outer(Inner(3)).fit([1], [0]))
+    for again in (copy.copy(view), copy.deepcopy(view), pickle.loads(pickle.dumps(view))):
+        assert type(again) is Outer and again.inner.depth == 3 and again.fitted_ == 1
+
+
+def test_threads_make_one_view_class():
+    kind = type("Fresh", (Outer,), {})
+    with ThreadPoolExecutor(8) as pool:
+        classes = set(pool.map(lambda i: type(sklearn_view(kind())), range(64)))
+    assert len(classes) == 1
+
+
+class Doubling(gt.FeatureExtractor):
+    """Overrides a method and calls the original."""
+
+    def transform(self, X):
+        return 2 * super().transform(X)
+
+
+def test_an_overridden_method_runs_once():
+    images = [gt.make_shape("circle", random_state=0)]
+    settings = dict(input_size=64, layer="mixed0", cache=False)
+    plain = gt.FeatureExtractor(**settings).fit_transform(images)
+    np.testing.assert_array_equal(Doubling(**settings).fit_transform(images), 2 * plain)
+
+
 def test_copies_and_pickles_have_the_class():
     ours = Outer(Inner(3)).fit([1], [0])
     for again in (copy.copy(ours), copy.deepcopy(ours), clone(ours)):
@@ -102,6 +131,10 @@ def test_requests_for_metadata():
         for asking in (model, clone(model)):
             assert asking.get_metadata_routing().fit.requests["groups"] is True
         assert gt.TransferClassifier().get_metadata_routing().fit.requests["groups"] is None
+        assert not hasattr(gt.FeatureExtractor(), "set_transform_request")
+        again = pickle.loads(pickle.dumps(model))
+        assert type(again) is gt.TransferClassifier
+        assert again.get_metadata_routing().fit.requests["groups"] is True
 
 
 def test_diagrams():

@@ -52,7 +52,8 @@ def fit_temperature(probabilities, labels):
         loss = (np.logaddexp.reduce(logits * scale, axis=1) - own * scale).sum()
         return loss + 0.5 * (log_temperature / _PRIOR_DEVIATION) ** 2
 
-    return math.exp(_minimum(log_loss, -_FURTHEST, _FURTHEST))
+    with np.errstate(invalid="ignore"):  # of probabilities that are not numbers
+        return math.exp(_minimum(log_loss, -_FURTHEST, _FURTHEST))
 
 
 def _minimum(function, low, high):

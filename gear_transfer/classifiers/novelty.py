@@ -10,6 +10,7 @@ reconstruction error of principal components does (J. E. Jackson and G. S. Mudho
 procedures for residuals associated with principal component analysis", Technometrics 21, 1979).
 """
 import contextlib
+import copy
 
 import numpy as np
 
@@ -117,7 +118,7 @@ class NoveltyDetector(Estimator):
 
         def hold_out(fold):
             held_out = folds == fold
-            part = NoveltyDetector(self.folds, self.random_state)._fit_points(X[~held_out])
+            part = copy.copy(self)._fit_points(X[~held_out])
             distances[held_out] = part._distances(X[held_out])
 
         with one_blas_thread(), ThreadPool(check_threads(None)) as pool:

@@ -23,6 +23,8 @@ class Estimator(object):
     #: Names of those of scikit-learn's mixins that belong to an estimator.
     _sklearn_mixins = ()
 
+    _is_sklearn_view = False
+
     def get_params(self, deep=True):
         """Parameters of the estimator.
 
@@ -72,7 +74,7 @@ class Estimator(object):
 
     def __getattr__(self, name):
         """What this release of scikit-learn gives besides: set_output, requests, diagrams."""
-        if name.startswith(_GIVEN_BESIDES) and not is_sklearn_view(self):
+        if name.startswith(_GIVEN_BESIDES) and not self._is_sklearn_view:
             given = getattr(sklearn_view(self), name)
             return _returning(self, given) if name.startswith("set_") else given
         raise AttributeError("{!r} object has no attribute {!r}".format(type(self).__name__, name))
@@ -97,38 +99,45 @@ def sklearn_view(estimator):
     Returns
     -------
     sklearn.base.BaseEstimator
-        Shares all attributes with the estimator.
+        Shares all attributes with the estimator. Copies and pickles of it are estimators of the
+        original class.
     """
-    if is_sklearn_view(estimator):
+    if estimator._is_sklearn_view:
         return estimator
     kind = type(estimator)
-    if kind not in _view_classes:
-        _view_classes[kind] = _view_class(kind)
-    view = object.__new__(_view_classes[kind])
+    # Of several threads that make the class at once, all take the first one's.
+    view_class = _view_classes.get(kind) or _view_classes.setdefault(kind, _view_class(kind))
+    view = object.__new__(view_class)
     view.__dict__ = estimator.__dict__
     return view
 
 
-def is_sklearn_view(estimator):
-    """Whether an estimator is what `sklearn_view` returned."""
-    return type(estimator) in _view_classes.values()
+def in_container(estimator, X, features):
+    """Features of X as scikit-learn's set_output asks for them: an array or a frame."""
+    if "sklearn.base" not in sys.modules:
+        return features  # nobody can have asked
+    return sklearn_view(estimator).transform(X, features=features)
+
+
+def _blank(kind):
+    return object.__new__(kind)
 
 
 def _view_class(kind):
     import sklearn.base
 
-    # It looks for these in the class itself, not in the classes that it derives from.
-    own = {"__doc__": kind.__doc__, "__module__": kind.__module__,
-           "__repr__": sklearn.base.BaseEstimator.__repr__}
-    if hasattr(kind, "transform"):
-        own["transform"] = kind.transform
+    def reduce(self, protocol):
+        return _blank, (kind,), self.__getstate__()
+
+    # scikit-learn looks for these in the class itself, not in the classes that it derives from.
+    own = {"__doc__": kind.__doc__, "__module__": kind.__module__, "__reduce_ex__": reduce,
+           "__repr__": sklearn.base.BaseEstimator.__repr__, "_is_sklearn_view": True}
+    if "TransformerMixin" in kind._sklearn_mixins:
+        # It wraps this method, so that frames come out where they are asked for. A named argument
+        # would count as metadata to be requested.
+        own["transform"] = lambda self, X, **given: given["features"]
     mixins = tuple(getattr(sklearn.base, name) for name in kind._sklearn_mixins)
     return type(kind.__name__, (kind,) + mixins + (sklearn.base.BaseEstimator,), own)
-
-
-def is_sklearn_loaded():
-    """Whether anyone has imported scikit-learn, so that its settings may ask for something."""
-    return "sklearn.base" in sys.modules
 
 
 def check_is_fitted(estimator, attribute):

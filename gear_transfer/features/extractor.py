@@ -9,7 +9,7 @@ import numpy as np
 from .. import _core
 from ..common.arguments import is_path
 from ..common.cache import FEATURES_VERSION, feature_key, open_cache
-from ..common.estimator import Estimator, is_sklearn_loaded, is_sklearn_view, sklearn_view
+from ..common.estimator import Estimator, in_container
 from ..common.progress import progress_bar
 from ..common.threads import check_threads, deferred_interrupts
 from ..errors import ImageError
@@ -138,13 +138,11 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         ImageError
             For the first image that cannot be read.
         """
-        if is_sklearn_loaded() and not is_sklearn_view(self):
-            return sklearn_view(self).transform(X)  # in a frame, if set_output asks for one
-        return self.extract(X, strict=True).features
+        return in_container(self, X, self.extract(X, strict=True).features)
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X, y=None, **fit_params):
         """Load the backbone and compute the features of images, see `transform`."""
-        return self.fit(X, y).transform(X)
+        return self.fit(X, y, **fit_params).transform(X)
 
     def extract(self, X, strict=False, hashes=None):
         """Features of the images that can be read, and what is wrong with the others.

@@ -15,6 +15,9 @@ from ..errors import ImageError
 from .hashes import image_hash
 from .images import read_picture, size_pair
 
+#: Names of the parameters of an `Augmentation`.
+SETTINGS = ("views", "flip", "crop", "colour", "rotation", "seed")
+
 _MOST_VIEWS = 256
 _WHITE = (255, 255, 255)
 _DRAWS = 8  # numbers for each view: a SHA-256 has eight of 32 bits
@@ -83,8 +86,9 @@ class Augmentation(Estimator):
     def to_dict(self):
         """The settings as plain values, which `Augmentation` takes as keywords."""
         self.check()
+        values = [(name, getattr(self, name)) for name in SETTINGS]
         return dict((name, value.item() if isinstance(value, np.generic) else value)
-                    for name, value in vars(self).items())
+                    for name, value in values)
 
     def views_of(self, image, input_size, resize="pad"):
         """Decode an image once and make its views.

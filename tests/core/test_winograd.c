@@ -397,6 +397,8 @@ test_where_it_pays(void)
     CHECK(pays(35, 48, 64, 5, GT_MAP_FLOAT32) && pays(35, 48, 64, 5, GT_MAP_BF16));
     CHECK(pays(13, 32, 32, 3, GT_MAP_FLOAT32) && !pays(13, 32, 32, 3, GT_MAP_BF16));
     CHECK(!pays(1, 64, 64, 3, GT_MAP_FLOAT32));    /* one result of 36 */
+    CHECK(pays(56, 128, 128, 3, GT_MAP_FLOAT32)); /* 4 MB, the most */
+    CHECK(!pays(56, 128, 160, 3, GT_MAP_FLOAT32));
     CHECK(!pays(8, 448, 384, 3, GT_MAP_FLOAT32)); /* 42 MB */
 }
 
