@@ -61,6 +61,7 @@ def test_the_whole_job_with_numpy_and_pillow(tmp_path):
         "model.predict(images.paths); model.save(sys.argv[2] + '/model.gtm'); "
         "again = gt.load_model(sys.argv[2] + '/model.gtm'); again.known_score(images.paths); "
         "again.predict(images.paths, unknown='none of these'); gt.plot_history; "
+        "model.set_params(epochs=1, l2=0.1).fit(images); "
         "gt.FeatureExtractor(cache=False, input_size=64).fit_transform(images.paths[:2]); "
         "print(sorted({!r} & set(sys.modules)))".format(set(HEAVY) - {"PIL"})),
         str(tmp_path / "shapes"), str(tmp_path))

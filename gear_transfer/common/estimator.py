@@ -4,6 +4,7 @@ Its import takes longer than ours, the backbone's loading and the first features
 together, and a classifier can be trained, used and saved without it.
 """
 import functools
+import inspect
 import sys
 
 #: How the names begin of what `Estimator` does not give itself.
@@ -57,7 +58,11 @@ class Estimator(object):
         ValueError
             If there is no such parameter.
         """
-        super(Estimator, sklearn_view(self)).set_params(**parameters)
+        if parameters and set(parameters) <= _parameter_names(type(self)):
+            for name, value in parameters.items():
+                setattr(self, name, value)
+        else:
+            super(Estimator, sklearn_view(self)).set_params(**parameters)
         return self
 
     def __repr__(self):
@@ -78,6 +83,12 @@ class Estimator(object):
             given = getattr(sklearn_view(self), name)
             return _returning(self, given) if name.startswith("set_") else given
         raise AttributeError("{!r} object has no attribute {!r}".format(type(self).__name__, name))
+
+
+def _parameter_names(kind):
+    parameters = inspect.signature(kind.__init__).parameters.values()
+    return set(each.name for each in parameters
+               if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)) - {"self"}
 
 
 def _returning(estimator, change):
