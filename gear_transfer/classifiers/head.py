@@ -4,7 +4,7 @@ import collections
 import numpy as np
 
 from .. import _core
-from ..common.arguments import is_float32_matrix
+from ..common.arguments import check_float32_matrix, is_float32_matrix
 from ..common.caller import warn_caller
 from ..common.estimator import Estimator, check_is_fitted, sklearn_view
 from ..common.progress import progress_bar
@@ -166,7 +166,7 @@ class HeadClassifier(Estimator):
         self.validation_indices_ = np.empty(0, int)
         if validation_data is not None:
             X_held, y_held = validation_data
-            X_held = _check_held_back(X_held)
+            X_held = _name_bad_value(check_float32_matrix, X_held)
             unknown = set(np.asarray(y_held).tolist()) - set(self.classes_.tolist())
             if unknown:
                 raise ValueError("validation_data has the class {!r}, which is not in y".format(
@@ -460,14 +460,6 @@ def _check_features(estimator, X):
             estimator, "feature_names_in_"):
         return X
     return _name_bad_value(lambda X: _validate(estimator, X, None), X)
-
-
-def _check_held_back(X):
-    """Features of samples to validate on as a finite matrix of float32."""
-    if is_float32_matrix(X):
-        return X
-    from sklearn.utils.validation import check_array
-    return _name_bad_value(lambda X: check_array(X, dtype=np.float32), X)
 
 
 def _name_bad_value(check, X):

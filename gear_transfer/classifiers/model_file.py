@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _core
 from ..common.arguments import check_path
-from ..common.estimator import check_is_fitted
+from ..common.estimator import check_is_fitted, parameter_names
 from ..errors import DatasetError, GraphError, ModelFileError, WeightsError
 from ..features.backbone import POOLINGS, Backbone
 from ..features.precision import PRECISIONS, are_ranges
@@ -20,7 +20,7 @@ from ..importers.json_text import parse_json
 from ..importers.native import read_network, write_network
 from ..importers.network import Network, Node
 from ..importers.operations import LARGEST_EXTENT
-from ..photographs.augmentation import SETTINGS, Augmentation, as_augmentation
+from ..photographs.augmentation import Augmentation, as_augmentation
 from ..photographs.splits import Split
 
 _PREFIX = "classifier"
@@ -269,7 +269,7 @@ def _checked_settings(network, path):
 
 def _is_augmentation(settings):
     """Whether a dict has all settings of an Augmentation, each as it must be."""
-    if set(settings) != set(SETTINGS):
+    if set(settings) != set(parameter_names(Augmentation)):
         return False
     try:
         Augmentation(**settings).check()

@@ -14,7 +14,7 @@ import copy
 
 import numpy as np
 
-from ..common.arguments import check_whole_number, is_float32_matrix
+from ..common.arguments import check_float32_matrix, check_whole_number
 from ..common.estimator import Estimator, check_is_fitted
 from ..common.threads import ThreadPool, check_threads, result_of
 from ..errors import DatasetError
@@ -101,7 +101,7 @@ class NoveltyDetector(Estimator):
             If the data make no sense.
         """
         check_whole_number("folds", self.folds, 2)
-        X = _signed_root(_check_features(X))
+        X = _signed_root(check_float32_matrix(X))
         labels = np.unique(np.asarray(y), return_inverse=True)[1].ravel()
         groups = np.arange(len(X)) if groups is None else np.asarray(groups)
         if not len(X) == len(labels) == len(groups):
@@ -152,7 +152,7 @@ class NoveltyDetector(Estimator):
         ndarray of float64, shape (n,)
         """
         check_is_fitted(self, "points_")
-        X = _check_features(X, ensure_min_samples=0)
+        X = check_float32_matrix(X, ensure_min_samples=0)
         if X.shape[1] != len(self.mean_):
             raise ValueError("X has {} features, {} were fitted".format(
                 X.shape[1], len(self.mean_)))
@@ -242,14 +242,6 @@ def one_blas_thread():
     except ImportError:  # comes with scikit-learn 0.23
         return contextlib.suppress()
     return threadpool_limits(1, user_api="blas")
-
-
-def _check_features(X, **options):
-    """Features as a finite matrix of float32."""
-    if is_float32_matrix(X):
-        return X
-    from sklearn.utils.validation import check_array
-    return check_array(X, dtype=np.float32, **options)
 
 
 def _leading_directions(rows, count, seed):

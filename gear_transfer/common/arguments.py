@@ -47,6 +47,29 @@ def is_float32_matrix(value):
         return bool(np.isfinite(value.sum()))
 
 
+def check_float32_matrix(value, **options):
+    """Numbers as a finite matrix of float32, by scikit-learn's check_array where they are none yet.
+
+    Parameters
+    ----------
+    value : array-like of shape (n, d)
+    **options
+        Of check_array.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, d)
+
+    Raises
+    ------
+    ValueError
+    """
+    if is_float32_matrix(value):
+        return value
+    from sklearn.utils.validation import check_array
+    return check_array(value, dtype=np.float32, **options)
+
+
 def is_path(value):
     """Whether a value is the path of a file or folder, a str or one of pathlib's."""
     return isinstance(value, (str, pathlib.PurePath))

@@ -58,7 +58,7 @@ class Estimator(object):
         ValueError
             If there is no such parameter.
         """
-        if parameters and set(parameters) <= _parameter_names(type(self)):
+        if parameters and set(parameters) <= set(parameter_names(type(self))):
             for name, value in parameters.items():
                 setattr(self, name, value)
         else:
@@ -85,10 +85,11 @@ class Estimator(object):
         raise AttributeError("{!r} object has no attribute {!r}".format(type(self).__name__, name))
 
 
-def _parameter_names(kind):
+def parameter_names(kind):
+    """The names of the parameters of a class of estimators, a sorted list of str."""
     parameters = inspect.signature(kind.__init__).parameters.values()
-    return set(each.name for each in parameters
-               if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)) - {"self"}
+    return sorted(each.name for each in parameters if each.name != "self"
+                  and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD))
 
 
 def _returning(estimator, change):

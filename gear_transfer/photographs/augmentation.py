@@ -10,13 +10,10 @@ import struct
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from ..common.estimator import Estimator
+from ..common.estimator import Estimator, parameter_names
 from ..errors import ImageError
 from .hashes import image_hash
 from .images import read_picture, size_pair
-
-#: Names of the parameters of an `Augmentation`.
-SETTINGS = ("views", "flip", "crop", "colour", "rotation", "seed")
 
 _MOST_VIEWS = 256
 _WHITE = (255, 255, 255)
@@ -86,7 +83,7 @@ class Augmentation(Estimator):
     def to_dict(self):
         """The settings as plain values, which `Augmentation` takes as keywords."""
         self.check()
-        values = [(name, getattr(self, name)) for name in SETTINGS]
+        values = [(name, getattr(self, name)) for name in parameter_names(type(self))]
         return dict((name, value.item() if isinstance(value, np.generic) else value)
                     for name, value in values)
 
