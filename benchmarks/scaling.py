@@ -33,9 +33,9 @@ FEATURES = 768
 WANTED = 0.9
 BACKBONE_LIMIT = ("Several images are shared out whole; a single one has every layer split between "
                   "the threads, which wait for each other after each.")
-HEAD_LIMIT = ("Threads wait for each other several times a minibatch, which costs much where others "
-              "use the machine too. So a minibatch of less than 4 million multiplications (samples "
-              "times weights) and an epoch of less than 1,000 million are trained on one thread.")
+HEAD_LIMIT = ("Threads wait for each other twice a minibatch. So each has at least 1 million "
+              "multiplications (samples times weights) of it, and an epoch of less than 30 million "
+              "is trained on one thread.")
 
 
 def parse():

@@ -40,7 +40,6 @@ typedef struct {
 /* Scratch memory of one worker for up to `rows` rows. */
 typedef struct {
     int64_t rows;
-    int threads;                           /* for loops over the rows; 0 counts as 1 */
     float *block;                          /* owns what the pointers below point into */
     float *active[GT_HEAD_MAX_LAYERS + 1]; /* (rows, widths[k]) input of layer k; last: logits */
     float *delta[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k]) gradient by active[k], k >= 1 */
@@ -85,7 +84,7 @@ typedef struct {
     double dropout;             /* share of hidden activations set to zero */
     const float *class_weights; /* (c,) or NULL for 1; borrowed */
     uint64_t seed;              /* of the order and of dropout */
-    int threads;                /* used inside the matrix products where that pays */
+    int threads;                /* at most; as many share the rows of a minibatch as it pays for */
 } gt_train_config;
 
 /* Loss is Keras's: sum(class_weight[label] * cross_entropy) / n of each minibatch plus the L2
@@ -183,10 +182,12 @@ gt_status gt_head_state_create(const gt_head_config *config, int64_t rows, int t
                                gt_head_state *state, gt_error *error);
 void gt_head_state_free(gt_head_state *state);
 
-/* Logits into state->active[layers] from features (rows, d), at most state->rows of them.
- * `random` is only used if dropout > 0. */
+/* Logits into state->active[layers] from features (rows, d), at most state->rows of them.  Only used
+ * if dropout > 0: `random`, of the first row of all, and how many rows those at hand come after it, so
+ * that what a row loses does not depend on which are worked on together. */
 gt_status gt_head_forward(const gt_head *head, gt_head_state *state, const float *features,
-                          int64_t rows, double dropout, gt_random *random, gt_error *error);
+                          int64_t rows, double dropout, const gt_random *random,
+                          int64_t position, gt_error *error);
 
 /* C (m, n) = op(A) (m, k) op(B) (k, n) + beta C; op is 'N' or, for a transposed array, 'T'. */
 gt_status gt_matrix_product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const float *a,

@@ -37,23 +37,40 @@ gt_matrix_product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const f
     return GT_OK;
 }
 
-/* Inverted dropout: what is kept grows by 1 / (1 - rate), so that prediction needs no scaling. */
+/* Inverted dropout of values (rows, width): what is kept grows by 1 / (1 - rate), so that prediction
+ * needs no scaling.  `random` is that of the first value; from row to row it goes on by `each`. */
 static void
-drop(float *values, int64_t count, double rate, gt_random *random)
+drop(float *values, int64_t rows, int64_t width, double rate, gt_random random, uint64_t each)
 {
     const float threshold = (float)rate, scale = (float)(1.0 / (1.0 - rate));
 
-    for (int64_t i = 0; i < count; i++) {
-        values[i] *= gt_random_uniform(random) >= threshold ? scale : 0.0f;
+    for (int64_t i = 0; i < rows; i++) {
+        gt_random own = gt_random_skip(random, (uint64_t)i * each);
+
+        for (int64_t j = 0; j < width; j++) {
+            values[i * width + j] *= gt_random_uniform(&own) >= threshold ? scale : 0.0f;
+        }
     }
+}
+
+/* How many values of a row can be dropped in the hidden layers before `layer`. */
+static uint64_t
+hidden_before(const gt_head *head, int layer)
+{
+    uint64_t sum = 0;
+
+    for (int k = 1; k < layer; k++) {
+        sum += (uint64_t)head->config.widths[k];
+    }
+    return sum;
 }
 
 gt_status
 gt_head_forward(const gt_head *head, gt_head_state *state, const float *features, int64_t rows,
-                double dropout, gt_random *random, gt_error *error)
+                double dropout, const gt_random *random, int64_t position, gt_error *error)
 {
     const int layers = head->config.layers;
-    const int threads = state->threads;
+    const uint64_t each = hidden_before(head, layers);
     const float *input = features; /* (rows, widths[k]) */
 
     for (int k = 0; k < layers; k++) {
@@ -61,7 +78,6 @@ gt_head_forward(const gt_head *head, gt_head_state *state, const float *features
         float *output = state->active[k + 1]; /* (rows, out) */
         gt_status status;
 
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
         for (int64_t i = 0; i < rows; i++) {
             memcpy(output + i * out, head->weights.bias[k], (size_t)out * sizeof(float));
         }
@@ -70,66 +86,89 @@ gt_head_forward(const gt_head *head, gt_head_state *state, const float *features
         if (status != GT_OK) {
             return status;
         }
-        if (k + 1 < layers) {
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-            for (int64_t i = 0; i < rows * out; i++) {
-                output[i] = output[i] < 0.0f ? 0.0f : output[i]; /* keeps NaN */
-            }
-            if (dropout > 0.0) {
-                drop(output, rows * out, dropout, random);
-            }
+        for (int64_t i = 0; k + 1 < layers && i < rows * out; i++) {
+            output[i] = output[i] < 0.0f ? 0.0f : output[i]; /* keeps NaN */
+        }
+        if (k + 1 < layers && dropout > 0.0) {
+            drop(output, rows, out, dropout,
+                 gt_random_skip(*random, (uint64_t)position * each + hidden_before(head, k + 1)),
+                 each);
         }
         input = output;
     }
     return GT_OK;
 }
 
-/* exp(x) for x <= 0 to about 2 units in the last place: the polynomial of Cephes' expf, without
- * branches so that loops over it become vector code. */
+GT_INLINE uint32_t
+to_bits(float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+GT_INLINE float
+from_bits(uint32_t bits)
+{
+    float value;
+
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/* exp(x) for x <= 0 to about 2 units in the last place: the polynomial of Cephes' expf.  What depends
+ * on x is chosen among integers, so that loops over it become vector code; NaN stays NaN. */
 GT_INLINE float
 exp_negative(float x)
 {
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    float clamped = x < -87.0f ? -87.0f : x;
+    const uint32_t least = UINT32_C(0xC2AE0000), lowest = UINT32_C(0xFF800000); /* -87, -infinity */
+    const uint32_t bits = to_bits(x);
+    const uint32_t kept = (uint32_t)(bits - (least + 1) <= lowest - (least + 1)) - 1; /* all or none */
+    float clamped = from_bits((bits & kept) | (least & ~kept));
     float shifted = clamped * 1.44269504088896341f + magic;
     float n = shifted - magic;
     float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f, power;
-    uint32_t bits;
+    float p = 1.9875691500e-4f;
 
     p = p * r + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    memcpy(&bits, &shifted, sizeof(bits));
-    bits = (bits + 127) << 23; /* the integer n stands in the low bits of shifted */
-    memcpy(&power, &bits, sizeof(power));
-    return x < -87.0f ? 0.0f : (p * r * r + r + 1.0f) * power;
+    /* The integer n stands in the low bits of shifted. */
+    p = (p * r * r + r + 1.0f) * from_bits((to_bits(shifted) + 127) << 23);
+    return from_bits(to_bits(p) & kept);
 }
 
-/* The largest of a row. */
+/* A number whose order among integers is that of `value` among floats, and the way back. */
+GT_INLINE int32_t
+to_ordered(float value)
+{
+    const int32_t bits = (int32_t)to_bits(value);
+
+    return bits ^ (bits >> 31 & INT32_MAX);
+}
+
+GT_INLINE float
+from_ordered(int32_t ordered)
+{
+    return from_bits((uint32_t)(ordered ^ (ordered >> 31 & INT32_MAX)));
+}
+
+/* The largest of a row; as integers, of which compilers make vector code. */
 GT_INLINE float
 row_maximum(const float *row, int64_t c)
 {
-    float lanes[LANES], largest = row[0];
-    int64_t j = 0;
+    int32_t largest = INT32_MIN;
 
-    for (int lane = 0; lane < LANES; lane++) {
-        lanes[lane] = row[0];
+    for (int64_t j = 0; j < c; j++) {
+        const int32_t ordered = to_ordered(row[j]);
+
+        largest = ordered > largest ? ordered : largest;
     }
-    for (; j + LANES <= c; j += LANES) {
-        for (int lane = 0; lane < LANES; lane++) {
-            lanes[lane] = row[j + lane] > lanes[lane] ? row[j + lane] : lanes[lane];
-        }
-    }
-    for (; j < c; j++) {
-        largest = row[j] > largest ? row[j] : largest;
-    }
-    for (int lane = 0; lane < LANES; lane++) {
-        largest = lanes[lane] > largest ? lanes[lane] : largest;
-    }
-    return largest;
+    return from_ordered(largest);
 }
 
 GT_INLINE double
@@ -241,7 +280,7 @@ predict_padded(const gt_head *head, gt_head_state *state, const float *features,
     logits = padded + PADDED_ROWS * d;
     memcpy(padded, features, (size_t)(rows * d) * sizeof(float));
     state->active[last] = logits;
-    status = gt_head_forward(head, state, padded, PADDED_ROWS, 0.0, NULL, error);
+    status = gt_head_forward(head, state, padded, PADDED_ROWS, 0.0, NULL, 0, error);
     if (status == GT_OK) {
         memcpy(output, logits, (size_t)(rows * c) * sizeof(float));
     }
@@ -262,7 +301,7 @@ predict_rows(const gt_head *head, gt_head_state *state, const float *features, i
 
     if (whole > 0) {
         state->active[last] = output;
-        status = gt_head_forward(head, state, features, whole, 0.0, NULL, error);
+        status = gt_head_forward(head, state, features, whole, 0.0, NULL, 0, error);
         state->active[last] = NULL;
     }
     if (status == GT_OK && whole < rows) {

@@ -5,23 +5,58 @@
 
 #include "wide.h"
 
-#define MOST_PARTS 256 /* of the rows of a minibatch */
-#define LINE 16        /* floats of a cache line */
-#define AHEAD 2        /* rows that are on their way while one is copied */
+#define LINE 16  /* floats of a cache line */
+#define AHEAD 2  /* rows that are on their way while one is copied */
+#define TILE_LEAST 128
+#define TILE_MOST 1024
+
+/* --- memory -------------------------------------------------------------------------------- */
+
+/* Rows of which minibatches and evaluations are worked off at a time: few, so that activations stay in
+ * the second-level cache, but as many as outputs, lest large weights be gone through for a few rows. */
+static int64_t
+tile_rows(const gt_head_config *config)
+{
+    int64_t widest = 0;
+
+    for (int k = 1; k <= config->layers; k++) {
+        widest = config->widths[k] > widest ? config->widths[k] : widest;
+    }
+    return widest < TILE_LEAST ? TILE_LEAST : widest > TILE_MOST ? TILE_MOST : widest;
+}
+
+static gt_status
+allocate_part(const gt_head_config *config, int64_t rows, int gradient, gt_run_part *part,
+              gt_error *error)
+{
+    gt_status status = gt_head_state_create(config, rows, 1, &part->state, error);
+
+    if (status == GT_OK && gradient) {
+        status = gt_head_weights_create(config, &part->gradient, error);
+    }
+    if (status == GT_OK) {
+        part->labels = calloc((size_t)rows, sizeof(*part->labels));
+        if (part->labels == NULL) {
+            status = gt_fail_memory(error, "the labels of a minibatch");
+        }
+    }
+    return status;
+}
 
 gt_status
 gt_run_allocate(gt_run *run, int64_t rows, int gradient, gt_error *error)
 {
-    gt_status status = gt_head_state_create(&run->head->config, rows, 1, &run->state, error);
+    const int64_t tile = tile_rows(&run->head->config);
+    gt_status status = GT_OK;
 
-    if (status == GT_OK && gradient) {
-        status = gt_head_weights_create(&run->head->config, &run->gradient, error);
+    gt_barrier_start(&run->barrier, run->threads);
+    run->parts = calloc((size_t)run->threads, sizeof(*run->parts));
+    if (run->parts == NULL) {
+        return gt_fail_memory(error, "the threads of a head");
     }
-    if (status == GT_OK) {
-        run->labels = calloc((size_t)rows, sizeof(*run->labels));
-        if (run->labels == NULL) {
-            status = gt_fail_memory(error, "the labels of a minibatch");
-        }
+    for (int i = 0; status == GT_OK && i < run->threads; i++) {
+        status = allocate_part(&run->head->config, rows < tile ? rows : tile, gradient,
+                               &run->parts[i], error);
     }
     return status;
 }
@@ -29,15 +64,108 @@ gt_run_allocate(gt_run *run, int64_t rows, int gradient, gt_error *error)
 void
 gt_run_free(gt_run *run)
 {
-    gt_head_state_free(&run->state);
-    gt_head_weights_free(&run->gradient);
+    for (int i = 0; run->parts != NULL && i < run->threads; i++) {
+        gt_head_state_free(&run->parts[i].state);
+        gt_head_weights_free(&run->parts[i].gradient);
+        free(run->parts[i].labels);
+    }
+    free(run->parts);
     gt_head_weights_free(&run->first);
     gt_head_weights_free(&run->second);
-    free(run->labels);
     free(run->order);
-    run->labels = NULL;
+    run->parts = NULL;
     run->order = NULL;
 }
+
+gt_share
+gt_run_share(const gt_run *run, int worker, int64_t count)
+{
+    const gt_share share = {count * worker / run->threads, count * (worker + 1) / run->threads};
+
+    return share;
+}
+
+/* --- weights ------------------------------------------------------------------------------- */
+
+/* target += factor * source */
+static void
+add_scaled(float *restrict target, float factor, const float *restrict source, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        target[i] += factor * source[i];
+    }
+}
+
+GT_INLINE double
+squares_loop(const float *values, int64_t count)
+{
+    double lanes[8] = {0.0}, sum = 0.0; /* apart, so that additions need not wait for each other */
+    int64_t i = 0;
+
+    for (; i + 8 <= count; i += 8) {
+        for (int lane = 0; lane < 8; lane++) {
+            lanes[lane] += (double)values[i + lane] * (double)values[i + lane];
+        }
+    }
+    for (; i < count; i++) {
+        lanes[0] += (double)values[i] * (double)values[i];
+    }
+    for (int lane = 0; lane < 8; lane++) {
+        sum += lanes[lane];
+    }
+    return sum;
+}
+
+static double
+squares(const float *values, int64_t count)
+{
+    return squares_loop(values, count);
+}
+
+GT_AVX2 static double
+squares_avx2(const float *values, int64_t count)
+{
+    return squares_loop(values, count);
+}
+
+/* l2 * sum(kernel ** 2) of a share of the weights, and with `gradient` (weights.count,) not NULL its
+ * gradient added there. */
+static double
+penalty(const gt_head *head, double l2, gt_share share, float *gradient)
+{
+    const float *weights = head->weights.block;
+    double sum = 0.0;
+
+    for (int k = 0; l2 > 0.0 && k < head->config.layers; k++) { /* biases are free */
+        const int64_t begins = head->weights.kernel[k] - weights;
+        const int64_t ends = head->weights.bias[k] - weights;
+        const int64_t first = share.first > begins ? share.first : begins;
+        const int64_t count = (share.last < ends ? share.last : ends) - first;
+
+        if (count > 0) {
+            sum += (gt_has_avx2() ? squares_avx2 : squares)(weights + first, count);
+            if (gradient != NULL) {
+                add_scaled(gradient + first, (float)(2.0 * l2), weights + first, count);
+            }
+        }
+    }
+    return l2 * sum;
+}
+
+void
+gt_run_combine(gt_run *run, int worker)
+{
+    const gt_share share = gt_run_share(run, worker, run->head->weights.count);
+    float *gradient = run->parts[0].gradient.block;
+
+    for (int i = 1; i < run->threads; i++) {
+        add_scaled(gradient + share.first, 1.0f, run->parts[i].gradient.block + share.first,
+                   share.last - share.first);
+    }
+    run->parts[worker].penalty = penalty(run->head, run->config->l2, share, gradient);
+}
+
+/* --- rows ---------------------------------------------------------------------------------- */
 
 /* Ask for a row that is needed soon: their order is random, which no processor foresees. */
 static void
@@ -78,9 +206,11 @@ scale_row_avx2(const float *source, const float *mean, const float *factor, int6
     scale_loop(source, mean, factor, d, target);
 }
 
-void
-gt_run_gather(gt_run *run, const gt_head_data *data, const int64_t *order, int64_t start,
-              int64_t rows)
+/* Copy rows order[start ..] of the data, or with order NULL rows start .., into the part,
+ * standardised. */
+static void
+gather(const gt_run *run, gt_run_part *part, const gt_head_data *data, const int64_t *order,
+       int64_t start, int64_t rows)
 {
     const int64_t d = run->head->config.widths[0];
     const float *mean = run->scaling != NULL ? run->scaling->mean : NULL;
@@ -88,7 +218,6 @@ gt_run_gather(gt_run *run, const gt_head_data *data, const int64_t *order, int64
     void (*scale)(const float *, const float *, const float *, int64_t, float *) =
         gt_has_avx2() ? scale_row_avx2 : scale_row;
 
-#pragma omp parallel for schedule(static) num_threads(run->threads) if (run->threads > 1)
     for (int64_t i = 0; i < rows; i++) {
         const int64_t sample = order != NULL ? order[start + i] : start + i;
 
@@ -96,35 +225,9 @@ gt_run_gather(gt_run *run, const gt_head_data *data, const int64_t *order, int64
             prefetch_row(gt_head_row(data, order != NULL ? order[start + i + AHEAD]
                                                          : start + i + AHEAD, d), d);
         }
-        run->labels[i] = data->labels[sample];
-        scale(gt_head_row(data, sample, d), mean, factor, d, run->state.active[0] + i * d);
+        part->labels[i] = data->labels[sample];
+        scale(gt_head_row(data, sample, d), mean, factor, d, part->state.active[0] + i * d);
     }
-}
-
-/* l2 * sum(kernel ** 2) over the layers. */
-static double
-penalty(const gt_head *head, double l2)
-{
-    double lanes[8] = {0.0}, sum = 0.0; /* apart, so that additions need not wait for each other */
-
-    for (int k = 0; l2 > 0.0 && k < head->config.layers; k++) {
-        const int64_t count = head->config.widths[k] * head->config.widths[k + 1];
-        const float *kernel = head->weights.kernel[k];
-        int64_t i = 0;
-
-        for (; i + 8 <= count; i += 8) {
-            for (int lane = 0; lane < 8; lane++) {
-                lanes[lane] += (double)kernel[i + lane] * (double)kernel[i + lane];
-            }
-        }
-        for (; i < count; i++) {
-            lanes[0] += (double)kernel[i] * (double)kernel[i];
-        }
-    }
-    for (int lane = 0; lane < 8; lane++) {
-        sum += lanes[lane];
-    }
-    return l2 * sum;
 }
 
 /* Turn probabilities (rows, c) into the gradient of the loss by the logits: (probability - (1 for
@@ -145,100 +248,52 @@ softmax_gradient(float *logits, int64_t rows, int64_t c, const int32_t *labels,
     }
 }
 
-/* Softmax and, if asked for, the gradient of the gathered rows, a part of them on each thread; adds
- * the parts' losses in their order, so that the bits depend on the number of threads alone. */
+/* sums (columns,) = kept * sums + those of values (rows, columns) */
 static void
-softmax_parts(gt_run *run, int64_t rows, const float *class_weights, int gradient, double *loss,
-              int64_t *correct)
+column_sums(const float *restrict values, int64_t rows, int64_t columns, float kept,
+            float *restrict sums)
 {
-    const gt_head_config *shape = &run->head->config;
-    const int64_t c = shape->widths[shape->layers];
-    const int parts = run->threads < 1 ? 1 : run->threads > MOST_PARTS ? MOST_PARTS : run->threads;
-    double losses[MOST_PARTS] = {0.0};
-    int64_t counts[MOST_PARTS] = {0};
-
-#pragma omp parallel for schedule(static) num_threads(parts) if (parts > 1)
-    for (int part = 0; part < parts; part++) {
-        const int64_t first = rows * part / parts, count = rows * (part + 1) / parts - first;
-        float *logits = run->state.active[shape->layers] + first * c;
-
-        gt_softmax(logits, count, c, run->labels + first, class_weights, &losses[part],
-                   &counts[part]);
-        if (gradient) {
-            softmax_gradient(logits, count, c, run->labels + first, class_weights, rows);
-        }
+    if (kept == 0.0f) {
+        memset(sums, 0, (size_t)columns * sizeof(*sums));
     }
-    for (int part = 0; part < parts; part++) {
-        *loss += losses[part];
-        *correct += counts[part];
-    }
-}
-
-/* gradient (count,) += l2 * kernel (count,) */
-static void
-add_penalty(float *restrict gradient, const float *restrict kernel, float l2, int64_t count,
-            int threads)
-{
-    if (l2 == 0.0f) {
-        return;
-    }
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (int64_t i = 0; i < count; i++) {
-        gradient[i] += l2 * kernel[i];
-    }
-}
-
-/* sums (columns,) of values (rows, columns), some columns on each thread. */
-static void
-column_sums(const float *values, int64_t rows, int64_t columns, float *sums, int threads)
-{
-    const int64_t parts = threads < 1 ? 1 : threads;
-
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (int64_t part = 0; part < parts; part++) {
-        const int64_t first = columns * part / parts, last = columns * (part + 1) / parts;
-
-        memset(sums + first, 0, (size_t)(last - first) * sizeof(*sums));
-        for (int64_t i = 0; i < rows; i++) {
-            for (int64_t j = first; j < last; j++) {
-                sums[j] += values[i * columns + j];
-            }
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t j = 0; j < columns; j++) {
+            sums[j] += values[i * columns + j];
         }
     }
 }
 
-/* Gradient by the weights from the gradient by the logits in state.active[layers]. */
+/* The gradient by the weights from that by the logits in state.active[layers], added to `kept` (0 or
+ * 1) times what is there. */
 static gt_status
-backward(gt_run *run, int64_t rows, double dropout, gt_error *error)
+backward(const gt_run *run, gt_run_part *part, int64_t rows, double dropout, float kept,
+         gt_error *error)
 {
     const gt_head *head = run->head;
-    const gt_head_state *state = &run->state;
-    const float l2 = (float)(2.0 * run->config->l2), kept = (float)(1.0 / (1.0 - dropout));
+    const gt_head_state *state = &part->state;
+    const float scale = (float)(1.0 / (1.0 - dropout));
     const float *delta = state->active[head->config.layers]; /* (rows, out) */
 
     for (int k = head->config.layers - 1; k >= 0; k--) {
         const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
-        const float *active = state->active[k];                /* (rows, in) */
-        const float *kernel = head->weights.kernel[k];         /* (in, out) */
-        float *kernel_gradient = run->gradient.kernel[k];      /* (in, out) */
-        float *bias_gradient = run->gradient.bias[k];          /* (out,) */
-        gt_status status = gt_matrix_product('T', 'N', in, out, rows, active, delta, 0.0f,
-                                             kernel_gradient, error);
+        const float *active = state->active[k]; /* (rows, in) */
+        gt_status status = gt_matrix_product('T', 'N', in, out, rows, active, delta, kept,
+                                             part->gradient.kernel[k], error);
 
         if (status != GT_OK) {
             return status;
         }
-        add_penalty(kernel_gradient, kernel, l2, in * out, run->threads);
-        column_sums(delta, rows, out, bias_gradient, run->threads);
+        column_sums(delta, rows, out, kept, part->gradient.bias[k]);
         if (k > 0) {
             float *below = state->delta[k]; /* (rows, in) */
 
-            status = gt_matrix_product('N', 'T', rows, in, out, delta, kernel, 0.0f, below, error);
+            status = gt_matrix_product('N', 'T', rows, in, out, delta, head->weights.kernel[k],
+                                       0.0f, below, error);
             if (status != GT_OK) {
                 return status;
             }
             for (int64_t i = 0; i < rows * in; i++) { /* what ReLU or dropout made 0 passes none */
-                below[i] *= active[i] > 0.0f ? kept : 0.0f;
+                below[i] *= active[i] > 0.0f ? scale : 0.0f;
             }
             delta = below;
         }
@@ -247,42 +302,95 @@ backward(gt_run *run, int64_t rows, double dropout, gt_error *error)
 }
 
 gt_status
-gt_run_minibatch(gt_run *run, int64_t rows, double dropout, gt_random *random, double *loss,
-                 int64_t *correct, gt_error *error)
+gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dropout,
+                 const gt_random *random, gt_error *error)
 {
-    double sum = 0.0;
-    gt_status status = gt_head_forward(run->head, &run->state, run->state.active[0], rows, dropout,
-                                       random, error);
+    const gt_head_config *shape = &run->head->config;
+    const int64_t c = shape->widths[shape->layers];
+    const float *class_weights = run->config->class_weights;
+    gt_run_part *part = &run->parts[worker];
+    const gt_share share = gt_run_share(run, worker, rows);
+    const int64_t first = start + share.first, last = start + share.last;
+    gt_status status = GT_OK;
 
-    if (status != GT_OK) {
-        return status;
+    part->loss = 0.0;
+    part->correct = 0;
+    if (first == last) {
+        memset(part->gradient.block, 0, (size_t)part->gradient.count * sizeof(float));
     }
-    softmax_parts(run, rows, run->config->class_weights, 1, &sum, correct);
-    *loss = sum / (double)rows + penalty(run->head, run->config->l2);
-    return backward(run, rows, dropout, error);
+    for (int64_t i = first, count; status == GT_OK && i < last; i += count) {
+        float *logits = part->state.active[shape->layers];
+
+        count = last - i < part->state.rows ? last - i : part->state.rows;
+        gather(run, part, run->training, run->order, i, count);
+        status = gt_head_forward(run->head, &part->state, part->state.active[0], count, dropout,
+                                 random, i, error);
+        if (status == GT_OK) {
+            gt_softmax(logits, count, c, part->labels, class_weights, &part->loss,
+                       &part->correct);
+            softmax_gradient(logits, count, c, part->labels, class_weights, rows);
+            status = backward(run, part, count, dropout, i > first ? 1.0f : 0.0f, error);
+        }
+    }
+    return status;
 }
 
 gt_status
-gt_run_evaluate(gt_run *run, const gt_head_data *data, double *loss, double *accuracy,
-                gt_error *error)
+gt_run_evaluate(gt_run *run, int worker, const gt_head_data *data, gt_error *error)
 {
-    const int64_t block = run->state.rows < GT_EVALUATE_ROWS ? run->state.rows : GT_EVALUATE_ROWS;
-    int64_t correct = 0;
+    const gt_head_config *shape = &run->head->config;
+    gt_run_part *part = &run->parts[worker];
+    const gt_share share = gt_run_share(run, worker, data->n);
+    const gt_share weights = gt_run_share(run, worker, run->head->weights.count);
+    gt_status status = GT_OK;
+
+    part->loss = 0.0;
+    part->correct = 0;
+    part->penalty = penalty(run->head, run->config->l2, weights, NULL);
+    for (int64_t i = share.first, count; status == GT_OK && i < share.last; i += count) {
+        count = share.last - i < part->state.rows ? share.last - i : part->state.rows;
+        gather(run, part, data, NULL, i, count);
+        status = gt_head_forward(run->head, &part->state, part->state.active[0], count, 0.0, NULL,
+                                 0, error);
+        if (status == GT_OK) {
+            gt_softmax(part->state.active[shape->layers], count, shape->widths[shape->layers],
+                       part->labels, NULL, &part->loss, &part->correct);
+        }
+    }
+    return status;
+}
+
+/* --- sums ---------------------------------------------------------------------------------- */
+
+double
+gt_run_loss(const gt_run *run)
+{
     double sum = 0.0;
 
-    for (int64_t start = 0; start < data->n; start += block) {
-        const int64_t rows = data->n - start < block ? data->n - start : block;
-        gt_status status;
-
-        gt_run_gather(run, data, NULL, start, rows);
-        status = gt_head_forward(run->head, &run->state, run->state.active[0], rows, 0.0, NULL,
-                                 error);
-        if (status != GT_OK) {
-            return status;
-        }
-        softmax_parts(run, rows, NULL, 0, &sum, &correct);
+    for (int i = 0; i < run->threads; i++) {
+        sum += run->parts[i].loss;
     }
-    *loss = sum / (double)data->n + penalty(run->head, run->config->l2);
-    *accuracy = (double)correct / (double)data->n;
-    return GT_OK;
+    return sum;
+}
+
+double
+gt_run_penalty(const gt_run *run)
+{
+    double sum = 0.0;
+
+    for (int i = 0; i < run->threads; i++) {
+        sum += run->parts[i].penalty;
+    }
+    return sum;
+}
+
+int64_t
+gt_run_correct(const gt_run *run)
+{
+    int64_t sum = 0;
+
+    for (int i = 0; i < run->threads; i++) {
+        sum += run->parts[i].correct;
+    }
+    return sum;
 }

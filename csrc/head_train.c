@@ -1,16 +1,19 @@
 #include "head_run.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "threads.h"
+#include "team.h"
 #include "wide.h"
 
-/* Multiplications of one pass from which threads inside the matrix products pay off: in a minibatch
- * and in a whole call, since each call starts new threads that first must find a processor. */
-#define THREADED_MINIBATCH 4e6
-#define THREADED_CALL 1e9
+/* Multiplications of one pass from which a thread more pays off: its share of a minibatch, after which
+ * it waits for the others twice, and a whole epoch, since each call starts new threads that first must
+ * find a processor. */
+#define THREAD_MINIBATCH 1e6
+#define THREADED_EPOCH 3e7
+#define THREAD_ROWS 16 /* of a minibatch; fewer are a poor matrix product */
 
 /* --- settings and data --------------------------------------------------------------------- */
 
@@ -203,21 +206,59 @@ fail_diverged(const gt_run *run, const char *what, gt_error *error)
                    run->config->learning_rate);
 }
 
-/* The update of all weights, a part of them on each thread. */
-static void
-optimiser_parts(gt_run *run, const gt_head_weights *weights)
+/* The minibatches of an epoch, summed up. */
+typedef struct {
+    double loss; /* times rows */
+    int64_t correct;
+} epoch_sums;
+
+static bool
+any_failed(const gt_run *run)
 {
-    const int64_t count = weights->count, parts = run->threads < 1 ? 1 : run->threads;
-
-#pragma omp parallel for schedule(static) num_threads(run->threads) if (run->threads > 1)
-    for (int64_t part = 0; part < parts; part++) {
-        const int64_t first = count * part / parts, last = count * (part + 1) / parts;
-
-        gt_optimiser_step(run->config, run->epoch.learning_rate, run->step, last - first,
-                          weights->block + first, run->gradient.block + first,
-                          run->first.block + first,
-                          run->second.block != NULL ? run->second.block + first : NULL);
+    for (int i = 0; i < run->threads; i++) {
+        if (run->parts[i].status != GT_OK) {
+            return true;
+        }
     }
+    return false;
+}
+
+/* The update of a thread's share of the weights. */
+static void
+update_share(gt_run *run, int worker, int64_t step)
+{
+    const gt_head_weights *weights = &run->head->weights;
+    const gt_share share = gt_run_share(run, worker, weights->count);
+    const int64_t first = share.first;
+
+    gt_optimiser_step(run->config, gt_learning_rate(run->config, step, run->steps), step + 1,
+                      share.last - first, weights->block + first,
+                      run->parts[0].gradient.block + first, run->first.block + first,
+                      run->second.block != NULL ? run->second.block + first : NULL);
+}
+
+/* What a thread does for step `step` of all, on rows `start` .. `start + rows` of the epoch.  What the
+ * threads tell each other in run->parts is written on one side of a barrier and read on the other. */
+static gt_status
+step_share(gt_run *run, int worker, int64_t step, int64_t start, int64_t rows,
+           const gt_random *random, epoch_sums *sums, gt_error *error)
+{
+    gt_run_part *part = &run->parts[worker];
+    double loss;
+
+    part->status = gt_run_minibatch(run, worker, start, rows, run->config->dropout, random, error);
+    gt_barrier_wait(&run->barrier);
+    if (any_failed(run)) {
+        return part->status;
+    }
+    loss = gt_run_loss(run) / (double)rows;
+    sums->correct += gt_run_correct(run);
+    gt_run_combine(run, worker);
+    update_share(run, worker, step);
+    gt_barrier_wait(&run->barrier);
+    loss += gt_run_penalty(run);
+    sums->loss += loss * (double)rows;
+    return isfinite(loss) ? GT_OK : fail_diverged(run, "the loss is", error);
 }
 
 /* One epoch and the validation after it. */
@@ -226,52 +267,73 @@ epoch_task(void *context, int worker, gt_error *error)
 {
     gt_run *run = context;
     const gt_train_config *config = run->config;
-    const gt_head_weights *weights = &run->head->weights;
     const int64_t n = run->training->n;
     const uint64_t number = (uint64_t)run->epoch.epoch;
-    gt_random random = gt_random_start(config->seed, GT_RANDOM_DROPOUT, number);
-    int64_t correct = 0, rows;
-    double sum = 0.0, loss = 0.0;
+    const gt_random random = gt_random_start(config->seed, GT_RANDOM_DROPOUT, number);
+    int64_t step = run->epoch.epoch * (run->steps / config->epochs), rows;
+    epoch_sums sums = {0};
     gt_status status = GT_OK;
 
-    (void)worker;
-    gt_shuffle(run->order, n, config->seed, number);
-    for (int64_t start = 0; start < n; start += rows) {
+    for (int64_t start = 0; status == GT_OK && start < n; start += rows, step++) {
         rows = n - start < config->batch_size ? n - start : config->batch_size;
-        gt_run_gather(run, run->training, run->order, start, rows);
-        status = gt_run_minibatch(run, rows, config->dropout, &random, &loss, &correct, error);
-        if (status != GT_OK) {
-            return status;
-        }
-        if (!isfinite(loss)) {
-            return fail_diverged(run, "the loss is", error);
-        }
-        sum += loss * (double)rows;
-        run->epoch.learning_rate = gt_learning_rate(config, run->step, run->steps);
-        run->step++;
-        optimiser_parts(run, weights);
+        status = step_share(run, worker, step, start, rows, &random, &sums, error);
     }
-    if (gt_check_finite("", weights->block, 0, 1, weights->count, NULL) != GT_OK) {
-        return fail_diverged(run, "the weights are", error);
+    if (status == GT_OK && worker == 0) {
+        run->epoch.loss = sums.loss / (double)n;
+        run->epoch.accuracy = (double)sums.correct / (double)n;
+        run->epoch.learning_rate = gt_learning_rate(config, step - 1, run->steps);
     }
-    run->epoch.loss = sum / (double)n;
-    run->epoch.accuracy = (double)correct / (double)n;
-    if (run->validation != NULL) {
-        status = gt_run_evaluate(run, run->validation, &run->epoch.validation_loss,
-                                 &run->epoch.validation_accuracy, error);
+    gt_barrier_wait(&run->barrier);
+    if (status == GT_OK && run->validation != NULL) {
+        status = gt_run_evaluate(run, worker, run->validation, error);
+    }
+    return status;
+}
+
+/* What a run evaluated: mean loss with the penalty, and accuracy, of `rows` rows. */
+static void
+evaluation(const gt_run *run, int64_t rows, double *loss, double *accuracy)
+{
+    *loss = gt_run_loss(run) / (double)rows + gt_run_penalty(run);
+    *accuracy = (double)gt_run_correct(run) / (double)rows;
+}
+
+static gt_status
+train_epoch(gt_run *run, gt_team *team, gt_error *error)
+{
+    const gt_head_weights *weights = &run->head->weights;
+    gt_status status;
+
+    gt_shuffle(run->order, run->training->n, run->config->seed, (uint64_t)run->epoch.epoch);
+    status = gt_team_run(team, epoch_task, run, error);
+    if (status == GT_OK &&
+        gt_check_finite("", weights->block, 0, 1, weights->count, NULL) != GT_OK) {
+        status = fail_diverged(run, "the weights are", error);
+    }
+    if (status == GT_OK && run->validation != NULL) {
+        evaluation(run, run->validation->n, &run->epoch.validation_loss,
+                   &run->epoch.validation_accuracy);
     }
     return status;
 }
 
 /* Depends on nothing but sizes, so that a seed and a number of threads give the same bits. */
 static int
-inner_threads(const gt_run *run, int64_t rows)
+useful_threads(const gt_run *run, int64_t rows)
 {
     const double weights = (double)run->head->weights.count;
-    const int pays = (double)rows * weights >= THREADED_MINIBATCH &&
-                     (double)run->training->n * weights >= THREADED_CALL;
+    double most = (double)rows * weights / THREAD_MINIBATCH;
 
-    return pays ? run->config->threads : 1;
+    if ((double)run->training->n * weights < THREADED_EPOCH || most < 2.0) {
+        return 1;
+    }
+    if (most > (double)(rows / THREAD_ROWS)) {
+        most = (double)(rows / THREAD_ROWS);
+    }
+    if (most > (double)run->config->threads) {
+        most = (double)run->config->threads;
+    }
+    return most < 1.0 ? 1 : (int)most;
 }
 
 static gt_status
@@ -280,14 +342,13 @@ allocate_training(gt_run *run, int64_t rows, gt_error *error)
     const int64_t n = run->training->n;
     const int64_t per_epoch = (n - 1) / run->config->batch_size + 1;
     const int64_t held_out = run->validation != NULL ? run->validation->n : 0;
-    const int64_t block = held_out < GT_EVALUATE_ROWS ? held_out : GT_EVALUATE_ROWS;
     gt_status status;
 
     if (__builtin_mul_overflow(per_epoch, run->config->epochs, &run->steps)) {
         return gt_fail(error, GT_ERROR_ARGUMENT, "epochs is %lld; that is too many",
                        (long long)run->config->epochs);
     }
-    status = gt_run_allocate(run, rows > block ? rows : block, 1, error);
+    status = gt_run_allocate(run, rows > held_out ? rows : held_out, 1, error);
     if (status == GT_OK) {
         status = gt_head_weights_create(&run->head->config, &run->first, error);
     }
@@ -327,6 +388,7 @@ gt_head_train(gt_head *head, const gt_head_data *training, const gt_head_data *v
               gt_epoch_callback callback, void *context, gt_error *error)
 {
     gt_run run = {0};
+    gt_team *team = NULL;
     int64_t rows;
     int answer = 0;
     gt_status status = check_all(head, training, validation, scaling, config, error);
@@ -343,12 +405,14 @@ gt_head_train(gt_head *head, const gt_head_data *training, const gt_head_data *v
     run.epoch.validation_loss = NAN;
     run.epoch.validation_accuracy = NAN;
     rows = config->batch_size < training->n ? config->batch_size : training->n;
+    run.threads = useful_threads(&run, rows);
     status = allocate_training(&run, rows, error);
-    run.threads = inner_threads(&run, rows);
-    run.state.threads = run.threads;
+    if (status == GT_OK) {
+        status = gt_team_create(&team, run.threads, 1, error);
+    }
     for (int64_t e = 0; status == GT_OK && answer == 0 && e < config->epochs; e++) {
         run.epoch.epoch = e;
-        status = gt_parallel(1, run.threads, epoch_task, &run, error);
+        status = train_epoch(&run, team, error);
         if (status == GT_OK && callback != NULL) {
             answer = callback(context, &run.epoch);
         }
@@ -357,6 +421,7 @@ gt_head_train(gt_head *head, const gt_head_data *training, const gt_head_data *v
         status = gt_fail(error, GT_ERROR_STOPPED, "training was stopped after epoch %lld of %lld",
                          (long long)run.epoch.epoch + 1, (long long)config->epochs);
     }
+    gt_team_free(team);
     gt_run_free(&run);
     return status;
 }
@@ -365,32 +430,33 @@ gt_head_train(gt_head *head, const gt_head_data *training, const gt_head_data *v
 
 typedef struct {
     gt_run run;
-    int gradient; /* of all rows as one minibatch, instead of an evaluation in blocks */
-    double loss;
-    double accuracy;
+    int gradient; /* of all rows as one minibatch, instead of an evaluation */
 } measurement;
 
 static gt_status
 measure_task(void *context, int worker, gt_error *error)
 {
     measurement *m = context;
+    gt_run_part *part = &m->run.parts[worker];
     const gt_head_data *data = m->run.training;
-    int64_t correct = 0;
 
-    (void)worker;
     if (!m->gradient) {
-        return gt_run_evaluate(&m->run, data, &m->loss, &m->accuracy, error);
+        return gt_run_evaluate(&m->run, worker, data, error);
     }
-    gt_run_gather(&m->run, data, NULL, 0, data->n);
-    return gt_run_minibatch(&m->run, data->n, 0.0, NULL, &m->loss, &correct, error);
+    part->status = gt_run_minibatch(&m->run, worker, 0, data->n, 0.0, NULL, error);
+    gt_barrier_wait(&m->run.barrier);
+    if (!any_failed(&m->run)) {
+        gt_run_combine(&m->run, worker);
+    }
+    return part->status;
 }
 
 /* Free m->run after it, whether it failed or not. */
 static gt_status
 measure(measurement *m, const gt_head *head, const gt_head_data *data,
-        const gt_head_scaling *scaling, const gt_train_config *config, gt_error *error)
+        const gt_head_scaling *scaling, const gt_train_config *config, double *loss,
+        double *accuracy, gt_error *error)
 {
-    int64_t rows;
     gt_status status = check_all(head, data, NULL, scaling, config, error);
 
     if (status != GT_OK) {
@@ -400,11 +466,15 @@ measure(measurement *m, const gt_head *head, const gt_head_data *data,
     m->run.training = data;
     m->run.scaling = scaling;
     m->run.config = config;
-    rows = m->gradient || data->n < GT_EVALUATE_ROWS ? data->n : GT_EVALUATE_ROWS;
-    status = gt_run_allocate(&m->run, rows, m->gradient, error);
-    m->run.threads = inner_threads(&m->run, rows);
-    m->run.state.threads = m->run.threads;
-    return status == GT_OK ? gt_parallel(1, m->run.threads, measure_task, m, error) : status;
+    m->run.threads = useful_threads(&m->run, data->n);
+    status = gt_run_allocate(&m->run, data->n, m->gradient, error);
+    if (status == GT_OK) {
+        status = gt_parallel(m->run.threads, 1, measure_task, m, error);
+    }
+    if (status == GT_OK) {
+        evaluation(&m->run, data->n, loss, accuracy);
+    }
+    return status;
 }
 
 gt_status
@@ -413,11 +483,12 @@ gt_head_loss_gradient(const gt_head *head, const gt_head_data *data,
                       float *gradient, gt_error *error)
 {
     measurement m = {.gradient = 1};
-    gt_status status = measure(&m, head, data, scaling, config, error);
+    double accuracy;
+    gt_status status = measure(&m, head, data, scaling, config, loss, &accuracy, error);
 
     if (status == GT_OK) {
-        *loss = m.loss;
-        memcpy(gradient, m.run.gradient.block, (size_t)head->weights.count * sizeof(float));
+        memcpy(gradient, m.run.parts[0].gradient.block,
+               (size_t)head->weights.count * sizeof(float));
     }
     gt_run_free(&m.run);
     return status;
@@ -428,12 +499,8 @@ gt_head_evaluate(const gt_head *head, const gt_head_data *data, const gt_head_sc
                  const gt_train_config *config, double *loss, double *accuracy, gt_error *error)
 {
     measurement m = {.gradient = 0};
-    gt_status status = measure(&m, head, data, scaling, config, error);
+    gt_status status = measure(&m, head, data, scaling, config, loss, accuracy, error);
 
-    if (status == GT_OK) {
-        *loss = m.loss;
-        *accuracy = m.accuracy;
-    }
     gt_run_free(&m.run);
     return status;
 }

@@ -21,6 +21,13 @@ gt_random_start(uint64_t seed, gt_random_use use, uint64_t index)
     return random;
 }
 
+gt_random
+gt_random_skip(gt_random random, uint64_t count)
+{
+    random.state += count * GOLDEN;
+    return random;
+}
+
 uint64_t
 gt_random_next(gt_random *random)
 {
@@ -38,12 +45,11 @@ gt_random_uniform(gt_random *random)
 static uint64_t
 random_below(gt_random *random, uint64_t bound)
 {
-    uint64_t rejected = (0 - bound) % bound; /* 2^64 mod bound */
     uint64_t x;
 
-    do {
+    do { /* those below 2^64 mod bound are one too many */
         x = gt_random_next(random);
-    } while (x < rejected);
+    } while (x < bound && x < (0 - bound) % bound);
     return x % bound;
 }
 

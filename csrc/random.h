@@ -14,6 +14,9 @@ typedef struct {
 
 gt_random gt_random_start(uint64_t seed, gt_random_use use, uint64_t index);
 
+/* What `random` has become when `count` numbers have been taken from it. */
+gt_random gt_random_skip(gt_random random, uint64_t count);
+
 /* 64 random bits. */
 uint64_t gt_random_next(gt_random *random);
 

@@ -170,6 +170,19 @@ test_shuffle_is_fair(void)
     }
 }
 
+static void
+test_numbers_can_be_skipped(void)
+{
+    gt_random random = gt_random_start(3, GT_RANDOM_DROPOUT, 2);
+    const gt_random start = random;
+
+    for (uint64_t taken = 0; taken < 5; taken++) {
+        gt_random skipped = gt_random_skip(start, taken);
+
+        CHECK(gt_random_next(&skipped) == gt_random_next(&random));
+    }
+}
+
 typedef struct {
     gt_head *head;
     double rate;
@@ -189,7 +202,8 @@ dropout_task(void *context, int worker, gt_error *message)
 
     (void)worker;
     if (status == GT_OK) {
-        status = gt_head_forward(job->head, &state, &one, 1, job->rate, &random, message);
+        status = gt_head_forward(job->head, &state, &one, 1, job->rate, &random, 0,
+                                 message);
         memcpy(job->output, state.active[1], sizeof(job->output));
     }
     gt_head_state_free(&state);
@@ -439,6 +453,7 @@ main(void)
     RUN(test_cosine_schedule);
     RUN(test_shuffle_is_a_permutation_that_changes);
     RUN(test_shuffle_is_fair);
+    RUN(test_numbers_can_be_skipped);
     RUN(test_dropout_keeps_the_mean);
     RUN(test_initialisation);
     RUN(test_folding_the_scaling);

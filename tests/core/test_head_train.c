@@ -81,22 +81,24 @@ test_scaling_is_applied_when_gathered(void)
     gt_head_free(head);
 }
 
-typedef struct {
-    gt_run run;
-    double loss;
-} minibatch_job;
-
-/* The loss with half of the hidden units dropped, always the same ones. */
+/* A minibatch of all rows with half of the hidden units dropped, always the same ones. */
 static gt_status
-minibatch_task(void *context, int worker, gt_error *message)
+dropped_task(void *context, int worker, gt_error *message)
 {
-    minibatch_job *job = context;
-    gt_random random = gt_random_start(2, GT_RANDOM_DROPOUT, 0);
-    int64_t correct = 0;
+    gt_run *run = context;
+    const gt_random random = gt_random_start(2, GT_RANDOM_DROPOUT, 0);
+    gt_status status = gt_run_minibatch(run, worker, 0, N, 0.5, &random, message);
 
-    (void)worker;
-    gt_run_gather(&job->run, &data, NULL, 0, N);
-    return gt_run_minibatch(&job->run, N, 0.5, &random, &job->loss, &correct, message);
+    gt_barrier_wait(&run->barrier);
+    gt_run_combine(run, worker);
+    return status;
+}
+
+static double
+dropped_loss(gt_run *run)
+{
+    CHECK(gt_parallel(run->threads, 1, dropped_task, run, &error) == GT_OK);
+    return gt_run_loss(run) / N;
 }
 
 static void
@@ -107,26 +109,47 @@ test_gradient_with_dropout(void)
     const int64_t count = head->weights.count;
     const gt_train_config config = gt_train_defaults();
     float *gradient = calloc((size_t)count, sizeof(*gradient));
-    minibatch_job job = {.run = {.head = head, .config = &config}};
+    gt_run run = {.head = head, .config = &config, .training = &data, .threads = 1};
 
-    CHECK(gt_run_allocate(&job.run, N, 1, &error) == GT_OK);
-    CHECK(gt_parallel(1, 1, minibatch_task, &job, &error) == GT_OK);
-    memcpy(gradient, job.run.gradient.block, (size_t)count * sizeof(float));
+    CHECK(gt_run_allocate(&run, N, 1, &error) == GT_OK);
+    (void)dropped_loss(&run);
+    memcpy(gradient, run.parts[0].gradient.block, (size_t)count * sizeof(float));
     for (int64_t i = 0; i < count; i++) {
         const float kept = head->weights.block[i];
         double above, below;
 
         head->weights.block[i] = kept + step;
-        CHECK(gt_parallel(1, 1, minibatch_task, &job, &error) == GT_OK);
-        above = job.loss;
+        above = dropped_loss(&run);
         head->weights.block[i] = kept - step;
-        CHECK(gt_parallel(1, 1, minibatch_task, &job, &error) == GT_OK);
-        below = job.loss;
+        below = dropped_loss(&run);
         head->weights.block[i] = kept;
         CHECK_CLOSE((double)gradient[i], (above - below) / (2.0 * (double)step), 1e-3);
     }
-    gt_run_free(&job.run);
+    gt_run_free(&run);
     free(gradient);
+    gt_head_free(head);
+}
+
+/* What a row loses depends on its place in the epoch alone: not on the threads, not on the rows that
+ * are worked on together. */
+static void
+test_dropout_is_that_of_the_row(void)
+{
+    gt_head *head = make_head(5, 3);
+    const gt_train_config config = gt_train_defaults();
+    double loss[4], plain, accuracy;
+
+    CHECK(gt_head_evaluate(head, &data, NULL, &config, &plain, &accuracy, &error) == GT_OK);
+    for (int threads = 1; threads <= 3; threads++) {
+        gt_run run = {.head = head, .config = &config, .training = &data, .threads = threads};
+
+        CHECK(gt_run_allocate(&run, threads == 3 ? 4 : N, 1, &error) == GT_OK);
+        loss[threads] = dropped_loss(&run);
+        gt_run_free(&run);
+    }
+    CHECK_CLOSE(loss[2], loss[1], 1e-7);
+    CHECK_CLOSE(loss[3], loss[1], 1e-7);
+    CHECK(fabs(loss[1] - plain) > 1e-3);
     gt_head_free(head);
 }
 
@@ -457,6 +480,7 @@ main(void)
     RUN(test_gradient_is_the_finite_difference);
     RUN(test_scaling_is_applied_when_gathered);
     RUN(test_gradient_with_dropout);
+    RUN(test_dropout_is_that_of_the_row);
     RUN(test_training_separates_the_clouds);
     RUN(test_an_epoch_is_the_plain_one);
     RUN(test_same_seed_same_bits);

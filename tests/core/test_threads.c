@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "barrier.h"
 #include "check.h"
 #include "team.h"
 #include "threads.h"
@@ -110,6 +111,43 @@ test_a_team_keeps_its_threads(void)
     gt_team_free(NULL);
 }
 
+enum { ROUNDS = 500 };
+
+typedef struct {
+    gt_barrier barrier;
+    int done[WORKERS]; /* rounds */
+    int early[WORKERS]; /* rounds in which another had not come as far */
+} race;
+
+static gt_status
+race_task(void *context, int worker, gt_error *error)
+{
+    race *all = context;
+    (void)error;
+    for (int round = 1; round <= ROUNDS; round++) {
+        all->done[worker] = round;
+        gt_barrier_wait(&all->barrier);
+        for (int i = 0; i < all->barrier.members; i++) {
+            all->early[worker] += all->done[i] != round;
+        }
+        gt_barrier_wait(&all->barrier);
+    }
+    return GT_OK;
+}
+
+static void
+test_nobody_passes_a_barrier_early(void)
+{
+    for (int workers = 1; workers <= WORKERS; workers += 3) {
+        race all = {.early = {0}};
+        gt_barrier_start(&all.barrier, workers);
+        CHECK(gt_parallel(workers, 1, race_task, &all, NULL) == GT_OK);
+        for (int i = 0; i < workers; i++) {
+            CHECK(all.done[i] == ROUNDS && all.early[i] == 0);
+        }
+    }
+}
+
 static void
 test_a_team_that_never_ran_ends(void)
 {
@@ -168,6 +206,7 @@ main(void)
     RUN(test_the_lowest_failure_wins);
     RUN(test_the_caller_is_left_alone);
     RUN(test_a_team_keeps_its_threads);
+    RUN(test_nobody_passes_a_barrier_early);
     RUN(test_a_team_that_never_ran_ends);
 #ifndef __SANITIZE_THREAD__
     RUN(test_a_team_serves_parent_and_child);
