@@ -13,6 +13,7 @@
  * find a processor. */
 #define THREAD_MINIBATCH 1e6
 #define THREADED_EPOCH 3e7
+#define THREADED_CHECK 10000000 /* values */
 #define THREAD_ROWS 16 /* of a minibatch; fewer are a poor matrix product */
 
 /* --- settings and data --------------------------------------------------------------------- */
@@ -90,9 +91,39 @@ check_config(const gt_head *head, const gt_train_config *config, gt_error *error
     return status == GT_OK ? check_class_weights(head, config->class_weights, error) : status;
 }
 
+typedef struct {
+    const gt_head_data *data;
+    int64_t d;
+    const char *name;
+    int threads;
+} finite_check;
+
+/* The first worker has the first rows, so that of all bad values the first is named. */
+static gt_status
+finite_task(void *context, int worker, gt_error *error)
+{
+    const finite_check *job = context;
+    const gt_head_data *data = job->data;
+    const int64_t first = data->n * worker / job->threads, d = job->d;
+    const int64_t last = data->n * (worker + 1) / job->threads;
+    gt_status status = GT_OK;
+
+    if (data->rows == NULL) {
+        return gt_check_finite(job->name, data->features + first * d, first, last - first, d,
+                               error);
+    }
+    for (int64_t i = first; status == GT_OK && i < last; i++) {
+        const int64_t row = data->rows[i];
+
+        status = gt_check_finite(job->name, data->features + row * d, row, 1, d, error);
+    }
+    return status;
+}
+
 /* `what` is "training" or "validation". */
 static gt_status
-check_data(const gt_head *head, const gt_head_data *data, const char *what, gt_error *error)
+check_data(const gt_head *head, const gt_head_data *data, const char *what, int threads,
+           gt_error *error)
 {
     const int64_t d = head->config.widths[0], c = head->config.widths[head->config.layers];
     int64_t size;
@@ -116,18 +147,10 @@ check_data(const gt_head *head, const gt_head_data *data, const char *what, gt_e
         }
     }
     strcat(strcat(name, what), " features");
-    if (data->rows == NULL) {
-        return gt_check_finite(name, data->features, 0, data->n, d, error);
-    }
-    for (int64_t i = 0; i < data->n; i++) {
-        const int64_t row = data->rows[i];
-        gt_status status = gt_check_finite(name, data->features + row * d, row, 1, d, error);
+    finite_check job = {data, d, name, size < THREADED_CHECK ? 1 : threads};
 
-        if (status != GT_OK) {
-            return status;
-        }
-    }
-    return GT_OK;
+    return job.threads == 1 ? finite_task(&job, 0, error)
+                            : gt_parallel(job.threads, 1, finite_task, &job, error);
 }
 
 /* --- optimisers ---------------------------------------------------------------------------- */
@@ -374,10 +397,10 @@ check_all(const gt_head *head, const gt_head_data *training, const gt_head_data 
         status = gt_check_scaling(head, scaling, error);
     }
     if (status == GT_OK) {
-        status = check_data(head, training, "training", error);
+        status = check_data(head, training, "training", config->threads, error);
     }
     if (status == GT_OK && validation != NULL) {
-        status = check_data(head, validation, "validation", error);
+        status = check_data(head, validation, "validation", config->threads, error);
     }
     return status;
 }

@@ -261,6 +261,31 @@ test_bad_values_in_some_rows(void)
     gt_head_free(head);
 }
 
+/* Several threads look through many rows; of two bad values the first is named all the same. */
+static void
+test_the_first_bad_value_of_many_rows(void)
+{
+    enum { MANY_ROWS = 10000, MANY_COLUMNS = 1000 };
+    float *x = calloc((size_t)MANY_ROWS * MANY_COLUMNS, sizeof(*x));
+    int32_t *y = calloc(MANY_ROWS, sizeof(*y));
+    const gt_head_data data = {MANY_ROWS, x, y, NULL};
+    const gt_head_config shape = {1, {MANY_COLUMNS, 2}};
+    gt_train_config config = gt_train_defaults();
+    gt_head *head = NULL;
+
+    config.threads = 3;
+    config.epochs = 1;
+    CHECK(gt_head_create(&shape, 0, &head, &error) == GT_OK);
+    x[(size_t)9000 * MANY_COLUMNS + 3] = NAN;
+    x[(size_t)4000 * MANY_COLUMNS + 5] = INFINITY;
+    CHECK(gt_head_train(head, &data, NULL, NULL, &config, NULL, NULL, &error) ==
+          GT_ERROR_ARGUMENT);
+    CHECK(says("the training features: row 4000, column 5 is infinite"));
+    gt_head_free(head);
+    free(x);
+    free(y);
+}
+
 /* --- standardisation ----------------------------------------------------------------------- */
 
 enum { MANY = 500, CONSTANT = 2, FAR = 3 };
@@ -355,6 +380,7 @@ main(void)
     RUN(test_threads_in_a_whole_training);
     RUN(test_some_rows_are_a_copy_of_them);
     RUN(test_bad_values_in_some_rows);
+    RUN(test_the_first_bad_value_of_many_rows);
     RUN(test_standardisation_is_the_plain_one);
     RUN(test_bad_arguments_of_standardisation);
     return check_report();
