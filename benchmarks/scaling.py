@@ -4,7 +4,7 @@
 
 Ours alone, in one process, with the defaults; medians of rounds in which all points of a table take
 their turn. The slope is that of log time over log size, by least squares: 1 is linear, 0 is constant.
---write also draws docs/scaling.png.
+--write also draws docs/scaling.png, or with RESULTS-NAME.md docs/scaling-name.png.
 """
 import argparse
 import collections
@@ -16,7 +16,7 @@ import numpy as np
 import processes
 import report
 
-PICTURE = os.path.join(processes.ROOT, "docs", "scaling.png")
+DOCS = os.path.join(processes.ROOT, "docs")
 
 #: One table and one panel: `axis` is what varies, each curve has its sizes, how many images or
 #: samples are worked on at each size, and seconds; `limit` says what keeps threads from helping.
@@ -173,6 +173,12 @@ def shortfall(one, threads):
     return "{}. {}".format("; ".join(parts), one.limit) if parts else None
 
 
+def picture_name(results):
+    """The picture that goes with a file of results."""
+    stem = os.path.splitext(os.path.basename(results))[0].lower()
+    return "scaling{}.png".format(stem[len("results"):] if stem.startswith("results") else "")
+
+
 def draw(all_series, path):
     """A panel for each series, on logarithmic axes except for times that hardly change."""
     import matplotlib
@@ -222,8 +228,9 @@ def main():
         if short is not None:
             parts.append(short)
     if arguments.write:
-        draw(all_series, PICTURE)
-        parts.append("![Time against size, four panels](../docs/scaling.png)")
+        name = picture_name(arguments.write)
+        draw(all_series, os.path.join(DOCS, name))
+        parts.append("![Time against size, four panels](../docs/{})".format(name))
     report.publish("scaling", "Scaling (scaling.py)", parts, report.machine(), arguments.write)
 
 

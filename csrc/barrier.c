@@ -2,7 +2,7 @@
 
 #include <sched.h>
 
-#define SPINS 2000 /* some 20 to 100 microseconds */
+#define SPINS 2000 /* some 20 to 100 microseconds where there is a pause */
 
 static inline void
 pause_briefly(void)

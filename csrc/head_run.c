@@ -248,7 +248,7 @@ softmax_gradient(float *logits, int64_t rows, int64_t c, const int32_t *labels,
     }
 }
 
-/* sums (columns,) = kept * sums + those of values (rows, columns) */
+/* sums (columns,) = kept (0 or 1) * sums + those of values (rows, columns) */
 static void
 column_sums(const float *restrict values, int64_t rows, int64_t columns, float kept,
             float *restrict sums)

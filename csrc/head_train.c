@@ -9,11 +9,11 @@
 #include "wide.h"
 
 /* Multiplications of one pass from which a thread more pays off: its share of a minibatch, after which
- * it waits for the others twice, and a whole epoch, since each call starts new threads that first must
- * find a processor. */
+ * it waits for the others twice, and a whole epoch, since threads that are started first must find a
+ * processor. */
 #define THREAD_MINIBATCH 1e6
 #define THREADED_EPOCH 3e7
-#define THREADED_CHECK 10000000 /* values */
+#define THREAD_CHECK 5000000 /* values to look through */
 #define THREAD_ROWS 16 /* of a minibatch; fewer are a poor matrix product */
 
 /* --- settings and data --------------------------------------------------------------------- */
@@ -147,8 +147,11 @@ check_data(const gt_head *head, const gt_head_data *data, const char *what, int 
         }
     }
     strcat(strcat(name, what), " features");
-    finite_check job = {data, d, name, size < THREADED_CHECK ? 1 : threads};
+    finite_check job = {data, d, name, threads};
 
+    if (size / THREAD_CHECK < threads) {
+        job.threads = size < 2 * THREAD_CHECK ? 1 : (int)(size / THREAD_CHECK);
+    }
     return job.threads == 1 ? finite_task(&job, 0, error)
                             : gt_parallel(job.threads, 1, finite_task, &job, error);
 }
@@ -261,18 +264,20 @@ update_share(gt_run *run, int worker, int64_t step)
 }
 
 /* What a thread does for step `step` of all, on rows `start` .. `start + rows` of the epoch.  What the
- * threads tell each other in run->parts is written on one side of a barrier and read on the other. */
-static gt_status
+ * threads tell each other in run->parts is written on one side of a barrier and read on the other.
+ * Returns whether to go on, which is the same in all of them; *status is the thread's own. */
+static bool
 step_share(gt_run *run, int worker, int64_t step, int64_t start, int64_t rows,
-           const gt_random *random, epoch_sums *sums, gt_error *error)
+           const gt_random *random, epoch_sums *sums, gt_status *status, gt_error *error)
 {
     gt_run_part *part = &run->parts[worker];
     double loss;
 
     part->status = gt_run_minibatch(run, worker, start, rows, run->config->dropout, random, error);
+    *status = part->status;
     gt_barrier_wait(&run->barrier);
     if (any_failed(run)) {
-        return part->status;
+        return false;
     }
     loss = gt_run_loss(run) / (double)rows;
     sums->correct += gt_run_correct(run);
@@ -281,7 +286,10 @@ step_share(gt_run *run, int worker, int64_t step, int64_t start, int64_t rows,
     gt_barrier_wait(&run->barrier);
     loss += gt_run_penalty(run);
     sums->loss += loss * (double)rows;
-    return isfinite(loss) ? GT_OK : fail_diverged(run, "the loss is", error);
+    if (!isfinite(loss)) {
+        *status = fail_diverged(run, "the loss is", error);
+    }
+    return *status == GT_OK;
 }
 
 /* One epoch and the validation after it. */
@@ -295,19 +303,20 @@ epoch_task(void *context, int worker, gt_error *error)
     const gt_random random = gt_random_start(config->seed, GT_RANDOM_DROPOUT, number);
     int64_t step = run->epoch.epoch * (run->steps / config->epochs), rows;
     epoch_sums sums = {0};
+    bool goes_on = true;
     gt_status status = GT_OK;
 
-    for (int64_t start = 0; status == GT_OK && start < n; start += rows, step++) {
+    for (int64_t start = 0; goes_on && start < n; start += rows, step++) {
         rows = n - start < config->batch_size ? n - start : config->batch_size;
-        status = step_share(run, worker, step, start, rows, &random, &sums, error);
+        goes_on = step_share(run, worker, step, start, rows, &random, &sums, &status, error);
     }
-    if (status == GT_OK && worker == 0) {
+    if (goes_on && worker == 0) {
         run->epoch.loss = sums.loss / (double)n;
         run->epoch.accuracy = (double)sums.correct / (double)n;
         run->epoch.learning_rate = gt_learning_rate(config, step - 1, run->steps);
     }
     gt_barrier_wait(&run->barrier);
-    if (status == GT_OK && run->validation != NULL) {
+    if (goes_on && run->validation != NULL) {
         status = gt_run_evaluate(run, worker, run->validation, error);
     }
     return status;

@@ -491,6 +491,39 @@ make_and_use_head(void *context, gt_error *problem)
     return status;
 }
 
+/* Enough of everything for threads to share the rows of minibatches; when one of them fails, all of
+ * them must leave. */
+enum { WIDE_ROWS = 320, WIDE = 1000, WIDE_CLASSES = 100 };
+
+static gt_status
+train_on_threads(void *context, gt_error *problem)
+{
+    static int32_t labels[WIDE_ROWS];
+    const gt_head_config shape = {1, {WIDE, WIDE_CLASSES}};
+    const gt_head_data data = {.n = WIDE_ROWS, .features = context, .labels = labels};
+    gt_train_config config = gt_train_defaults();
+    gt_head *head = NULL;
+    gt_status status = gt_head_create(&shape, 1, &head, problem);
+    config.epochs = 1;
+    config.batch_size = 64;
+    config.threads = THREADS;
+    if (status == GT_OK) {
+        status = gt_head_train(head, &data, &data, NULL, &config, NULL, NULL, problem);
+    }
+    gt_head_free(head);
+    return status;
+}
+
+static void
+test_head_on_threads(void)
+{
+    static float values[WIDE_ROWS * WIDE];
+    for (int i = 0; i < WIDE_ROWS * WIDE; i++) {
+        values[i] = (float)(i % 7) - 3.0f;
+    }
+    survive((fragile){"a head that threads train", NULL, train_on_threads, NULL, values});
+}
+
 static void
 test_head(void)
 {
@@ -570,6 +603,7 @@ main(void)
     RUN(test_every_kind_of_call_is_counted);
     RUN(test_limits_of_control_groups);
     RUN(test_head);
+    RUN(test_head_on_threads);
     RUN(test_backbone);
     const char *path = getenv("FAULT_PLACES"); /* for ci/faults.sh */
     CHECK(path == NULL || gt_faults_write_places(path));

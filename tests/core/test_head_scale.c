@@ -121,8 +121,9 @@ test_threaded_evaluation_is_the_plain_one(void)
 
 /* --- threads in a whole training ----------------------------------------------------------- */
 
-/* Large enough for threads inside, in minibatches and weights that two or three do not divide. */
-enum { ROWS = 2047, WIDE = 1000, CLASSES = 501 };
+/* Large enough for threads inside, in minibatches and weights that two or three do not divide;
+ * the last minibatch has one row, of which the others get none. */
+enum { ROWS = 2045, WIDE = 1000, CLASSES = 501 };
 
 static gt_head *
 train_wide(const gt_head_data *data, gt_optimiser optimiser, int threads)
