@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "threads.h"
 #include "wide.h"
 
 #define LINE 16  /* floats of a cache line */
@@ -77,14 +78,6 @@ gt_run_free(gt_run *run)
     run->order = NULL;
 }
 
-gt_share
-gt_run_share(const gt_run *run, int worker, int64_t count)
-{
-    const gt_share share = {count * worker / run->threads, count * (worker + 1) / run->threads};
-
-    return share;
-}
-
 /* --- weights ------------------------------------------------------------------------------- */
 
 /* target += factor * source */
@@ -155,7 +148,7 @@ penalty(const gt_head *head, double l2, gt_share share, float *gradient)
 void
 gt_run_combine(gt_run *run, int worker)
 {
-    const gt_share share = gt_run_share(run, worker, run->head->weights.count);
+    const gt_share share = gt_share_of(run->head->weights.count, worker, run->threads);
     float *gradient = run->parts[0].gradient.block;
 
     for (int i = 1; i < run->threads; i++) {
@@ -301,15 +294,34 @@ backward(const gt_run *run, gt_run_part *part, int64_t rows, double dropout, flo
     return GT_OK;
 }
 
+/* Probabilities of rows start .. start + rows into state.active[layers]; adds their loss and how many
+ * are right to those of the part. */
+static gt_status
+classify(const gt_run *run, gt_run_part *part, const gt_head_data *data, const int64_t *order,
+         int64_t start, int64_t rows, const float *class_weights, double dropout,
+         const gt_random *random, gt_error *error)
+{
+    const gt_head_config *shape = &run->head->config;
+    gt_status status;
+
+    gather(run, part, data, order, start, rows);
+    status = gt_head_forward(run->head, &part->state, part->state.active[0], rows, dropout, random,
+                             start, error);
+    if (status == GT_OK) {
+        gt_softmax(part->state.active[shape->layers], rows, shape->widths[shape->layers],
+                   part->labels, class_weights, &part->loss, &part->correct);
+    }
+    return status;
+}
+
 gt_status
 gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dropout,
                  const gt_random *random, gt_error *error)
 {
     const gt_head_config *shape = &run->head->config;
-    const int64_t c = shape->widths[shape->layers];
     const float *class_weights = run->config->class_weights;
     gt_run_part *part = &run->parts[worker];
-    const gt_share share = gt_run_share(run, worker, rows);
+    const gt_share share = gt_share_of(rows, worker, run->threads);
     const int64_t first = start + share.first, last = start + share.last;
     gt_status status = GT_OK;
 
@@ -319,16 +331,12 @@ gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dr
         memset(part->gradient.block, 0, (size_t)part->gradient.count * sizeof(float));
     }
     for (int64_t i = first, count; status == GT_OK && i < last; i += count) {
-        float *logits = part->state.active[shape->layers];
-
         count = last - i < part->state.rows ? last - i : part->state.rows;
-        gather(run, part, run->training, run->order, i, count);
-        status = gt_head_forward(run->head, &part->state, part->state.active[0], count, dropout,
-                                 random, i, error);
+        status = classify(run, part, run->training, run->order, i, count, class_weights, dropout,
+                          random, error);
         if (status == GT_OK) {
-            gt_softmax(logits, count, c, part->labels, class_weights, &part->loss,
-                       &part->correct);
-            softmax_gradient(logits, count, c, part->labels, class_weights, rows);
+            softmax_gradient(part->state.active[shape->layers], count,
+                             shape->widths[shape->layers], part->labels, class_weights, rows);
             status = backward(run, part, count, dropout, i > first ? 1.0f : 0.0f, error);
         }
     }
@@ -338,10 +346,9 @@ gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dr
 gt_status
 gt_run_evaluate(gt_run *run, int worker, const gt_head_data *data, gt_error *error)
 {
-    const gt_head_config *shape = &run->head->config;
     gt_run_part *part = &run->parts[worker];
-    const gt_share share = gt_run_share(run, worker, data->n);
-    const gt_share weights = gt_run_share(run, worker, run->head->weights.count);
+    const gt_share share = gt_share_of(data->n, worker, run->threads);
+    const gt_share weights = gt_share_of(run->head->weights.count, worker, run->threads);
     gt_status status = GT_OK;
 
     part->loss = 0.0;
@@ -349,13 +356,7 @@ gt_run_evaluate(gt_run *run, int worker, const gt_head_data *data, gt_error *err
     part->penalty = penalty(run->head, run->config->l2, weights, NULL);
     for (int64_t i = share.first, count; status == GT_OK && i < share.last; i += count) {
         count = share.last - i < part->state.rows ? share.last - i : part->state.rows;
-        gather(run, part, data, NULL, i, count);
-        status = gt_head_forward(run->head, &part->state, part->state.active[0], count, 0.0, NULL,
-                                 0, error);
-        if (status == GT_OK) {
-            gt_softmax(part->state.active[shape->layers], count, shape->widths[shape->layers],
-                       part->labels, NULL, &part->loss, &part->correct);
-        }
+        status = classify(run, part, data, NULL, i, count, NULL, 0.0, NULL, error);
     }
     return status;
 }

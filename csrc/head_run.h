@@ -42,13 +42,6 @@ typedef struct {
 gt_status gt_run_allocate(gt_run *run, int64_t rows, int gradient, gt_error *error);
 void gt_run_free(gt_run *run);
 
-/* What of `count` rows or weights a thread works on. */
-typedef struct {
-    int64_t first, last; /* without the last */
-} gt_share;
-
-gt_share gt_run_share(const gt_run *run, int worker, int64_t count);
-
 /* Of rows start .. start + rows of the training data in run->order, NULL for as they are: loss, right
  * ones and gradient of a thread's share into run->parts[worker].  `random` is that of the epoch's
  * first row and only used if dropout > 0. */

@@ -104,15 +104,15 @@ finite_task(void *context, int worker, gt_error *error)
 {
     const finite_check *job = context;
     const gt_head_data *data = job->data;
-    const int64_t first = data->n * worker / job->threads, d = job->d;
-    const int64_t last = data->n * (worker + 1) / job->threads;
+    const gt_share share = gt_share_of(data->n, worker, job->threads);
+    const int64_t d = job->d;
     gt_status status = GT_OK;
 
     if (data->rows == NULL) {
-        return gt_check_finite(job->name, data->features + first * d, first, last - first, d,
-                               error);
+        return gt_check_finite(job->name, data->features + share.first * d, share.first,
+                               share.last - share.first, d, error);
     }
-    for (int64_t i = first; status == GT_OK && i < last; i++) {
+    for (int64_t i = share.first; status == GT_OK && i < share.last; i++) {
         const int64_t row = data->rows[i];
 
         status = gt_check_finite(job->name, data->features + row * d, row, 1, d, error);
@@ -254,7 +254,7 @@ static void
 update_share(gt_run *run, int worker, int64_t step)
 {
     const gt_head_weights *weights = &run->head->weights;
-    const gt_share share = gt_run_share(run, worker, weights->count);
+    const gt_share share = gt_share_of(weights->count, worker, run->threads);
     const int64_t first = share.first;
 
     gt_optimiser_step(run->config, gt_learning_rate(run->config, step, run->steps), step + 1,
@@ -265,16 +265,15 @@ update_share(gt_run *run, int worker, int64_t step)
 
 /* What a thread does for step `step` of all, on rows `start` .. `start + rows` of the epoch.  What the
  * threads tell each other in run->parts is written on one side of a barrier and read on the other.
- * Returns whether to go on, which is the same in all of them; *status is the thread's own. */
+ * Returns whether to go on, which is the same in all of them. */
 static bool
 step_share(gt_run *run, int worker, int64_t step, int64_t start, int64_t rows,
-           const gt_random *random, epoch_sums *sums, gt_status *status, gt_error *error)
+           const gt_random *random, epoch_sums *sums, gt_error *error)
 {
     gt_run_part *part = &run->parts[worker];
     double loss;
 
     part->status = gt_run_minibatch(run, worker, start, rows, run->config->dropout, random, error);
-    *status = part->status;
     gt_barrier_wait(&run->barrier);
     if (any_failed(run)) {
         return false;
@@ -287,9 +286,9 @@ step_share(gt_run *run, int worker, int64_t step, int64_t start, int64_t rows,
     loss += gt_run_penalty(run);
     sums->loss += loss * (double)rows;
     if (!isfinite(loss)) {
-        *status = fail_diverged(run, "the loss is", error);
+        part->status = fail_diverged(run, "the loss is", error);
     }
-    return *status == GT_OK;
+    return part->status == GT_OK;
 }
 
 /* One epoch and the validation after it. */
@@ -304,11 +303,10 @@ epoch_task(void *context, int worker, gt_error *error)
     int64_t step = run->epoch.epoch * (run->steps / config->epochs), rows;
     epoch_sums sums = {0};
     bool goes_on = true;
-    gt_status status = GT_OK;
 
     for (int64_t start = 0; goes_on && start < n; start += rows, step++) {
         rows = n - start < config->batch_size ? n - start : config->batch_size;
-        goes_on = step_share(run, worker, step, start, rows, &random, &sums, &status, error);
+        goes_on = step_share(run, worker, step, start, rows, &random, &sums, error);
     }
     if (goes_on && worker == 0) {
         run->epoch.loss = sums.loss / (double)n;
@@ -317,9 +315,9 @@ epoch_task(void *context, int worker, gt_error *error)
     }
     gt_barrier_wait(&run->barrier);
     if (goes_on && run->validation != NULL) {
-        status = gt_run_evaluate(run, worker, run->validation, error);
+        return gt_run_evaluate(run, worker, run->validation, error);
     }
-    return status;
+    return run->parts[worker].status;
 }
 
 /* What a run evaluated: mean loss with the penalty, and accuracy, of `rows` rows. */
@@ -349,7 +347,7 @@ train_epoch(gt_run *run, gt_team *team, gt_error *error)
     return status;
 }
 
-/* Depends on nothing but sizes, so that a seed and a number of threads give the same bits. */
+/* Depends on nothing but sizes and the number allowed, so that a seed and a number of threads give the same bits. */
 static int
 useful_threads(const gt_run *run, int64_t rows)
 {

@@ -18,6 +18,12 @@ gt_parallel(int workers, int inner, gt_task task, void *context, gt_error *error
     return status;
 }
 
+gt_share
+gt_share_of(int64_t count, int worker, int workers)
+{
+    return (gt_share){count * worker / workers, count * (worker + 1) / workers};
+}
+
 static int
 affinity_count(void)
 {

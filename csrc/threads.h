@@ -2,6 +2,8 @@
 #ifndef GT_THREADS_H
 #define GT_THREADS_H
 
+#include <stdint.h>
+
 #include "status.h"
 
 typedef gt_status (*gt_task)(void *context, int worker, gt_error *error);
@@ -14,6 +16,13 @@ typedef gt_status (*gt_task)(void *context, int worker, gt_error *error);
  * parallel region, and a pool of the calling thread would hang a forked child.  The threads end
  * with the call, so nothing is left to inherit. */
 gt_status gt_parallel(int workers, int inner, gt_task task, void *context, gt_error *error);
+
+/* What of `count` things a worker works on where each has an even share. */
+typedef struct {
+    int64_t first, last; /* without the last */
+} gt_share;
+
+gt_share gt_share_of(int64_t count, int worker, int workers);
 
 /* Processors this process may use: its affinity mask, lowered to the limit of its control group
  * (cpu.max, or cpu.cfs_quota_us of version 1), at least 1. */
