@@ -4,7 +4,8 @@
  * 64 for the 324 of the direct way with a 3x3 kernel, 64 for 400 with a 5x5 one.
  *
  * The points are 0, +-1/2, +-1, +-2 and infinity.  With them the errors in float32 are at most ten
- * times those of the direct way, far below the rounding of bfloat16. */
+ * times those of the direct way, far below the rounding of bfloat16.  Between maps of bytes products
+ * of 16 bits do, of integers where VNNI adds them up in one instruction. */
 #ifndef GT_WINOGRAD_H
 #define GT_WINOGRAD_H
 
@@ -20,7 +21,7 @@ enum {
     GT_WINOGRAD_COLS = 32 /* channels out at a time, of which they are a multiple */
 };
 
-/* How a map has its numbers; all between two maps is float32.  A byte times the step of its map is a
+/* How a map has its numbers.  A byte times the step of its map is a
  * number, from 0 up. */
 typedef enum { GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_BYTES } gt_map_type;
 
@@ -74,8 +75,8 @@ size_t gt_winograd_scratch_size(const gt_winograd *winograd);
 size_t gt_winograd_kernel_size(const gt_winograd *winograd);
 
 /* Transform `kernel` (size, size, channels_in, channels_out) into `packed`; `step` is that of the
- * source's bytes, else 1.  Between maps of bytes the numbers become IEEE 754's of 16 bits, whose
- * rounding is far below that of bytes. */
+ * source's bytes, else 1.  Between maps of bytes the numbers become some of 16 bits, whose rounding
+ * costs less than that of the results. */
 void gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float step, void *packed);
 
 /* Convolve: `packed` is the transformed kernel, `shift` (channels_out,) is added to the results.

@@ -21,16 +21,19 @@ enum {
     MOST_ROWS = 12
 };
 
+/* Tiles and sums are float32 for maps of either type. */
 INLINE_AVX2 vector
-load_numbers(const float *place)
+load_sums(const char *place, gt_map_type type)
 {
-    return _mm256_load_ps(place);
+    (void)type;
+    return _mm256_load_ps((const float *)(const void *)place);
 }
 
 INLINE_AVX2 void
-store_numbers(float *place, vector value)
+store_points(char *place, vector value, gt_map_type type)
 {
-    _mm256_store_ps(place, value);
+    (void)type;
+    _mm256_store_ps((float *)(void *)place, value);
 }
 
 INLINE_AVX2 vector
@@ -71,6 +74,12 @@ INLINE_AVX2 vector
 add_times(float factor, vector value, vector addend)
 {
     return _mm256_fmadd_ps(_mm256_set1_ps(factor), value, addend);
+}
+
+INLINE_AVX2 vector
+add_product(vector a, vector b, vector addend)
+{
+    return _mm256_fmadd_ps(a, b, addend);
 }
 
 INLINE_AVX2 vector
@@ -152,19 +161,19 @@ load_halves(const uint16_t *place)
     DEFINE_MULTIPLY(name##_2, number, load_kernel, ROWS_2)                                        \
     DEFINE_MULTIPLY(name##_4, number, load_kernel, ROWS_4)                                        \
     DEFINE_MULTIPLY(name##_6, number, load_kernel, ROWS_6)                                        \
-    static void name(const float *tiles, const void *kernel, int groups, int rows,                \
-                     float *products)                                                             \
+    static void name(const void *tiles, const void *kernel, int groups, int rows, void *sums)     \
     {                                                                                             \
+        const float *from = tiles;                                                                \
         size_t stride = (size_t)rows * LANES;                                                     \
         for (int done = 0; done < rows;) {                                                        \
             int left = rows - done;                                                               \
             int step = left == 8 || left == 4 ? 4 : left == 2 ? 2 : 6;                            \
             for (int column = 0; column < COLS; column += STEP_COLS) {                            \
                 const number *columns = (const number *)kernel + column;                          \
-                float *to = products + done * COLS + column;                                      \
+                float *to = (float *)sums + done * COLS + column;                                 \
                 (step == 6   ? name##_6                                                           \
                  : step == 4 ? name##_4                                                           \
-                             : name##_2)(tiles + done * LANES, stride, columns, groups, to);      \
+                             : name##_2)(from + done * LANES, stride, columns, groups, to);       \
             }                                                                                     \
             done += step;                                                                         \
         }                                                                                         \
@@ -195,6 +204,7 @@ gt_winograd_avx2(int size, gt_map_type type)
     }
     if (type == GT_MAP_BYTES) {
         stages.read_tile = read_bytes;
+        stages.weights = GT_WEIGHTS_HALVES;
         stages.multiply = multiply_halves;
         stages.narrow = narrow;
         stages.write_tile = size == 3 ? write_bytes_3x3 : write_bytes_5x5;

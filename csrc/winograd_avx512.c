@@ -9,35 +9,51 @@
 
 enum {
     LANES = 16,
+    PAIRS = LANES / 2,
     COLS = GT_WINOGRAD_COLS,
     MOST_ROWS = 14
 };
 
 typedef __m512 vector;
 
+/* Compilers that know its instructions by name. */
+#if defined(__clang__) || __GNUC__ >= 8
+#define HAS_VNNI
+#endif
+
 #define AVX512 __attribute__((target("avx512f")))
 #define INLINE_AVX512 static inline __attribute__((always_inline, target("avx512f")))
+#define VNNI __attribute__((target("avx512f,avx512vnni")))
 #define INLINE_STAGE INLINE_AVX512
 #define STAGE AVX512
 
-/* 16 numbers of a map, bfloat16 or float32, as float32. */
+/* 16 numbers of a map as float32. */
 INLINE_AVX512 vector
 load(const char *place, gt_map_type type)
 {
-    if (type != GT_MAP_BF16) {
+    if (type == GT_MAP_FLOAT32) {
         return _mm512_loadu_ps(place);
+    }
+    if (type == GT_MAP_BYTES) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)place);
+        return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
     }
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)place));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
-/* The nearest bfloat16, ties to even, in integer arithmetic: the instruction for it is newer than
+/* Of bfloat16 the nearest, ties to even, in integer arithmetic: the instruction for it is newer than
  * some compilers. */
 INLINE_AVX512 void
 store(char *place, vector value, gt_map_type type)
 {
-    if (type != GT_MAP_BF16) {
+    if (type == GT_MAP_FLOAT32) {
         _mm512_storeu_ps(place, value);
+        return;
+    }
+    if (type == GT_MAP_BYTES) {
+        __m128i bytes = _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(value));
+        _mm_storeu_si128((__m128i *)(void *)place, bytes);
         return;
     }
     __m512i bits = _mm512_castps_si512(value);
@@ -46,15 +62,22 @@ store(char *place, vector value, gt_map_type type)
     _mm256_storeu_si256((__m256i *)place, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
 }
 
+/* Of bytes tiles are words, which they always fit, and sums integers; else both float32. */
 INLINE_AVX512 vector
-load_numbers(const float *place)
+load_sums(const char *place, gt_map_type type)
 {
-    return _mm512_load_ps(place);
+    return type == GT_MAP_BYTES ? _mm512_cvtepi32_ps(_mm512_load_si512(place))
+                                : _mm512_load_ps(place);
 }
 
 INLINE_AVX512 void
-store_numbers(float *place, vector value)
+store_points(char *place, vector value, gt_map_type type)
 {
+    if (type == GT_MAP_BYTES) {
+        __m256i words = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(value));
+        _mm256_store_si256((__m256i *)(void *)place, words);
+        return;
+    }
     _mm512_store_ps(place, value);
 }
 
@@ -74,6 +97,12 @@ INLINE_AVX512 vector
 add_times(float factor, vector value, vector addend)
 {
     return _mm512_fmadd_ps(_mm512_set1_ps(factor), value, addend);
+}
+
+INLINE_AVX512 vector
+add_product(vector a, vector b, vector addend)
+{
+    return _mm512_fmadd_ps(a, b, addend);
 }
 
 INLINE_AVX512 vector
@@ -108,6 +137,11 @@ DEFINE_WRITE(write_float32_3x3, 6, GT_MAP_FLOAT32)
 DEFINE_WRITE(write_float32_5x5, 4, GT_MAP_FLOAT32)
 DEFINE_WRITE(write_bf16_3x3, 6, GT_MAP_BF16)
 DEFINE_WRITE(write_bf16_5x5, 4, GT_MAP_BF16)
+#ifdef HAS_VNNI
+DEFINE_READ(read_bytes, GT_MAP_BYTES)
+DEFINE_WRITE(write_bytes_3x3, 6, GT_MAP_BYTES)
+DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES)
+#endif
 
 /* A product of few rows and two vectors, all of it in registers: with 14 rows four of 32 are left.
  * Each row has variables of its own, because not every compiler keeps an array in registers. */
@@ -121,11 +155,11 @@ DEFINE_WRITE(write_bf16_5x5, 4, GT_MAP_BF16)
         right##r = _mm512_fmadd_ps(value, second, right##r);                                      \
     }
 #define FINISH(r)                                                                                 \
-    _mm512_store_ps(products + (r)*COLS, left##r);                                                \
-    _mm512_store_ps(products + (r)*COLS + LANES, right##r);
+    _mm512_store_ps(sums + (r)*COLS, left##r);                                                    \
+    _mm512_store_ps(sums + (r)*COLS + LANES, right##r);
 #define DEFINE_MULTIPLY(rows, EACH_ROW)                                                           \
     static AVX512 void multiply_##rows(const float *tiles, const float *kernel, int groups,       \
-                                       float *products)                                           \
+                                       float *sums)                                               \
     {                                                                                             \
         EACH_ROW(START)                                                                           \
         for (int group = 0; group < groups; group++) {                                            \
@@ -141,6 +175,38 @@ DEFINE_WRITE(write_bf16_5x5, 4, GT_MAP_BF16)
         EACH_ROW(FINISH)                                                                          \
     }
 
+/* The same with words: one instruction multiplies two channels of a tile with those of 16 channels
+ * out and adds the two products to their sums. */
+#define START_WORDS(r)                                                                            \
+    __m512i left##r = _mm512_setzero_si512();                                                     \
+    __m512i right##r = _mm512_setzero_si512();
+#define ADD_PAIR(r)                                                                               \
+    {                                                                                             \
+        __m512i value = _mm512_set1_epi32(tiles[(r)*PAIRS]);                                      \
+        left##r = _mm512_dpwssd_epi32(left##r, value, first);                                     \
+        right##r = _mm512_dpwssd_epi32(right##r, value, second);                                  \
+    }
+#define FINISH_WORDS(r)                                                                           \
+    _mm512_store_si512(sums + (r)*COLS, left##r);                                                 \
+    _mm512_store_si512(sums + (r)*COLS + LANES, right##r);
+#define DEFINE_MULTIPLY_WORDS(rows, EACH_ROW)                                                     \
+    static VNNI void multiply_words_##rows(const int32_t *tiles, const int32_t *kernel,           \
+                                           int groups, int32_t *sums)                             \
+    {                                                                                             \
+        EACH_ROW(START_WORDS)                                                                     \
+        for (int group = 0; group < groups; group++) {                                            \
+            for (int pair = 0; pair < PAIRS; pair++) {                                            \
+                __m512i first = _mm512_loadu_si512(kernel);                                       \
+                __m512i second = _mm512_loadu_si512(kernel + LANES);                              \
+                EACH_ROW(ADD_PAIR)                                                                \
+                kernel += COLS;                                                                   \
+                tiles++;                                                                          \
+            }                                                                                     \
+            tiles += ((rows)-1) * PAIRS;                                                          \
+        }                                                                                         \
+        EACH_ROW(FINISH_WORDS)                                                                    \
+    }
+
 #define ROWS_2(DO) DO(0) DO(1)
 #define ROWS_4(DO) ROWS_2(DO) DO(2) DO(3)
 #define ROWS_6(DO) ROWS_4(DO) DO(4) DO(5)
@@ -149,38 +215,57 @@ DEFINE_WRITE(write_bf16_5x5, 4, GT_MAP_BF16)
 #define ROWS_12(DO) ROWS_10(DO) DO(10) DO(11)
 #define ROWS_14(DO) ROWS_12(DO) DO(12) DO(13)
 
-DEFINE_MULTIPLY(2, ROWS_2)
-DEFINE_MULTIPLY(4, ROWS_4)
-DEFINE_MULTIPLY(6, ROWS_6)
-DEFINE_MULTIPLY(8, ROWS_8)
-DEFINE_MULTIPLY(10, ROWS_10)
-DEFINE_MULTIPLY(12, ROWS_12)
-DEFINE_MULTIPLY(14, ROWS_14)
+#define DEFINE_EACH(DEFINE)                                                                       \
+    DEFINE(2, ROWS_2)                                                                             \
+    DEFINE(4, ROWS_4)                                                                             \
+    DEFINE(6, ROWS_6)                                                                             \
+    DEFINE(8, ROWS_8)                                                                             \
+    DEFINE(10, ROWS_10)                                                                           \
+    DEFINE(12, ROWS_12)                                                                           \
+    DEFINE(14, ROWS_14)
 
-static void
-multiply_rows(const float *tiles, const void *kernel, int groups, int rows, float *products)
-{
-    static void (*const by_rows[])(const float *, const float *, int, float *) = {
-        multiply_2, multiply_4, multiply_6, multiply_8, multiply_10, multiply_12, multiply_14};
-    by_rows[rows / 2 - 1](tiles, kernel, groups, products);
-}
+/* One of them, by the number of rows. */
+#define DEFINE_MULTIPLY_ROWS(name, number, multiply)                                              \
+    static void name(const void *tiles, const void *kernel, int groups, int rows, void *sums)     \
+    {                                                                                             \
+        static void (*const by_rows[])(const number *, const number *, int, number *) = {         \
+            multiply##_2,  multiply##_4,  multiply##_6, multiply##_8,                             \
+            multiply##_10, multiply##_12, multiply##_14};                                         \
+        by_rows[rows / 2 - 1](tiles, kernel, groups, sums);                                       \
+    }
+
+DEFINE_EACH(DEFINE_MULTIPLY)
+DEFINE_MULTIPLY_ROWS(multiply_float32, float, multiply)
+#ifdef HAS_VNNI
+DEFINE_EACH(DEFINE_MULTIPLY_WORDS)
+DEFINE_MULTIPLY_ROWS(multiply_words, int32_t, multiply_words)
+#endif
 
 gt_winograd_stages
 gt_winograd_avx512(int size, gt_map_type type)
 {
-    bool bf16 = type == GT_MAP_BF16;
-    if (type == GT_MAP_BYTES) {
-        return (gt_winograd_stages){0};
-    }
-    gt_winograd_stages stages = {.lanes = LANES,
-                                 .most_rows = MOST_ROWS,
-                                 .read_tile = bf16 ? read_bf16 : read_float32,
-                                 .multiply = multiply_rows};
-    if (size == 3) {
-        stages.write_tile = bf16 ? write_bf16_3x3 : write_float32_3x3;
-    }
-    else {
-        stages.write_tile = bf16 ? write_bf16_5x5 : write_float32_5x5;
+    gt_winograd_stages stages = {.lanes = LANES, .most_rows = MOST_ROWS};
+    switch (type) {
+    case GT_MAP_FLOAT32:
+        stages.read_tile = read_float32;
+        stages.multiply = multiply_float32;
+        stages.write_tile = size == 3 ? write_float32_3x3 : write_float32_5x5;
+        break;
+    case GT_MAP_BF16:
+        stages.read_tile = read_bf16;
+        stages.multiply = multiply_float32;
+        stages.write_tile = size == 3 ? write_bf16_3x3 : write_bf16_5x5;
+        break;
+    case GT_MAP_BYTES:
+#ifdef HAS_VNNI
+        stages.weights = GT_WEIGHTS_WORDS;
+        stages.read_tile = read_bytes;
+        stages.multiply = multiply_words;
+        stages.write_tile = size == 3 ? write_bytes_3x3 : write_bytes_5x5;
+#else
+        stages.lanes = 0;
+#endif
+        break;
     }
     return stages;
 }

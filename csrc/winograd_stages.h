@@ -18,34 +18,53 @@ typedef struct {
     const float *shift; /* (lanes,) added to the results */
     float low;          /* their bounds */
     float high;
-    float scale;  /* by which products become results, 1 but for bytes */
-    float factor; /* by which results become bytes */
+    const float *scales; /* (lanes,) by which sums become results; of maps of bytes only */
+    float factor;        /* by which results become bytes */
 } gt_winograd_target;
+
+/* What a kernel is multiplied by at the points +-2, along each axis. */
+enum { GT_WINOGRAD_RAISE_3X3 = 16, GT_WINOGRAD_RAISE_5X5 = 4 };
+
+/* How transformed kernels and, beside them, transformed tiles and sums have their numbers. */
+typedef enum {
+    GT_WEIGHTS_FLOAT32,
+    GT_WEIGHTS_HALVES, /* IEEE 754's floats of 16 bits; the others float32 */
+    GT_WEIGHTS_WORDS   /* integers of 16 bits, tiles too; sums of 32 */
+} gt_winograd_weights;
 
 typedef struct {
     int lanes;     /* channels in a vector, 0 where there are no stages */
     int most_rows; /* of a product, even */
+    gt_winograd_weights weights;
 
     /* B^T d B of a vector of a tile of 8 x 8 pixels, whose rows and pixels lie so many bytes
-     * apart.  Point i goes to out[i * stride]. */
-    void (*read_tile)(const char *tile, size_t row, size_t pixel, float *out, size_t stride);
+     * apart.  Point i goes to out + i * stride. */
+    void (*read_tile)(const char *tile, size_t row, size_t pixel, char *out, size_t stride);
 
-    /* products (rows, 32) = tiles x kernel, where tiles are (groups, rows, lanes), for
-     * lanes * groups channels, and kernel is (lanes * groups, 32); rows is even. */
-    void (*multiply)(const float *tiles, const void *kernel, int groups, int rows,
-                     float *products);
+    /* sums (rows, 32) = tiles x kernel, where tiles are (groups, rows, lanes), for
+     * lanes * groups channels, and kernel is (lanes * groups, 32), of words
+     * (lanes * groups / 2, 32, 2); rows is even. */
+    void (*multiply)(const void *tiles, const void *kernel, int groups, int rows, void *sums);
 
-    /* Make 32 numbers of a kernel those of 16 bits that `multiply` takes; NULL where it takes
-     * float32. */
+    /* Make 32 numbers of a kernel halves; NULL for other weights. */
     void (*narrow)(const float *numbers, uint16_t *halves);
 
-    /* A^T m A of a vector of a tile, written where it lies in the map; point i is
-     * products[i * stride]. */
-    void (*write_tile)(const float *products, size_t stride, const gt_winograd_target *target);
+    /* A^T m A of a vector of a tile, written where it lies in the map; point i is at
+     * sums + i * stride. */
+    void (*write_tile)(const char *sums, size_t stride, const gt_winograd_target *target);
 } gt_winograd_stages;
 
-/* The stages for a kernel of that size and maps of float32 or bfloat16, on processors with
- * AVX-512. */
+/* The stages for a kernel of that size and maps of that type, for this processor. */
+gt_winograd_stages gt_winograd_choose(int size, gt_map_type type);
+
+/* Bytes of the transformed kernel without the scales before them. */
+size_t gt_winograd_weights_size(const gt_winograd *winograd);
+
+/* Where they begin in a packed kernel. */
+const void *gt_winograd_weights_of(const gt_winograd *winograd, const void *packed);
+
+/* The stages for a kernel of that size and maps of that type, on processors with AVX-512; of bytes
+ * on those with VNNI. */
 gt_winograd_stages gt_winograd_avx512(int size, gt_map_type type);
 
 /* The stages for a kernel of that size and maps of float32 or bytes, on processors with AVX2 and

@@ -5,10 +5,12 @@
  *     INLINE_STAGE   what stands before each function here
  *     STAGE          the same of a function that is called
  *     load, store    numbers of a map, bytes not yet times their step
- *     load_numbers, store_numbers   in memory that is aligned for a vector
+ *     load_sums      of the points of a tile, in memory that is aligned for a vector
+ *     store_points   likewise
  *     all            a vector of one number
  *     add, subtract, multiply, least, most    the last two give the second if either is not a number
- *     add_times      factor * value + addend */
+ *     add_times      factor * value + addend
+ *     add_product    a * b + addend, for vectors */
 #include "winograd.h"
 #include "winograd_stages.h"
 
@@ -35,32 +37,35 @@ transform_pixels(const vector d[TILE], vector out[TILE])
     out[7] = add_times(5.25f, subtract(d[3], d[5]), subtract(d[7], d[1]));
 }
 
-/* A^T m.  Row k holds the k-th powers of the points; infinity takes part in the highest only. */
+/* A^T m.  Row k holds the k-th powers of the points, divided by what winograd_pack.c multiplies the
+ * kernel's rows by: 16 or 4 for +-2, 1 for +-1, 1/2 for the others; infinity takes part in the
+ * highest only. */
 INLINE_STAGE void
 transform_products(const vector m[TILE], int results, vector out[MOST_RESULTS])
 {
+    const float two = 1.0f / (float)(results == 6 ? GT_WINOGRAD_RAISE_3X3 : GT_WINOGRAD_RAISE_5X5);
     vector even_half = add(m[1], m[2]);
     vector odd_half = subtract(m[1], m[2]);
     vector even_one = add(m[3], m[4]);
     vector odd_one = subtract(m[3], m[4]);
     vector even_two = add(m[5], m[6]);
     vector odd_two = subtract(m[5], m[6]);
-    out[0] = add(add(m[0], even_half), add(even_one, even_two));
-    out[1] = add_times(2.0f, odd_two, add_times(0.5f, odd_half, odd_one));
-    out[2] = add_times(4.0f, even_two, add_times(0.25f, even_half, even_one));
+    out[0] = add_times(2.0f, add(m[0], even_half), add_times(two, even_two, even_one));
+    out[1] = add_times(2.0f * two, odd_two, add(odd_half, odd_one));
+    out[2] = add_times(4.0f * two, even_two, add_times(0.5f, even_half, even_one));
     if (results == 4) {
-        odd_one = add(odd_one, m[7]);
+        odd_one = add_times(2.0f, m[7], odd_one);
     }
-    out[3] = add_times(8.0f, odd_two, add_times(0.125f, odd_half, odd_one));
+    out[3] = add_times(8.0f * two, odd_two, add_times(0.25f, odd_half, odd_one));
     if (results == 6) {
-        out[4] = add_times(16.0f, even_two, add_times(0.0625f, even_half, even_one));
-        odd_one = add(odd_one, m[7]);
-        out[5] = add_times(32.0f, odd_two, add_times(0.03125f, odd_half, odd_one));
+        out[4] = add_times(16.0f * two, even_two, add_times(0.125f, even_half, even_one));
+        odd_one = add_times(2.0f, m[7], odd_one);
+        out[5] = add_times(32.0f * two, odd_two, add_times(0.0625f, odd_half, odd_one));
     }
 }
 
 INLINE_STAGE void
-read_tile(const char *tile, size_t row, size_t pixel, gt_map_type type, float *out, size_t stride)
+read_tile(const char *tile, size_t row, size_t pixel, gt_map_type type, char *out, size_t stride)
 {
     vector halfway[TILE][TILE];
     for (int x = 0; x < TILE; x++) {
@@ -81,34 +86,36 @@ read_tile(const char *tile, size_t row, size_t pixel, gt_map_type type, float *o
         vector result[TILE];
         transform_pixels(halfway[y], result);
         for (int x = 0; x < TILE; x++) {
-            store_numbers(out, result[x]);
+            store_points(out, result[x], type);
             out += stride;
         }
     }
 }
 
 INLINE_STAGE void
-write_tile(const float *products, size_t stride, const gt_winograd_target *target, int results,
+write_tile(const char *sums, size_t stride, const gt_winograd_target *target, int results,
            gt_map_type type)
 {
     const vector low = all(target->low);
     const vector high = all(target->high);
     const vector factor = all(target->factor);
     const vector addend = load((const char *)target->shift, GT_MAP_FLOAT32);
+    const vector scales = type == GT_MAP_BYTES ? load((const char *)target->scales, GT_MAP_FLOAT32)
+                                               : addend;
     vector halfway[MOST_RESULTS][TILE];
     for (int x = 0; x < TILE; x++) {
-        const float *place = products;
+        const char *place = sums;
         vector column[TILE];
         vector result[MOST_RESULTS];
         for (int y = 0; y < TILE; y++) {
-            column[y] = load_numbers(place);
+            column[y] = load_sums(place, type);
             place += TILE * stride;
         }
         transform_products(column, results, result);
         for (int y = 0; y < results; y++) {
             halfway[y][x] = result[y];
         }
-        products += stride;
+        sums += stride;
     }
     char *row = target->place;
     for (int y = 0; y < results && y < target->height; y++) {
@@ -116,7 +123,7 @@ write_tile(const float *products, size_t stride, const gt_winograd_target *targe
         vector result[MOST_RESULTS];
         transform_products(halfway[y], results, result);
         for (int x = 0; x < results && x < target->width; x++) {
-            vector sum = type == GT_MAP_BYTES ? add_times(target->scale, result[x], addend)
+            vector sum = type == GT_MAP_BYTES ? add_product(scales, result[x], addend)
                                               : add(result[x], addend);
             vector value = least(high, most(low, sum)); /* lets NaN through */
             if (type == GT_MAP_BYTES) {
@@ -131,13 +138,12 @@ write_tile(const float *products, size_t stride, const gt_winograd_target *targe
 
 /* A stage of that name for maps of one type. */
 #define DEFINE_READ(name, type)                                                                   \
-    static STAGE void name(const char *tile, size_t row, size_t pixel, float *out, size_t stride) \
+    static STAGE void name(const char *tile, size_t row, size_t pixel, char *out, size_t stride) \
     {                                                                                             \
         read_tile(tile, row, pixel, type, out, stride);                                           \
     }
 #define DEFINE_WRITE(name, results, type)                                                         \
-    static STAGE void name(const float *products, size_t stride,                                  \
-                           const gt_winograd_target *target)                                      \
+    static STAGE void name(const char *sums, size_t stride, const gt_winograd_target *target)     \
     {                                                                                             \
-        write_tile(products, stride, target, results, type);                                      \
+        write_tile(sums, stride, target, results, type);                                          \
     }

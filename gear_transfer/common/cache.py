@@ -24,7 +24,7 @@ from .caller import warn_caller
 
 #: Raise it whenever photographs are prepared in another way, or the core computes other numbers
 #: from them, so that features of before are not found again.
-FEATURES_VERSION = 4
+FEATURES_VERSION = 5
 
 DEFAULT_LIMIT = 1 << 30  # bytes of features
 

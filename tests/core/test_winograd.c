@@ -1,7 +1,11 @@
-/* Winograd's convolution against the plain sum, and the plans that use it. */
+/* Winograd's convolution against the plain sum. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
 #include "older.h"
-#include "trial.h"
-#include "winograd.h"
+#include "twin.h"
+#include "winograd_stages.h"
 
 /* --- the kernel ---------------------------------------------------------------------------- */
 
@@ -95,6 +99,24 @@ leave_single_weights(bench *job)
     }
 }
 
+/* What the result must be, and for bytes their step. */
+static void
+set_wanted(bench *job)
+{
+    const gt_winograd *winograd = &job->winograd;
+    double *next = job->wanted;
+    for (int image = 0; image < winograd->batch; image++) {
+        for (int i = 0; i < winograd->to.height * winograd->to.width; i++) {
+            for (int out = 0; out < winograd->to.channels; out++) {
+                *next++ = convolve(job, image, i / winograd->to.width, i % winograd->to.width, out);
+            }
+        }
+    }
+    if (winograd->type == GT_MAP_BYTES) {
+        choose_step(job);
+    }
+}
+
 static void
 start_bench(bench *job, gt_winograd winograd, bool dense)
 {
@@ -115,17 +137,7 @@ start_bench(bench *job, gt_winograd winograd, bool dense)
     }
     job->shift = gt_net_vector(&job->net, winograd.to.channels, -0.5, 0.5);
     job->wanted = malloc(count_numbers(job, winograd.to) * sizeof(double));
-    double *next = job->wanted;
-    for (int image = 0; image < winograd.batch; image++) {
-        for (int i = 0; i < winograd.to.height * winograd.to.width; i++) {
-            for (int out = 0; out < winograd.to.channels; out++) {
-                *next++ = convolve(job, image, i / winograd.to.width, i % winograd.to.width, out);
-            }
-        }
-    }
-    if (winograd.type == GT_MAP_BYTES) {
-        choose_step(job);
-    }
+    set_wanted(job);
 }
 
 static void
@@ -198,6 +210,21 @@ run_bench(const bench *job)
     return result;
 }
 
+/* The root mean square of what results are off, in steps of their bytes. */
+static double
+steps_off(const bench *job)
+{
+    float *result = run_bench(job);
+    size_t count = count_numbers(job, job->winograd.to);
+    double sum = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        double distance = (result[i] - job->wanted[i]) / (double)job->winograd.step;
+        sum += distance * distance;
+    }
+    free(result);
+    return sqrt(sum / (double)count);
+}
+
 /* max |result - wanted| / max |wanted|; INFINITY where a result is not finite. */
 static double
 distance_of_bench(const bench *job)
@@ -239,11 +266,19 @@ describe(int batch, gt_shape from, int channels, int size, int above, int left, 
     return winograd;
 }
 
-/* Half a unit in the last of 8 bits, half a step, or some units in the last of 24. */
+static bool
+has_words(const gt_winograd *winograd)
+{
+    return gt_winograd_choose(winograd->size, winograd->type).weights == GT_WEIGHTS_WORDS;
+}
+
+/* Half a unit in the last of 8 bits, half a step, or some units in the last of 24; with words some
+ * steps, of which all but half a step is seldom. */
 static double
 tolerance(const gt_winograd *winograd)
 {
     return winograd->type == GT_MAP_BF16    ? 0.004
+           : has_words(winograd)            ? 2.5 / 255.0
            : winograd->type == GT_MAP_BYTES ? 0.501 / 255.0
                                             : 2e-5;
 }
@@ -257,8 +292,11 @@ verify_bench(gt_winograd winograd)
         CHECK(winograd.type != GT_MAP_FLOAT32);
         return;
     }
-    start_bench(&job, winograd, winograd.type != GT_MAP_BYTES);
+    start_bench(&job, winograd, winograd.type != GT_MAP_BYTES || has_words(&winograd));
     CHECK_CLOSE(distance_of_bench(&job), 0.0, tolerance(&winograd));
+    if (has_words(&winograd)) {
+        CHECK_CLOSE(steps_off(&job), 0.0, 0.5);
+    }
     end_bench(&job);
 }
 
@@ -312,8 +350,8 @@ test_blocked_source(void)
     }
 }
 
-/* What 11 bits of a weight lack costs less than the rounding of results to bytes, which alone is
- * 0.29 steps on average. */
+/* What 16 bits of a weight lack, and of a tile, costs less than the rounding of results to bytes,
+ * which alone is 0.29 steps on average. */
 static void
 test_weights_of_16_bits_are_close(void)
 {
@@ -325,15 +363,94 @@ test_weights_of_16_bits_are_close(void)
             continue;
         }
         start_bench(&job, winograd, true);
-        float *result = run_bench(&job);
-        double sum = 0.0;
-        size_t count = count_numbers(&job, winograd.to);
-        for (size_t i = 0; i < count; i++) {
-            double distance = (result[i] - job.wanted[i]) / (double)job.winograd.step;
-            sum += distance * distance;
+        CHECK_CLOSE(steps_off(&job), 0.0, 0.29 * sqrt(2.0));
+        end_bench(&job);
+    }
+}
+
+static const double points[] = {0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0};
+enum { N_POINTS = 7 }; /* and infinity */
+
+/* A row of B^T: the coefficients of the product of (x - q) over the points q other than p, or over
+ * all of them. */
+static void
+set_coefficients(int p, double row[GT_WINOGRAD_TILE])
+{
+    memset(row, 0, GT_WINOGRAD_TILE * sizeof(*row));
+    row[0] = 1.0;
+    for (int q = 0; q < N_POINTS; q++) {
+        for (int k = GT_WINOGRAD_TILE - 1; q != p && k >= 0; k--) {
+            row[k] = (k > 0 ? row[k - 1] : 0.0) - points[q] * row[k];
         }
-        CHECK_CLOSE(sqrt(sum / (double)count), 0.0, 0.29 * sqrt(2.0));
-        free(result);
+    }
+}
+
+/* Bytes and weights that make the sum of one point as large as it can be: all of one sign in the
+ * tile's transform, and weights that grow in no direction but that of the point. */
+static void
+set_extreme(bench *job, int point, bool negative)
+{
+    double down[GT_WINOGRAD_TILE];
+    double across[GT_WINOGRAD_TILE];
+    int channels = job->winograd.from.channels;
+    int size = job->winograd.size;
+    int pairs = channels * job->winograd.to.channels;
+    float *weights = (float *)(uintptr_t)job->kernel.data;
+    int p = point / GT_WINOGRAD_TILE;
+    int q = point % GT_WINOGRAD_TILE;
+    set_coefficients(p, down);
+    set_coefficients(q, across);
+    for (int i = 0; i < GT_WINOGRAD_POINTS * channels; i++) {
+        int pixel = i / channels;
+        double factor = down[pixel / GT_WINOGRAD_TILE] * across[pixel % GT_WINOGRAD_TILE];
+        job->source[i] = (negative ? factor < 0.0 : factor > 0.0) ? 255.0f : 0.0f;
+    }
+    for (int i = 0; i < size * size * pairs; i++) {
+        int tap = i / pairs;
+        bool odd = (p < N_POINTS && points[p] < 0.0 && tap / size % 2 == 1) !=
+                   (q < N_POINTS && points[q] < 0.0 && tap % size % 2 == 1);
+        double amount = gt_net_random(&job->net, 0.5, 1.0);
+        weights[i] = (float)(odd != negative ? -amount : amount);
+    }
+}
+
+/* Lift all results above 0, where bytes can tell them apart. */
+static void
+lift_results(bench *job)
+{
+    gt_winograd *winograd = &job->winograd;
+    float *shift = (float *)(uintptr_t)job->shift.data;
+    memset(shift, 0, (size_t)winograd->to.channels * sizeof(*shift));
+    winograd->low = -INFINITY;
+    winograd->high = INFINITY;
+    for (int out = 0; out < winograd->to.channels; out++) {
+        double least = 0.0;
+        for (int i = 0; i < winograd->to.height * winograd->to.width; i++) {
+            least = fmin(least, convolve(job, 0, i / winograd->to.width, i % winograd->to.width,
+                                         out));
+        }
+        shift[out] = (float)-least;
+    }
+    set_wanted(job);
+}
+
+/* No sum leaves 32 bits. */
+static void
+test_largest_sums(void)
+{
+    for (int size = 3; size <= 5; size += 2) {
+        gt_winograd winograd = describe(1, (gt_shape){GT_WINOGRAD_TILE, GT_WINOGRAD_TILE, 256}, 32,
+                                        size, 0, 0, 0, GT_MAP_BYTES);
+        bench job;
+        if (!has_words(&winograd)) {
+            continue;
+        }
+        start_bench(&job, winograd, true);
+        for (int i = 0; i < 2 * GT_WINOGRAD_POINTS; i++) {
+            set_extreme(&job, i / 2, i % 2 == 1);
+            lift_results(&job);
+            CHECK_CLOSE(distance_of_bench(&job), 0.0, 0.25); /* beyond 32 bits it is 1 */
+        }
         end_bench(&job);
     }
 }
@@ -402,144 +519,62 @@ test_where_it_pays(void)
     CHECK(!pays(8, 448, 384, 3, GT_MAP_FLOAT32)); /* 42 MB */
 }
 
-/* --- plans --------------------------------------------------------------------------------- */
-
-static void
-count_own(void *context, const gt_step *step)
-{
-    *(int *)context += strncmp(step->implementation, "winograd", 8) == 0;
-}
-
-/* Run a network in every way and count the layers that Winograd's kernel computes. */
-static int
-verify_plan(gt_net *net, const int *outputs, int n, gt_precision precision)
-{
-    static const int counts[] = {1, 3, 8};
-    int own = 0;
-    trial job;
-    start_trial(&job, net, outputs, n);
-    for (int threads = 1; threads <= 3; threads += 2) {
-        gt_graph graph = gt_net_graph(net, outputs, n);
-        gt_backbone_config config = {.threads = threads, .sub_batch = 2, .precision = precision,
-                                     .preprocessing = preprocessing};
-        CHECK(gt_backbone_create(&job.backbone, &graph, config, &error) == GT_OK);
-        for (int i = 0; i < 3; i++) {
-            CHECK_CLOSE(distance_of_run(&job, counts[i]), 0.0,
-                        precision == GT_PRECISION_BF16 ? 0.03 : 2e-5);
-        }
-        own = 0;
-        CHECK(gt_backbone_visit_steps(job.backbone, count_own, &own, &error) == GT_OK);
-        gt_backbone_free(job.backbone);
-        gt_graph_clear(&graph);
-    }
-    job.backbone = NULL;
-    end_trial(&job);
-    return own;
-}
-
-static void
-test_plans(void)
-{
-    gt_net net;
-    gt_net_start(&net, 26, 21, 3);
-    int a = gt_net_add(&net, gt_net_conv(&net, 0, 3, 3, 32, 1), NULL, 0); /* blocked in float32 */
-    gt_node valid = gt_net_conv(&net, a, 3, 3, 32, 1);
-    valid.window.pad_mode = GT_PAD_VALID;
-    int b = gt_net_add(&net, valid, NULL, a);
-    int c = gt_net_add(&net, gt_net_batch_norm(&net, b), NULL, b);
-    gt_node bounded;
-    gt_node_init(&bounded, GT_OP_RELU);
-    bounded.relu_max = 1.0f;
-    int d = gt_net_add(&net, bounded, NULL, c);
-    gt_node five = gt_net_conv(&net, d, 5, 5, 64, 1);
-    five.arrays[GT_BIAS] = gt_net_vector(&net, 64, -0.5, 0.5);
-    int e = gt_net_add(&net, five, NULL, d);
-    gt_node bytes = gt_net_conv(&net, d, 3, 3, 96, 1);
-    bytes.arrays[GT_KERNEL] = gt_net_byte_kernel(&net, 3, 3, 32, 96);
-    int f = gt_net_add(&net, bytes, NULL, d);
-    int g = gt_net_join(&net, GT_OP_CONCAT, NULL, (int[]){d, e, f}, 3);
-    int h = gt_net_add(&net, gt_net_conv(&net, g, 3, 3, 33, 1), NULL, g); /* an odd number */
-    int outputs[] = {d, e, f, h};
-    CHECK(verify_plan(&net, outputs, 4, GT_PRECISION_FLOAT32) ==
-          (gt_winograd_lanes(GT_MAP_FLOAT32) > 0 ? 3 : 0));
-    if (gt_precision_is_fast(GT_PRECISION_BF16)) {
-        CHECK(verify_plan(&net, outputs, 4, GT_PRECISION_BF16) == 3);
-    }
-    gt_net_clear(&net);
-}
-
-/* A layer between two others in int8, which keeps the bytes of both. */
-static void
-test_plan_of_bytes(void)
-{
-    gt_net net;
-    trial job;
-    gt_net_start(&net, 40, 37, 3);
-    int a = gt_net_plain(&net, GT_OP_RELU, NULL,
-                         gt_net_add(&net, gt_net_conv(&net, 0, 3, 3, 64, 1), NULL, 0));
-    int b = gt_net_plain(&net, GT_OP_RELU, NULL,
-                         gt_net_add(&net, gt_net_conv(&net, a, 3, 3, 64, 1), NULL, a));
-    int c = gt_net_add(&net, gt_net_conv(&net, b, 1, 1, 24, 1), NULL, b);
-    start_trial(&job, &net, &c, 1);
-    gt_graph graph = gt_net_graph(&net, &c, 1);
-    gt_backbone_config config = {.threads = 2, .sub_batch = 2, .preprocessing = preprocessing,
-                                 .precision = GT_PRECISION_INT8};
-    float *result = malloc((size_t)(MOST * gt_shape_size(net.graph.nodes[c].shape)) *
-                           sizeof(float));
-    CHECK(gt_backbone_create(&job.backbone, &graph, config, &error) == GT_OK);
-    CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, &result, &error) == GT_OK);
-    for (int count = 1; count < 8; count += 3) {
-        CHECK_CLOSE(distance_of_run(&job, count), 0.0, 0.04); /* 8 bits, three layers */
-    }
-    int own = 0;
-    CHECK(gt_backbone_visit_steps(job.backbone, count_own, &own, &error) == GT_OK);
-    CHECK(own == (gt_winograd_lanes(GT_MAP_BYTES) > 0 ? 1 : 0));
-    free(result);
-    gt_graph_clear(&graph);
-    end_trial(&job);
-    gt_net_clear(&net);
-}
-
 static void
 test_all(void)
 {
     RUN(test_where_it_pays);
-    RUN(test_plans);
-    RUN(test_plan_of_bytes);
     if (gt_winograd_lanes(GT_MAP_FLOAT32) > 0) {
         RUN(test_shapes);
         RUN(test_bounds);
         RUN(test_blocked_source);
         RUN(test_weights_of_16_bits_are_close);
+        RUN(test_largest_sums);
         RUN(test_threads_and_blocks_change_nothing);
         RUN(test_special_numbers_pass);
     }
 }
 
 static void
-verify_older(int lanes)
+verify_older(int float32, int bf16, int bytes)
 {
-    CHECK(gt_winograd_lanes(GT_MAP_FLOAT32) == lanes && gt_winograd_lanes(GT_MAP_BYTES) == lanes &&
-          gt_winograd_lanes(GT_MAP_BF16) == 0);
+    CHECK(gt_winograd_lanes(GT_MAP_FLOAT32) == float32);
+    CHECK(gt_winograd_lanes(GT_MAP_BF16) == bf16);
+    CHECK(gt_winograd_lanes(GT_MAP_BYTES) == bytes);
     test_all();
+}
+
+static int
+lanes_of_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 8 : 0;
+}
+
+/* Without VNNI bytes are for the stages in AVX2. */
+static void
+test_with_avx512(void)
+{
+    if (__builtin_cpu_supports("avx512bw")) {
+        verify_older(16, 16, lanes_of_avx2());
+    }
 }
 
 static void
 test_with_avx2(void)
 {
-    verify_older(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 8 : 0);
+    verify_older(lanes_of_avx2(), 0, lanes_of_avx2());
 }
 
 static void
 test_with_sse41(void)
 {
-    verify_older(0);
+    verify_older(0, 0, 0);
 }
 
 int
 main(void)
 {
-    check_on_older(dnnl_cpu_isa_avx2, test_with_avx2); /* first: nothing has asked oneDNN yet */
+    check_on_older(dnnl_cpu_isa_avx512_core, test_with_avx512); /* first: oneDNN is not asked yet */
+    check_on_older(dnnl_cpu_isa_avx2, test_with_avx2);
     check_on_older(dnnl_cpu_isa_sse41, test_with_sse41);
     test_all();
     return check_report();

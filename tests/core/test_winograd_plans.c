@@ -1,0 +1,117 @@
+/* The plans that use Winograd's convolution. */
+#include "older.h"
+#include "trial.h"
+#include "winograd.h"
+
+static void
+count_own(void *context, const gt_step *step)
+{
+    *(int *)context += strncmp(step->implementation, "winograd", 8) == 0;
+}
+
+/* Run a network in every way and count the layers that Winograd's kernel computes. */
+static int
+verify_plan(gt_net *net, const int *outputs, int n, gt_precision precision)
+{
+    static const int counts[] = {1, 3, 8};
+    int own = 0;
+    trial job;
+    start_trial(&job, net, outputs, n);
+    for (int threads = 1; threads <= 3; threads += 2) {
+        gt_graph graph = gt_net_graph(net, outputs, n);
+        gt_backbone_config config = {.threads = threads, .sub_batch = 2, .precision = precision,
+                                     .preprocessing = preprocessing};
+        CHECK(gt_backbone_create(&job.backbone, &graph, config, &error) == GT_OK);
+        for (int i = 0; i < 3; i++) {
+            CHECK_CLOSE(distance_of_run(&job, counts[i]), 0.0,
+                        precision == GT_PRECISION_BF16 ? 0.03 : 2e-5);
+        }
+        own = 0;
+        CHECK(gt_backbone_visit_steps(job.backbone, count_own, &own, &error) == GT_OK);
+        gt_backbone_free(job.backbone);
+        gt_graph_clear(&graph);
+    }
+    job.backbone = NULL;
+    end_trial(&job);
+    return own;
+}
+
+static void
+test_plans(void)
+{
+    gt_net net;
+    gt_net_start(&net, 26, 21, 3);
+    int a = gt_net_add(&net, gt_net_conv(&net, 0, 3, 3, 32, 1), NULL, 0); /* blocked in float32 */
+    gt_node valid = gt_net_conv(&net, a, 3, 3, 32, 1);
+    valid.window.pad_mode = GT_PAD_VALID;
+    int b = gt_net_add(&net, valid, NULL, a);
+    int c = gt_net_add(&net, gt_net_batch_norm(&net, b), NULL, b);
+    gt_node bounded;
+    gt_node_init(&bounded, GT_OP_RELU);
+    bounded.relu_max = 1.0f;
+    int d = gt_net_add(&net, bounded, NULL, c);
+    gt_node five = gt_net_conv(&net, d, 5, 5, 64, 1);
+    five.arrays[GT_BIAS] = gt_net_vector(&net, 64, -0.5, 0.5);
+    int e = gt_net_add(&net, five, NULL, d);
+    gt_node bytes = gt_net_conv(&net, d, 3, 3, 96, 1);
+    bytes.arrays[GT_KERNEL] = gt_net_byte_kernel(&net, 3, 3, 32, 96);
+    int f = gt_net_add(&net, bytes, NULL, d);
+    int g = gt_net_join(&net, GT_OP_CONCAT, NULL, (int[]){d, e, f}, 3);
+    int h = gt_net_add(&net, gt_net_conv(&net, g, 3, 3, 33, 1), NULL, g); /* an odd number */
+    int outputs[] = {d, e, f, h};
+    CHECK(verify_plan(&net, outputs, 4, GT_PRECISION_FLOAT32) ==
+          (gt_winograd_lanes(GT_MAP_FLOAT32) > 0 ? 3 : 0));
+    if (gt_precision_is_fast(GT_PRECISION_BF16)) {
+        CHECK(verify_plan(&net, outputs, 4, GT_PRECISION_BF16) == 3);
+    }
+    gt_net_clear(&net);
+}
+
+/* A layer between two others in int8, which keeps the bytes of both. */
+static void
+test_plan_of_bytes(void)
+{
+    gt_net net;
+    trial job;
+    gt_net_start(&net, 40, 37, 3);
+    int a = gt_net_plain(&net, GT_OP_RELU, NULL,
+                         gt_net_add(&net, gt_net_conv(&net, 0, 3, 3, 64, 1), NULL, 0));
+    int b = gt_net_plain(&net, GT_OP_RELU, NULL,
+                         gt_net_add(&net, gt_net_conv(&net, a, 3, 3, 64, 1), NULL, a));
+    int c = gt_net_add(&net, gt_net_conv(&net, b, 1, 1, 24, 1), NULL, b);
+    start_trial(&job, &net, &c, 1);
+    gt_graph graph = gt_net_graph(&net, &c, 1);
+    gt_backbone_config config = {.threads = 2, .sub_batch = 2, .preprocessing = preprocessing,
+                                 .precision = GT_PRECISION_INT8};
+    float *result = malloc((size_t)(MOST * gt_shape_size(net.graph.nodes[c].shape)) *
+                           sizeof(float));
+    CHECK(gt_backbone_create(&job.backbone, &graph, config, &error) == GT_OK);
+    CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, &result, &error) == GT_OK);
+    for (int count = 1; count < 8; count += 3) {
+        CHECK_CLOSE(distance_of_run(&job, count), 0.0, 0.04); /* 8 bits, three layers */
+    }
+    int own = 0;
+    CHECK(gt_backbone_visit_steps(job.backbone, count_own, &own, &error) == GT_OK);
+    CHECK(own == (gt_winograd_lanes(GT_MAP_BYTES) > 0 ? 1 : 0));
+    free(result);
+    gt_graph_clear(&graph);
+    end_trial(&job);
+    gt_net_clear(&net);
+}
+
+static void
+test_all(void)
+{
+    RUN(test_plans);
+    RUN(test_plan_of_bytes);
+}
+
+int
+main(void)
+{
+    check_on_older(dnnl_cpu_isa_avx512_core, test_all); /* first: oneDNN is not asked yet */
+    check_on_older(dnnl_cpu_isa_avx2, test_all);
+    check_on_older(dnnl_cpu_isa_sse41, test_all);
+    test_all();
+    return check_report();
+}
