@@ -118,8 +118,8 @@ static double
 largest_word(int point)
 {
     /* Sums of the positive and of the negative coefficients of the rows of B^T. */
-    static const double positive[TILE] = {6.25, 7.5, 7.5, 4.0, 6.25, 3.75, 3.75, 6.25};
-    static const double negative[TILE] = {6.25, 7.5, 7.5, 8.5, 6.25, 3.75, 3.75, 6.25};
+    static const double positive[TILE] = {6.25, 7.5, 7.5, 4.0, 6.25, 7.5, 7.5, 6.25};
+    static const double negative[TILE] = {6.25, 7.5, 7.5, 8.5, 6.25, 7.5, 7.5, 6.25};
     int p = point / TILE;
     int q = point % TILE;
     double above = positive[p] * positive[q] + negative[p] * negative[q];

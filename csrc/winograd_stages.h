@@ -23,7 +23,7 @@ typedef struct {
 } gt_winograd_target;
 
 /* What a kernel is multiplied by at the points +-2, along each axis. */
-enum { GT_WINOGRAD_RAISE_3X3 = 16, GT_WINOGRAD_RAISE_5X5 = 4 };
+enum { GT_WINOGRAD_RAISE_3X3 = 8, GT_WINOGRAD_RAISE_5X5 = 2 };
 
 /* How transformed kernels and, beside them, transformed tiles and sums have their numbers. */
 typedef enum {

@@ -17,7 +17,8 @@
 enum { TILE = GT_WINOGRAD_TILE, MOST_RESULTS = TILE + 1 - 3 };
 
 /* B^T d.  Row p holds the coefficients of the product of (x - q) over the points q other than p, in
- * ascending order; those of +-p share their even and, but for the sign, their odd ones. */
+ * ascending order; those of +-p share their even and, but for the sign, their odd ones.  Those of +-2
+ * are doubled: as words they use no fewer bits than the others. */
 INLINE_STAGE void
 transform_pixels(const vector d[TILE], vector out[TILE])
 {
@@ -25,8 +26,8 @@ transform_pixels(const vector d[TILE], vector out[TILE])
     vector odd_half = add_times(4.0f, d[1], add_times(-5.0f, d[3], d[5]));
     vector even_one = add_times(-4.25f, d[4], add(d[2], d[6]));
     vector odd_one = add_times(-4.25f, d[3], add(d[1], d[5]));
-    vector even_two = add_times(0.25f, d[2], add_times(-1.25f, d[4], d[6]));
-    vector odd_two = add_times(0.25f, d[1], add_times(-1.25f, d[3], d[5]));
+    vector even_two = add_times(0.5f, d[2], add_times(-2.5f, d[4], add(d[6], d[6])));
+    vector odd_two = add_times(0.5f, d[1], add_times(-2.5f, d[3], add(d[5], d[5])));
     out[0] = add_times(5.25f, subtract(d[2], d[4]), subtract(d[6], d[0]));
     out[1] = add_times(0.5f, odd_half, even_half);
     out[2] = add_times(-0.5f, odd_half, even_half);
@@ -37,13 +38,13 @@ transform_pixels(const vector d[TILE], vector out[TILE])
     out[7] = add_times(5.25f, subtract(d[3], d[5]), subtract(d[7], d[1]));
 }
 
-/* A^T m.  Row k holds the k-th powers of the points, divided by what winograd_pack.c multiplies the
- * kernel's rows by: 16 or 4 for +-2, 1 for +-1, 1/2 for the others; infinity takes part in the
- * highest only. */
+/* A^T m.  Row k holds the k-th powers of the points, divided by what the tile's and the kernel's rows
+ * are multiplied by: twice GT_WINOGRAD_RAISE_... for +-2, 1 for +-1, 1/2 for the others; infinity takes
+ * part in the highest only. */
 INLINE_STAGE void
 transform_products(const vector m[TILE], int results, vector out[MOST_RESULTS])
 {
-    const float two = 1.0f / (float)(results == 6 ? GT_WINOGRAD_RAISE_3X3 : GT_WINOGRAD_RAISE_5X5);
+    const float two = 0.5f / (float)(results == 6 ? GT_WINOGRAD_RAISE_3X3 : GT_WINOGRAD_RAISE_5X5);
     vector even_half = add(m[1], m[2]);
     vector odd_half = subtract(m[1], m[2]);
     vector even_one = add(m[3], m[4]);
