@@ -62,23 +62,18 @@ gt_winograd_lanes(gt_map_type type)
 }
 
 /* Cost in float32 multiply-adds of oneDNN 3.2: to transform one channel of a tile takes as long as
- * 800 of them on a core of a Zen 5 EPYC, with AVX-512, as 1,300 on a Zen 3, with AVX2, and as 700
- * on a Zen 4 into words.  The transformed kernel is read once a block: beyond 4 MB it would come from
- * memory and not from a cache, and the process would grow. */
-enum {
-    TRANSFORM_COST_AVX512 = 800,
-    TRANSFORM_COST_AVX2 = 1300,
-    TRANSFORM_COST_WORDS = 700,
-    LARGEST_KERNEL = 4 << 20
-};
+ * 800 of them on a core of a Zen 4 or Zen 5 EPYC, with AVX-512, as 1,300 on a Zen 3, with AVX2.  The
+ * transformed kernel is read once a block: beyond 4 MB it would come from memory and not from a
+ * cache, and the process would grow. */
+enum { TRANSFORM_COST_AVX512 = 800, TRANSFORM_COST_AVX2 = 1300, LARGEST_KERNEL = 4 << 20 };
 
-/* Multiply-adds of oneDNN's direct convolution in the time of one of float32. */
+/* Multiply-adds of oneDNN's direct convolution in the time of one of float32, as measured. */
 static double
 direct_speed(gt_map_type type)
 {
     return type == GT_MAP_FLOAT32                                  ? 1.0
            : type == GT_MAP_BF16 || !gt_adds_products_in_32_bits() ? 2.0
-                                                                   : 4.0;
+                                                                   : 3.5;
 }
 
 /* Results along the side of a tile. */
@@ -113,11 +108,8 @@ gt_winograd_pays(const gt_winograd *winograd)
     double pairs = (double)in * out;
     double tiles = (double)tiles_along(winograd, winograd->to.height) *
                    tiles_along(winograd, winograd->to.width);
-    bool words = has_words(winograd);
-    double own_speed = words ? 2.0 : 1.0;
-    double transform = words                   ? TRANSFORM_COST_WORDS
-                       : winograd->lanes == 16 ? TRANSFORM_COST_AVX512
-                                               : TRANSFORM_COST_AVX2;
+    double own_speed = has_words(winograd) ? 2.0 : 1.0;
+    double transform = winograd->lanes == 16 ? TRANSFORM_COST_AVX512 : TRANSFORM_COST_AVX2;
     double own = tiles * (GT_WINOGRAD_POINTS * pairs / own_speed + transform * (in + out));
     double direct = (double)winograd->to.height * winograd->to.width * pairs * winograd->size *
                     winograd->size / direct_speed(winograd->type);
