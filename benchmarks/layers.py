@@ -58,6 +58,7 @@ class Network:
         shapes = _core.infer_shapes(nodes, arrays, *backbone.input_size)
         self._shapes = dict(zip(network.layers, shapes))
         self._last = network.nodes[-1].name
+        self._together = backbone.sub_batch  # images that share one reading of the weights
 
     def work(self, timing, element):
         """What a step does for one image whose numbers have `element` bytes."""
@@ -81,13 +82,7 @@ class Network:
         kind = "convolution {} x {}{}".format(
             height, width, ", stride 2" if strides[0] > 1 else "")
         return Work(kind, 2 * result // channels * weights,
-                    element * (read + result + weights / images_at_a_time()))
-
-
-def images_at_a_time():
-    """Images that share one reading of the weights."""
-    from gear_transfer.features import backbone
-    return backbone.SUB_BATCH
+                    element * (read + result + weights / self._together))
 
 
 def rows_of(backbone, images, repeats, peaks):

@@ -33,9 +33,8 @@ DEFAULT_QUALITY = "balanced"
 
 POOLINGS = {"average": "global_average_pool", "max": "global_max_pool", None: None}
 
-#: Images that one thread takes at a time: matrix units want larger products, without them smaller
-#: arenas, which stay in the caches, are faster (measured on processors of either kind).
-SUB_BATCH = 4 if _core.engine_info()[1] == "AMX" else 2
+# Images of at most so many pixels go through the network by fours, see `Backbone.sub_batch`.
+_SMALL = 200 * 200
 
 # The precision chosen for a network and a sample, so that a choice is made once in a process.
 _CHOICES = {}
@@ -199,7 +198,17 @@ class Backbone(object):
         preprocessing = self._network.preprocessing
         return _core.backbone(
             nodes, arrays, self.input_size[0], self.input_size[1], outputs, self.threads,
-            SUB_BATCH, preprocessing["scale"], preprocessing["offset"], precision)
+            self.sub_batch, preprocessing["scale"], preprocessing["offset"], precision)
+
+    @property
+    def sub_batch(self):
+        """Images that one thread takes at a time, int.
+
+        Matrix units want large products, and small maps fit the caches by fours; of larger ones
+        two at a time are faster (measured with AMX, AVX-512 and AVX2).
+        """
+        is_small = self.input_size[0] * self.input_size[1] <= _SMALL
+        return 4 if is_small or _core.engine_info()[1] == "AMX" else 2
 
     def _loaded_engine(self):
         """The core's backbone, built on first use."""
@@ -396,7 +405,7 @@ class Backbone(object):
             raise ValueError("a profile needs at least one image and one repeat, not {} and "
                              "{}".format(len(images), repeats))
         self.choose_precision(images)
-        batch = np.ascontiguousarray(images[np.arange(SUB_BATCH) % len(images)])
+        batch = np.ascontiguousarray(images[np.arange(self.sub_batch) % len(images)])
         engine = self._loaded_engine()
         runs = [engine.profile(batch) for _ in range(repeats + 1)][1:]
         seconds = np.median(runs, axis=0) / len(batch)
