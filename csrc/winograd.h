@@ -55,8 +55,8 @@ typedef struct {
  * convolution, which ONEDNN_MAX_CPU_ISA may deny. */
 int gt_winograd_lanes(gt_map_type type);
 
-/* Whether it should be faster than oneDNN's direct convolution of the same type.  Never depends on
- * the batch or the threads, on which features must not depend. */
+/* Whether it should be faster than oneDNN's direct convolution of the same type and, between maps of
+ * bytes, as exact.  Never depends on the batch or the threads, on which features must not depend. */
 bool gt_winograd_pays(const gt_winograd *winograd);
 
 /* The strides of a map with channels last. */

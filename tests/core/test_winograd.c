@@ -511,6 +511,8 @@ test_where_it_pays(void)
     CHECK(pays(147, 32, 64, 3, GT_MAP_FLOAT32) && pays(147, 32, 64, 3, GT_MAP_BF16));
     CHECK(pays(35, 96, 96, 3, GT_MAP_FLOAT32) && pays(35, 96, 96, 3, GT_MAP_BF16));
     CHECK(pays(71, 80, 192, 3, GT_MAP_BYTES) && !pays(13, 64, 96, 3, GT_MAP_BYTES));
+    CHECK(pays(147, 32, 64, 3, GT_MAP_BYTES) == (gt_winograd_lanes(GT_MAP_BYTES) != 16));
+    CHECK(pays(147, 48, 64, 3, GT_MAP_BYTES));
     CHECK(pays(35, 48, 64, 5, GT_MAP_FLOAT32) && pays(35, 48, 64, 5, GT_MAP_BF16));
     CHECK(pays(13, 32, 32, 3, GT_MAP_FLOAT32) && !pays(13, 32, 32, 3, GT_MAP_BF16));
     CHECK(!pays(1, 64, 64, 3, GT_MAP_FLOAT32));    /* one result of 36 */
