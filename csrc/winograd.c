@@ -62,13 +62,13 @@ gt_winograd_lanes(gt_map_type type)
 }
 
 /* Cost in float32 multiply-adds of oneDNN 3.2: to transform one channel of a tile takes as long as
- * 800 of them on a core of a Zen 4 or Zen 5 EPYC, with AVX-512, as 1,300 on a Zen 3, with AVX2.  The
- * transformed kernel is read once a block: beyond 4 MB it would come from memory and not from a
- * cache, and the process would grow. */
+ * 800 of them on a core of a Zen 4 or Zen 5 EPYC, with AVX-512, as 1,300 on a Zen 3, with AVX2.
+ * The transformed kernel is read once a block: beyond 4 MB it would come from memory and not from
+ * a cache, and the process would grow. */
 enum { TRANSFORM_COST_AVX512 = 800, TRANSFORM_COST_AVX2 = 1300, LARGEST_KERNEL = 4 << 20 };
 
-/* Channels in from which on tiles may be rounded to words.  In the third layer of Inception V3, which
- * has 32, that took the least cosine to float32 of 29 photographs from 0.995 to 0.989. */
+/* Channels in from which on tiles may be rounded to words.  In the third layer of Inception V3,
+ * which has 32, that took the least cosine to float32 of 29 photographs from 0.995 to 0.989. */
 enum { FEWEST_IN_WORDS = 48 };
 
 /* Multiply-adds of oneDNN's direct convolution in the time of one of float32, as measured. */
@@ -214,8 +214,10 @@ place_of(const gt_winograd *winograd, int64_t tile)
                         .x = (int)(tile % across) * results};
 }
 
-/* The part of a tile that lies in its map: from the first to before the last, in pixels of the tile. */
+/* A tile along one axis: where it starts in the map, and the part of it that lies in the map, from
+ * the first to before the last of its pixels. */
 typedef struct {
+    int start;
     int first;
     int last;
 } span;
@@ -223,20 +225,28 @@ typedef struct {
 static span
 span_inside(int start, int extent)
 {
-    int last = extent - start;
-    return (span){.first = start < 0 ? -start : 0,
-                  .last = last < GT_WINOGRAD_TILE ? last : GT_WINOGRAD_TILE};
+    int left = extent - start;
+    return (span){.start = start,
+                  .first = start < 0 ? -start : 0,
+                  .last = left < GT_WINOGRAD_TILE ? left : GT_WINOGRAD_TILE};
+}
+
+static bool
+is_whole(span axis)
+{
+    return axis.first == 0 && axis.last == GT_WINOGRAD_TILE;
 }
 
 /* Inlined for each length, so that a pixel is moved by an instruction or two. */
 static inline __attribute__((always_inline)) void
-copy_pixels(const char *tile, size_t row, size_t pixel, span rows, span columns, size_t length,
+copy_pixels(const char *image, size_t row, size_t pixel, span rows, span columns, size_t length,
             char *edge)
 {
     for (int y = rows.first; y < rows.last; y++) {
+        const char *from = image + (size_t)(rows.start + y) * row;
         for (int x = columns.first; x < columns.last; x++) {
             memcpy(edge + (size_t)(y * GT_WINOGRAD_TILE + x) * length,
-                   tile + y * (ptrdiff_t)row + x * (ptrdiff_t)pixel, length);
+                   from + (size_t)(columns.start + x) * pixel, length);
         }
     }
 }
@@ -244,22 +254,22 @@ copy_pixels(const char *tile, size_t row, size_t pixel, span rows, span columns,
 /* Copy a vector of a tile that reaches beyond its map, with zeros for the padding; `length` is the
  * vector's in bytes. */
 static void
-copy_edge(const char *tile, size_t row, size_t pixel, span rows, span columns, size_t length,
+copy_edge(const char *image, size_t row, size_t pixel, span rows, span columns, size_t length,
           char *edge)
 {
     memset(edge, 0, GT_WINOGRAD_POINTS * length);
     switch (length) {
     case 8:
-        copy_pixels(tile, row, pixel, rows, columns, 8, edge);
+        copy_pixels(image, row, pixel, rows, columns, 8, edge);
         break;
     case 16:
-        copy_pixels(tile, row, pixel, rows, columns, 16, edge);
+        copy_pixels(image, row, pixel, rows, columns, 16, edge);
         break;
     case 32:
-        copy_pixels(tile, row, pixel, rows, columns, 32, edge);
+        copy_pixels(image, row, pixel, rows, columns, 32, edge);
         break;
     default:
-        copy_pixels(tile, row, pixel, rows, columns, 64, edge);
+        copy_pixels(image, row, pixel, rows, columns, 64, edge);
         break;
     }
 }
@@ -286,25 +296,22 @@ read_tile(const tile_block *block, const char *source, tile_place place, char *o
     size_t row = winograd->source.row * block->size;
     size_t pixel = winograd->source.pixel * block->size;
     size_t length = (size_t)winograd->lanes * block->size;
-    int top = place.y - winograd->before[0];
-    int left = place.x - winograd->before[1];
-    span rows = span_inside(top, winograd->from.height);
-    span columns = span_inside(left, winograd->from.width);
-    bool whole = rows.first == 0 && rows.last == GT_WINOGRAD_TILE && columns.first == 0 &&
-                 columns.last == GT_WINOGRAD_TILE;
-    const char *tile = source + place.image * winograd->source.image * block->size +
-                       top * (ptrdiff_t)row + left * (ptrdiff_t)pixel;
+    span rows = span_inside(place.y - winograd->before[0], winograd->from.height);
+    span columns = span_inside(place.x - winograd->before[1], winograd->from.width);
+    const char *image = source + place.image * winograd->source.image * block->size;
     for (int c = 0; c < winograd->from.channels; c += winograd->lanes) {
-        if (whole) {
-            block->stages.read_tile(tile, row, pixel, out, block->tile_stride);
+        if (is_whole(rows) && is_whole(columns)) {
+            block->stages.read_tile(image + (size_t)rows.start * row +
+                                        (size_t)columns.start * pixel,
+                                    row, pixel, out, block->tile_stride);
         }
         else {
             char edge[GT_WINOGRAD_POINTS * MOST_LANES * sizeof(float)];
-            copy_edge(tile, row, pixel, rows, columns, length, edge);
+            copy_edge(image, row, pixel, rows, columns, length, edge);
             block->stages.read_tile(edge, GT_WINOGRAD_TILE * length, length, out,
                                     block->tile_stride);
         }
-        tile += winograd->source.group * block->size;
+        image += winograd->source.group * block->size;
         out += (size_t)(winograd->rows * winograd->lanes) * block->point;
     }
 }

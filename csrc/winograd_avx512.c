@@ -42,8 +42,8 @@ load(const char *place, gt_map_type type)
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
-/* Of bfloat16 the nearest, ties to even, in integer arithmetic: the instruction for it is newer than
- * some compilers. */
+/* Of bfloat16 the nearest, ties to even, in integer arithmetic: the instruction for it is newer
+ * than some compilers. */
 INLINE_AVX512 void
 store(char *place, vector value, gt_map_type type)
 {

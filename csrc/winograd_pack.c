@@ -8,7 +8,12 @@
 
 #include "winograd_stages.h"
 
-enum { MOST_TAPS = 5, TILE = GT_WINOGRAD_TILE, POINTS = GT_WINOGRAD_POINTS, COLS = GT_WINOGRAD_COLS };
+enum {
+    MOST_TAPS = 5,
+    TILE = GT_WINOGRAD_TILE,
+    POINTS = GT_WINOGRAD_POINTS,
+    COLS = GT_WINOGRAD_COLS
+};
 
 /* A kernel that is being packed. */
 typedef struct {

@@ -17,8 +17,8 @@
 enum { TILE = GT_WINOGRAD_TILE, MOST_RESULTS = TILE + 1 - 3 };
 
 /* B^T d.  Row p holds the coefficients of the product of (x - q) over the points q other than p, in
- * ascending order; those of +-p share their even and, but for the sign, their odd ones.  Those of +-2
- * are doubled: as words they use no fewer bits than the others. */
+ * ascending order; those of +-p share their even and, but for the sign, their odd ones.  Those of
+ * +-2 are doubled: as words they use no fewer bits than the others. */
 INLINE_STAGE void
 transform_pixels(const vector d[TILE], vector out[TILE])
 {
@@ -38,9 +38,9 @@ transform_pixels(const vector d[TILE], vector out[TILE])
     out[7] = add_times(5.25f, subtract(d[3], d[5]), subtract(d[7], d[1]));
 }
 
-/* A^T m.  Row k holds the k-th powers of the points, divided by what the tile's and the kernel's rows
- * are multiplied by: twice GT_WINOGRAD_RAISE_... for +-2, 1 for +-1, 1/2 for the others; infinity takes
- * part in the highest only. */
+/* A^T m.  Row k holds the k-th powers of the points, divided by what the rows of the tile and of the
+ * kernel are multiplied by: twice GT_WINOGRAD_RAISE_... for +-2, 1 for +-1, 1/2 for the others;
+ * infinity takes part in the highest only. */
 INLINE_STAGE void
 transform_products(const vector m[TILE], int results, vector out[MOST_RESULTS])
 {
