@@ -35,21 +35,20 @@ has_fma_and_f16c(void)
 #endif
 }
 
-/* With AMX oneDNN's direct convolution of bfloat16 or bytes takes less than half as long as products
- * of words. */
+/* With AMX oneDNN's direct convolution of bfloat16 or bytes is faster, with VNNI alone that of bytes
+ * than Winograd's in float32. */
 gt_winograd_stages
 gt_winograd_choose(int size, gt_map_type type)
 {
-    bool avx512 = gt_processor_offers(dnnl_cpu_isa_avx512_core);
-    bool vnni = gt_adds_products_in_32_bits();
+    bool bytes = type == GT_MAP_BYTES;
     if (gt_processor_offers(dnnl_cpu_isa_avx512_core_amx) && type != GT_MAP_FLOAT32) {
         return (gt_winograd_stages){0};
     }
-    if (avx512 && (type != GT_MAP_BYTES || vnni)) {
+    if (gt_processor_offers(bytes ? dnnl_cpu_isa_avx512_core_vnni : dnnl_cpu_isa_avx512_core)) {
         return gt_winograd_avx512(size, type);
     }
     if (!gt_processor_offers(dnnl_cpu_isa_avx2) || !has_fma_and_f16c() ||
-        (type == GT_MAP_BYTES && vnni)) {
+        (bytes && gt_adds_products_in_32_bits())) {
         return (gt_winograd_stages){0};
     }
     return gt_winograd_avx2(size, type);
@@ -61,15 +60,23 @@ gt_winograd_lanes(gt_map_type type)
     return gt_winograd_choose(3, type).lanes;
 }
 
+const char *
+gt_winograd_byte_kernels(void)
+{
+    gt_winograd_stages stages = gt_winograd_choose(3, GT_MAP_BYTES);
+    return stages.lanes == 0 ? "none" : stages.weights == GT_WINOGRAD_WORDS ? "words" : "halves";
+}
+
 /* Cost in float32 multiply-adds of oneDNN 3.2: to transform one channel of a tile takes as long as
  * 800 of them on a core of a Zen 4 or Zen 5 EPYC, with AVX-512, as 1,300 on a Zen 3, with AVX2.
  * The transformed kernel is read once a block: beyond 4 MB it would come from memory and not from
  * a cache, and the process would grow. */
 enum { TRANSFORM_COST_AVX512 = 800, TRANSFORM_COST_AVX2 = 1300, LARGEST_KERNEL = 4 << 20 };
 
-/* Channels in from which on tiles may be rounded to words.  In the third layer of Inception V3,
- * which has 32, that took the least cosine to float32 of 29 photographs from 0.995 to 0.989. */
-enum { FEWEST_IN_WORDS = 48 };
+/* Channels in with which words are as exact as bytes.  The rounding of tiles costs more with fewer:
+ * in the third layer of Inception V3, which has 32, it took the least cosine to float32 of 29
+ * photographs from 0.995 to 0.989.  With more, weights have fewer bits, for sums must fit 32. */
+enum { FEWEST_IN_WORDS = 48, MOST_IN_WORDS = 128 };
 
 /* Multiply-adds of oneDNN's direct convolution in the time of one of float32, as measured. */
 static double
@@ -98,7 +105,7 @@ tiles_along(const gt_winograd *winograd, int extent)
 static bool
 has_words(const gt_winograd *winograd)
 {
-    return gt_winograd_choose(winograd->size, winograd->type).weights == GT_WEIGHTS_WORDS;
+    return gt_winograd_choose(winograd->size, winograd->type).weights == GT_WINOGRAD_WORDS;
 }
 
 bool
@@ -107,7 +114,8 @@ gt_winograd_pays(const gt_winograd *winograd)
     int in = winograd->from.channels;
     int out = winograd->to.channels;
     bool words = has_words(winograd);
-    if (gt_winograd_weights_size(winograd) > LARGEST_KERNEL || (words && in < FEWEST_IN_WORDS)) {
+    if (winograd->lanes == 0 || gt_winograd_weights_size(winograd) > LARGEST_KERNEL ||
+        (words && (in < FEWEST_IN_WORDS || in > MOST_IN_WORDS))) {
         return false;
     }
     double pairs = (double)in * out;
@@ -337,8 +345,7 @@ multiply_tiles(const tile_block *block, const char *kernel)
     const gt_winograd *winograd = block->winograd;
     size_t rows = (size_t)winograd->rows;
     size_t channels = (size_t)winograd->from.channels;
-    size_t weights = gt_winograd_weights_size(winograd) / GT_WINOGRAD_POINTS * GT_WINOGRAD_COLS /
-                     (size_t)winograd->to.channels;
+    size_t weights = channels * gt_winograd_row_size(block->stages); /* of a point */
     for (size_t point = 0; point < GT_WINOGRAD_POINTS; point++) {
         const char *tiles = block->tiles + point * block->tile_stride;
         char *sums = block->sums + point * block->sum_stride;

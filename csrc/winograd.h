@@ -3,9 +3,9 @@
  * m x m results of an r x r kernel, m + r - 1 = 8, with 64 multiplications a pair of channels:
  * 64 for the 324 of the direct way with a 3x3 kernel, 64 for 400 with a 5x5 one.
  *
- * The points are 0, +-1/2, +-1, +-2 and infinity.  With them the errors in float32 are at most ten
- * times those of the direct way, far below the rounding of bfloat16.  Between maps of bytes products
- * of 16 bits do, of integers where VNNI adds them up in one instruction. */
+ * The points are 0, +-1/2, +-1, +-2 and infinity.  With them the errors in float32 are at most
+ * ten times those of the direct way, far below the rounding of bfloat16.  Between maps of bytes
+ * weights of 16 bits do: halves or, where AVX-512 has VNNI, integers, then of tiles as well. */
 #ifndef GT_WINOGRAD_H
 #define GT_WINOGRAD_H
 
@@ -55,8 +55,13 @@ typedef struct {
  * convolution, which ONEDNN_MAX_CPU_ISA may deny. */
 int gt_winograd_lanes(gt_map_type type);
 
-/* Whether it should be faster than oneDNN's direct convolution of the same type and, between maps of
- * bytes, as exact.  Never depends on the batch or the threads, on which features must not depend. */
+/* What the numbers of a transformed kernel between maps of bytes are on this processor, on which
+ * the rounding depends: "words", "halves" or "none". */
+const char *gt_winograd_byte_kernels(void);
+
+/* Whether it can run, should be faster than oneDNN's direct convolution of the same type and,
+ * between maps of bytes, not less exact than they are.  Never depends on the batch or the threads,
+ * on which features must not depend. */
 bool gt_winograd_pays(const gt_winograd *winograd);
 
 /* The strides of a map with channels last. */

@@ -204,7 +204,7 @@ gt_winograd_avx2(int size, gt_map_type type)
     }
     if (type == GT_MAP_BYTES) {
         stages.read_tile = read_bytes;
-        stages.weights = GT_WEIGHTS_HALVES;
+        stages.weights = GT_WINOGRAD_HALVES;
         stages.multiply = multiply_halves;
         stages.narrow = narrow;
         stages.write_tile = size == 3 ? write_bytes_3x3 : write_bytes_5x5;

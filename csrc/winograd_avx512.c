@@ -17,8 +17,10 @@ enum {
 typedef __m512 vector;
 
 /* Compilers that know its instructions by name. */
-#if defined(__clang__) || __GNUC__ >= 8
-#define HAS_VNNI
+#ifdef __clang__
+#define HAS_VNNI (__clang_major__ >= 6)
+#else
+#define HAS_VNNI (__GNUC__ >= 8)
 #endif
 
 #define AVX512 __attribute__((target("avx512f")))
@@ -137,7 +139,7 @@ DEFINE_WRITE(write_float32_3x3, 6, GT_MAP_FLOAT32)
 DEFINE_WRITE(write_float32_5x5, 4, GT_MAP_FLOAT32)
 DEFINE_WRITE(write_bf16_3x3, 6, GT_MAP_BF16)
 DEFINE_WRITE(write_bf16_5x5, 4, GT_MAP_BF16)
-#ifdef HAS_VNNI
+#if HAS_VNNI
 DEFINE_READ(read_bytes, GT_MAP_BYTES)
 DEFINE_WRITE(write_bytes_3x3, 6, GT_MAP_BYTES)
 DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES)
@@ -236,7 +238,7 @@ DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES)
 
 DEFINE_EACH(DEFINE_MULTIPLY)
 DEFINE_MULTIPLY_ROWS(multiply_float32, float, multiply)
-#ifdef HAS_VNNI
+#if HAS_VNNI
 DEFINE_EACH(DEFINE_MULTIPLY_WORDS)
 DEFINE_MULTIPLY_ROWS(multiply_words, int32_t, multiply_words)
 #endif
@@ -257,8 +259,8 @@ gt_winograd_avx512(int size, gt_map_type type)
         stages.write_tile = size == 3 ? write_bf16_3x3 : write_bf16_5x5;
         break;
     case GT_MAP_BYTES:
-#ifdef HAS_VNNI
-        stages.weights = GT_WEIGHTS_WORDS;
+#if HAS_VNNI
+        stages.weights = GT_WINOGRAD_WORDS;
         stages.read_tile = read_bytes;
         stages.multiply = multiply_words;
         stages.write_tile = size == 3 ? write_bytes_3x3 : write_bytes_5x5;

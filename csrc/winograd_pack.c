@@ -26,10 +26,10 @@ typedef struct {
     double scales[COLS]; /* by which the weights of the channels out at hand are multiplied */
 } packing;
 
-static size_t
-weight_size(gt_winograd_weights weights)
+size_t
+gt_winograd_row_size(gt_winograd_stages stages)
 {
-    return weights == GT_WEIGHTS_FLOAT32 ? sizeof(float) : sizeof(uint16_t);
+    return COLS * (stages.weights == GT_WINOGRAD_FLOAT32 ? sizeof(float) : sizeof(uint16_t));
 }
 
 static size_t
@@ -41,9 +41,8 @@ scales_size(const gt_winograd *winograd)
 size_t
 gt_winograd_weights_size(const gt_winograd *winograd)
 {
-    size_t pairs = (size_t)winograd->from.channels * (size_t)winograd->to.channels;
-    gt_winograd_stages stages = gt_winograd_choose(winograd->size, winograd->type);
-    return POINTS * pairs * weight_size(stages.weights);
+    size_t rows = (size_t)winograd->from.channels * (size_t)(winograd->to.channels / COLS);
+    return POINTS * rows * gt_winograd_row_size(gt_winograd_choose(winograd->size, winograd->type));
 }
 
 size_t
@@ -118,7 +117,8 @@ transform_columns(const packing *job, int in, int out, double transformed[POINTS
     }
 }
 
-/* The largest size of a tile at a point, as a word, for bytes in the map. */
+/* The largest size of a tile at a point, as a word, for bytes in the map: what transform_pixels of
+ * winograd_transforms.h can make of them. */
 static double
 largest_word(int point)
 {
@@ -142,11 +142,11 @@ most_for_words(const packing *job, int point, double sum)
 }
 
 /* The scale of a channel out of which a point's weights have those sums and are that large at most.
- * As halves they come near 65,504, their largest, for their smallest normal one is 2^-14. */
+ * As halves they come near their largest number, 65,504, for the smallest normal one is 2^-14. */
 static double
 choose_scale(const packing *job, double sums[POINTS][COLS], int lane, double largest)
 {
-    if (job->stages.weights == GT_WEIGHTS_HALVES) {
+    if (job->stages.weights == GT_WINOGRAD_HALVES) {
         return ldexp(1.0, 14 - ilogb(largest));
     }
     double scale = INT16_MAX / largest;
@@ -162,7 +162,7 @@ choose_scales(packing *job, int out)
     double transformed[POINTS][COLS];
     double sums[POINTS][COLS] = {{0.0}};
     double largest[COLS] = {0.0};
-    if (job->stages.weights == GT_WEIGHTS_FLOAT32) {
+    if (job->stages.weights == GT_WINOGRAD_FLOAT32) {
         return; /* they are 1 */
     }
     for (int in = 0; in < job->channels_in; in++) {
@@ -174,7 +174,7 @@ choose_scales(packing *job, int out)
         }
     }
     for (int lane = 0; lane < COLS; lane++) {
-        bool usual = largest[lane] > 0.0 && isfinite(largest[lane]);
+        bool usual = largest[lane] > 0.0 && isfinite(sums[0][lane]); /* all are, or none */
         job->scales[lane] = usual ? choose_scale(job, sums, lane, largest[lane]) : 1.0;
     }
 }
@@ -195,13 +195,13 @@ write_row(const packing *job, const double *row, int in, char *to)
         numbers[lane] = (float)(row[lane] * job->scales[lane]);
     }
     switch (job->stages.weights) {
-    case GT_WEIGHTS_FLOAT32:
+    case GT_WINOGRAD_FLOAT32:
         memcpy(to + (size_t)in * sizeof(numbers), numbers, sizeof(numbers));
         break;
-    case GT_WEIGHTS_HALVES:
+    case GT_WINOGRAD_HALVES:
         job->stages.narrow(numbers, (uint16_t *)(void *)to + in * COLS);
         break;
-    case GT_WEIGHTS_WORDS:
+    case GT_WINOGRAD_WORDS:
         for (int lane = 0; lane < COLS; lane++) {
             ((int16_t *)(void *)to)[((in / 2) * COLS + lane) * 2 + in % 2] =
                 to_word(row[lane] * job->scales[lane]);
@@ -220,7 +220,7 @@ gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float step, v
                    .kernel = kernel};
     float *scales = packed;
     char *next = (char *)packed + scales_size(winograd);
-    size_t row = (size_t)job.channels_in * COLS * weight_size(job.stages.weights);
+    size_t point_size = (size_t)job.channels_in * gt_winograd_row_size(job.stages);
     make_transform(job.size, job.transform);
     for (int lane = 0; lane < COLS; lane++) {
         job.scales[lane] = 1.0;
@@ -234,9 +234,9 @@ gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float step, v
             double transformed[POINTS][COLS];
             transform_columns(&job, in, out, transformed);
             for (int point = 0; point < POINTS; point++) {
-                write_row(&job, transformed[point], in, next + (size_t)point * row);
+                write_row(&job, transformed[point], in, next + (size_t)point * point_size);
             }
         }
-        next += POINTS * row;
+        next += POINTS * point_size;
     }
 }

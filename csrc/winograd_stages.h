@@ -27,9 +27,9 @@ enum { GT_WINOGRAD_RAISE_3X3 = 8, GT_WINOGRAD_RAISE_5X5 = 2 };
 
 /* How transformed kernels and, beside them, transformed tiles and sums have their numbers. */
 typedef enum {
-    GT_WEIGHTS_FLOAT32,
-    GT_WEIGHTS_HALVES, /* IEEE 754's floats of 16 bits; the others float32 */
-    GT_WEIGHTS_WORDS   /* integers of 16 bits, tiles too; sums of 32 */
+    GT_WINOGRAD_FLOAT32,
+    GT_WINOGRAD_HALVES, /* IEEE 754's floats of 16 bits; the others float32 */
+    GT_WINOGRAD_WORDS   /* integers of 16 bits, tiles too; sums of 32 */
 } gt_winograd_weights;
 
 typedef struct {
@@ -57,6 +57,9 @@ typedef struct {
 /* The stages for a kernel of that size and maps of that type, for this processor. */
 gt_winograd_stages gt_winograd_choose(int size, gt_map_type type);
 
+/* Bytes of 32 channels out of a transformed kernel, at one point and for one channel in. */
+size_t gt_winograd_row_size(gt_winograd_stages stages);
+
 /* Bytes of the transformed kernel without the scales before them. */
 size_t gt_winograd_weights_size(const gt_winograd *winograd);
 
@@ -64,7 +67,7 @@ size_t gt_winograd_weights_size(const gt_winograd *winograd);
 const void *gt_winograd_weights_of(const gt_winograd *winograd, const void *packed);
 
 /* The stages for a kernel of that size and maps of that type, on processors with AVX-512; of bytes
- * on those with VNNI. */
+ * on those with VNNI, and none if the compiler did not know that. */
 gt_winograd_stages gt_winograd_avx512(int size, gt_map_type type);
 
 /* The stages for a kernel of that size and maps of float32 or bytes, on processors with AVX2 and

@@ -254,11 +254,12 @@ def test_older_processors(isa, tmp_path):
         "    backbone = Backbone.load(input_size=128, precision=precision)\n"
         "    backbone.choose_precision(images)\n"
         "    np.save(folder + '/' + precision + '.npy', backbone.features(images))\n"
-        "print(_core.engine_info()[1].replace(' ', '_'), _core.has_vnni(), backbone.precision)\n")
+        "print(_core.engine_info()[1].replace(' ', '_'), _core.int8_rounding(), backbone.precision)\n")
     output = subprocess.check_output([sys.executable, "-c", script, str(tmp_path)],
                                      env=dict(os.environ, ONEDNN_MAX_CPU_ISA=isa))
-    instructions, has_vnni, chosen = output.decode().split()
-    assert has_vnni == "False" and chosen == ("float32" if instructions[0] == "S" else "int8")
+    instructions, rounding, chosen = output.decode().split()
+    assert rounding == ("pairs/none" if instructions[0] == "S" else "pairs/halves")
+    assert chosen == ("float32" if instructions[0] == "S" else "int8")
     here = Backbone.load(input_size=128).features(pictures())
     there = np.load(str(tmp_path / "float32.npy"))
     assert np.abs(here - there).max() <= 2e-5 * np.abs(here).max()

@@ -63,7 +63,7 @@ def images(n, size):
 
 
 @pytest.mark.parametrize("precision, at_least", [
-    ("bf16", 1.15), ("int8", 1.6 if _core.has_vnni() else 1.15)])
+    ("bf16", 1.15), ("int8", 1.6 if "VNNI" in _core.int8_rounding() else 1.15)])
 def test_precisions_against_float32(precision, at_least):
     if not _core.has_fast(precision):
         with pytest.raises(ValueError):

@@ -7,6 +7,7 @@
 #include "../engine.h"
 #include "../random.h"
 #include "../threads.h"
+#include "../winograd.h"
 
 gt_module_state *
 gt_get_state(PyObject *module)
@@ -87,17 +88,19 @@ has_fast(PyObject *module, PyObject *args)
     return PyBool_FromLong(precision >= 0 && gt_precision_is_fast((gt_precision)precision));
 }
 
-PyDoc_STRVAR(has_vnni_doc,
-             "has_vnni()\n--\n\n"
-             "Whether int8 weights have all 8 bits: without VNNI they are rounded to steps that\n"
-             "keep two products within 16 bits.");
+PyDoc_STRVAR(int8_rounding_doc,
+             "int8_rounding()\n--\n\n"
+             "How int8 rounds on this processor; where that is the same, features are. First \"VNNI\"\n"
+             "where weights have all 8 bits, \"pairs\" where their steps keep two products within 16\n"
+             "bits; then the numbers of Winograd's kernels.");
 
 static PyObject *
-has_vnni(PyObject *module, PyObject *unused)
+int8_rounding(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    return PyBool_FromLong(gt_adds_products_in_32_bits());
+    return PyUnicode_FromFormat("%s/%s", gt_adds_products_in_32_bits() ? "VNNI" : "pairs",
+                                gt_winograd_byte_kernels());
 }
 
 PyDoc_STRVAR(shuffle_doc,
@@ -147,7 +150,7 @@ static PyMethodDef module_methods[] = {
     {"available_threads", available_threads, METH_NOARGS, available_threads_doc},
     {"engine_info", engine_info, METH_NOARGS, engine_info_doc},
     {"has_fast", has_fast, METH_VARARGS, has_fast_doc},
-    {"has_vnni", has_vnni, METH_NOARGS, has_vnni_doc},
+    {"int8_rounding", int8_rounding, METH_NOARGS, int8_rounding_doc},
     {"shuffle", shuffle, METH_VARARGS, shuffle_doc},
     {"backbone", (PyCFunction)(void (*)(void))gt_make_backbone, METH_VARARGS | METH_KEYWORDS,
      backbone_doc},

@@ -204,8 +204,8 @@ class Backbone(object):
     def sub_batch(self):
         """Images that one thread takes at a time, int.
 
-        Matrix units want large products, and small maps fit the caches by fours; of larger ones
-        two at a time are faster (measured with AMX, AVX-512 and AVX2).
+        With AMX four, for matrix units want large products, and of small images, whose maps fit
+        the caches by fours; else two. Measured with AMX, AVX-512 and AVX2.
         """
         is_small = self.input_size[0] * self.input_size[1] <= _SMALL
         return 4 if is_small or _core.engine_info()[1] == "AMX" else 2
@@ -285,7 +285,7 @@ class Backbone(object):
         """What besides the network decides the features to the last bit, str."""
         if self.ranges is None:
             return self.precision
-        text = json.dumps([_core.has_vnni(), self.ranges]).encode("utf-8")
+        text = json.dumps([_core.int8_rounding(), self.ranges]).encode("utf-8")
         return "{} {}".format(self.precision, hashlib.sha256(text).hexdigest())
 
     def _checked(self, images):

@@ -195,7 +195,7 @@ def _loaded(task):
                                        task.backbone, platform.node()))
             if backbone.rounding() != task.rounding:
                 raise EngineError("the processor of the worker on {} rounds int8 otherwise than the "
-                                  "caller's (one of them lacks VNNI): use precision='float32' where "
+                                  "caller's (one of them has VNNI or AMX): use precision='float32' where "
                                   "processors differ".format(platform.node()))
             _backbones[key] = backbone
         _backbones.move_to_end(key)

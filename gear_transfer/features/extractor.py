@@ -283,7 +283,7 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         known = [contents[i] for i in places[:SAMPLE_SIZE]]
         key = None
         if cache is not None and all(known):
-            settings = json.dumps([self._settings(), fast_precisions(), _core.has_vnni()])
+            settings = json.dumps([self._settings(), fast_precisions(), _core.int8_rounding()])
             key = feature_key(b"".join(known), settings)
             text = cache.get_choice(key)
             choice = None if text is None else choice_from_text(text)

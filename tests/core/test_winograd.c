@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "engine.h"
 #include "older.h"
 #include "twin.h"
 #include "winograd_stages.h"
@@ -194,7 +195,7 @@ run_bench(const bench *job)
     float *result = malloc(size * sizeof(float));
     void *scratch = NULL;
     CHECK(posix_memalign(&scratch, 64, gt_winograd_scratch_size(winograd)) == 0);
-    memset(scratch, 0xff, gt_winograd_scratch_size(winograd)); /* not a number */
+    memset(scratch, 0x7f, gt_winograd_scratch_size(winograd)); /* large numbers of any type */
     memset(target, 0xff, size * element);
     gt_winograd_pack(winograd, job->kernel.data, 1.0f, packed);
     gt_winograd_run(winograd, source, packed, job->shift.data, target, scratch);
@@ -269,7 +270,7 @@ describe(int batch, gt_shape from, int channels, int size, int above, int left, 
 static bool
 has_words(const gt_winograd *winograd)
 {
-    return gt_winograd_choose(winograd->size, winograd->type).weights == GT_WEIGHTS_WORDS;
+    return gt_winograd_choose(winograd->size, winograd->type).weights == GT_WINOGRAD_WORDS;
 }
 
 /* Half a unit in the last of 8 bits, half a step, or some units in the last of 24; with words some
@@ -355,9 +356,12 @@ test_blocked_source(void)
 static void
 test_weights_of_16_bits_are_close(void)
 {
-    for (int size = 3; size <= 5; size += 2) {
-        gt_winograd winograd = describe(1, (gt_shape){35, 35, 64}, 96, size, size / 2, size / 2,
-                                        size - 1, GT_MAP_BYTES);
+    static const int shapes[][3] = {{3, 35, 48}, {5, 35, 48}, {3, 17, 128}, {5, 17, 128}};
+    for (int i = 0; i < 4; i++) {
+        int size = shapes[i][0];
+        gt_shape from = {shapes[i][1], shapes[i][1], shapes[i][2]};
+        gt_winograd winograd = describe(1, from, 64, size, size / 2, size / 2, size - 1,
+                                        GT_MAP_BYTES);
         bench job;
         if (winograd.lanes == 0) {
             continue;
@@ -457,10 +461,13 @@ test_largest_sums(void)
 
 /* A tile gives the same bits wherever it is computed. */
 static void
-test_threads_and_blocks_change_nothing(void)
+verify_threads_and_blocks(gt_map_type type)
 {
-    gt_winograd winograd = describe(3, (gt_shape){23, 19, 32}, 64, 3, 1, 1, 2, GT_MAP_FLOAT32);
+    gt_winograd winograd = describe(3, (gt_shape){23, 19, 32}, 64, 3, 1, 1, 2, type);
     bench job;
+    if (winograd.lanes == 0) {
+        return;
+    }
     start_bench(&job, winograd, true);
     float *first = run_bench(&job);
     for (int threads = 1; threads <= 4; threads++) {
@@ -474,6 +481,34 @@ test_threads_and_blocks_change_nothing(void)
         }
     }
     free(first);
+    end_bench(&job);
+}
+
+static void
+test_threads_and_blocks_change_nothing(void)
+{
+    verify_threads_and_blocks(GT_MAP_FLOAT32);
+    verify_threads_and_blocks(GT_MAP_BF16);
+    verify_threads_and_blocks(GT_MAP_BYTES);
+}
+
+/* Channels out whose weights are 0, tiny, or large beside those of others. */
+static void
+test_scales_of_channels(void)
+{
+    static const float factors[] = {0.0f, 1e-30f, 1e-6f, 1.0f};
+    gt_winograd winograd = describe(1, (gt_shape){9, 9, 48}, 32, 3, 1, 1, 2, GT_MAP_BYTES);
+    bench job;
+    if (winograd.lanes == 0) {
+        return;
+    }
+    start_bench(&job, winograd, true);
+    float *weights = (float *)(uintptr_t)job.kernel.data;
+    for (int i = 0; i < 3 * 3 * 48 * 32; i++) {
+        weights[i] *= factors[i % 32 % 4];
+    }
+    set_wanted(&job);
+    CHECK_CLOSE(steps_off(&job), 0.0, 0.5);
     end_bench(&job);
 }
 
@@ -508,12 +543,10 @@ pays(int extent, int in, int out, int size, gt_map_type type)
 static void
 test_where_it_pays(void)
 {
-    CHECK(pays(147, 32, 64, 3, GT_MAP_FLOAT32) && pays(147, 32, 64, 3, GT_MAP_BF16));
-    CHECK(pays(35, 96, 96, 3, GT_MAP_FLOAT32) && pays(35, 96, 96, 3, GT_MAP_BF16));
-    CHECK(pays(71, 80, 192, 3, GT_MAP_BYTES) && !pays(13, 64, 96, 3, GT_MAP_BYTES));
-    CHECK(pays(147, 32, 64, 3, GT_MAP_BYTES) == (gt_winograd_lanes(GT_MAP_BYTES) != 16));
-    CHECK(pays(147, 48, 64, 3, GT_MAP_BYTES));
-    CHECK(pays(35, 48, 64, 5, GT_MAP_FLOAT32) && pays(35, 48, 64, 5, GT_MAP_BF16));
+    bool bf16 = gt_winograd_lanes(GT_MAP_BF16) > 0;
+    CHECK(pays(147, 32, 64, 3, GT_MAP_FLOAT32) && pays(147, 32, 64, 3, GT_MAP_BF16) == bf16);
+    CHECK(pays(35, 96, 96, 3, GT_MAP_FLOAT32) && pays(35, 96, 96, 3, GT_MAP_BF16) == bf16);
+    CHECK(pays(35, 48, 64, 5, GT_MAP_FLOAT32) && pays(35, 48, 64, 5, GT_MAP_BF16) == bf16);
     CHECK(pays(13, 32, 32, 3, GT_MAP_FLOAT32) && !pays(13, 32, 32, 3, GT_MAP_BF16));
     CHECK(!pays(1, 64, 64, 3, GT_MAP_FLOAT32));    /* one result of 36 */
     CHECK(pays(56, 128, 128, 3, GT_MAP_FLOAT32)); /* 4 MB, the most */
@@ -522,16 +555,29 @@ test_where_it_pays(void)
 }
 
 static void
+test_where_it_pays_between_bytes(void)
+{
+    int lanes = gt_winograd_lanes(GT_MAP_BYTES);
+    CHECK(pays(71, 80, 192, 3, GT_MAP_BYTES) == (lanes > 0));
+    CHECK(pays(147, 48, 64, 3, GT_MAP_BYTES) == (lanes > 0));
+    CHECK(pays(147, 32, 64, 3, GT_MAP_BYTES) == (lanes == 8)); /* too few channels for words */
+    CHECK(pays(71, 160, 64, 3, GT_MAP_BYTES) == (lanes == 8)); /* too many */
+    CHECK(!pays(13, 64, 96, 3, GT_MAP_BYTES));
+}
+
+static void
 test_all(void)
 {
-    RUN(test_where_it_pays);
+    RUN(test_where_it_pays_between_bytes);
     if (gt_winograd_lanes(GT_MAP_FLOAT32) > 0) {
+        RUN(test_where_it_pays);
         RUN(test_shapes);
         RUN(test_bounds);
         RUN(test_blocked_source);
         RUN(test_weights_of_16_bits_are_close);
         RUN(test_largest_sums);
         RUN(test_threads_and_blocks_change_nothing);
+        RUN(test_scales_of_channels);
         RUN(test_special_numbers_pass);
     }
 }
@@ -555,7 +601,7 @@ lanes_of_avx2(void)
 static void
 test_with_avx512(void)
 {
-    if (__builtin_cpu_supports("avx512bw")) {
+    if (gt_processor_offers(dnnl_cpu_isa_avx512_core)) {
         verify_older(16, 16, lanes_of_avx2());
     }
 }

@@ -61,7 +61,7 @@ def module_calls():
     yield "has_fast", lambda: _core.has_fast("bf16")
     yield "has_fast, unknown", lambda: _core.has_fast("half")
     yield "has_fast, no text", lambda: _core.has_fast(1)
-    yield "has_vnni", _core.has_vnni
+    yield "int8_rounding", _core.int8_rounding
     yield "shuffle", lambda: _core.shuffle(50, 1, 2)
     yield "shuffle, negative", lambda: _core.shuffle(-1, 1, 2)
     yield "shuffle, no number", lambda: _core.shuffle(Odd(), 1, 2)
