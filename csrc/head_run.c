@@ -74,6 +74,7 @@ gt_run_free(gt_run *run)
     gt_head_weights_free(&run->first);
     gt_head_weights_free(&run->second);
     free(run->order);
+    gt_barrier_end(&run->barrier);
     run->parts = NULL;
     run->order = NULL;
 }

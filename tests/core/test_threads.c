@@ -126,6 +126,9 @@ race_task(void *context, int worker, gt_error *error)
     (void)error;
     for (int round = 1; round <= ROUNDS; round++) {
         all->done[worker] = round;
+        if (round % 25 == 0 && round / 25 % all->barrier.members == worker) {
+            (void)usleep(2000); /* the others fall asleep */
+        }
         gt_barrier_wait(&all->barrier);
         for (int i = 0; i < all->barrier.members; i++) {
             all->early[worker] += all->done[i] != round;
@@ -145,6 +148,7 @@ test_nobody_passes_a_barrier_early(void)
         for (int i = 0; i < workers; i++) {
             CHECK(all.done[i] == ROUNDS && all.early[i] == 0);
         }
+        gt_barrier_end(&all.barrier);
     }
 }
 
