@@ -35,8 +35,8 @@ has_fma_and_f16c(void)
 #endif
 }
 
-/* With AMX oneDNN's direct convolution of bfloat16 or bytes is faster, with VNNI alone that of bytes
- * than Winograd's in float32. */
+/* With AMX oneDNN's direct convolution of bfloat16 or bytes is faster, with VNNI alone that of
+ * bytes than Winograd's in float32. */
 gt_winograd_stages
 gt_winograd_choose(int size, gt_map_type type)
 {

@@ -8,8 +8,6 @@
 #include "twin.h"
 #include "winograd_stages.h"
 
-/* --- the kernel ---------------------------------------------------------------------------- */
-
 /* A convolution and everything it reads and writes, each in memory of exactly its size. */
 typedef struct {
     gt_winograd winograd;
@@ -526,51 +524,10 @@ test_special_numbers_pass(void)
     end_bench(&job);
 }
 
-/* --- the rule ------------------------------------------------------------------------------ */
-
-static bool
-pays(int extent, int in, int out, int size, gt_map_type type)
-{
-    gt_winograd winograd = describe(1, (gt_shape){extent, extent, in}, out, size, size / 2,
-                                    size / 2, size - 1, type);
-    bool alone = gt_winograd_pays(&winograd);
-    winograd.batch = 16;
-    winograd.threads = 8;
-    CHECK(gt_winograd_pays(&winograd) == alone);
-    return alone;
-}
-
-static void
-test_where_it_pays(void)
-{
-    bool bf16 = gt_winograd_lanes(GT_MAP_BF16) > 0;
-    CHECK(pays(147, 32, 64, 3, GT_MAP_FLOAT32) && pays(147, 32, 64, 3, GT_MAP_BF16) == bf16);
-    CHECK(pays(35, 96, 96, 3, GT_MAP_FLOAT32) && pays(35, 96, 96, 3, GT_MAP_BF16) == bf16);
-    CHECK(pays(35, 48, 64, 5, GT_MAP_FLOAT32) && pays(35, 48, 64, 5, GT_MAP_BF16) == bf16);
-    CHECK(pays(13, 32, 32, 3, GT_MAP_FLOAT32) && !pays(13, 32, 32, 3, GT_MAP_BF16));
-    CHECK(!pays(1, 64, 64, 3, GT_MAP_FLOAT32));    /* one result of 36 */
-    CHECK(pays(56, 128, 128, 3, GT_MAP_FLOAT32)); /* 4 MB, the most */
-    CHECK(!pays(56, 128, 160, 3, GT_MAP_FLOAT32));
-    CHECK(!pays(8, 448, 384, 3, GT_MAP_FLOAT32)); /* 42 MB */
-}
-
-static void
-test_where_it_pays_between_bytes(void)
-{
-    int lanes = gt_winograd_lanes(GT_MAP_BYTES);
-    CHECK(pays(71, 80, 192, 3, GT_MAP_BYTES) == (lanes > 0));
-    CHECK(pays(147, 48, 64, 3, GT_MAP_BYTES) == (lanes > 0));
-    CHECK(pays(147, 32, 64, 3, GT_MAP_BYTES) == (lanes == 8)); /* too few channels for words */
-    CHECK(pays(71, 160, 64, 3, GT_MAP_BYTES) == (lanes == 8)); /* too many */
-    CHECK(!pays(13, 64, 96, 3, GT_MAP_BYTES));
-}
-
 static void
 test_all(void)
 {
-    RUN(test_where_it_pays_between_bytes);
     if (gt_winograd_lanes(GT_MAP_FLOAT32) > 0) {
-        RUN(test_where_it_pays);
         RUN(test_shapes);
         RUN(test_bounds);
         RUN(test_blocked_source);
