@@ -38,6 +38,23 @@ mean(const gt_byte_window *window, uint8_t *out)
 }
 
 static void
+means_of_three(const gt_byte_strip *strip, uint8_t *out)
+{
+    gt_byte_window window = {.height = strip->height,
+                             .row = strip->row,
+                             .pixel = (size_t)strip->channels,
+                             .channels = strip->channels};
+    for (int x = 0; x < strip->count; x++) {
+        int start = x - strip->before;
+        int left = start > 0 ? start : 0;
+        window.first = strip->first + (size_t)left * window.pixel;
+        window.width = gt_byte_strip_width(strip, start);
+        window.factor = strip->factors[window.width];
+        mean(&window, out + (size_t)x * window.pixel);
+    }
+}
+
+static void
 copy(const uint8_t *from, size_t count, uint8_t *to)
 {
     memcpy(to, from, count);
@@ -46,7 +63,7 @@ copy(const uint8_t *from, size_t count, uint8_t *to)
 gt_byte_rows
 gt_byte_rows_plain(void)
 {
-    return (gt_byte_rows){largest, mean, NULL, copy};
+    return (gt_byte_rows){largest, mean, means_of_three, copy};
 }
 
 gt_byte_rows
@@ -149,8 +166,8 @@ gt_byte_pool_run(const gt_byte_pool *pool, const uint8_t *source, uint8_t *targe
     gt_byte_rows rows = gt_byte_rows_best();
     int64_t count = (int64_t)pool->batch * pool->to.height;
     size_t width = (size_t)pool->to.width * (size_t)pool->to.channels;
-    bool in_strips = !pool->is_max && rows.means_of_three != NULL && pool->window.size[1] == 3 &&
-                     pool->window.strides[1] == 1;
+    bool in_strips =
+        !pool->is_max && pool->window.size[1] == 3 && pool->window.strides[1] == 1;
     size_t size = (size_t)gt_shape_size(pool->from);
 #pragma omp parallel for schedule(static) num_threads(pool->threads) if (pool->threads > 1)
     for (int64_t i = 0; i < count; i++) {

@@ -87,10 +87,9 @@ means_of_three(const gt_byte_strip *strip, uint8_t *out)
             int start = x - strip->before;
             __m512i right = sum_column(strip, c, mask, start + 2);
             __m512i sum = _mm512_add_epi16(_mm512_add_epi16(left, middle), right);
-            int end = start + 3 < strip->width ? start + 3 : strip->width;
-            int width = end - (start > 0 ? start : 0);
+            int factor = strip->factors[gt_byte_strip_width(strip, start)];
             _mm256_mask_storeu_epi8(out + (size_t)x * (size_t)strip->channels + c, mask,
-                                    scale(sum, strip->factors[width]));
+                                    scale(sum, factor));
             left = middle;
             middle = right;
         }

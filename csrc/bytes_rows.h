@@ -30,10 +30,18 @@ typedef struct {
     int factors[4];  /* for windows that have so many pixels across in the map */
 } gt_byte_strip;
 
+/* How many pixels of the window that begins at column `start` lie in the map. */
+static inline int
+gt_byte_strip_width(const gt_byte_strip *strip, int start)
+{
+    int end = start + 3 < strip->width ? start + 3 : strip->width;
+    return end - (start > 0 ? start : 0);
+}
+
 typedef struct {
     void (*largest)(const gt_byte_window *window, uint8_t *out);
     void (*mean)(const gt_byte_window *window, uint8_t *out);
-    void (*means_of_three)(const gt_byte_strip *strip, uint8_t *out); /* or NULL */
+    void (*means_of_three)(const gt_byte_strip *strip, uint8_t *out);
     void (*copy)(const uint8_t *from, size_t count, uint8_t *to);
 } gt_byte_rows;
 

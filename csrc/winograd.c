@@ -35,36 +35,49 @@ has_fma_and_f16c(void)
 #endif
 }
 
+/* Channels in with which words are as exact as bytes.  The rounding of tiles costs more with fewer:
+ * in the third layer of Inception V3, which has 32, it took the least cosine to float32 of 29
+ * photographs from 0.995 to 0.989.  With more, weights have fewer bits, for sums must fit 32. */
+enum { FEWEST_IN_WORDS = 48, MOST_IN_WORDS = 128 };
+
+static bool
+words_are_exact(const gt_winograd *winograd)
+{
+    return winograd->from.channels >= FEWEST_IN_WORDS && winograd->from.channels <= MOST_IN_WORDS;
+}
+
 /* With AMX oneDNN's direct convolution of bfloat16 or bytes is faster, with VNNI alone that of
  * bytes than Winograd's in float32. */
 gt_winograd_stages
-gt_winograd_choose(int size, gt_map_type type)
+gt_winograd_choose(const gt_winograd *winograd)
 {
+    gt_map_type type = winograd->type;
     bool bytes = type == GT_MAP_BYTES;
     if (gt_processor_offers(dnnl_cpu_isa_avx512_core_amx) && type != GT_MAP_FLOAT32) {
         return (gt_winograd_stages){0};
     }
     if (gt_processor_offers(bytes ? dnnl_cpu_isa_avx512_core_vnni : dnnl_cpu_isa_avx512_core)) {
-        return gt_winograd_avx512(size, type);
+        return gt_winograd_avx512(winograd->size, type);
     }
     if (!gt_processor_offers(dnnl_cpu_isa_avx2) || !has_fma_and_f16c() ||
         (bytes && gt_adds_products_in_32_bits())) {
         return (gt_winograd_stages){0};
     }
-    return gt_winograd_avx2(size, type);
+    return gt_winograd_avx2(winograd->size, type, words_are_exact(winograd));
 }
 
 int
 gt_winograd_lanes(gt_map_type type)
 {
-    return gt_winograd_choose(3, type).lanes;
+    gt_winograd any = {.size = 3, .type = type};
+    return gt_winograd_choose(&any).lanes;
 }
 
 const char *
 gt_winograd_byte_kernels(void)
 {
-    gt_winograd_stages stages = gt_winograd_choose(3, GT_MAP_BYTES);
-    return stages.lanes == 0 ? "none" : stages.weights == GT_WINOGRAD_WORDS ? "words" : "halves";
+    int lanes = gt_winograd_lanes(GT_MAP_BYTES);
+    return lanes == 0 ? "none" : lanes == 8 ? "words+halves" : "words";
 }
 
 /* Cost in float32 multiply-adds of oneDNN 3.2: to transform one channel of a tile takes as long as
@@ -72,11 +85,6 @@ gt_winograd_byte_kernels(void)
  * The transformed kernel is read once a block: beyond 4 MB it would come from memory and not from
  * a cache, and the process would grow. */
 enum { TRANSFORM_COST_AVX512 = 800, TRANSFORM_COST_AVX2 = 1300, LARGEST_KERNEL = 4 << 20 };
-
-/* Channels in with which words are as exact as bytes.  The rounding of tiles costs more with fewer:
- * in the third layer of Inception V3, which has 32, it took the least cosine to float32 of 29
- * photographs from 0.995 to 0.989.  With more, weights have fewer bits, for sums must fit 32. */
-enum { FEWEST_IN_WORDS = 48, MOST_IN_WORDS = 128 };
 
 /* Multiply-adds of oneDNN's direct convolution in the time of one of float32, as measured. */
 static double
@@ -105,7 +113,7 @@ tiles_along(const gt_winograd *winograd, int extent)
 static bool
 has_words(const gt_winograd *winograd)
 {
-    return gt_winograd_choose(winograd->size, winograd->type).weights == GT_WINOGRAD_WORDS;
+    return gt_winograd_choose(winograd).weights == GT_WINOGRAD_WORDS;
 }
 
 bool
@@ -115,14 +123,15 @@ gt_winograd_pays(const gt_winograd *winograd)
     int out = winograd->to.channels;
     bool words = has_words(winograd);
     if (winograd->lanes == 0 || gt_winograd_weights_size(winograd) > LARGEST_KERNEL ||
-        (words && (in < FEWEST_IN_WORDS || in > MOST_IN_WORDS))) {
+        (words && !words_are_exact(winograd))) {
         return false;
     }
     double pairs = (double)in * out;
     double tiles = (double)tiles_along(winograd, winograd->to.height) *
                    tiles_along(winograd, winograd->to.width);
-    double own_speed = words ? 2.0 : 1.0;
-    double transform = winograd->lanes == 16 ? TRANSFORM_COST_AVX512 : TRANSFORM_COST_AVX2;
+    bool wide = winograd->lanes == 16;
+    double own_speed = !words ? 1.0 : wide ? 2.0 : 1.75;
+    double transform = wide ? TRANSFORM_COST_AVX512 : TRANSFORM_COST_AVX2;
     double own = tiles * (GT_WINOGRAD_POINTS * pairs / own_speed + transform * (in + out));
     double direct = (double)winograd->to.height * winograd->to.width * pairs * winograd->size *
                     winograd->size / direct_speed(winograd->type);
@@ -181,7 +190,7 @@ gt_winograd_prepare(gt_winograd *winograd)
     size_t tile = GT_WINOGRAD_POINTS * ((size_t)winograd->from.channels * point_size(winograd) +
                                         GT_WINOGRAD_COLS * SUM_SIZE);
     int64_t share = (count_tiles(winograd) + winograd->threads - 1) / winograd->threads;
-    int64_t rows = gt_winograd_choose(winograd->size, winograd->type).most_rows;
+    int64_t rows = gt_winograd_choose(winograd).most_rows;
     int64_t products = (share + rows - 1) / rows;
     winograd->rows = (int)((share + products - 1) / products + 1) / 2 * 2;
     int64_t most = (int64_t)(room / tile) / winograd->rows;
@@ -425,7 +434,7 @@ gt_winograd_run(const gt_winograd *winograd, const void *source, const void *pac
                 const float *shift, void *target, void *scratch)
 {
     int64_t tiles = count_tiles(winograd);
-    gt_winograd_stages stages = gt_winograd_choose(winograd->size, winograd->type);
+    gt_winograd_stages stages = gt_winograd_choose(winograd);
 #pragma omp parallel for schedule(static) num_threads(winograd->threads) if (winograd->threads > 1)
     for (int64_t first = 0; first < tiles; first += winograd->block) {
         char *own = (char *)scratch + (size_t)omp_get_thread_num() * thread_scratch(winograd);

@@ -5,7 +5,7 @@
  *
  * The points are 0, +-1/2, +-1, +-2 and infinity.  With them the errors in float32 are at most
  * ten times those of the direct way, far below the rounding of bfloat16.  Between maps of bytes
- * weights of 16 bits do: halves or, where AVX-512 has VNNI, integers, then of tiles as well. */
+ * weights of 16 bits do: integers, then of tiles as well, or halves. */
 #ifndef GT_WINOGRAD_H
 #define GT_WINOGRAD_H
 

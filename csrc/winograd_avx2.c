@@ -1,4 +1,4 @@
-/* The stages for processors with AVX2, FMA and F16C, in float32.  A vector holds 8 channels.  The file is
+/* The stages for processors with AVX2, FMA and F16C.  A vector holds 8 channels.  The file is
  * compiled for any processor of the family; only gt_winograd_lanes lets its functions run. */
 #include "winograd.h"
 #include "winograd_stages.h"
@@ -16,23 +16,36 @@ typedef __m256 vector;
 
 enum {
     LANES = 8,
+    PAIRS = LANES / 2,
     COLS = GT_WINOGRAD_COLS,
     STEP_COLS = 2 * LANES, /* multiplied at a time */
     MOST_ROWS = 12
 };
 
-/* Tiles and sums are float32 for maps of either type. */
+/* Beside words tiles are words, which they always fit, and sums integers; else both float32. */
 INLINE_AVX2 vector
-load_sums(const char *place, gt_map_type type)
+load_sums(const char *place, gt_winograd_weights weights)
 {
-    (void)type;
+    if (weights == GT_WINOGRAD_WORDS) {
+        return _mm256_cvtepi32_ps(_mm256_load_si256((const __m256i *)(const void *)place));
+    }
     return _mm256_load_ps((const float *)(const void *)place);
 }
 
-INLINE_AVX2 void
-store_points(char *place, vector value, gt_map_type type)
+/* 8 whole numbers as words; what does not fit becomes the nearest that does. */
+INLINE_AVX2 __m128i
+to_words(__m256i wide)
 {
-    (void)type;
+    return _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+}
+
+INLINE_AVX2 void
+store_points(char *place, vector value, gt_winograd_weights weights)
+{
+    if (weights == GT_WINOGRAD_WORDS) {
+        _mm_store_si128((__m128i *)(void *)place, to_words(_mm256_cvtps_epi32(value)));
+        return;
+    }
     _mm256_store_ps((float *)(void *)place, value);
 }
 
@@ -53,9 +66,8 @@ store(char *place, vector value, gt_map_type type)
         _mm256_storeu_ps((float *)(void *)place, value);
         return;
     }
-    __m256i wide = _mm256_cvtps_epi32(value);
-    __m128i half = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
-    _mm_storel_epi64((__m128i *)(void *)place, _mm_packus_epi16(half, half));
+    __m128i words = to_words(_mm256_cvtps_epi32(value));
+    _mm_storel_epi64((__m128i *)(void *)place, _mm_packus_epi16(words, words));
 }
 
 INLINE_AVX2 vector
@@ -108,12 +120,15 @@ most(vector a, vector b)
 
 #include "winograd_transforms.h"
 
-DEFINE_READ(read_float32, GT_MAP_FLOAT32)
-DEFINE_READ(read_bytes, GT_MAP_BYTES)
-DEFINE_WRITE(write_float32_3x3, 6, GT_MAP_FLOAT32)
-DEFINE_WRITE(write_float32_5x5, 4, GT_MAP_FLOAT32)
-DEFINE_WRITE(write_bytes_3x3, 6, GT_MAP_BYTES)
-DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES)
+DEFINE_READ(read_float32, GT_MAP_FLOAT32, GT_WINOGRAD_FLOAT32)
+DEFINE_READ(read_bytes, GT_MAP_BYTES, GT_WINOGRAD_HALVES)
+DEFINE_READ(read_to_words, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
+DEFINE_WRITE(write_float32_3x3, 6, GT_MAP_FLOAT32, GT_WINOGRAD_FLOAT32)
+DEFINE_WRITE(write_float32_5x5, 4, GT_MAP_FLOAT32, GT_WINOGRAD_FLOAT32)
+DEFINE_WRITE(write_bytes_3x3, 6, GT_MAP_BYTES, GT_WINOGRAD_HALVES)
+DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_HALVES)
+DEFINE_WRITE(write_from_words_3x3, 6, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
+DEFINE_WRITE(write_from_words_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
 
 /* A product of few rows and two vectors: with 6 rows, 12 of the 16 registers hold sums.  Each row
  * has variables of its own, because not every compiler keeps an array in registers. */
@@ -182,6 +197,64 @@ load_halves(const uint16_t *place)
 DEFINE_MULTIPLY_ROWS(multiply_float32, float, _mm256_loadu_ps)
 DEFINE_MULTIPLY_ROWS(multiply_halves, uint16_t, load_halves)
 
+/* The same with words: two channels of a tile are multiplied with those of 8 channels out, and the
+ * two products added, by one instruction.  Sums wait for one cycle only, so 4 rows do, and
+ * registers are left.  Left alone, compilers would first multiply what is added much later, and run
+ * out of them; and a loop over the pairs is too short for some processors to read it fast. */
+#define START_WORDS(r)                                                                            \
+    __m256i left##r = _mm256_setzero_si256();                                                     \
+    __m256i right##r = _mm256_setzero_si256();
+#define ADD_PAIR(r)                                                                               \
+    {                                                                                             \
+        __m256i value = _mm256_set1_epi32(channels[(r)*PAIRS]);                                   \
+        left##r = _mm256_add_epi32(left##r, _mm256_madd_epi16(value, first));                     \
+        right##r = _mm256_add_epi32(right##r, _mm256_madd_epi16(value, second));                  \
+        __asm__("" : "+x"(left##r), "+x"(right##r));                                              \
+    }
+#define ADD_PAIRS(pair, EACH_ROW)                                                                 \
+    {                                                                                             \
+        const int32_t *channels = tiles + (pair);                                                 \
+        const __m256i *weights = (const __m256i *)(const void *)(kernel + (pair)*COLS);           \
+        __m256i first = _mm256_loadu_si256(weights);                                              \
+        __m256i second = _mm256_loadu_si256(weights + 1);                                         \
+        EACH_ROW(ADD_PAIR)                                                                        \
+    }
+#define FINISH_WORDS(r)                                                                           \
+    _mm256_store_si256((__m256i *)(void *)(sums + (r)*COLS), left##r);                            \
+    _mm256_store_si256((__m256i *)(void *)(sums + (r)*COLS + LANES), right##r);
+#define DEFINE_MULTIPLY_WORDS(name, EACH_ROW)                                                     \
+    static AVX2 void name(const int32_t *tiles, size_t stride, const int32_t *kernel, int groups, \
+                          int32_t *sums)                                                          \
+    {                                                                                             \
+        EACH_ROW(START_WORDS)                                                                     \
+        for (int group = 0; group < groups; group++) {                                            \
+            ADD_PAIRS(0, EACH_ROW)                                                                \
+            ADD_PAIRS(1, EACH_ROW)                                                                \
+            ADD_PAIRS(2, EACH_ROW)                                                                \
+            ADD_PAIRS(3, EACH_ROW)                                                                \
+            kernel += PAIRS * COLS;                                                               \
+            tiles += stride;                                                                      \
+        }                                                                                         \
+        EACH_ROW(FINISH_WORDS)                                                                    \
+    }
+
+DEFINE_MULTIPLY_WORDS(multiply_words_2, ROWS_2)
+DEFINE_MULTIPLY_WORDS(multiply_words_4, ROWS_4)
+
+static void
+multiply_words(const void *tiles, const void *kernel, int groups, int rows, void *sums)
+{
+    size_t stride = (size_t)rows * PAIRS;
+    for (int done = 0; done < rows; done += 4) {
+        const int32_t *from = (const int32_t *)tiles + done * PAIRS;
+        for (int column = 0; column < COLS; column += STEP_COLS) {
+            (rows - done >= 4 ? multiply_words_4 : multiply_words_2)(
+                from, stride, (const int32_t *)kernel + column, groups,
+                (int32_t *)sums + done * COLS + column);
+        }
+    }
+}
+
 static AVX2 void
 narrow(const float *numbers, uint16_t *halves)
 {
@@ -192,7 +265,7 @@ narrow(const float *numbers, uint16_t *halves)
 }
 
 gt_winograd_stages
-gt_winograd_avx2(int size, gt_map_type type)
+gt_winograd_avx2(int size, gt_map_type type, bool words)
 {
     gt_winograd_stages stages = {.lanes = LANES,
                                  .most_rows = MOST_ROWS,
@@ -202,7 +275,13 @@ gt_winograd_avx2(int size, gt_map_type type)
     if (type == GT_MAP_BF16) {
         return (gt_winograd_stages){0};
     }
-    if (type == GT_MAP_BYTES) {
+    if (type == GT_MAP_BYTES && words) {
+        stages.read_tile = read_to_words;
+        stages.weights = GT_WINOGRAD_WORDS;
+        stages.multiply = multiply_words;
+        stages.write_tile = size == 3 ? write_from_words_3x3 : write_from_words_5x5;
+    }
+    else if (type == GT_MAP_BYTES) {
         stages.read_tile = read_bytes;
         stages.weights = GT_WINOGRAD_HALVES;
         stages.multiply = multiply_halves;
@@ -215,9 +294,9 @@ gt_winograd_avx2(int size, gt_map_type type)
 #else
 
 gt_winograd_stages
-gt_winograd_avx2(int size, gt_map_type type)
+gt_winograd_avx2(int size, gt_map_type type, bool words)
 {
-    (void)size, (void)type;
+    (void)size, (void)type, (void)words;
     return (gt_winograd_stages){0};
 }
 

@@ -64,18 +64,18 @@ store(char *place, vector value, gt_map_type type)
     _mm256_storeu_si256((__m256i *)place, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
 }
 
-/* Of bytes tiles are words, which they always fit, and sums integers; else both float32. */
+/* Beside words tiles are words, which they always fit, and sums integers; else both float32. */
 INLINE_AVX512 vector
-load_sums(const char *place, gt_map_type type)
+load_sums(const char *place, gt_winograd_weights weights)
 {
-    return type == GT_MAP_BYTES ? _mm512_cvtepi32_ps(_mm512_load_si512(place))
-                                : _mm512_load_ps(place);
+    return weights == GT_WINOGRAD_WORDS ? _mm512_cvtepi32_ps(_mm512_load_si512(place))
+                                        : _mm512_load_ps(place);
 }
 
 INLINE_AVX512 void
-store_points(char *place, vector value, gt_map_type type)
+store_points(char *place, vector value, gt_winograd_weights weights)
 {
-    if (type == GT_MAP_BYTES) {
+    if (weights == GT_WINOGRAD_WORDS) {
         __m256i words = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(value));
         _mm256_store_si256((__m256i *)(void *)place, words);
         return;
@@ -133,16 +133,16 @@ most(vector a, vector b)
 
 #include "winograd_transforms.h"
 
-DEFINE_READ(read_float32, GT_MAP_FLOAT32)
-DEFINE_READ(read_bf16, GT_MAP_BF16)
-DEFINE_WRITE(write_float32_3x3, 6, GT_MAP_FLOAT32)
-DEFINE_WRITE(write_float32_5x5, 4, GT_MAP_FLOAT32)
-DEFINE_WRITE(write_bf16_3x3, 6, GT_MAP_BF16)
-DEFINE_WRITE(write_bf16_5x5, 4, GT_MAP_BF16)
+DEFINE_READ(read_float32, GT_MAP_FLOAT32, GT_WINOGRAD_FLOAT32)
+DEFINE_READ(read_bf16, GT_MAP_BF16, GT_WINOGRAD_FLOAT32)
+DEFINE_WRITE(write_float32_3x3, 6, GT_MAP_FLOAT32, GT_WINOGRAD_FLOAT32)
+DEFINE_WRITE(write_float32_5x5, 4, GT_MAP_FLOAT32, GT_WINOGRAD_FLOAT32)
+DEFINE_WRITE(write_bf16_3x3, 6, GT_MAP_BF16, GT_WINOGRAD_FLOAT32)
+DEFINE_WRITE(write_bf16_5x5, 4, GT_MAP_BF16, GT_WINOGRAD_FLOAT32)
 #if HAS_VNNI
-DEFINE_READ(read_bytes, GT_MAP_BYTES)
-DEFINE_WRITE(write_bytes_3x3, 6, GT_MAP_BYTES)
-DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES)
+DEFINE_READ(read_bytes, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
+DEFINE_WRITE(write_bytes_3x3, 6, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
+DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
 #endif
 
 /* A product of few rows and two vectors, all of it in registers: with 14 rows four of 32 are left.

@@ -42,7 +42,7 @@ size_t
 gt_winograd_weights_size(const gt_winograd *winograd)
 {
     size_t rows = (size_t)winograd->from.channels * (size_t)(winograd->to.channels / COLS);
-    return POINTS * rows * gt_winograd_row_size(gt_winograd_choose(winograd->size, winograd->type));
+    return POINTS * rows * gt_winograd_row_size(gt_winograd_choose(winograd));
 }
 
 size_t
@@ -216,7 +216,7 @@ gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float step, v
     packing job = {.size = winograd->size,
                    .channels_in = winograd->from.channels,
                    .channels_out = winograd->to.channels,
-                   .stages = gt_winograd_choose(winograd->size, winograd->type),
+                   .stages = gt_winograd_choose(winograd),
                    .kernel = kernel};
     float *scales = packed;
     char *next = (char *)packed + scales_size(winograd);

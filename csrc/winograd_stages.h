@@ -54,8 +54,8 @@ typedef struct {
     void (*write_tile)(const char *sums, size_t stride, const gt_winograd_target *target);
 } gt_winograd_stages;
 
-/* The stages for a kernel of that size and maps of that type, for this processor. */
-gt_winograd_stages gt_winograd_choose(int size, gt_map_type type);
+/* The stages for that convolution, for this processor. */
+gt_winograd_stages gt_winograd_choose(const gt_winograd *winograd);
 
 /* Bytes of 32 channels out of a transformed kernel, at one point and for one channel in. */
 size_t gt_winograd_row_size(gt_winograd_stages stages);
@@ -70,8 +70,8 @@ const void *gt_winograd_weights_of(const gt_winograd *winograd, const void *pack
  * on those with VNNI, and none if the compiler did not know that. */
 gt_winograd_stages gt_winograd_avx512(int size, gt_map_type type);
 
-/* The stages for a kernel of that size and maps of float32 or bytes, on processors with AVX2 and
- * FMA. */
-gt_winograd_stages gt_winograd_avx2(int size, gt_map_type type);
+/* The stages for a kernel of that size and maps of float32 or bytes, on processors with AVX2 and FMA;
+ * `words` between maps of bytes, instead of halves. */
+gt_winograd_stages gt_winograd_avx2(int size, gt_map_type type, bool words);
 
 #endif

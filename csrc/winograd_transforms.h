@@ -5,7 +5,8 @@
  *     INLINE_STAGE   what stands before each function here
  *     STAGE          the same of a function that is called
  *     load, store    numbers of a map, bytes not yet times their step
- *     load_sums      of the points of a tile, in memory that is aligned for a vector
+ *     load_sums      of the points of a tile, beside weights of a type, in memory that is aligned
+ *                    for a vector
  *     store_points   likewise
  *     all            a vector of one number
  *     add, subtract, multiply, least, most    the last two give the second if either is not a number
@@ -66,7 +67,8 @@ transform_products(const vector m[TILE], int results, vector out[MOST_RESULTS])
 }
 
 INLINE_STAGE void
-read_tile(const char *tile, size_t row, size_t pixel, gt_map_type type, char *out, size_t stride)
+read_tile(const char *tile, size_t row, size_t pixel, gt_map_type type, gt_winograd_weights weights,
+          char *out, size_t stride)
 {
     vector halfway[TILE][TILE];
     for (int x = 0; x < TILE; x++) {
@@ -87,7 +89,7 @@ read_tile(const char *tile, size_t row, size_t pixel, gt_map_type type, char *ou
         vector result[TILE];
         transform_pixels(halfway[y], result);
         for (int x = 0; x < TILE; x++) {
-            store_points(out, result[x], type);
+            store_points(out, result[x], weights);
             out += stride;
         }
     }
@@ -95,7 +97,7 @@ read_tile(const char *tile, size_t row, size_t pixel, gt_map_type type, char *ou
 
 INLINE_STAGE void
 write_tile(const char *sums, size_t stride, const gt_winograd_target *target, int results,
-           gt_map_type type)
+           gt_map_type type, gt_winograd_weights weights)
 {
     const vector low = all(target->low);
     const vector high = all(target->high);
@@ -109,7 +111,7 @@ write_tile(const char *sums, size_t stride, const gt_winograd_target *target, in
         vector column[TILE];
         vector result[MOST_RESULTS];
         for (int y = 0; y < TILE; y++) {
-            column[y] = load_sums(place, type);
+            column[y] = load_sums(place, weights);
             place += TILE * stride;
         }
         transform_products(column, results, result);
@@ -137,14 +139,14 @@ write_tile(const char *sums, size_t stride, const gt_winograd_target *target, in
     }
 }
 
-/* A stage of that name for maps of one type. */
-#define DEFINE_READ(name, type)                                                                   \
+/* A stage of that name for maps of one type beside weights of one type. */
+#define DEFINE_READ(name, type, weights)                                                          \
     static STAGE void name(const char *tile, size_t row, size_t pixel, char *out, size_t stride) \
     {                                                                                             \
-        read_tile(tile, row, pixel, type, out, stride);                                           \
+        read_tile(tile, row, pixel, type, weights, out, stride);                                  \
     }
-#define DEFINE_WRITE(name, results, type)                                                         \
+#define DEFINE_WRITE(name, results, type, weights)                                                \
     static STAGE void name(const char *sums, size_t stride, const gt_winograd_target *target)     \
     {                                                                                             \
-        write_tile(sums, stride, target, results, type);                                          \
+        write_tile(sums, stride, target, results, type, weights);                                 \
     }

@@ -97,7 +97,7 @@ test_pools(void)
     static const int windows[][4] = {{3, 3, 1, 1}, {3, 3, 1, 0}, {3, 3, 2, 0}, {3, 3, 2, 1},
                                      {2, 2, 2, 0}, {1, 1, 1, 0}, {5, 3, 1, 2}, {4, 8, 3, 3},
                                      {1, 3, 1, 0}};
-    static const int channels[] = {1, 31, 32, 33, 64, 65, 192};
+    static const int channels[] = {1, 31, 32, 33, 64, 65, 120, 192};
     for (size_t i = 0; i < 2 * sizeof(windows) / sizeof(*windows); i++) {
         const int *window = windows[i / 2];
         int padding = window[3] < window[0] ? window[3] : window[0] - 1;
