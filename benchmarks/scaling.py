@@ -35,7 +35,8 @@ BACKBONE_LIMIT = ("Several images are shared out whole; a single one has every l
                   "the threads, which wait for each other after each.")
 HEAD_LIMIT = ("Threads wait for each other twice a minibatch. So each has at least 1 million "
               "multiplications (samples times weights) of it, and an epoch of less than 30 million "
-              "is trained on one thread.")
+              "is trained on one thread. With few classes they share the memory that samples come "
+              "from, and what comes before the first epoch.")
 
 
 def parse():

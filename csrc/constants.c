@@ -101,8 +101,11 @@ scaled_kernel(const gt_node *node)
     float *values = malloc((size_t)(rows * channels) * sizeof(*values));
     for (int64_t row = 0; values != NULL && row < rows; row++) {
         float *out = values + row * channels;
+        if (kernel->data != NULL) {
+            gt_array_read(kernel, row * channels, channels, out);
+        }
         for (int64_t c = 0; c < channels; c++) {
-            float value = kernel->data != NULL ? gt_array_at(kernel, row * channels + c) : 1.0f;
+            float value = kernel->data != NULL ? out[c] : 1.0f;
             out[c] = node->scale != NULL ? value * node->scale[c] : value;
         }
     }

@@ -72,6 +72,22 @@ gt_array_at(const gt_array *array, int64_t i)
 }
 
 void
+gt_array_read(const gt_array *array, int64_t first, int64_t count, float *restrict values)
+{
+    if (array->type != GT_UINT8) {
+        memcpy(values, (const float *)array->data + first, (size_t)count * sizeof(*values));
+        return;
+    }
+    const uint8_t *bytes = (const uint8_t *)array->data + first;
+    const float scale = array->scale;
+    const float minimum = array->minimum;
+    for (int64_t i = 0; i < count; i++) {
+        float product = (float)bytes[i] * scale;
+        values[i] = product + minimum;
+    }
+}
+
+void
 gt_node_init(gt_node *node, gt_op op)
 {
     memset(node, 0, sizeof(*node));

@@ -134,6 +134,9 @@ const char *gt_role_name(gt_role role);
 /* Element i of an array. */
 float gt_array_at(const gt_array *array, int64_t i);
 
+/* So many elements from the first on, as float32. */
+void gt_array_read(const gt_array *array, int64_t first, int64_t count, float *values);
+
 /* Give the memory of a mapped array back, for it has been read; its pages come again from the file
  * when they are wanted again.  Does nothing for another array. */
 void gt_array_rest(const gt_array *array);

@@ -130,7 +130,7 @@ gt_winograd_pays(const gt_winograd *winograd)
     double tiles = (double)tiles_along(winograd, winograd->to.height) *
                    tiles_along(winograd, winograd->to.width);
     bool wide = winograd->lanes == 16;
-    double own_speed = !words ? 1.0 : wide ? 2.0 : 1.75;
+    double own_speed = !words ? 1.0 : wide ? 2.0 : 1.75; /* of products, as measured */
     double transform = wide ? TRANSFORM_COST_AVX512 : TRANSFORM_COST_AVX2;
     double own = tiles * (GT_WINOGRAD_POINTS * pairs / own_speed + transform * (in + out));
     double direct = (double)winograd->to.height * winograd->to.width * pairs * winograd->size *

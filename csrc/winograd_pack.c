@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "wide.h"
 #include "winograd_stages.h"
 
 enum {
@@ -80,24 +81,25 @@ make_transform(int size, double transform[TILE][MOST_TAPS])
 }
 
 /* sums[lane] = sum over k < count of weights[k] * values[k * stride + lane] */
-static void
-combine(const double *weights, const double *values, int count, int stride, double *sums)
+GT_INLINE void
+combine(const double *weights, const double *values, int count, int stride, double *restrict sums)
 {
-    memset(sums, 0, COLS * sizeof(*sums));
-    for (int k = 0; k < count; k++) {
-        for (int lane = 0; lane < COLS; lane++) {
-            sums[lane] += weights[k] * values[k * stride + lane];
+    for (int lane = 0; lane < COLS; lane++) {
+        double sum = 0.0;
+        for (int k = 0; k < count; k++) {
+            sum += weights[k] * values[k * stride + lane];
         }
+        sums[lane] = sum;
     }
 }
 
-/* G g G^T for one channel in and 32 channels out, from channel `out` on. */
-static void
-transform_columns(const packing *job, int in, int out, double transformed[POINTS][COLS])
+/* G g G^T for one channel in and 32 channels out, from channel `out` on; `size` is the job's, known
+ * to the compiler. */
+GT_INLINE void
+transform_sized(const packing *job, int size, int in, int out, double transformed[POINTS][COLS])
 {
     double values[MOST_TAPS * MOST_TAPS * COLS];
     double halfway[TILE * MOST_TAPS * COLS];
-    int size = job->size;
     for (int tap = 0; tap < size * size; tap++) {
         const float *from = job->kernel +
                             ((int64_t)tap * job->channels_in + in) * job->channels_out + out;
@@ -115,6 +117,35 @@ transform_columns(const packing *job, int in, int out, double transformed[POINTS
         combine(job->transform[point % TILE], halfway + point / TILE * size * COLS, size, COLS,
                 transformed[point]);
     }
+}
+
+GT_INLINE void
+transform_any(const packing *job, int in, int out, double transformed[POINTS][COLS])
+{
+    if (job->size == 3) {
+        transform_sized(job, 3, in, out, transformed);
+    }
+    else {
+        transform_sized(job, 5, in, out, transformed);
+    }
+}
+
+static void
+transform_plainly(const packing *job, int in, int out, double transformed[POINTS][COLS])
+{
+    transform_any(job, in, out, transformed);
+}
+
+GT_AVX2 static void
+transform_avx2(const packing *job, int in, int out, double transformed[POINTS][COLS])
+{
+    transform_any(job, in, out, transformed);
+}
+
+static void
+transform_columns(const packing *job, int in, int out, double transformed[POINTS][COLS])
+{
+    (gt_has_avx2() ? transform_avx2 : transform_plainly)(job, in, out, transformed);
 }
 
 /* The largest size of a tile at a point, as a word, for bytes in the map: what transform_pixels of
@@ -170,7 +201,7 @@ choose_scales(packing *job, int out)
         for (int i = 0; i < POINTS * COLS; i++) {
             double amount = fabs(transformed[i / COLS][i % COLS]);
             sums[i / COLS][i % COLS] += amount;
-            largest[i % COLS] = fmax(largest[i % COLS], amount);
+            largest[i % COLS] = amount > largest[i % COLS] ? amount : largest[i % COLS];
         }
     }
     for (int lane = 0; lane < COLS; lane++) {
@@ -183,7 +214,8 @@ choose_scales(packing *job, int out)
 static int16_t
 to_word(double number)
 {
-    return (int16_t)lrint(fmin(fmax(number, -INT16_MAX), INT16_MAX));
+    double above = number > -INT16_MAX ? number : -INT16_MAX;
+    return (int16_t)lrint(above < INT16_MAX ? above : INT16_MAX);
 }
 
 /* The weights of one point and one channel in. */
