@@ -30,6 +30,7 @@ struct gt_backbone {
     dnnl_engine_t engine;
     gt_constants constants;
     gt_crew batches; /* one lane a thread, each primitive on one thread */
+    gt_crew apart;   /* the same for one image at a time */
     gt_crew single;  /* one image at a time, each primitive on all threads */
     bool calibrated; /* or its ranges have been set */
     pthread_mutex_t lock;
@@ -96,6 +97,8 @@ gt_backbone_create(gt_backbone **backbone, gt_graph *graph, gt_backbone_config c
     created->config = config;
     created->batches.n_lanes = config.threads;
     created->batches.inner = 1;
+    created->apart.n_lanes = config.threads;
+    created->apart.inner = 1;
     created->single.n_lanes = 1;
     created->single.inner = config.threads;
     (void)pthread_mutex_init(&created->lock, NULL);
@@ -125,6 +128,7 @@ gt_backbone_free(gt_backbone *backbone)
         return;
     }
     dismiss(&backbone->batches);
+    dismiss(&backbone->apart);
     dismiss(&backbone->single);
     gt_constants_clear(&backbone->constants);
     (void)dnnl_engine_destroy(backbone->engine);
@@ -346,6 +350,17 @@ run_crew(gt_backbone *backbone, gt_crew *crew, int batch, errand job, gt_error *
     return status;
 }
 
+/* Who runs so many images, too few for batches.  Inside primitives threads wait for each other, which
+ * takes about as long as one in five of them having no image of its own. */
+static gt_crew *
+crew_for_rest(gt_backbone *backbone, int64_t count)
+{
+    int64_t threads = backbone->config.threads;
+    int64_t turns = (count + threads - 1) / threads;
+    bool most_have_one = 5 * count > 4 * threads * turns;
+    return threads > 1 && most_have_one ? &backbone->apart : &backbone->single;
+}
+
 gt_status
 gt_backbone_run(gt_backbone *backbone, const uint8_t *images, int64_t count,
                 float *const *outputs, gt_error *error)
@@ -358,7 +373,7 @@ gt_backbone_run(gt_backbone *backbone, const uint8_t *images, int64_t count,
     lock_backbone(backbone);
     gt_status status = run_crew(backbone, &backbone->batches, config->sub_batch, batches, error);
     if (status == GT_OK) {
-        status = run_crew(backbone, &backbone->single, 1, rest, error);
+        status = run_crew(backbone, crew_for_rest(backbone, rest.count), 1, rest, error);
     }
     unlock_backbone(backbone);
     return status;
@@ -368,7 +383,8 @@ gt_backbone_run(gt_backbone *backbone, const uint8_t *images, int64_t count,
 static gt_status
 begin_ranges(gt_backbone *backbone, gt_error *error)
 {
-    if (backbone->batches.plan == NULL && backbone->single.plan == NULL) {
+    if (backbone->batches.plan == NULL && backbone->apart.plan == NULL &&
+        backbone->single.plan == NULL) {
         gt_constants_clear(&backbone->constants);
         return GT_OK;
     }

@@ -46,8 +46,8 @@ words_are_exact(const gt_winograd *winograd)
     return winograd->from.channels >= FEWEST_IN_WORDS && winograd->from.channels <= MOST_IN_WORDS;
 }
 
-/* With AMX oneDNN's direct convolution of bfloat16 or bytes is faster, with VNNI alone that of
- * bytes than Winograd's in float32. */
+/* With AMX oneDNN's direct convolution of bfloat16 or bytes is faster, with VNNI of AVX2 that of
+ * bytes than one with halves; words were not tried there. */
 gt_winograd_stages
 gt_winograd_choose(const gt_winograd *winograd)
 {
@@ -76,8 +76,11 @@ gt_winograd_lanes(gt_map_type type)
 const char *
 gt_winograd_byte_kernels(void)
 {
-    int lanes = gt_winograd_lanes(GT_MAP_BYTES);
-    return lanes == 0 ? "none" : lanes == 8 ? "words+halves" : "words";
+    gt_winograd few = {.size = 3, .type = GT_MAP_BYTES, .from = {.channels = FEWEST_IN_WORDS - 1}};
+    gt_winograd_stages stages = gt_winograd_choose(&few);
+    return stages.lanes == 0                      ? "none"
+           : stages.weights == GT_WINOGRAD_HALVES ? "words+halves"
+                                                  : "words";
 }
 
 /* Cost in float32 multiply-adds of oneDNN 3.2: to transform one channel of a tile takes as long as
@@ -123,7 +126,7 @@ gt_winograd_pays(const gt_winograd *winograd)
     int out = winograd->to.channels;
     bool words = has_words(winograd);
     if (winograd->lanes == 0 || gt_winograd_weights_size(winograd) > LARGEST_KERNEL ||
-        (words && !words_are_exact(winograd))) {
+        (words && !words_are_exact(winograd))) { /* where there are no halves instead */
         return false;
     }
     double pairs = (double)in * out;

@@ -55,7 +55,7 @@ typedef struct {
 int gt_winograd_lanes(gt_map_type type);
 
 /* What the numbers of a transformed kernel between maps of bytes are on this processor, on which
- * the rounding depends: "words", "halves" or "none". */
+ * the rounding depends: "words", "words+halves" or "none". */
 const char *gt_winograd_byte_kernels(void);
 
 /* Whether it can run, should be faster than oneDNN's direct convolution of the same type and,

@@ -1,5 +1,5 @@
 /* The stages for processors with AVX2, FMA and F16C.  A vector holds 8 channels.  The file is
- * compiled for any processor of the family; only gt_winograd_lanes lets its functions run. */
+ * compiled for any processor of the family; only gt_winograd_choose lets its functions run. */
 #include "winograd.h"
 #include "winograd_stages.h"
 
@@ -201,6 +201,11 @@ DEFINE_MULTIPLY_ROWS(multiply_halves, uint16_t, load_halves)
  * two products added, by one instruction.  Sums wait for one cycle only, so 4 rows do, and
  * registers are left.  Left alone, compilers would first multiply what is added much later, and run
  * out of them; and a loop over the pairs is too short for some processors to read it fast. */
+#if defined(__clang__) && __clang_major__ < 10 /* it asks the whole file for the registers */
+#define KEEP_ORDER(a, b)
+#else
+#define KEEP_ORDER(a, b) __asm__("" : "+x"(a), "+x"(b))
+#endif
 #define START_WORDS(r)                                                                            \
     __m256i left##r = _mm256_setzero_si256();                                                     \
     __m256i right##r = _mm256_setzero_si256();
@@ -209,7 +214,7 @@ DEFINE_MULTIPLY_ROWS(multiply_halves, uint16_t, load_halves)
         __m256i value = _mm256_set1_epi32(channels[(r)*PAIRS]);                                   \
         left##r = _mm256_add_epi32(left##r, _mm256_madd_epi16(value, first));                     \
         right##r = _mm256_add_epi32(right##r, _mm256_madd_epi16(value, second));                  \
-        __asm__("" : "+x"(left##r), "+x"(right##r));                                              \
+        KEEP_ORDER(left##r, right##r);                                                            \
     }
 #define ADD_PAIRS(pair, EACH_ROW)                                                                 \
     {                                                                                             \

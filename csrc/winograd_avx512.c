@@ -1,5 +1,5 @@
 /* The stages for processors with AVX-512.  A vector holds 16 channels.  The file is compiled for any
- * processor of the family; only gt_winograd_lanes lets its functions run. */
+ * processor of the family; only gt_winograd_choose lets its functions run. */
 #include "winograd.h"
 #include "winograd_stages.h"
 

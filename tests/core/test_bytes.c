@@ -213,6 +213,40 @@ test_rows_agree(void)
     }
 }
 
+/* Rows of means, some of whose windows reach beyond the map. */
+static void
+test_strips_agree(void)
+{
+    gt_byte_rows plain = gt_byte_rows_plain();
+    gt_byte_rows fast = gt_byte_rows_best();
+    for (int round = 0; round < 200; round++) {
+        gt_byte_strip strip = {.height = gt_net_choice(&net, 1, 4),
+                               .width = gt_net_choice(&net, 1, 8),
+                               .channels = gt_net_choice(&net, 1, 200),
+                               .before = gt_net_choice(&net, 0, 2)};
+        int after = gt_net_choice(&net, 0, 2);
+        strip.count = strip.width + strip.before + after - 2;
+        if (strip.count < 1) {
+            continue;
+        }
+        strip.row = (size_t)(strip.width * strip.channels);
+        for (int width = 1; width <= 3; width++) {
+            strip.factors[width] = 32767 / (strip.height * width);
+        }
+        size_t size = (size_t)(strip.count * strip.channels);
+        uint8_t *source = random_bytes((size_t)strip.height * strip.row);
+        uint8_t *wanted = malloc(size);
+        uint8_t *found = malloc(size);
+        strip.first = source;
+        plain.means_of_three(&strip, wanted);
+        fast.means_of_three(&strip, found);
+        CHECK(memcmp(wanted, found, size) == 0);
+        free(found);
+        free(wanted);
+        free(source);
+    }
+}
+
 static void
 test_all(void)
 {
@@ -222,6 +256,7 @@ test_all(void)
     RUN(test_constant_maps_keep_their_byte);
     RUN(test_concatenations);
     RUN(test_rows_agree);
+    RUN(test_strips_agree);
 }
 
 static void

@@ -339,9 +339,10 @@ test_bounds(void)
 static void
 test_blocked_source(void)
 {
-    static const gt_map_type types[] = {GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_BYTES};
-    for (int i = 0; i < 3; i++) {
-        gt_winograd winograd = describe(2, (gt_shape){9, 11, 48}, 32, 3, 1, 1, 2, types[i]);
+    static const gt_map_type types[] = {GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_BYTES, GT_MAP_BYTES};
+    for (int i = 0; i < 4; i++) {
+        gt_shape from = {9, 11, i < 3 ? 48 : 32};
+        gt_winograd winograd = describe(2, from, 32, 3, 1, 1, 2, types[i]);
         if (winograd.lanes > 0) {
             winograd.source = gt_winograd_blocked(winograd.from, winograd.lanes);
         }
@@ -460,9 +461,9 @@ test_largest_sums(void)
 
 /* A tile gives the same bits wherever it is computed. */
 static void
-verify_threads_and_blocks(gt_map_type type)
+verify_threads_and_blocks(int channels, gt_map_type type)
 {
-    gt_winograd winograd = describe(3, (gt_shape){23, 19, 32}, 64, 3, 1, 1, 2, type);
+    gt_winograd winograd = describe(3, (gt_shape){23, 19, channels}, 64, 3, 1, 1, 2, type);
     bench job;
     if (winograd.lanes == 0) {
         return;
@@ -486,29 +487,37 @@ verify_threads_and_blocks(gt_map_type type)
 static void
 test_threads_and_blocks_change_nothing(void)
 {
-    verify_threads_and_blocks(GT_MAP_FLOAT32);
-    verify_threads_and_blocks(GT_MAP_BF16);
-    verify_threads_and_blocks(GT_MAP_BYTES);
+    verify_threads_and_blocks(32, GT_MAP_FLOAT32);
+    verify_threads_and_blocks(32, GT_MAP_BF16);
+    verify_threads_and_blocks(32, GT_MAP_BYTES);
+    verify_threads_and_blocks(48, GT_MAP_BYTES);
 }
 
 /* Channels out whose weights are 0, tiny, or large beside those of others. */
 static void
-test_scales_of_channels(void)
+verify_scales(int channels)
 {
     static const float factors[] = {0.0f, 1e-30f, 1e-6f, 1.0f};
-    gt_winograd winograd = describe(1, (gt_shape){9, 9, 48}, 32, 3, 1, 1, 2, GT_MAP_BYTES);
+    gt_winograd winograd = describe(1, (gt_shape){9, 9, channels}, 32, 3, 1, 1, 2, GT_MAP_BYTES);
     bench job;
     if (winograd.lanes == 0) {
         return;
     }
     start_bench(&job, winograd, true);
     float *weights = (float *)(uintptr_t)job.kernel.data;
-    for (int i = 0; i < 3 * 3 * 48 * 32; i++) {
+    for (int i = 0; i < 3 * 3 * channels * 32; i++) {
         weights[i] *= factors[i % 32 % 4];
     }
     set_wanted(&job);
     CHECK_CLOSE(steps_off(&job), 0.0, 0.5);
     end_bench(&job);
+}
+
+static void
+test_scales_of_channels(void)
+{
+    verify_scales(48);
+    verify_scales(32);
 }
 
 static void

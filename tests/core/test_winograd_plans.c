@@ -43,7 +43,7 @@ test_where_it_pays_between_bytes(void)
     CHECK(pays(147, 32, 64, 3, GT_MAP_BYTES) == (lanes == 8)); /* too few channels for words */
     CHECK(pays(71, 160, 64, 3, GT_MAP_BYTES) == (lanes == 8)); /* too many */
     CHECK(pays(13, 64, 96, 3, GT_MAP_BYTES) == (lanes == 8));
-    CHECK(!pays(7, 64, 96, 3, GT_MAP_BYTES)); /* half of the results are wanted */
+    CHECK(!pays(7, 64, 96, 3, GT_MAP_BYTES)); /* 49 of 144 results are wanted */
 }
 
 static void
@@ -111,15 +111,16 @@ test_plans(void)
     gt_net_clear(&net);
 }
 
-/* A layer between two others in int8, which keeps the bytes of both. */
+/* A layer of so many channels in between two others in int8, which keeps the bytes of both;
+ * `wanted` layers are computed by Winograd's kernel. */
 static void
-test_plan_of_bytes(void)
+verify_plan_of_bytes(int channels, int wanted)
 {
     gt_net net;
     trial job;
     gt_net_start(&net, 40, 37, 3);
     int a = gt_net_plain(&net, GT_OP_RELU, NULL,
-                         gt_net_add(&net, gt_net_conv(&net, 0, 3, 3, 64, 1), NULL, 0));
+                         gt_net_add(&net, gt_net_conv(&net, 0, 3, 3, channels, 1), NULL, 0));
     int b = gt_net_plain(&net, GT_OP_RELU, NULL,
                          gt_net_add(&net, gt_net_conv(&net, a, 3, 3, 64, 1), NULL, a));
     int c = gt_net_add(&net, gt_net_conv(&net, b, 1, 1, 24, 1), NULL, b);
@@ -136,11 +137,19 @@ test_plan_of_bytes(void)
     }
     int own = 0;
     CHECK(gt_backbone_visit_steps(job.backbone, count_own, &own, &error) == GT_OK);
-    CHECK(own == (gt_winograd_lanes(GT_MAP_BYTES) > 0 ? 1 : 0));
+    CHECK(own == wanted);
     free(result);
     gt_graph_clear(&graph);
     end_trial(&job);
     gt_net_clear(&net);
+}
+
+static void
+test_plan_of_bytes(void)
+{
+    int lanes = gt_winograd_lanes(GT_MAP_BYTES);
+    verify_plan_of_bytes(64, lanes > 0 ? 1 : 0);
+    verify_plan_of_bytes(160, lanes == 8 ? 1 : 0); /* halves */
 }
 
 static void
