@@ -350,8 +350,8 @@ run_crew(gt_backbone *backbone, gt_crew *crew, int batch, errand job, gt_error *
     return status;
 }
 
-/* Who runs so many images, too few for batches.  Inside primitives threads wait for each other, which
- * takes about as long as one in five of them having no image of its own. */
+/* Who runs so many images, too few for batches.  Inside primitives threads wait for each other,
+ * which takes about as long as one in five of them having no image of its own. */
 static gt_crew *
 crew_for_rest(gt_backbone *backbone, int64_t count)
 {
