@@ -118,7 +118,7 @@ verify_plan_of_bytes(int channels, int wanted)
 {
     gt_net net;
     trial job;
-    gt_net_start(&net, 26, 23, 3);
+    gt_net_start(&net, 40, 37, 3);
     int a = gt_net_plain(&net, GT_OP_RELU, NULL,
                          gt_net_add(&net, gt_net_conv(&net, 0, 3, 3, channels, 1), NULL, 0));
     int b = gt_net_plain(&net, GT_OP_RELU, NULL,
