@@ -104,9 +104,11 @@ scaled_kernel(const gt_node *node)
         if (kernel->data != NULL) {
             gt_array_read(kernel, row * channels, channels, out);
         }
-        for (int64_t c = 0; c < channels; c++) {
-            float value = kernel->data != NULL ? out[c] : 1.0f;
-            out[c] = node->scale != NULL ? value * node->scale[c] : value;
+        for (int64_t c = 0; kernel->data == NULL && c < channels; c++) {
+            out[c] = 1.0f;
+        }
+        for (int64_t c = 0; node->scale != NULL && c < channels; c++) {
+            out[c] *= node->scale[c];
         }
     }
     return values;

@@ -61,16 +61,6 @@ gt_array_rest(const gt_array *array)
     }
 }
 
-float
-gt_array_at(const gt_array *array, int64_t i)
-{
-    if (array->type == GT_UINT8) {
-        float product = (float)((const uint8_t *)array->data)[i] * array->scale;
-        return product + array->minimum;
-    }
-    return ((const float *)array->data)[i];
-}
-
 void
 gt_array_read(const gt_array *array, int64_t first, int64_t count, float *restrict values)
 {
@@ -85,6 +75,14 @@ gt_array_read(const gt_array *array, int64_t first, int64_t count, float *restri
         float product = (float)bytes[i] * scale;
         values[i] = product + minimum;
     }
+}
+
+float
+gt_array_at(const gt_array *array, int64_t i)
+{
+    float value = 0.0f;
+    gt_array_read(array, i, 1, &value);
+    return value;
 }
 
 void
