@@ -86,7 +86,7 @@ void *
 gt_arena_allocate(size_t size)
 {
     void *arena = NULL;
-    size_t rounded = round_up(size > 0 ? size : 1, huge_page);
+    size_t rounded = round_up(size + ALIGNMENT, huge_page); /* kernels read a little beyond a map */
     if (posix_memalign(&arena, huge_page, rounded) != 0) {
         return NULL;
     }

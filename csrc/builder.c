@@ -1,5 +1,6 @@
 #include "builder.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,37 @@ gt_builder_result_number(const gt_builder *builder, int index)
 {
     return gt_runs_in_int8(builder->graph, builder->numbers, index) ? builder->numbers[index]
                                                                     : gt_builder_full(builder);
+}
+
+gt_map_type
+gt_builder_map_type(const gt_builder *builder, int index)
+{
+    if (gt_runs_in_int8(builder->graph, builder->numbers, index)) {
+        return GT_MAP_BYTES;
+    }
+    return builder->plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
+}
+
+bool
+gt_builder_maps_fit(const gt_builder *builder, int index)
+{
+    return gt_builder_map_type(builder, index) != GT_MAP_BYTES ||
+           (gt_builder_source_number(builder, index).type == dnnl_u8 &&
+            gt_builder_result_number(builder, index).type == dnnl_u8 &&
+            builder->graph->nodes[index].inputs[0] != 0);
+}
+
+void
+gt_builder_bounds(const gt_builder *builder, int index, float *low, float *high)
+{
+    const gt_node *node = &builder->graph->nodes[index];
+    *low = node->relu ? 0.0f : -INFINITY;
+    *high = node->relu ? node->relu_max : INFINITY;
+    if (gt_builder_map_type(builder, index) == GT_MAP_BYTES) {
+        /* beyond them numbers would not fit an integer on the way */
+        *low = 0.0f;
+        *high = fminf(*high, 255.0f * gt_builder_result_number(builder, index).step);
+    }
 }
 
 gt_arg
@@ -68,6 +100,23 @@ gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc, gt_numb
         plan->values[plan->n_values] = added;
         *value = plan->n_values++;
     }
+    return status;
+}
+
+gt_status
+gt_builder_add_scratch(gt_builder *builder, size_t size, const char *layer, int *value,
+                       gt_error *error)
+{
+    dnnl_memory_desc_t desc = NULL;
+    dnnl_dims_t dims = {(dnnl_dim_t)size};
+    gt_status status =
+        gt_check_engine(dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_u8, dnnl_x),
+                        "describing a scratchpad", layer, error);
+    if (status == GT_OK) {
+        status = gt_builder_add_value(builder, desc, (gt_number){dnnl_u8, 1.0f}, layer, value,
+                                      error);
+    }
+    (void)dnnl_memory_desc_destroy(desc);
     return status;
 }
 

@@ -3,6 +3,7 @@
 #define GT_BUILDER_H
 
 #include "plan.h"
+#include "winograd.h"
 
 enum { GT_NO_VALUE = -1 };
 
@@ -71,5 +72,19 @@ gt_number gt_builder_full(const gt_builder *builder);
  * floats are written. */
 gt_number gt_builder_source_number(const gt_builder *builder, int index);
 gt_number gt_builder_result_number(const gt_builder *builder, int index);
+
+/* How the maps that a convolution reads and writes have their numbers. */
+gt_map_type gt_builder_map_type(const gt_builder *builder, int index);
+
+/* Whether our own kernels can read and write them: where they are of bytes both must be, and hold no
+ * negative numbers. */
+bool gt_builder_maps_fit(const gt_builder *builder, int index);
+
+/* Bounds of the results of a convolution: those of its ReLU, and of bytes of that step. */
+void gt_builder_bounds(const gt_builder *builder, int index, float *low, float *high);
+
+/* Add a value of so many bytes for what a kernel of our own writes on the way. */
+gt_status gt_builder_add_scratch(gt_builder *builder, size_t size, const char *layer, int *value,
+                                 gt_error *error);
 
 #endif

@@ -181,17 +181,12 @@ void
 gt_byte_concat_run(const gt_byte_concat *concat, const uint8_t *const *sources, uint8_t *target)
 {
     gt_byte_rows rows = gt_byte_rows_best();
-    size_t width = 0;
-    for (int k = 0; k < concat->n_inputs; k++) {
-        width += (size_t)concat->channels[k];
-    }
 #pragma omp parallel for schedule(static) num_threads(concat->threads) if (concat->threads > 1)
     for (int64_t i = 0; i < concat->pixels; i++) {
-        uint8_t *out = target + (size_t)i * width;
+        uint8_t *out = target + (size_t)i * (size_t)concat->pixel;
         for (int k = 0; k < concat->n_inputs; k++) {
-            size_t channels = (size_t)concat->channels[k];
-            rows.copy(sources[k] + (size_t)i * channels, channels, out);
-            out += channels;
+            size_t size = (size_t)concat->sizes[k];
+            rows.copy(sources[k] + (size_t)i * size, size, out + concat->offsets[k]);
         }
     }
 }

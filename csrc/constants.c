@@ -451,3 +451,29 @@ gt_constants_winograd(gt_constants *constants, const gt_node *node, const gt_win
     free_unpacked(node, values);
     return GT_OK;
 }
+
+gt_status
+gt_constants_amx(gt_constants *constants, const gt_node *node, const gt_amx *amx,
+                 dnnl_engine_t engine, int *index, gt_error *error)
+{
+    int64_t length = (int64_t)(gt_amx_kernel_size(amx) / sizeof(float));
+    gt_weights weights = amx->type == GT_MAP_BYTES ? GT_WEIGHTS_INT8 : GT_WEIGHTS_FLOAT;
+    dnnl_memory_desc_t plain = NULL;
+    void *values = NULL;
+    float *packed = NULL;
+    gt_status status = provide_vector(constants, node->name, GT_CONSTANT_KERNEL, length, engine,
+                                      index, &packed, error);
+    if (status != GT_OK || packed == NULL) {
+        return status;
+    }
+    status = unpacked_kernel(node, weights, &values, &plain, error);
+    if (status == GT_OK) {
+        gt_amx_pack(amx, values, packed);
+    }
+    (void)dnnl_memory_desc_destroy(plain);
+    free_unpacked(node, values);
+    if (status != GT_OK) {
+        drop_last(constants);
+    }
+    return status;
+}

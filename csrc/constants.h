@@ -4,6 +4,7 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
+#include "amx.h"
 #include "graph.h"
 #include "winograd.h"
 
@@ -46,6 +47,10 @@ gt_status gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl
 gt_status gt_constants_winograd(gt_constants *constants, const gt_node *node,
                                 const gt_winograd *winograd, float step, dnnl_engine_t engine,
                                 int *index, gt_error *error);
+
+/* The kernel laid out by gt_amx_pack; otherwise likewise. */
+gt_status gt_constants_amx(gt_constants *constants, const gt_node *node, const gt_amx *amx,
+                           dnnl_engine_t engine, int *index, gt_error *error);
 
 /* The steps of the node's kernel in 8 bits, float32 (channels out,), likewise. */
 gt_status gt_constants_kernel_steps(gt_constants *constants, const gt_node *node,

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lower_amx.h"
 #include "lower_bytes.h"
+#include "lower_concat.h"
 #include "lower_winograd.h"
 #include "primitive.h"
 
@@ -331,8 +333,9 @@ gt_lower_node(gt_builder *builder, int index, gt_error *error)
     case GT_OP_INPUT:
         return lower_input(builder, index, error);
     case GT_OP_CONV2D:
-        return gt_winograd_suits(builder, index) ? gt_lower_winograd(builder, index, error)
-                                                 : gt_lower_convolution(builder, index, error);
+        return gt_lower_amx_suits(builder, index)  ? gt_lower_amx(builder, index, error)
+               : gt_winograd_suits(builder, index) ? gt_lower_winograd(builder, index, error)
+                                                   : gt_lower_convolution(builder, index, error);
     case GT_OP_DENSE:
         return gt_lower_convolution(builder, index, error);
     case GT_OP_RELU:
@@ -343,6 +346,8 @@ gt_lower_node(gt_builder *builder, int index, gt_error *error)
     case GT_OP_GLOBAL_MAX_POOL:
         return lower_pool(builder, index, error);
     case GT_OP_CONCAT:
+        return gt_concat_suits(builder, index) ? gt_lower_concat(builder, index, error)
+                                               : lower_join(builder, index, error);
     case GT_OP_ADD:
         return lower_join(builder, index, error);
     case GT_OP_FLATTEN:

@@ -1,10 +1,10 @@
-/* Pools and concatenations in 8 bits by kernels of our own. */
+/* Pools in 8 bits by kernels of our own. */
 #ifndef GT_LOWER_BYTES_H
 #define GT_LOWER_BYTES_H
 
 #include "builder.h"
 
-/* Whether the node is a pool or concatenation of bytes that the kernels compute. */
+/* Whether the node is a pool of bytes that the kernels compute. */
 bool gt_bytes_suit(const gt_builder *builder, int index);
 
 /* Append its step, as gt_lower_node does. */

@@ -1,6 +1,5 @@
 #include "lower_winograd.h"
 
-#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 
@@ -8,22 +7,12 @@
 
 enum { N_ARGS = 5 };
 
-/* Type of the maps of a layer. */
-static gt_map_type
-type_of(const gt_builder *builder, int index)
-{
-    if (gt_runs_in_int8(builder->graph, builder->numbers, index)) {
-        return GT_MAP_BYTES;
-    }
-    return builder->plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
-}
-
 /* What a run of the layer is, but for the layout of its source and the size of its blocks. */
 static gt_winograd
 describe(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_map_type type = type_of(builder, index);
+    gt_map_type type = gt_builder_map_type(builder, index);
     int lanes = gt_winograd_lanes(type);
     gt_winograd winograd = {.batch = builder->plan->batch,
                             .from = builder->graph->nodes[node->inputs[0]].shape,
@@ -33,14 +22,9 @@ describe(const gt_builder *builder, int index)
                             .type = type,
                             .step = gt_builder_result_number(builder, index).step,
                             .lanes = lanes,
-                            .low = node->relu ? 0.0f : -INFINITY,
-                            .high = node->relu ? node->relu_max : INFINITY,
                             .target = gt_winograd_channels_last(node->shape, lanes),
                             .threads = omp_get_max_threads()};
-    if (type == GT_MAP_BYTES) { /* beyond them numbers would not fit an integer on the way */
-        winograd.low = 0.0f;
-        winograd.high = fminf(winograd.high, 255.0f * winograd.step);
-    }
+    gt_builder_bounds(builder, index, &winograd.low, &winograd.high);
     return winograd;
 }
 
@@ -56,22 +40,12 @@ fits(const gt_node *node, gt_shape from, int lanes)
            node->shape.channels % GT_WINOGRAD_COLS == 0;
 }
 
-/* In int8 both maps must be of bytes, which hold no negative numbers. */
-static bool
-has_fitting_numbers(const gt_builder *builder, int index)
-{
-    return type_of(builder, index) != GT_MAP_BYTES ||
-           (gt_builder_source_number(builder, index).type == dnnl_u8 &&
-            gt_builder_result_number(builder, index).type == dnnl_u8 &&
-            builder->graph->nodes[index].inputs[0] != 0);
-}
-
 bool
 gt_winograd_suits(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    int lanes = gt_winograd_lanes(type_of(builder, index));
-    if (builder->is_brief || lanes == 0 || !has_fitting_numbers(builder, index) ||
+    int lanes = gt_winograd_lanes(gt_builder_map_type(builder, index));
+    if (builder->is_brief || lanes == 0 || !gt_builder_maps_fit(builder, index) ||
         !fits(node, builder->graph->nodes[node->inputs[0]].shape, lanes)) {
         return false;
     }
@@ -106,23 +80,6 @@ choose_source(gt_builder *builder, int index, gt_winograd *winograd, int *value,
         status = gt_builder_fetch_last(builder, node, 0, number, value, error);
     }
     (void)dnnl_memory_desc_destroy(blocked);
-    return status;
-}
-
-static gt_status
-add_scratch(gt_builder *builder, const gt_node *node, const gt_winograd *winograd, int *value,
-            gt_error *error)
-{
-    dnnl_memory_desc_t desc = NULL;
-    dnnl_dims_t dims = {(dnnl_dim_t)gt_winograd_scratch_size(winograd)};
-    gt_status status =
-        gt_check_engine(dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_u8, dnnl_x),
-                        "describing a scratchpad", node->name, error);
-    if (status == GT_OK) {
-        status = gt_builder_add_value(builder, desc, (gt_number){dnnl_u8, 1.0f}, node->name, value,
-                                      error);
-    }
-    (void)dnnl_memory_desc_destroy(desc);
     return status;
 }
 
@@ -166,7 +123,8 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
         status = gt_builder_add_result(builder, index, gt_builder_result_number(builder, index), error);
     }
     if (status == GT_OK) {
-        status = add_scratch(builder, node, &winograd, &scratch, error);
+        status = gt_builder_add_scratch(builder, gt_winograd_scratch_size(&winograd), node->name,
+                                        &scratch, error);
     }
     if (status == GT_OK) {
         gt_arg args[N_ARGS] = {gt_value_arg(DNNL_ARG_SRC, source),

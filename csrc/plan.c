@@ -50,6 +50,9 @@ gt_plan_create(gt_plan **plan, const gt_graph *graph, gt_plan_config config,
         status = gt_fail_memory(error, "a plan");
         goto done;
     }
+    for (int i = 0; i < graph->count; i++) {
+        created->value_of[i] = GT_NO_VALUE;
+    }
     status = gt_quantize(graph, config.precision, config.preprocessing, builder.numbers, error);
     if (status == GT_OK) {
         status = build(&builder, error);

@@ -61,7 +61,8 @@ typedef struct {
     gt_value *values;         /* (n_values,) */
     int n_values;
     int value_capacity;
-    int *value_of; /* (graph's count,) the value that holds each node's result */
+    int *value_of; /* (graph's count,) the value that holds each node's result; -1 while there is none,
+                    * and where it is written into that of a concatenation */
     gt_step *steps; /* (n_steps,) */
     int n_steps;
     int step_capacity;

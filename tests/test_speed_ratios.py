@@ -125,6 +125,8 @@ def test_steps(precision):
     counts = collections.Counter(operation for _, operation, _ in steps)
     convolutions = sum(node.op == "conv2d" for node in backbone.network.nodes)
     joins = sum(node.op == "concat" for node in backbone.network.nodes)
+    if backbone.precision == "int8" and _core.int8_rounding().endswith("tiles"):
+        joins = 2  # mixed3, with a pool among its parts, and the output: others come to be in place
     pools = sum(node.op.endswith("_pool") for node in backbone.network.nodes) + 1  # of the output
     assert not [step for step in steps if step[2].startswith("ref")]
     assert counts.pop("reorder") <= 2

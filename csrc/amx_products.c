@@ -1,0 +1,371 @@
+/* The file is compiled for any processor of the family; only gt_amx_suits lets its functions run. */
+#include "amx_products.h"
+
+#if defined(__x86_64__) && defined(__clang__)
+#define HAS_AMX (__clang_major__ >= 12)
+#elif defined(__x86_64__)
+#define HAS_AMX (__GNUC__ >= 11)
+#else
+#define HAS_AMX 0
+#endif
+
+bool
+gt_amx_is_compiled(void)
+{
+    return HAS_AMX;
+}
+
+#if HAS_AMX
+
+#include <immintrin.h>
+#include <string.h>
+
+#define TARGET target("avx512f,avx512bw,avx512bf16,amx-tile,amx-int8,amx-bf16")
+#define AMX __attribute__((TARGET))
+#define INLINE_AMX static inline __attribute__((always_inline, TARGET))
+
+enum { COLS = GT_AMX_COLS, ROWS = GT_AMX_ROWS, MOST = 2, TILES = 8 };
+
+/* Sums of up to 2 x 2 tiles as they are stored: rows of 32 channels. */
+enum { SUMS_ROW = MOST * GT_AMX_STEP };
+
+/* As the instructions read it. */
+typedef struct {
+    uint8_t palette;
+    uint8_t start_row;
+    uint8_t reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} tile_configuration;
+
+/* To some compilers the instructions do not read the memory that they are pointed to. */
+static inline void
+write_memory(const void *place)
+{
+    __asm__ volatile("" : : "r"(place) : "memory");
+}
+
+/* Of tiles 0 to 3 the sums, 4 and 5 what is read, 6 and 7 the kernel. */
+AMX void
+gt_amx_begin(gt_amx_registers *before)
+{
+    tile_configuration all;
+    memset(&all, 0, sizeof(all));
+    all.palette = 1;
+    for (int i = 0; i < TILES; i++) {
+        all.row_bytes[i] = GT_AMX_STEP;
+        all.rows[i] = ROWS;
+    }
+    _tile_storeconfig(before);
+    write_memory(&all);
+    _tile_loadconfig(&all);
+}
+
+AMX void
+gt_amx_end(const gt_amx_registers *before)
+{
+    if (before->bytes[0] == 0) {
+        _tile_release();
+    }
+    else {
+        _tile_loadconfig(before);
+    }
+}
+
+/* What becomes of the sums of some channels out. */
+typedef struct {
+    __m512 scales[MOST]; /* of bytes */
+    __m512 shift[MOST];
+    __m512 low;
+    __m512 high;
+    __m512 factor; /* of bytes */
+} finish;
+
+INLINE_AMX finish
+prepare_finish(const gt_amx_product *product, bool is_bytes, int n_columns)
+{
+    const gt_amx *amx = product->amx;
+    finish last;
+    last.low = _mm512_set1_ps(amx->low);
+    last.high = _mm512_set1_ps(amx->high);
+    last.factor = _mm512_set1_ps(is_bytes ? 1.0f / amx->step : 1.0f);
+    for (int k = 0; k < n_columns; k++) {
+        int channel = product->channel + k * COLS;
+        last.shift[k] = _mm512_loadu_ps(product->shift + channel);
+        last.scales[k] = is_bytes ? _mm512_mul_ps(_mm512_loadu_ps(product->steps + channel),
+                                                  _mm512_set1_ps(amx->source_step))
+                                  : _mm512_set1_ps(1.0f);
+    }
+    return last;
+}
+
+/* A NaN stays one. */
+INLINE_AMX __m512
+finish_vector(const finish *last, bool is_bytes, int k, const char *sums)
+{
+    __m512 value = is_bytes ? _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums)),
+                                            last->scales[k])
+                            : _mm512_load_ps(sums);
+    value = _mm512_max_ps(last->low, _mm512_add_ps(value, last->shift[k]));
+    return _mm512_min_ps(last->high, value);
+}
+
+INLINE_AMX void
+write_result(const finish *last, bool is_bytes, int n_columns, const char *sums, char *to)
+{
+    __m512 first = finish_vector(last, is_bytes, 0, sums);
+    if (is_bytes) {
+        for (int k = 0; k < n_columns; k++) {
+            __m512 value = finish_vector(last, is_bytes, k, sums + k * GT_AMX_STEP);
+            __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(value, last->factor));
+            _mm_storeu_si128((__m128i *)(void *)(to + k * COLS), _mm512_cvtusepi32_epi8(whole));
+        }
+    }
+    else if (n_columns == MOST) {
+        __m512 second = finish_vector(last, is_bytes, 1, sums + GT_AMX_STEP);
+        _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(second, first));
+    }
+    else {
+        _mm256_storeu_si256((__m256i *)(void *)to, (__m256i)_mm512_cvtneps_pbh(first));
+    }
+}
+
+/* Sixteen results: what the first of them reads, its place, and its column among the results. */
+typedef struct {
+    const char *from;
+    char *to;
+    int column;
+} tile_place;
+
+INLINE_AMX tile_place
+place_of(const gt_amx_product *product, bool is_bytes, int index)
+{
+    const gt_amx *amx = product->amx;
+    const gt_amx_tiles *tiles = &product->tiles;
+    size_t image = (size_t)(index / tiles->per_image);
+    int first = index % tiles->per_image * ROWS;
+    first = first < tiles->last ? first : tiles->last;
+    size_t row = (size_t)(first / amx->columns);
+    int column = first % amx->columns;
+    size_t channel = (size_t)product->channel * (is_bytes ? 1 : sizeof(uint16_t));
+    tile_place place = {.from = tiles->from + image * tiles->from_image +
+                                (size_t)first * amx->stride,
+                        .to = tiles->to + image * tiles->to_image + row * amx->to_row +
+                              (size_t)column * amx->to_column + channel,
+                        .column = column};
+    return place;
+}
+
+/* How the results lie, apart from all that is written on the way. */
+typedef struct {
+    int columns;
+    int width;
+    size_t to_column;
+    ptrdiff_t to_next_row; /* bytes from beyond the end of a row to the next */
+    int pace;              /* rows of sums to be written at each step */
+} layout;
+
+/* Sums on their way to their places, where they are written while the next ones are computed. */
+typedef struct {
+    const char *sums;
+    tile_place place;
+    tile_place second; /* tile after this one */
+    int left;          /* rows of sums */
+} written_later;
+
+/* Write the next row of sums, where it belongs to the map. */
+INLINE_AMX void
+write_next(const layout *where, const finish *last, bool is_bytes, int n_columns,
+           written_later *later)
+{
+    if (later->place.column < where->width) {
+        write_result(last, is_bytes, n_columns, later->sums, later->place.to);
+    }
+    later->sums += SUMS_ROW;
+    later->place.to += where->to_column;
+    if (++later->place.column == where->columns) {
+        later->place.column = 0;
+        later->place.to += where->to_next_row;
+    }
+    if (--later->left == ROWS) {
+        later->place = later->second;
+    }
+}
+
+INLINE_AMX void
+multiply_add(bool is_bytes, int sums)
+{
+    switch (sums) {
+    case 0:
+        if (is_bytes) { _tile_dpbusd(0, 4, 6); } else { _tile_dpbf16ps(0, 4, 6); }
+        break;
+    case 1:
+        if (is_bytes) { _tile_dpbusd(1, 4, 7); } else { _tile_dpbf16ps(1, 4, 7); }
+        break;
+    case 2:
+        if (is_bytes) { _tile_dpbusd(2, 5, 6); } else { _tile_dpbf16ps(2, 5, 6); }
+        break;
+    default:
+        if (is_bytes) { _tile_dpbusd(3, 5, 7); } else { _tile_dpbf16ps(3, 5, 7); }
+        break;
+    }
+}
+
+/* The sums of n_tiles x n_columns tiles, which are constants where this is inlined. */
+INLINE_AMX void
+sum_up(const gt_amx_product *product, const layout *where, const finish *last, bool is_bytes,
+       int n_tiles, int n_columns, const tile_place *places, written_later *later)
+{
+    const gt_amx *amx = product->amx;
+    const size_t stride = amx->stride;
+    const int n_runs = amx->n_runs;
+    const char *kernel = product->kernel;
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int i = 0; i < n_runs; i++) {
+        const gt_amx_run run = amx->runs[i];
+        const char *upper = places[0].from + run.offset;
+        const char *lower = places[n_tiles - 1].from + run.offset;
+        for (int step = 0; step < run.steps; step++) {
+            _tile_loadd(4, upper, stride);
+            if (n_tiles == MOST) {
+                _tile_loadd(5, lower, stride);
+            }
+            _tile_loadd(6, kernel, GT_AMX_STEP);
+            multiply_add(is_bytes, 0);
+            if (n_tiles == MOST) {
+                multiply_add(is_bytes, 2);
+            }
+            if (n_columns == MOST) {
+                _tile_loadd(7, kernel + GT_AMX_TILE, GT_AMX_STEP);
+                multiply_add(is_bytes, 1);
+                if (n_tiles == MOST) {
+                    multiply_add(is_bytes, 3);
+                }
+            }
+            for (int k = 0; k < where->pace && later->left > 0; k++) {
+                write_next(where, last, is_bytes, n_columns, later);
+            }
+            kernel += n_columns * GT_AMX_TILE;
+            upper += run.advance;
+            lower += run.advance;
+        }
+    }
+    while (later->left > 0) {
+        write_next(where, last, is_bytes, n_columns, later);
+    }
+}
+
+INLINE_AMX void
+keep_sums(int n_tiles, int n_columns, const tile_place *places, char *sums, written_later *later)
+{
+    _tile_stored(0, sums, SUMS_ROW);
+    if (n_columns == MOST) {
+        _tile_stored(1, sums + GT_AMX_STEP, SUMS_ROW);
+    }
+    if (n_tiles == MOST) {
+        _tile_stored(2, sums + ROWS * SUMS_ROW, SUMS_ROW);
+        if (n_columns == MOST) {
+            _tile_stored(3, sums + ROWS * SUMS_ROW + GT_AMX_STEP, SUMS_ROW);
+        }
+    }
+    later->sums = sums;
+    later->place = places[0];
+    later->second = places[n_tiles - 1];
+    later->left = n_tiles * ROWS;
+}
+
+INLINE_AMX layout
+layout_of(const gt_amx *amx)
+{
+    int steps = 0;
+    for (int i = 0; i < amx->n_runs; i++) {
+        steps += amx->runs[i].steps;
+    }
+    layout where = {.columns = amx->columns,
+                    .width = amx->width,
+                    .to_column = amx->to_column,
+                    .to_next_row = (ptrdiff_t)amx->to_row -
+                                   (ptrdiff_t)amx->columns * (ptrdiff_t)amx->to_column,
+                    .pace = (MOST * ROWS + steps - 1) / steps};
+    return where;
+}
+
+INLINE_AMX void
+multiply(const gt_amx_product *product, bool is_bytes, int n_columns)
+{
+    char sums[MOST * ROWS * SUMS_ROW] __attribute__((aligned(64)));
+    const finish last = prepare_finish(product, is_bytes, n_columns);
+    const layout where = layout_of(product->amx);
+    const int count = product->tiles.count;
+    written_later later = {.left = 0};
+    tile_place places[MOST];
+    int i = 0;
+    for (; i + MOST <= count; i += MOST) {
+        places[0] = place_of(product, is_bytes, i);
+        places[1] = place_of(product, is_bytes, i + 1);
+        sum_up(product, &where, &last, is_bytes, MOST, n_columns, places, &later);
+        keep_sums(MOST, n_columns, places, sums, &later);
+    }
+    if (i < count) {
+        places[0] = place_of(product, is_bytes, i);
+        sum_up(product, &where, &last, is_bytes, 1, n_columns, places, &later);
+        keep_sums(1, n_columns, places, sums, &later);
+    }
+    while (later.left > 0) {
+        write_next(&where, &last, is_bytes, n_columns, &later);
+    }
+}
+
+AMX static void
+multiply_bytes(const gt_amx_product *product)
+{
+    if (product->n_columns == MOST) {
+        multiply(product, true, MOST);
+    }
+    else {
+        multiply(product, true, 1);
+    }
+}
+
+AMX static void
+multiply_bf16(const gt_amx_product *product)
+{
+    if (product->n_columns == MOST) {
+        multiply(product, false, MOST);
+    }
+    else {
+        multiply(product, false, 1);
+    }
+}
+
+void
+gt_amx_multiply(const gt_amx_product *product)
+{
+    write_memory(product->tiles.from);
+    (product->amx->type == GT_MAP_BYTES ? multiply_bytes : multiply_bf16)(product);
+}
+
+#else
+
+void
+gt_amx_begin(gt_amx_registers *before)
+{
+    (void)before;
+}
+
+void
+gt_amx_end(const gt_amx_registers *before)
+{
+    (void)before;
+}
+
+void
+gt_amx_multiply(const gt_amx_product *product)
+{
+    (void)product;
+}
+
+#endif

@@ -1,0 +1,52 @@
+/* Products of tiles of registers, which amx.c puts together to convolutions. */
+#ifndef GT_AMX_PRODUCTS_H
+#define GT_AMX_PRODUCTS_H
+
+#include "amx.h"
+
+enum {
+    GT_AMX_ROWS = 16, /* results in a tile */
+    GT_AMX_COLS = 16, /* channels out of a tile */
+    GT_AMX_STEP = 64, /* bytes of a row, of what is multiplied and of the sums */
+    GT_AMX_TILE = GT_AMX_ROWS * GT_AMX_STEP /* bytes */
+};
+
+/* The results at hand: those of some images, or of a part of one, in tiles of sixteen of an image.  The
+ * last tile of an image begins so much earlier that it is whole. */
+typedef struct {
+    const char *from; /* what the first result reads */
+    char *to;         /* its place */
+    size_t from_image; /* bytes from an image to the next */
+    size_t to_image;
+    int per_image; /* tiles */
+    int count;
+    int last; /* result that the last tile of an image begins with */
+} gt_amx_tiles;
+
+/* All those results, for one or two tiles of channels out. */
+typedef struct {
+    const gt_amx *amx;
+    gt_amx_tiles tiles;
+    const char *kernel;
+    int n_columns;
+    int channel;        /* first of the channels out */
+    const float *shift; /* (channels_out,) */
+    const float *steps; /* (channels_out,) of an int8 kernel */
+} gt_amx_product;
+
+/* The tile registers of a thread, as it had them before. */
+typedef struct {
+    char bytes[64];
+} gt_amx_registers;
+
+/* Whether the compiler knew the instructions. */
+bool gt_amx_is_compiled(void);
+
+/* Products may be computed between these two. */
+void gt_amx_begin(gt_amx_registers *before);
+void gt_amx_end(const gt_amx_registers *before);
+
+/* Sum up and write. */
+void gt_amx_multiply(const gt_amx_product *product);
+
+#endif

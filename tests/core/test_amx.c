@@ -1,0 +1,599 @@
+/* Convolutions on the matrix units against the plain sum. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "amx.h"
+#include "amx_products.h"
+#include "check.h"
+#include "older.h"
+#include "twin.h"
+
+enum {
+    GUARD = 64,          /* bytes around what may be written */
+    UNTOUCHED = 0xa5,    /* what they are in an array of results */
+    NOT_A_NUMBER = 0xff, /* and elsewhere: a NaN of bfloat16, seen wherever it is read */
+    PAGE = 4096,
+    MOST_PAGES = 1024,      /* of a source */
+    MOST_PRODUCTS = 2000000 /* in the plain sums of a convolution, or only some are computed */
+};
+
+/* Sources end here, where nothing may be read: no sanitizer sees what the matrix units read. */
+static char *edge;
+
+/* A convolution with a height and a width of each, and padding above, left, below and right. */
+typedef struct {
+    int batch;
+    int from[2];
+    int in;
+    int out;
+    int size[2];
+    int strides[2];
+    int padding[4];
+} layer;
+
+/* It, with all that it reads; the batch and the threads are those of all images on one thread. */
+typedef struct {
+    gt_amx amx;
+    gt_net net;     /* keeps the random numbers */
+    float *source;  /* (batch, height, width, channels_in), as its type can hold them */
+    float *weights; /* (height, width, channels_in, channels_out), likewise */
+    float *shift;
+    float *steps; /* also where there are no bytes */
+    char *packed;
+    int first; /* channel of the array of results that its own begin with */
+} bench;
+
+static uint16_t
+to_bf16(float value)
+{
+    uint32_t bits = 0;
+    memcpy(&bits, &value, sizeof(bits));
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static float
+from_bf16(uint16_t half)
+{
+    uint32_t bits = (uint32_t)half << 16;
+    float value = 0.0f;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+static size_t
+element_size(const gt_amx *amx)
+{
+    return amx->type == GT_MAP_BYTES ? 1 : sizeof(uint16_t);
+}
+
+static size_t
+count_numbers(int batch, gt_shape shape)
+{
+    return (size_t)batch * (size_t)gt_shape_size(shape);
+}
+
+static char *
+new_guarded(size_t size)
+{
+    void *block = NULL;
+    CHECK(posix_memalign(&block, 64, size + GUARD) == 0);
+    memset(block, NOT_A_NUMBER, size + GUARD);
+    return block;
+}
+
+static bool
+all_are(const char *bytes, size_t count, int value)
+{
+    return (unsigned char)bytes[0] == value && memcmp(bytes, bytes + 1, count - 1) == 0;
+}
+
+static void
+free_guarded(char *block, size_t size)
+{
+    CHECK(all_are(block + size, GUARD, NOT_A_NUMBER));
+    free(block);
+}
+
+static void
+open_edge(void)
+{
+    size_t size = (size_t)MOST_PAGES * PAGE;
+    char *map = mmap(NULL, size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED || mprotect(map + size, PAGE, PROT_NONE) != 0) {
+        abort();
+    }
+    edge = map + size;
+}
+
+/* The numbers of some images as the convolution reads them, and NaN in the 63 bytes beyond, or for
+ * bfloat16 in as many as are whole numbers, which may be read as well. */
+static char *
+write_source(const bench *job, int first_image, int images)
+{
+    size_t element = element_size(&job->amx);
+    size_t count = count_numbers(images, job->amx.from);
+    size_t size = count * element + 64 - element;
+    const float *numbers = job->source + count_numbers(first_image, job->amx.from);
+    CHECK(size + GUARD <= (size_t)MOST_PAGES * PAGE);
+    memset(edge - size - GUARD, NOT_A_NUMBER, size + GUARD);
+    for (size_t i = 0; i < count; i++) {
+        uint16_t number = element == 1 ? (uint16_t)numbers[i] : to_bf16(numbers[i]);
+        memcpy(edge - size + i * element, &number, element); /* its lower byte comes first */
+    }
+    return edge - size;
+}
+
+static gt_amx
+describe(const layer *like, gt_map_type type)
+{
+    gt_amx amx = {.batch = like->batch,
+                  .from = {like->from[0], like->from[1], like->in},
+                  .size = {like->size[0], like->size[1]},
+                  .strides = {like->strides[0], like->strides[1]},
+                  .before = {like->padding[0], like->padding[1]},
+                  .type = type,
+                  .source_step = 0.02f,
+                  .step = 6.0f / 255.0f,
+                  .low = type == GT_MAP_BYTES ? 0.0f : -INFINITY,
+                  .high = INFINITY,
+                  .pixel = like->out,
+                  .threads = 1};
+    int to[2];
+    for (int axis = 0; axis < 2; axis++) {
+        int room = like->from[axis] + like->padding[axis] + like->padding[2 + axis];
+        to[axis] = (room - like->size[axis]) / like->strides[axis] + 1;
+    }
+    amx.to = (gt_shape){to[0], to[1], like->out};
+    return amx;
+}
+
+static float *
+random_numbers(bench *job, size_t count, double low, double high)
+{
+    return (float *)(uintptr_t)gt_net_vector(&job->net, (int)count, low, high).data;
+}
+
+/* Weights that make a standard deviation of the results of about 0.6, and of bytes all. */
+static void
+set_weights(bench *job, size_t count)
+{
+    bool is_bytes = job->amx.type == GT_MAP_BYTES;
+    double limit = is_bytes ? 127.4 : 1.7 / sqrt((double)count / job->amx.to.channels);
+    float *numbers = random_numbers(job, count, -limit, limit);
+    int8_t *bytes = malloc(count);
+    job->weights = random_numbers(job, count, 0.0, 0.0);
+    for (size_t i = 0; i < count; i++) {
+        bytes[i] = (int8_t)(is_bytes ? lrintf(numbers[i]) : 0);
+        job->weights[i] = is_bytes ? bytes[i] : from_bf16(to_bf16(numbers[i]));
+    }
+    gt_amx_pack(&job->amx, is_bytes ? (void *)bytes : numbers, job->packed);
+    free(bytes);
+}
+
+/* Results of bytes lie around 3, from 0 to 6, with some beyond: a product of two bytes has a
+ * standard deviation of about 147 * 73. */
+static void
+start_bench(bench *job, gt_amx amx)
+{
+    bool is_bytes = amx.type == GT_MAP_BYTES;
+    size_t count = count_numbers(amx.batch, amx.from);
+    size_t channels = (size_t)amx.to.channels;
+    size_t terms = (size_t)(amx.size[0] * amx.size[1] * amx.from.channels);
+    double step = 1.0 / (sqrt((double)terms) * 147.0 * 73.0 * (double)amx.source_step);
+    gt_amx_prepare(&amx);
+    job->amx = amx;
+    job->first = (amx.pixel - amx.to.channels) / 3;
+    gt_net_start(&job->net, 1, 1, 1);
+    job->source = random_numbers(job, count, is_bytes ? 0.0 : -1.0, is_bytes ? 255.4 : 1.0);
+    for (size_t i = 0; i < count; i++) {
+        float number = job->source[i];
+        job->source[i] = is_bytes ? nearbyintf(number) : from_bf16(to_bf16(number));
+    }
+    CHECK(gt_amx_kernel_size(&amx) % 64 == 0);
+    job->packed = new_guarded(gt_amx_kernel_size(&amx));
+    set_weights(job, terms * channels);
+    job->shift = random_numbers(job, channels, is_bytes ? 2.0 : -1.0, is_bytes ? 4.0 : 1.0);
+    job->steps = random_numbers(job, channels, 0.5 * step, 1.5 * step);
+}
+
+static void
+end_bench(bench *job)
+{
+    free_guarded(job->packed, gt_amx_kernel_size(&job->amx));
+    gt_net_clear(&job->net);
+}
+
+/* The results out of their array, of which all else must be as it was. */
+static char *
+take_results(const bench *job, size_t pixels, char *array)
+{
+    size_t element = element_size(&job->amx);
+    size_t row = (size_t)job->amx.to.channels * element;
+    size_t array_row = (size_t)job->amx.pixel * element;
+    char *results = malloc(pixels * row);
+    for (size_t i = 0; i < pixels; i++) {
+        char *place = array + GUARD + i * array_row + (size_t)job->first * element;
+        memcpy(results + i * row, place, row);
+        memset(place, UNTOUCHED, row);
+    }
+    CHECK(all_are(array, pixels * array_row + 2 * GUARD, UNTOUCHED));
+    return results;
+}
+
+/* Run it for some of the images; the results as they are, to be freed.  The packed kernel is the
+ * same whatever the batch and the threads, as plans share it. */
+static char *
+run_bench(const bench *job, int first_image, int images, int threads)
+{
+    gt_amx amx = job->amx;
+    amx.batch = images;
+    amx.threads = threads;
+    gt_amx_prepare(&amx);
+    CHECK(gt_amx_kernel_size(&amx) == gt_amx_kernel_size(&job->amx));
+    size_t pixels = (size_t)(images * amx.to.height * amx.to.width);
+    size_t array_size = pixels * (size_t)amx.pixel * element_size(&amx) + 2 * GUARD;
+    size_t scratch_size = gt_amx_scratch_size(&amx);
+    char *scratch = new_guarded(scratch_size);
+    char *array = malloc(array_size);
+    char *source = write_source(job, first_image, images);
+    memset(array, UNTOUCHED, array_size);
+    gt_amx_convolve(&amx, source, job->packed, job->shift,
+                    amx.type == GT_MAP_BYTES ? job->steps : NULL,
+                    array + GUARD + (size_t)job->first * element_size(&amx), scratch);
+    char *results = take_results(job, pixels, array);
+    free_guarded(scratch, scratch_size);
+    free(array);
+    return results;
+}
+
+static float
+result_at(const bench *job, const char *results, size_t i)
+{
+    size_t element = element_size(&job->amx);
+    uint16_t number = 0;
+    memcpy(&number, results + i * element, element);
+    return element == 1 ? (float)number : from_bf16(number);
+}
+
+typedef struct {
+    int image;
+    int row;
+    int column;
+} pixel_place;
+
+static pixel_place
+place_at(gt_shape shape, size_t pixel)
+{
+    int row = (int)pixel / shape.width; /* of all images */
+    return (pixel_place){row / shape.height, row % shape.height, (int)pixel % shape.width};
+}
+
+/* The sum of one result by the definition of a convolution; of bytes it is exact. */
+static double
+sum_up(const bench *job, pixel_place to, int out)
+{
+    const gt_amx *amx = &job->amx;
+    const size_t channels = (size_t)amx->to.channels;
+    double sum = 0.0;
+    for (int i = 0; i < amx->size[0] * amx->size[1]; i++) {
+        int row = to.row * amx->strides[0] - amx->before[0] + i / amx->size[1];
+        int column = to.column * amx->strides[1] - amx->before[1] + i % amx->size[1];
+        if (row < 0 || row >= amx->from.height || column < 0 || column >= amx->from.width) {
+            continue;
+        }
+        size_t pixel = (size_t)((to.image * amx->from.height + row) * amx->from.width + column);
+        const float *numbers = job->source + pixel * (size_t)amx->from.channels;
+        const float *weights = job->weights + (size_t)(i * amx->from.channels) * channels;
+        for (size_t in = 0; in < (size_t)amx->from.channels; in++) {
+            sum += (double)numbers[in] * (double)weights[in * channels + (size_t)out];
+        }
+    }
+    return sum;
+}
+
+/* Of bytes in float32, as a rounding on the way may decide on which side of a half it is. */
+static double
+wanted_result(const bench *job, double sum, int out)
+{
+    const gt_amx *amx = &job->amx;
+    if (amx->type == GT_MAP_BF16) {
+        return fmin(fmax(sum + (double)job->shift[out], amx->low), amx->high);
+    }
+    float value = (float)sum * (amx->source_step * job->steps[out]) + job->shift[out];
+    value = fminf(fmaxf(value, amx->low), amx->high) * (1.0f / amx->step);
+    return (double)fminf(fmaxf(nearbyintf(value), 0.0f), 255.0f);
+}
+
+/* Every how manieth result is compared with its plain sum: all of a small convolution, and not the
+ * same channels again and again, whose number has no prime factors but 2, 3 and 5. */
+static size_t
+choose_pace(const gt_amx *amx)
+{
+    size_t terms = (size_t)(amx->size[0] * amx->size[1] * amx->from.channels);
+    return (count_numbers(amx->batch, amx->to) * terms / MOST_PRODUCTS + 29) / 30 * 30 + 1;
+}
+
+/* Counted over all convolutions, as a small one has few results. */
+static int compared, unequal;
+
+/* A number may be off by the rounding to its 8 bits and a little from sums in float32, a byte by
+ * one, which must be seldom. */
+static void
+verify_results(const bench *job, const char *results)
+{
+    const gt_amx *amx = &job->amx;
+    size_t channels = (size_t)amx->to.channels;
+    size_t pace = choose_pace(amx);
+    size_t wrong = 0;
+    for (size_t i = 0; i < count_numbers(amx->batch, amx->to); i += pace) {
+        int out = (int)(i % channels);
+        double sum = sum_up(job, place_at(amx->to, i / channels), out);
+        double wanted = wanted_result(job, sum, out);
+        double distance = fabs((double)result_at(job, results, i) - wanted);
+        double tolerance = amx->type == GT_MAP_BYTES ? 1.0 : fabs(wanted) / 256.0 + 2e-5;
+        wrong += !(distance <= tolerance); /* also a NaN */
+        unequal += distance != 0.0;
+        compared++;
+    }
+    CHECK(wrong == 0);
+}
+
+/* The same bits however many threads, and of each image whatever the others. */
+static void
+verify_threads_and_batch(const bench *job, const char *results)
+{
+    size_t image_size = count_numbers(1, job->amx.to) * element_size(&job->amx);
+    for (int threads = 2; threads <= 3; threads++) {
+        char *again = run_bench(job, 0, job->amx.batch, threads);
+        CHECK(memcmp(results, again, (size_t)job->amx.batch * image_size) == 0);
+        free(again);
+    }
+    for (int i = 0; i < job->amx.batch; i++) {
+        char *alone = run_bench(job, i, 1, 1 + i % 3);
+        CHECK(memcmp(results + (size_t)i * image_size, alone, image_size) == 0);
+        free(alone);
+    }
+}
+
+static bool
+reads(const gt_amx *amx, pixel_place to, pixel_place from)
+{
+    int row = from.row - (to.row * amx->strides[0] - amx->before[0]);
+    int column = from.column - (to.column * amx->strides[1] - amx->before[1]);
+    return to.image == from.image && row >= 0 && row < amx->size[0] && column >= 0 &&
+           column < amx->size[1];
+}
+
+/* Which results are NaN: those that read number `chosen` of the source, if it is one, no others. */
+static void
+verify_nan(const bench *job, const char *results, int chosen)
+{
+    const gt_amx *amx = &job->amx;
+    pixel_place from = place_at(amx->from, (size_t)(chosen / amx->from.channels));
+    bool is_nan = isnan(job->source[chosen]) != 0;
+    size_t wrong = 0;
+    for (size_t i = 0; i < count_numbers(amx->batch, amx->to); i++) {
+        pixel_place to = place_at(amx->to, i / (size_t)amx->to.channels);
+        wrong += (isnan(result_at(job, results, i)) != 0) != (is_nan && reads(amx, to, from));
+    }
+    CHECK(wrong == 0);
+}
+
+/* What lies beyond the last tap may be multiplied too, with weights of 0, unless the pixels are of
+ * whole steps of 64 bytes: only then others than those that read a NaN cannot be spoilt. */
+static void
+verify_layer(bench *job)
+{
+    size_t pixel = (size_t)job->amx.from.channels * element_size(&job->amx);
+    char *results = run_bench(job, 0, job->amx.batch, 1);
+    verify_results(job, results);
+    verify_nan(job, results, 0);
+    verify_threads_and_batch(job, results);
+    free(results);
+    if (job->amx.type == GT_MAP_BF16 && pixel % GT_AMX_STEP == 0) {
+        int count = (int)count_numbers(job->amx.batch, job->amx.from);
+        int chosen = gt_net_choice(&job->net, 0, count - 1);
+        job->source[chosen] = NAN;
+        results = run_bench(job, 0, job->amx.batch, 2);
+        verify_nan(job, results, chosen);
+        free(results);
+    }
+}
+
+static const layer layers[] = {
+    /* batch, map, channels in and out, kernel, strides, padding above, left, below, right */
+    {1, {4, 4}, 16, 16, {1, 1}, {1, 1}, {0}},
+    {5, {4, 4}, 48, 32, {1, 1}, {1, 1}, {0}},
+    {3, {8, 8}, 192, 80, {1, 1}, {1, 1}, {0}},
+    {3, {5, 5}, 32, 16, {1, 1}, {1, 1}, {1, 0, 0, 1}},
+    {2, {35, 35}, 288, 48, {1, 1}, {1, 1}, {0}},
+    {5, {35, 35}, 64, 80, {1, 1}, {1, 1}, {0}},
+    {1, {83, 83}, 80, 48, {1, 1}, {1, 1}, {0}},
+    {3, {17, 17}, 48, 16, {1, 1}, {2, 2}, {0}},
+    {2, {13, 19}, 160, 48, {1, 1}, {3, 3}, {0}},
+    {1, {8, 8}, 16, 32, {3, 3}, {1, 1}, {1, 1, 1, 1}},
+    {4, {17, 17}, 48, 80, {3, 3}, {1, 1}, {1, 1, 1, 1}},
+    {2, {35, 35}, 64, 32, {3, 3}, {1, 1}, {1, 1, 1, 1}},
+    {3, {17, 17}, 32, 48, {3, 3}, {1, 1}, {0}},
+    {5, {30, 30}, 80, 16, {3, 3}, {1, 1}, {1, 1, 1, 1}},
+    {5, {30, 30}, 160, 16, {3, 3}, {1, 1}, {1, 1, 1, 1}},
+    {2, {75, 75}, 80, 32, {3, 3}, {1, 1}, {0}},
+    {1, {75, 74}, 160, 48, {3, 3}, {1, 1}, {1, 1, 1, 1}},
+    {1, {109, 109}, 48, 16, {3, 3}, {1, 1}, {0}},
+    {3, {4, 4}, 192, 16, {3, 3}, {1, 1}, {1, 1, 1, 1}},
+    {2, {5, 40}, 32, 48, {3, 3}, {1, 1}, {1, 1, 1, 1}},
+    {1, {40, 5}, 32, 48, {3, 3}, {1, 1}, {1, 1, 1, 1}},
+    {2, {35, 35}, 288, 16, {3, 3}, {2, 2}, {0}},
+    {1, {20, 21}, 48, 32, {3, 3}, {2, 2}, {0, 0, 1, 1}},
+    {1, {92, 91}, 80, 16, {3, 3}, {2, 2}, {0}},
+    {1, {26, 31}, 32, 16, {3, 3}, {3, 3}, {1, 1, 1, 1}},
+    {2, {9, 33}, 64, 32, {3, 3}, {1, 2}, {1, 0, 1, 1}},
+    {1, {33, 9}, 80, 48, {3, 3}, {1, 2}, {1, 1, 1, 0}},
+    {2, {8, 8}, 48, 16, {5, 5}, {1, 1}, {2, 2, 2, 2}},
+    {1, {35, 35}, 48, 32, {5, 5}, {1, 1}, {2, 2, 2, 2}},
+    {3, {17, 17}, 64, 16, {5, 5}, {2, 2}, {2, 2, 2, 2}},
+    {1, {94, 110}, 48, 16, {5, 5}, {2, 2}, {0}},
+    {1, {19, 22}, 80, 48, {5, 5}, {3, 3}, {0, 1, 2, 3}},
+    {2, {17, 17}, 160, 48, {1, 7}, {1, 1}, {0, 3, 0, 3}},
+    {1, {75, 61}, 80, 16, {1, 7}, {1, 1}, {0, 3, 0, 3}},
+    {2, {17, 17}, 160, 80, {7, 1}, {1, 1}, {3, 0, 3, 0}},
+    {3, {17, 17}, 48, 32, {7, 1}, {1, 1}, {0}},
+    {4, {8, 8}, 80, 48, {1, 3}, {1, 1}, {0, 1, 0, 1}},
+    {2, {17, 19}, 48, 16, {1, 3}, {1, 2}, {0, 1, 0, 1}},
+    {4, {8, 8}, 288, 32, {3, 1}, {1, 1}, {1, 0, 1, 0}},
+    {5, {8, 21}, 16, 80, {3, 1}, {2, 2}, {1, 0, 0, 0}},
+    {3, {9, 9}, 80, 32, {2, 2}, {1, 1}, {0}},
+    {1, {13, 24}, 32, 16, {2, 2}, {1, 1}, {0, 0, 1, 1}},
+    {1, {17, 17}, 48, 32, {2, 2}, {3, 3}, {0}},
+};
+enum { N_LAYERS = sizeof(layers) / sizeof(layers[0]) };
+
+/* One of them with bounds, where bytes are bounded as well, and in arrays of some channels more. */
+static gt_amx
+describe_one(int index, gt_map_type type)
+{
+    static const float bounds[][2] = {{-INFINITY, INFINITY}, {0.0f, 6.0f}, {0.5f, 3.0f}};
+    gt_amx amx = describe(&layers[index], type);
+    amx.low = fmaxf(amx.low, bounds[index % 3][0]);
+    amx.high = fminf(amx.high, bounds[index % 3][1]);
+    amx.pixel += index % 4 * 24;
+    return amx;
+}
+
+/* What the layers are chosen for: all ways to run come about. */
+static void
+verify_ways(gt_map_type type)
+{
+    int lower_bands = 0;    /* the last band of a map has fewer rows */
+    int fewer_images = 0;   /* as many in the last chunk */
+    int ways[2][2] = {{0}}; /* by the outer axis and by whether the map itself is read */
+    for (int i = 0; i < N_LAYERS; i++) {
+        gt_amx amx = describe(&layers[i], type);
+        gt_amx_prepare(&amx);
+        lower_bands += (amx.axis == 0 ? amx.to.height : amx.to.width) % amx.band != 0;
+        fewer_images += amx.batch % amx.images != 0;
+        ways[amx.axis][amx.is_in_place]++;
+    }
+    CHECK(lower_bands > 0 && fewer_images > 0);
+    CHECK(ways[0][0] > 0 && ways[0][1] > 0 && ways[1][0] > 0);
+}
+
+/* Test all of them in turn, and tell which ones have failed. */
+static void
+verify_layers(gt_map_type type)
+{
+    verify_ways(type);
+    for (int i = 0; i < N_LAYERS; i++) {
+        int before = check_failed;
+        bench job;
+        start_bench(&job, describe_one(i, type));
+        verify_layer(&job);
+        end_bench(&job);
+        if (check_failed > before) {
+            fprintf(stderr, "    layer %d in %s\n", i, type == GT_MAP_BYTES ? "bytes" : "bf16");
+        }
+    }
+}
+
+static void
+test_layers(void)
+{
+    verify_layers(GT_MAP_BF16);
+    compared = 0;
+    unequal = 0;
+    verify_layers(GT_MAP_BYTES);
+    CHECK(unequal * 1000.0 <= compared);
+}
+
+static gt_amx_registers
+registers_at_hand(void)
+{
+    gt_amx_registers now;
+    gt_amx_begin(&now);
+    gt_amx_end(&now);
+    return now;
+}
+
+/* The thread's tile registers are shaped after a run as they were before, also by ourselves. */
+static void
+test_registers_are_restored(void)
+{
+    bench job;
+    gt_amx_registers first = registers_at_hand();
+    gt_amx_registers before;
+    start_bench(&job, describe(&layers[0], GT_MAP_BF16));
+    free(run_bench(&job, 0, 1, 1));
+    gt_amx_registers after = registers_at_hand();
+    CHECK(memcmp(&first, &after, sizeof(first)) == 0);
+    gt_amx_begin(&before);
+    gt_amx_registers own = registers_at_hand();
+    free(run_bench(&job, 0, 1, 1));
+    after = registers_at_hand();
+    CHECK(memcmp(&own, &after, sizeof(own)) == 0 && memcmp(&own, &first, sizeof(own)) != 0);
+    gt_amx_end(&before);
+    end_bench(&job);
+}
+
+static bool
+suits(layer one, gt_map_type type)
+{
+    gt_amx amx = describe(&one, type);
+    bool alone = gt_amx_suits(&amx);
+    amx.batch = 32;
+    amx.threads = 8;
+    CHECK(gt_amx_suits(&amx) == alone);
+    return alone;
+}
+
+static int
+count_suited(gt_map_type type)
+{
+    int count = 0;
+    for (int i = 0; i < N_LAYERS; i++) {
+        count += suits(layers[i], type);
+    }
+    return count;
+}
+
+static void
+test_what_does_not_suit(void)
+{
+    static const layer unsuited[] = {
+        {1, {8, 8}, 64, 24, {3, 3}, {1, 1}, {1, 1, 1, 1}}, /* no whole tiles of channels out */
+        {1, {8, 8}, 8, 32, {3, 3}, {1, 1}, {1, 1, 1, 1}},  /* too few channels in */
+        {1, {3, 5}, 64, 32, {3, 3}, {1, 1}, {1, 1, 1, 1}}, /* 15 results */
+        {9, {8, 8}, 64, 32, {1, 1}, {3, 3}, {0}},          /* 9 of each image */
+        {1, {20, 20}, 64, 32, {13, 5}, {1, 1}, {0}},       /* too many taps */
+    };
+    for (size_t i = 0; i < sizeof(unsuited) / sizeof(unsuited[0]); i++) {
+        CHECK(!suits(unsuited[i], GT_MAP_BF16) && !suits(unsuited[i], GT_MAP_BYTES));
+    }
+    CHECK(count_suited(GT_MAP_FLOAT32) == 0);
+}
+
+/* As on a processor without AMX. */
+static void
+test_none_suits(void)
+{
+    CHECK(count_suited(GT_MAP_BF16) == 0 && count_suited(GT_MAP_BYTES) == 0);
+    test_what_does_not_suit();
+}
+
+int
+main(void)
+{
+    open_edge();
+    check_on_older(dnnl_cpu_isa_avx512_core, test_none_suits); /* first: oneDNN is not asked yet */
+    check_on_older(dnnl_cpu_isa_avx512_core_fp16, test_none_suits); /* all but AMX */
+    RUN(test_what_does_not_suit);
+    if (suits(layers[0], GT_MAP_BF16)) { /* by this also oneDNN asks the system to let us use AMX */
+        CHECK(count_suited(GT_MAP_BF16) == N_LAYERS && count_suited(GT_MAP_BYTES) == N_LAYERS);
+        RUN(test_layers);
+        RUN(test_registers_are_restored);
+    }
+    else {
+        fprintf(stderr, "this processor has no AMX, or may not use it: nothing to run\n");
+    }
+    return check_report();
+}
