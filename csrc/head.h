@@ -9,6 +9,7 @@
 #ifndef GT_HEAD_H
 #define GT_HEAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,7 @@ typedef struct {
 /* Scratch memory of one worker for up to `rows` rows. */
 typedef struct {
     int64_t rows;
+    bool rounds;                           /* large products may be of bfloat16 */
     float *block;                          /* owns what the pointers below point into */
     float *active[GT_HEAD_MAX_LAYERS + 1]; /* (rows, widths[k]) input of layer k; last: logits */
     float *delta[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k]) gradient by active[k], k >= 1 */
@@ -84,6 +86,7 @@ typedef struct {
     double dropout;             /* share of hidden activations set to zero */
     const float *class_weights; /* (c,) or NULL for 1; borrowed */
     uint64_t seed;              /* of the order and of dropout */
+    bool rounds;                /* large products may be of bfloat16, see gt_matrix_product */
     int threads;                /* at most; as many share the rows of a minibatch as it pays for */
 } gt_train_config;
 
@@ -188,10 +191,6 @@ void gt_head_state_free(gt_head_state *state);
 gt_status gt_head_forward(const gt_head *head, gt_head_state *state, const float *features,
                           int64_t rows, double dropout, const gt_random *random,
                           int64_t position, gt_error *error);
-
-/* C (m, n) = op(A) (m, k) op(B) (k, n) + beta C; op is 'N' or, for a transposed array, 'T'. */
-gt_status gt_matrix_product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const float *a,
-                            const float *b, float beta, float *c, gt_error *error);
 
 /* Replace logits (rows, c) by probabilities.  With labels (rows,) not NULL, add the sum of the
  * cross-entropies of the rows, weighted by class_weights (c,) or NULL for 1, to *loss, and the

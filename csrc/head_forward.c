@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <oneapi/dnnl/dnnl.h>
-
+#include "head_product.h"
 #include "threads.h"
 #include "wide.h"
 
@@ -18,24 +17,6 @@
 #define PADDED_ROWS 24
 
 /* --- forward ------------------------------------------------------------------------------- */
-
-gt_status
-gt_matrix_product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const float *a,
-                  const float *b, float beta, float *c, gt_error *error)
-{
-    dnnl_status_t result = dnnl_sgemm(op_a, op_b, m, n, k, 1.0f, a, op_a == 'N' ? k : m, b,
-                                      op_b == 'N' ? n : k, beta, c, n);
-
-    if (result == dnnl_out_of_memory) {
-        return gt_fail_memory(error, "a matrix product");
-    }
-    if (result != dnnl_success) {
-        return gt_fail(error, GT_ERROR_ENGINE,
-                       "oneDNN failed (status %d) at a matrix product of %lld x %lld x %lld",
-                       (int)result, (long long)m, (long long)k, (long long)n);
-    }
-    return GT_OK;
-}
 
 /* Inverted dropout of values (rows, width): what is kept grows by 1 / (1 - rate), so that prediction
  * needs no scaling.  `random` is that of the first value; from row to row it goes on by `each`. */
@@ -82,7 +63,7 @@ gt_head_forward(const gt_head *head, gt_head_state *state, const float *features
             memcpy(output + i * out, head->weights.bias[k], (size_t)out * sizeof(float));
         }
         status = gt_matrix_product('N', 'N', rows, out, in, input, head->weights.kernel[k], 1.0f,
-                                   output, error);
+                                   output, state->rounds, error);
         if (status != GT_OK) {
             return status;
         }

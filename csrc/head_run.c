@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "head_product.h"
 #include "threads.h"
 #include "wide.h"
 
@@ -272,7 +273,7 @@ backward(const gt_run *run, gt_run_part *part, int64_t rows, double dropout, flo
         const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
         const float *active = state->active[k]; /* (rows, in) */
         gt_status status = gt_matrix_product('T', 'N', in, out, rows, active, delta, kept,
-                                             part->gradient.kernel[k], error);
+                                             part->gradient.kernel[k], state->rounds, error);
 
         if (status != GT_OK) {
             return status;
@@ -282,7 +283,7 @@ backward(const gt_run *run, gt_run_part *part, int64_t rows, double dropout, flo
             float *below = state->delta[k]; /* (rows, in) */
 
             status = gt_matrix_product('N', 'T', rows, in, out, delta, head->weights.kernel[k],
-                                       0.0f, below, error);
+                                       0.0f, below, state->rounds, error);
             if (status != GT_OK) {
                 return status;
             }
@@ -328,6 +329,7 @@ gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dr
 
     part->loss = 0.0;
     part->correct = 0;
+    part->state.rounds = run->config->rounds;
     if (first == last) {
         memset(part->gradient.block, 0, (size_t)part->gradient.count * sizeof(float));
     }
@@ -354,6 +356,7 @@ gt_run_evaluate(gt_run *run, int worker, const gt_head_data *data, gt_error *err
 
     part->loss = 0.0;
     part->correct = 0;
+    part->state.rounds = false;
     part->penalty = penalty(run->head, run->config->l2, weights, NULL);
     for (int64_t i = share.first, count; status == GT_OK && i < share.last; i += count) {
         count = share.last - i < part->state.rows ? share.last - i : part->state.rows;

@@ -203,7 +203,7 @@ read_request(const head_object *self, PyObject *args, PyObject *kwargs, request 
                             "optimizer",     "schedule", "learning_rate",
                             "momentum",      "l2",       "dropout",
                             "seed",          "threads",  "callback",
-                            "rows",          NULL};
+                            "rows",          "rounds",   NULL};
     static const char *const optimisers[] = {"adam", "sgd", NULL};
     static const char *const schedules[] = {"constant", "cosine", NULL};
     PyObject *features = NULL;
@@ -220,20 +220,23 @@ read_request(const head_object *self, PyObject *args, PyObject *kwargs, request 
     long long batch_size = 32;
     unsigned long long seed = 0;
     int choice = 0;
+    int rounds = 0;
     gt_train_config *config = &wanted->config;
     const gt_head_config *shape = &self->head->config;
     *config = gt_train_defaults();
     wanted->callback = Py_None;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OO|$OOOOOLLssddddKiOO", names, &features, &labels, &validation_features,
+            args, kwargs, "OO|$OOOOOLLssddddKiOOp", names, &features, &labels, &validation_features,
             &validation_labels, &mean, &inverse_deviation, &class_weights, &epochs, &batch_size,
             &optimiser, &schedule, &config->learning_rate, &config->momentum, &config->l2,
-            &config->dropout, &seed, &config->threads, &wanted->callback, &rows)) {
+            &config->dropout, &seed, &config->threads, &wanted->callback, &rows,
+            &rounds)) {
         return -1;
     }
     config->epochs = epochs;
     config->batch_size = batch_size;
     config->seed = seed;
+    config->rounds = rounds != 0;
     if (read_choice(optimiser, "optimizer", optimisers, &choice) < 0) {
         return -1;
     }

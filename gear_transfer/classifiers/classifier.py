@@ -145,7 +145,8 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         """A new extractor and a new head with these parameters."""
         return (FeatureExtractor(**dict((name, getattr(self, name))
                                         for name in _EXTRACTOR_PARAMETERS)),
-                HeadClassifier(**dict((name, getattr(self, name)) for name in _HEAD_PARAMETERS)))
+                HeadClassifier(precision="float32" if self.precision == "float32" else "auto",
+                               **dict((name, getattr(self, name)) for name in _HEAD_PARAMETERS)))
 
     def fit(self, X, y=None, validation_data=None, groups=None):
         """Compute the features of the photographs and train the head.
