@@ -149,21 +149,58 @@ set_runs(gt_amx *amx)
     }
 }
 
-/* Whole images as far as there is room, else bands of one. */
+/* Bytes that are read or copied for an image. */
+static size_t
+image_size(const gt_amx *amx)
+{
+    int rows = extent(amx->to, amx->axis);
+    return amx->is_in_place ? plane_size(amx, rows) : copy_size(amx, rows);
+}
+
+/* The share of `count` that the thread with most of it has. */
+static double
+largest_share(int count, int threads)
+{
+    return (double)rounded_up(count, threads) / count;
+}
+
+/* Whether threads that share an image better do by its rows, where each reads all weights, than by
+ * channels out, where each copies the image; by the time of one, as measured on a Granite Rapids. */
+static bool
+rows_are_better(const gt_amx *amx)
+{
+    const double product = 5.0, byte = 1.0 / 20.0; /* ns */
+    int rows = extent(amx->to, amx->axis);
+    double image = (double)image_size(amx) * byte;
+    double weights = (double)pixel_size(amx) * amx->size[0] * amx->size[1] * amx->to.channels;
+    double products = weights / GT_AMX_TILE * rows * amx->columns / GT_AMX_ROWS * product;
+    double blocks = largest_share(rounded_up(amx->to.channels, WIDTH), amx->threads);
+    double by_channels = (products + weights * byte) * blocks + image;
+    double by_rows = (products + image) * largest_share(rows, amx->threads) + weights * byte;
+    return rows >= 2 * amx->threads && by_rows < by_channels;
+}
+
+/* Whole images as far as there is room, else bands of one, of a tile at least. */
 static void
 share_out(gt_amx *amx)
 {
     int rows = extent(amx->to, amx->axis);
-    size_t image = amx->is_in_place ? plane_size(amx, rows) : copy_size(amx, rows);
+    int most_bands = amx->width < GT_AMX_ROWS ? 1 : rows;
+    size_t image = image_size(amx);
     int bands = (int)((image + room - 1) / room);
-    bands = amx->width < GT_AMX_ROWS ? 1 : bands > rows ? rows : bands; /* of a tile at least */
+    bands = bands < most_bands ? bands : most_bands;
     amx->images = bands == 1 && image < room ? (int)(room / image) : 1;
-    amx->images = amx->images > amx->batch ? amx->batch : amx->images;
-    amx->band = rounded_up(rows, bands);
-    int chunks = rounded_up(amx->batch, amx->images) * bands;
-    int blocks = rounded_up(amx->to.channels, WIDTH);
-    amx->parts = chunks >= 2 * amx->threads ? 1 : amx->threads;
-    amx->parts = amx->parts > blocks ? blocks : amx->parts;
+    amx->images = amx->images < amx->batch ? amx->images : amx->batch;
+    amx->parts = 1;
+    if (rounded_up(amx->batch, amx->images) * bands < 4 * amx->threads) {
+        if (amx->batch == 1 && most_bands > 1 && rows_are_better(amx)) {
+            bands = rounded_up(bands, amx->threads) * amx->threads;
+        }
+        else {
+            amx->parts = amx->threads;
+        }
+    }
+    amx->band = rounded_up(rows, bands < most_bands ? bands : most_bands);
 }
 
 void
@@ -399,17 +436,17 @@ copy_image(const gt_amx *amx, const char *image, const chunk *part, char *to)
 
 static const char *
 read_chunk(const gt_amx *amx, const char *source, const chunk *part, char *scratch,
-           size_t *image_size)
+           size_t *image_bytes)
 {
     size_t image = (size_t)amx->from.height * (size_t)amx->from.width * pixel_size(amx);
     source += (size_t)part->first_image * image;
     if (amx->is_in_place) {
-        *image_size = image;
+        *image_bytes = image;
         return source + (size_t)(part->first_row * amx->from.width) * pixel_size(amx);
     }
-    *image_size = copy_size(amx, amx->band);
+    *image_bytes = copy_size(amx, amx->band);
     for (int i = 0; i < part->images; i++) {
-        copy_image(amx, source + (size_t)i * image, part, scratch + (size_t)i * *image_size);
+        copy_image(amx, source + (size_t)i * image, part, scratch + (size_t)i * *image_bytes);
     }
     return scratch;
 }
