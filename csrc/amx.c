@@ -494,7 +494,8 @@ gt_amx_convolve(const gt_amx *amx, const void *source, const void *packed, const
     int blocks = rounded_up(amx->to.channels, WIDTH);
 #pragma omp parallel for schedule(static) num_threads(amx->threads) if (amx->threads > 1)
     for (int unit = 0; unit < chunks * amx->parts; unit++) {
-        chunk part = chunk_at(amx, unit / amx->parts);
+        int index = unit / amx->parts;
+        chunk part = chunk_at(amx, amx->backwards ? chunks - 1 - index : index);
         int share = unit % amx->parts;
         int first = blocks * share / amx->parts * WIDTH;
         int last = blocks * (share + 1) / amx->parts * WIDTH;

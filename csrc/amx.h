@@ -42,6 +42,7 @@ typedef struct {
     float high;
     int pixel; /* channels of the array that the results are written to, theirs or more */
     int threads;
+    bool backwards; /* begin with the last results, what was written last being in the caches still */
 
     /* What follows is set by gt_amx_prepare. */
     int axis;         /* of the map that is the copy's outer one */

@@ -55,6 +55,31 @@ run(const void *context, void *const *memory)
                     (char *)memory[3] + step->offset, memory[4]);
 }
 
+static bool
+touches(const gt_step *step, int value)
+{
+    for (int i = 0; i < step->n_args; i++) {
+        if (step->args[i].kind == GT_ARG_VALUE && step->args[i].index == value) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether a map is best read from its end, which the last step that wrote or read it came to last:
+ * all but our own go forwards. */
+static bool
+is_read_backwards(const gt_plan *plan, int value)
+{
+    for (int i = plan->n_steps - 1; i >= 0; i--) {
+        const gt_step *step = &plan->steps[i];
+        if (touches(step, value)) {
+            return step->kernel != run || !((const amx_step *)step->context)->amx.backwards;
+        }
+    }
+    return false;
+}
+
 /* The kernel, the shift and, of bytes, the steps of the kernel. */
 static gt_status
 add_constants(gt_builder *builder, int index, const gt_amx *amx, gt_arg *args, int *n_args,
@@ -117,6 +142,7 @@ gt_lower_amx(gt_builder *builder, int index, gt_error *error)
     if (status == GT_OK) {
         dnnl_data_type_t type = builder->plan->values[target].number.type;
         step.offset = (size_t)channel * dnnl_data_type_size(type);
+        step.amx.backwards = step.amx.threads == 1 && is_read_backwards(builder->plan, source);
         gt_amx_prepare(&step.amx);
         status = add_constants(builder, index, &step.amx, args, &n_args, error);
     }

@@ -229,6 +229,7 @@ run_bench(const bench *job, int first_image, int images, int threads)
     gt_amx amx = job->amx;
     amx.batch = images;
     amx.threads = threads;
+    amx.backwards = threads % 2 == 0;
     gt_amx_prepare(&amx);
     CHECK(gt_amx_kernel_size(&amx) == gt_amx_kernel_size(&job->amx));
     size_t pixels = (size_t)(images * amx.to.height * amx.to.width);
@@ -339,7 +340,7 @@ verify_results(const bench *job, const char *results)
     CHECK(wrong == 0);
 }
 
-/* The same bits however many threads, and of each image whatever the others. */
+/* The same bits however many threads, from either end, and of each image whatever the others. */
 static void
 verify_threads_and_batch(const bench *job, const char *results)
 {
