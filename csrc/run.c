@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "wide.h"
 
 struct gt_lane {
     const gt_plan *plan;
@@ -113,7 +114,7 @@ gt_lane_free(gt_lane *lane)
 }
 
 /* The nearest bfloat16, ties to even; the value is finite. */
-static uint16_t
+GT_INLINE uint16_t
 to_bf16(float value)
 {
     uint32_t bits = 0;
@@ -121,47 +122,59 @@ to_bf16(float value)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* What each byte becomes: as float32, and as bfloat16. */
-typedef struct {
-    float full[256];
-    uint16_t half[256];
-} pixel_table;
-
-static pixel_table
-make_pixel_table(gt_preprocessing preprocessing)
+/* `count` bytes, each `step` behind the last, as numbers of one type. */
+GT_INLINE void
+write_numbers(dnnl_data_type_t type, gt_preprocessing preprocessing, const uint8_t *bytes,
+              size_t step, size_t count, void *target)
 {
-    pixel_table table;
-    for (int byte = 0; byte < 256; byte++) {
-        table.full[byte] = (float)byte * preprocessing.scale + preprocessing.offset;
-        table.half[byte] = to_bf16(table.full[byte]);
+    for (size_t i = 0; i < count; i++) {
+        float value = (float)bytes[i * step] * preprocessing.scale + preprocessing.offset;
+        if (type == dnnl_bf16) {
+            ((uint16_t *)target)[i] = to_bf16(value);
+        }
+        else if (type == dnnl_f32) {
+            ((float *)target)[i] = value;
+        }
+        else {
+            ((uint8_t *)target)[i] = bytes[i * step];
+        }
     }
-    return table;
 }
 
-/* `count` bytes, each `step` behind the last, as numbers of the plan's type from element `first`
- * of the input on. */
-static void
-write_pixels(const gt_plan *plan, const pixel_table *table, const uint8_t *bytes, size_t step,
-             size_t count, void *input, size_t first)
+/* A loop for each type, and for bytes that lie side by side. */
+GT_INLINE void
+write_any(dnnl_data_type_t type, gt_preprocessing preprocessing, const uint8_t *bytes, size_t step,
+          size_t count, void *target)
 {
-    if (plan->reads_bytes) {
-        uint8_t *target = (uint8_t *)input + first;
-        for (size_t i = 0; i < count; i++) {
-            target[i] = bytes[i * step];
-        }
-        return;
+    if (type == dnnl_bf16 && step == 1) {
+        write_numbers(dnnl_bf16, preprocessing, bytes, 1, count, target);
     }
-    if (plan->type == dnnl_bf16) {
-        uint16_t *target = (uint16_t *)input + first;
-        for (size_t i = 0; i < count; i++) {
-            target[i] = table->half[bytes[i * step]];
-        }
-        return;
+    else if (type == dnnl_bf16) {
+        write_numbers(dnnl_bf16, preprocessing, bytes, step, count, target);
     }
-    float *target = (float *)input + first;
-    for (size_t i = 0; i < count; i++) {
-        target[i] = table->full[bytes[i * step]];
+    else if (type == dnnl_f32 && step == 1) {
+        write_numbers(dnnl_f32, preprocessing, bytes, 1, count, target);
     }
+    else if (type == dnnl_f32) {
+        write_numbers(dnnl_f32, preprocessing, bytes, step, count, target);
+    }
+    else {
+        write_numbers(dnnl_u8, preprocessing, bytes, step, count, target);
+    }
+}
+
+static void
+write_pixels(dnnl_data_type_t type, gt_preprocessing preprocessing, const uint8_t *bytes,
+             size_t step, size_t count, void *target)
+{
+    write_any(type, preprocessing, bytes, step, count, target);
+}
+
+GT_AVX2 static void
+write_pixels_avx2(dnnl_data_type_t type, gt_preprocessing preprocessing, const uint8_t *bytes,
+                  size_t step, size_t count, void *target)
+{
+    write_any(type, preprocessing, bytes, step, count, target);
 }
 
 /* The photographs in the type and layout of the input value. */
@@ -169,18 +182,21 @@ static void
 write_photographs(const gt_lane *lane, const uint8_t *images, gt_preprocessing preprocessing)
 {
     const gt_plan *plan = lane->plan;
-    void *input = lane->arena + plan->values[plan->input_value].offset;
+    dnnl_data_type_t type = plan->reads_bytes ? dnnl_u8 : plan->type;
+    size_t size = dnnl_data_type_size(type);
+    char *input = lane->arena + plan->values[plan->input_value].offset;
     size_t channels = (size_t)plan->input.channels;
     size_t pixels = (size_t)plan->input.height * (size_t)plan->input.width;
-    pixel_table table = make_pixel_table(preprocessing);
+    void (*write)(dnnl_data_type_t, gt_preprocessing, const uint8_t *, size_t, size_t, void *) =
+        gt_has_avx2() ? write_pixels_avx2 : write_pixels;
     if (plan->input_channels_last) {
-        write_pixels(plan, &table, images, 1, (size_t)plan->batch * pixels * channels, input, 0);
+        write(type, preprocessing, images, 1, (size_t)plan->batch * pixels * channels, input);
         return;
     }
     for (size_t image = 0; image < (size_t)plan->batch; image++) {
         for (size_t c = 0; c < channels; c++) {
-            write_pixels(plan, &table, images + image * pixels * channels + c, channels, pixels,
-                         input, (image * channels + c) * pixels);
+            write(type, preprocessing, images + image * pixels * channels + c, channels, pixels,
+                  input + (image * channels + c) * pixels * size);
         }
     }
 }
