@@ -3,8 +3,10 @@ import glob
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import sysconfig
+import tempfile
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
@@ -83,6 +85,17 @@ def check_tools():
     find_onednn_folders()
 
 
+def knows_matrix_units(compiler):
+    """Whether the assembler knows AMX's instructions; it can be older than the compiler."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = os.path.join(folder, "probe.c")
+        with open(source, "w") as file:
+            file.write('void probe(void) { __asm__ volatile("tilerelease"); }\n')
+        command = compiler + ["-c", source, "-o", os.path.join(folder, "probe.o")]
+        return subprocess.call(command, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL) == 0
+
+
 class BuildCore(build_ext):
     """Finds NumPy and oneDNN, which may have been installed for this build only."""
 
@@ -100,6 +113,8 @@ class BuildCore(build_ext):
                 extension.runtime_library_dirs.insert(0, library)
             elif self.built_in_place:
                 extension.runtime_library_dirs += [os.path.join(sys.prefix, "lib"), library]
+            if not knows_matrix_units(self.compiler.compiler_so):
+                extension.define_macros.append(("GT_WITHOUT_AMX", None))
         super().build_extensions()
 
 

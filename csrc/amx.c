@@ -14,7 +14,6 @@ static const size_t room = (size_t)512 << 10;
 /* Beyond it the pixels of a tile lie too far apart for the processor to foresee. */
 enum { LARGEST_IN_PLACE = 256 /* bytes of a pixel */ };
 
-
 /* a / b, rounded up; also for a from -b down, where that is 0 or less. */
 static int
 rounded_up(int a, int b)
@@ -96,10 +95,12 @@ static bool
 can_be_in_place(const gt_amx *amx)
 {
     bool whole_steps = (size_t)amx->size[1] * pixel_size(amx) % GT_AMX_STEP == 0;
-    return amx->axis == 0 && (whole_steps || amx->type == GT_MAP_BYTES) && (pixel_size(amx) <= LARGEST_IN_PLACE || is_pointwise(amx)) && amx->strides[0] == 1 && amx->strides[1] == 1 &&
-           amx->before[0] == 0 && amx->before[1] == 0 &&
-           amx->to.width + amx->size[1] - 1 == amx->from.width &&
-           amx->to.height + amx->size[0] - 1 == amx->from.height;
+    bool is_dense = amx->strides[0] == 1 && amx->strides[1] == 1 && amx->before[0] == 0 &&
+                    amx->before[1] == 0 &&
+                    amx->to.width + amx->size[1] - 1 == amx->from.width &&
+                    amx->to.height + amx->size[0] - 1 == amx->from.height;
+    return is_dense && amx->axis == 0 && (whole_steps || amx->type == GT_MAP_BYTES) &&
+           (pixel_size(amx) <= LARGEST_IN_PLACE || is_pointwise(amx));
 }
 
 /* The run that begins with a tap. */
@@ -129,12 +130,18 @@ gt_amx_is_offered(void)
 }
 
 bool
-gt_amx_suits(const gt_amx *amx)
+gt_amx_fits(const gt_amx *amx)
 {
-    return gt_amx_is_offered() && amx->type != GT_MAP_FLOAT32 &&
+    return amx->type != GT_MAP_FLOAT32 &&
            amx->from.channels >= FEWEST_CHANNELS && amx->to.channels % GT_AMX_COLS == 0 &&
            amx->size[0] * amx->size[1] <= GT_AMX_MOST_RUNS &&
            amx->to.height * amx->to.width >= GT_AMX_ROWS;
+}
+
+bool
+gt_amx_suits(const gt_amx *amx)
+{
+    return gt_amx_is_offered() && gt_amx_fits(amx);
 }
 
 static void
@@ -468,21 +475,60 @@ tiles_of(const gt_amx *amx, const chunk *part, const char *source, char *target,
     return tiles;
 }
 
+/* What a run is given. */
+typedef struct {
+    const gt_amx *amx;
+    const char *source;
+    const char *packed;
+    const float *shift;
+    const float *steps;
+    char *target;
+    bool is_plain;
+} amx_run;
+
+/* Channels out of the blocks `first` to before `last`, of a part of the images. */
 static void
-run_chunk(const gt_amx *amx, gt_amx_tiles tiles, int first_channel, int last_channel,
-          const char *packed, const float *shift, const float *steps)
+run_chunk(const amx_run *run, int index, int first, int last, char *scratch)
 {
+    const gt_amx *amx = run->amx;
+    chunk part = chunk_at(amx, index);
+    gt_amx_tiles tiles = tiles_of(amx, &part, run->source, run->target, scratch);
     size_t column_size = count_steps(amx) * GT_AMX_TILE;
-    for (int channel = first_channel; channel < last_channel; channel += WIDTH) {
+    for (int channel = first * WIDTH; channel < last * WIDTH; channel += WIDTH) {
         gt_amx_product product = {
             .amx = amx,
             .tiles = tiles,
-            .kernel = packed + (size_t)(channel / GT_AMX_COLS) * column_size,
-            .n_columns = last_channel - channel < WIDTH ? 1 : 2,
+            .kernel = run->packed + (size_t)(channel / GT_AMX_COLS) * column_size,
+            .n_columns = amx->to.channels - channel < WIDTH ? 1 : 2,
             .channel = channel,
-            .shift = shift,
-            .steps = steps};
-        gt_amx_multiply(&product);
+            .shift = run->shift,
+            .steps = run->steps};
+        (run->is_plain ? gt_amx_multiply_plain : gt_amx_multiply)(&product);
+    }
+}
+
+/* The units of work of one of the threads, a unit being a share of the channels out of a chunk; those
+ * of a chunk are taken together, which is copied once. */
+static void
+run_share(const amx_run *run, int worker, int workers, char *scratch)
+{
+    const gt_amx *amx = run->amx;
+    int chunks = rounded_up(amx->batch, amx->images) * count_bands(amx);
+    int blocks = rounded_up(amx->to.channels, WIDTH);
+    int64_t units = (int64_t)chunks * amx->parts;
+    int64_t last = units * (worker + 1) / workers;
+    for (int64_t unit = units * worker / workers; unit < last;) {
+        int index = (int)(unit / amx->parts);
+        int64_t end = (int64_t)(index + 1) * amx->parts;
+        int from = (int)(unit - (int64_t)index * amx->parts);
+        int to = (int)((end < last ? end : last) - (int64_t)index * amx->parts);
+        int first_block = blocks * from / amx->parts;
+        int last_block = blocks * to / amx->parts;
+        if (first_block < last_block) {
+            run_chunk(run, amx->backwards ? chunks - 1 - index : index, first_block, last_block,
+                      scratch);
+        }
+        unit += to - from;
     }
 }
 
@@ -490,20 +536,24 @@ void
 gt_amx_convolve(const gt_amx *amx, const void *source, const void *packed, const float *shift,
                 const float *steps, void *target, void *scratch)
 {
-    int chunks = rounded_up(amx->batch, amx->images) * count_bands(amx);
-    int blocks = rounded_up(amx->to.channels, WIDTH);
-#pragma omp parallel for schedule(static) num_threads(amx->threads) if (amx->threads > 1)
-    for (int unit = 0; unit < chunks * amx->parts; unit++) {
-        int index = unit / amx->parts;
-        chunk part = chunk_at(amx, amx->backwards ? chunks - 1 - index : index);
-        int share = unit % amx->parts;
-        int first = blocks * share / amx->parts * WIDTH;
-        int last = blocks * (share + 1) / amx->parts * WIDTH;
-        char *own = (char *)scratch + (size_t)omp_get_thread_num() * thread_scratch(amx);
+    const amx_run run = {.amx = amx,
+                         .source = source,
+                         .packed = packed,
+                         .shift = shift,
+                         .steps = steps,
+                         .target = target,
+                         .is_plain = amx->is_plain || !gt_amx_is_compiled()};
+#pragma omp parallel num_threads(amx->threads) if (amx->threads > 1)
+    {
+        int worker = omp_get_thread_num();
         gt_amx_registers before;
-        gt_amx_begin(&before);
-        run_chunk(amx, tiles_of(amx, &part, source, target, own), first,
-                  last < amx->to.channels ? last : amx->to.channels, packed, shift, steps);
-        gt_amx_end(&before);
+        if (!run.is_plain) {
+            gt_amx_begin(&before);
+        }
+        run_share(&run, worker, omp_get_num_threads(),
+                  (char *)scratch + (size_t)worker * thread_scratch(amx));
+        if (!run.is_plain) {
+            gt_amx_end(&before);
+        }
     }
 }

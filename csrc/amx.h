@@ -42,6 +42,7 @@ typedef struct {
     float high;
     int pixel; /* channels of the array that the results are written to, theirs or more */
     int threads;
+    bool is_plain;  /* without the matrix units: what they compute, for any processor */
     bool backwards; /* begin with the last results, what was written last being in the caches still */
 
     /* What follows is set by gt_amx_prepare. */
@@ -64,9 +65,10 @@ typedef struct {
  * before the first one runs: only then does the system let the process use the registers. */
 bool gt_amx_is_offered(void);
 
-/* Whether it can run this one.  Never depends on the batch or the threads, on which features must not
- * depend. */
+/* Whether it can run this one, and whether one like this can be run at all.  Neither depends on the
+ * batch or the threads, on which features must not depend. */
 bool gt_amx_suits(const gt_amx *amx);
+bool gt_amx_fits(const gt_amx *amx);
 
 /* Choose how it runs. */
 void gt_amx_prepare(gt_amx *amx);

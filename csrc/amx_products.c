@@ -1,12 +1,13 @@
-/* The file is compiled for any processor of the family; only gt_amx_suits lets its functions run. */
+/* The file is compiled for any processor of the family; gt_amx_suits tells where its functions can run.
+ * GT_WITHOUT_AMX is for an assembler that is older than the compiler. */
 #include "amx_products.h"
 
-#if defined(__x86_64__) && defined(__clang__)
-#define HAS_AMX (__clang_major__ >= 12)
-#elif defined(__x86_64__)
-#define HAS_AMX (__GNUC__ >= 11)
-#else
+#if !defined(__x86_64__) || defined(GT_WITHOUT_AMX)
 #define HAS_AMX 0
+#elif defined(__clang__)
+#define HAS_AMX (__clang_major__ >= 12)
+#else
+#define HAS_AMX (__GNUC__ >= 11)
 #endif
 
 bool
@@ -85,10 +86,9 @@ INLINE_AMX finish
 prepare_finish(const gt_amx_product *product, bool is_bytes, int n_columns)
 {
     const gt_amx *amx = product->amx;
-    finish last;
+    finish last = {.factor = _mm512_set1_ps(is_bytes ? 1.0f / amx->step : 1.0f)};
     last.low = _mm512_set1_ps(amx->low);
     last.high = _mm512_set1_ps(amx->high);
-    last.factor = _mm512_set1_ps(is_bytes ? 1.0f / amx->step : 1.0f);
     for (int k = 0; k < n_columns; k++) {
         int channel = product->channel + k * COLS;
         last.shift[k] = _mm512_loadu_ps(product->shift + channel);
@@ -130,32 +130,6 @@ write_result(const finish *last, bool is_bytes, int n_columns, const char *sums,
     }
 }
 
-/* Sixteen results: what the first of them reads, its place, and its column among the results. */
-typedef struct {
-    const char *from;
-    char *to;
-    int column;
-} tile_place;
-
-INLINE_AMX tile_place
-place_of(const gt_amx_product *product, bool is_bytes, int index)
-{
-    const gt_amx *amx = product->amx;
-    const gt_amx_tiles *tiles = &product->tiles;
-    size_t image = (size_t)(index / tiles->per_image);
-    int first = index % tiles->per_image * ROWS;
-    first = first < tiles->last ? first : tiles->last;
-    size_t row = (size_t)(first / amx->columns);
-    int column = first % amx->columns;
-    size_t channel = (size_t)product->channel * (is_bytes ? 1 : sizeof(uint16_t));
-    tile_place place = {.from = tiles->from + image * tiles->from_image +
-                                (size_t)first * amx->stride,
-                        .to = tiles->to + image * tiles->to_image + row * amx->to_row +
-                              (size_t)column * amx->to_column + channel,
-                        .column = column};
-    return place;
-}
-
 /* How the results lie, apart from all that is written on the way. */
 typedef struct {
     int columns;
@@ -168,8 +142,8 @@ typedef struct {
 /* Sums on their way to their places, where they are written while the next ones are computed. */
 typedef struct {
     const char *sums;
-    tile_place place;
-    tile_place second; /* tile after this one */
+    gt_amx_place place;
+    gt_amx_place second; /* tile after this one */
     int left;          /* rows of sums */
 } written_later;
 
@@ -214,7 +188,7 @@ multiply_add(bool is_bytes, int sums)
 /* The sums of n_tiles x n_columns tiles, which are constants where this is inlined. */
 INLINE_AMX void
 sum_up(const gt_amx_product *product, const layout *where, const finish *last, bool is_bytes,
-       int n_tiles, int n_columns, const tile_place *places, written_later *later)
+       int n_tiles, int n_columns, const gt_amx_place *places, written_later *later)
 {
     const gt_amx *amx = product->amx;
     const size_t stride = amx->stride;
@@ -259,7 +233,7 @@ sum_up(const gt_amx_product *product, const layout *where, const finish *last, b
 }
 
 INLINE_AMX void
-keep_sums(int n_tiles, int n_columns, const tile_place *places, char *sums, written_later *later)
+keep_sums(int n_tiles, int n_columns, const gt_amx_place *places, char *sums, written_later *later)
 {
     _tile_stored(0, sums, SUMS_ROW);
     if (n_columns == MOST) {
@@ -301,16 +275,16 @@ multiply(const gt_amx_product *product, bool is_bytes, int n_columns)
     const layout where = layout_of(product->amx);
     const int count = product->tiles.count;
     written_later later = {.left = 0};
-    tile_place places[MOST];
+    gt_amx_place places[MOST];
     int i = 0;
     for (; i + MOST <= count; i += MOST) {
-        places[0] = place_of(product, is_bytes, i);
-        places[1] = place_of(product, is_bytes, i + 1);
+        places[0] = gt_amx_place_of(product, i);
+        places[1] = gt_amx_place_of(product, i + 1);
         sum_up(product, &where, &last, is_bytes, MOST, n_columns, places, &later);
         keep_sums(MOST, n_columns, places, sums, &later);
     }
     if (i < count) {
-        places[0] = place_of(product, is_bytes, i);
+        places[0] = gt_amx_place_of(product, i);
         sum_up(product, &where, &last, is_bytes, 1, n_columns, places, &later);
         keep_sums(1, n_columns, places, sums, &later);
     }

@@ -34,6 +34,45 @@ typedef struct {
     const float *steps; /* (channels_out,) of an int8 kernel */
 } gt_amx_product;
 
+/* Sixteen results: what the first of them reads, its place, and its column among the results. */
+typedef struct {
+    const char *from;
+    char *to;
+    int column;
+} gt_amx_place;
+
+static inline gt_amx_place
+gt_amx_place_of(const gt_amx_product *product, int index)
+{
+    const gt_amx *amx = product->amx;
+    const gt_amx_tiles *tiles = &product->tiles;
+    size_t image = (size_t)(index / tiles->per_image);
+    size_t size = amx->type == GT_MAP_BYTES ? 1 : sizeof(uint16_t);
+    int first = index % tiles->per_image * GT_AMX_ROWS;
+    first = first < tiles->last ? first : tiles->last;
+    gt_amx_place place = {.from = tiles->from + image * tiles->from_image +
+                                  (size_t)first * amx->stride,
+                          .to = tiles->to + image * tiles->to_image +
+                                (size_t)(first / amx->columns) * amx->to_row +
+                                (size_t)(first % amx->columns) * amx->to_column +
+                                (size_t)product->channel * size,
+                          .column = first % amx->columns};
+    return place;
+}
+
+/* The place of the result after that, which has none in the map where its column is not below
+ * amx->width. */
+static inline void
+gt_amx_advance(const gt_amx *amx, gt_amx_place *place)
+{
+    place->from += amx->stride;
+    place->to += amx->to_column;
+    if (++place->column == amx->columns) {
+        place->column = 0;
+        place->to += (ptrdiff_t)amx->to_row - (ptrdiff_t)amx->columns * (ptrdiff_t)amx->to_column;
+    }
+}
+
 /* The tile registers of a thread, as it had them before. */
 typedef struct {
     char bytes[64];
@@ -48,5 +87,8 @@ void gt_amx_end(const gt_amx_registers *before);
 
 /* Sum up and write. */
 void gt_amx_multiply(const gt_amx_product *product);
+
+/* The same for any processor, slowly; sums of bfloat16 are rounded in another order. */
+void gt_amx_multiply_plain(const gt_amx_product *product);
 
 #endif

@@ -41,7 +41,7 @@ typedef struct {
 /* Scratch memory of one worker for up to `rows` rows. */
 typedef struct {
     int64_t rows;
-    bool rounds;                           /* large products may be of bfloat16 */
+    bool rounds;                           /* large products to bfloat16 */
     float *block;                          /* owns what the pointers below point into */
     float *active[GT_HEAD_MAX_LAYERS + 1]; /* (rows, widths[k]) input of layer k; last: logits */
     float *delta[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k]) gradient by active[k], k >= 1 */
@@ -86,7 +86,7 @@ typedef struct {
     double dropout;             /* share of hidden activations set to zero */
     const float *class_weights; /* (c,) or NULL for 1; borrowed */
     uint64_t seed;              /* of the order and of dropout */
-    bool rounds;                /* large products may be of bfloat16, see gt_matrix_product */
+    bool rounds;                /* training may round, see gt_rounding_pays */
     int threads;                /* at most; as many share the rows of a minibatch as it pays for */
 } gt_train_config;
 

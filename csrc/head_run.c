@@ -329,7 +329,7 @@ gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dr
 
     part->loss = 0.0;
     part->correct = 0;
-    part->state.rounds = run->config->rounds;
+    part->state.rounds = run->rounds;
     if (first == last) {
         memset(part->gradient.block, 0, (size_t)part->gradient.count * sizeof(float));
     }

@@ -27,6 +27,7 @@ typedef struct {
     const gt_train_config *config;
 
     int threads;
+    bool rounds;              /* products of minibatches, to bfloat16 */
     gt_run_part *parts;       /* (threads,) */
     gt_barrier barrier;
     int64_t *order;           /* (n,) rows of the epoch; NULL outside training */

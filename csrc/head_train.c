@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "head_product.h"
 #include "team.h"
 #include "wide.h"
 
@@ -436,6 +437,7 @@ gt_head_train(gt_head *head, const gt_head_data *training, const gt_head_data *v
     run.epoch.validation_accuracy = NAN;
     rows = config->batch_size < training->n ? config->batch_size : training->n;
     run.threads = useful_threads(&run, rows);
+    run.rounds = config->rounds && gt_rounding_pays(rows, head->weights.count);
     status = allocate_training(&run, rows, error);
     if (status == GT_OK) {
         status = gt_team_create(&team, run.threads, 1, error);

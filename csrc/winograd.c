@@ -46,8 +46,8 @@ words_are_exact(const gt_winograd *winograd)
     return winograd->from.channels >= FEWEST_IN_WORDS && winograd->from.channels <= MOST_IN_WORDS;
 }
 
-/* With AMX oneDNN's direct convolution of bfloat16 or bytes is faster, with VNNI of AVX2 that of
- * bytes than one with halves; words were not tried there. */
+/* With AMX direct convolutions of bfloat16 or bytes are faster (amx.c, oneDNN), with VNNI of AVX2
+ * oneDNN's of bytes than one with halves; words were not tried there. */
 gt_winograd_stages
 gt_winograd_choose(const gt_winograd *winograd)
 {

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 
-from gear_transfer import FeatureExtractor, HeadClassifier
+from gear_transfer import FeatureExtractor, HeadClassifier, TransferClassifier, _core
 
 
 def blobs(n=150, d=6, classes=3, seed=0, distance=2.0):
@@ -200,7 +200,8 @@ def test_constant_and_large_features():
     ("optimizer", ["ADAM", None, 3]), ("momentum", [1.0, -1, None]), ("l2", [-1e-9, None]),
     ("validation_fraction", [1.0, -0.1, None, float("nan")]), ("patience", [0, 1.5]),
     ("class_weight", ["balance", 3, [1, 2]]), ("random_state", [-1, "seed", 1.5]),
-    ("threads", [0, -2, 1.5, "2", True])])
+    ("threads", [0, -2, 1.5, "2", True]),
+    ("precision", ["bf16", "AUTO", None, 32, np.array(["auto", "float32"])])])
 def test_bad_parameters(name, values):
     X, y = blobs(30)
     for value in values:
@@ -208,6 +209,28 @@ def test_bad_parameters(name, values):
             HeadClassifier(**{name: value}).fit(X, y)
         message = str(caught.value)
         assert name in message or (name == "random_state" and "seed" in message), (value, message)
+
+
+def test_precision():
+    """The default head is float32 anyway; large minibatches are near it, where they are rounded."""
+    assert HeadClassifier().get_params()["precision"] == "auto"
+    X, y = blobs(400)
+    small = [HeadClassifier(epochs=2, precision=precision).fit(X, y).predict_proba(X)
+             for precision in ("auto", "float32")]
+    assert np.array_equal(*small)
+    X = np.random.RandomState(0).randn(600, 500).astype(np.float32)
+    y = np.argmax(X[:, :60], axis=1)
+    large = [HeadClassifier(epochs=3, batch_size=600, precision=precision, threads=1,
+                            validation_fraction=0.0, calibrate=False).fit(X, y)
+             for precision in ("auto", "float32")]
+    rounds = _core.engine_info()[1] == "AMX"
+    assert np.array_equal(large[0].coefs_[0], large[1].coefs_[0]) != rounds
+    assert np.abs(large[0].predict_proba(X) - large[1].predict_proba(X)).max() < 0.01
+
+
+def test_precision_of_a_transfer_classifier():
+    for asked, expected in [("auto", "auto"), ("int8", "auto"), ("float32", "float32")]:
+        assert TransferClassifier(precision=asked)._parts()[1].precision == expected
 
 
 def test_bad_data():

@@ -115,10 +115,14 @@ def test_features_in_the_cache(tmp_path):
     assert_ratio(lambda: fit(False), lambda: fit(str(tmp_path / "cache")), 3.0)
 
 
-@pytest.mark.parametrize("precision", ["float32", "auto"])
+@pytest.mark.parametrize("precision", ["float32", "auto", "bf16"])
 def test_steps(precision):
     """What runs, exactly: one convolution for each of the network, no batch normalisation or ReLU
     of its own, no slow reference code, and no layout changed but once at either end."""
+    if precision != "auto" and not _core.has_fast(precision):
+        with pytest.raises(ValueError):
+            Backbone.load(precision=precision)
+        return
     backbone = Backbone.load(layer="mixed7", input_size=299, precision=precision)
     backbone.choose_precision(images(1, 299))
     steps = backbone.primitives()

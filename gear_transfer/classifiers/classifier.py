@@ -56,7 +56,8 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     threads : int, optional
         Default is the number of processors this process may use.
     precision : {"auto", "float32", "bf16", "int8"}
-        In which the backbone runs, see `FeatureExtractor`.
+        In which the backbone runs, see `FeatureExtractor`. "float32" holds for
+        the head as well, see `HeadClassifier`.
     cache : bool, str, Path or FeatureCache
         Where features are kept between runs, see `FeatureExtractor`.
     group_duplicates : bool

@@ -53,17 +53,18 @@ class HeadClassifier(Estimator):
         are right. The predicted classes and `history_` stay as they are.
     random_state : int, RandomState or None
         Decides initial weights, order and validation samples. The same
-        integer gives the same model bit for bit at the same number of threads.
+        integer gives the same model bit for bit at the same number of threads,
+        on the same kind of processor.
     threads : int, optional
         Default is the number of processors this process may use.
-    precision : {"auto", "float32"}
-        Of the products in training. "auto": those of large minibatches (some
-        10,000 weights times 1,000 samples) are of bfloat16, with sums in
-        float32, on processors with matrix units (AMX), several times as
-        fast. Weights, their updates, validation and predictions are float32
-        in any case.
     verbose : bool or int
         Show a progress bar.
+    precision : {"auto", "float32"}
+        Of the products in training. "auto": those of large minibatches (from
+        256 samples on, if they times the weights are 15 million or more) are
+        of bfloat16, with sums in float32, on processors with matrix units
+        (AMX), two to three times as fast. Weights, their updates, validation
+        and predictions are float32 in any case.
 
     Attributes
     ----------
@@ -95,8 +96,8 @@ class HeadClassifier(Estimator):
     def __init__(self, hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
                  learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.005,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
-                 calibrate=True, random_state=0, threads=None, precision="auto",
-                 verbose=0):
+                 calibrate=True, random_state=0, threads=None, verbose=0,
+                 precision="auto"):
         self.hidden_layers = hidden_layers
         self.dropout = dropout
         self.epochs = epochs
@@ -112,8 +113,8 @@ class HeadClassifier(Estimator):
         self.calibrate = calibrate
         self.random_state = random_state
         self.threads = threads
-        self.precision = precision
         self.verbose = verbose
+        self.precision = precision
 
     def fit(self, X, y, validation_data=None, groups=None, views=None):
         """Train the head.
@@ -144,7 +145,7 @@ class HeadClassifier(Estimator):
             If an argument or the data make no sense.
         """
         check_settings(self, validation_data is not None)
-        if self.precision not in ("auto", "float32"):
+        if not isinstance(self.precision, str) or self.precision not in ("auto", "float32"):
             raise ValueError("precision must be 'auto' or 'float32', not {!r}".format(
                 self.precision))
         if y is None:

@@ -505,8 +505,9 @@ train_on_threads(void *context, gt_error *problem)
     gt_head *head = NULL;
     gt_status status = gt_head_create(&shape, 1, &head, problem);
     config.epochs = 1;
-    config.batch_size = 64;
+    config.batch_size = WIDE_ROWS;
     config.threads = THREADS;
+    config.rounds = true;
     if (status == GT_OK) {
         status = gt_head_train(head, &data, &data, NULL, &config, NULL, NULL, problem);
     }
