@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "amx_products.h"
+#include "bf16.h"
 #include "engine.h"
 
 enum { WIDTH = 2 * GT_AMX_COLS /* channels out at a time */, FEWEST_CHANNELS = 16 };
@@ -257,14 +258,6 @@ gt_amx_kernel_size(const gt_amx *amx)
     return count_steps(amx) * (size_t)(amx->to.channels / GT_AMX_COLS) * GT_AMX_TILE;
 }
 
-static uint16_t
-to_bf16(float value)
-{
-    uint32_t bits = 0;
-    memcpy(&bits, &value, sizeof(bits));
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 /* Number `index` of a run, for a channel out, into its place. */
 static void
 pack_number(const gt_amx *amx, const void *kernel, const gt_amx_run *run, int index, int channel,
@@ -282,7 +275,7 @@ pack_number(const gt_amx *amx, const void *kernel, const gt_amx_run *run, int in
         *place = tap < run->taps ? ((const char *)kernel)[number] : 0;
         return;
     }
-    uint16_t half = tap < run->taps ? to_bf16(((const float *)kernel)[number]) : 0;
+    uint16_t half = tap < run->taps ? gt_to_bf16(((const float *)kernel)[number]) : 0;
     memcpy(place, &half, sizeof(half));
 }
 

@@ -2,29 +2,16 @@
 #include <string.h>
 
 #include "amx_products.h"
+#include "bf16.h"
 
 enum { QUAD = 4 /* bytes of a column that lie side by side in a tile of a kernel */ };
 
 static float
-from_bf16(const char *place)
+read_bf16(const char *place)
 {
     uint16_t half = 0;
-    float value = 0.0f;
     memcpy(&half, place, sizeof(half));
-    uint32_t bits = (uint32_t)half << 16;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
-static uint16_t
-to_bf16(float value)
-{
-    uint32_t bits = 0;
-    memcpy(&bits, &value, sizeof(bits));
-    if (isnan(value)) {
-        return (uint16_t)(bits >> 16 | 0x40);
-    }
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    return gt_from_bf16(half);
 }
 
 /* The sum of what 64 bytes of a map and a column of a tile make, of integers that are exact in it. */
@@ -37,7 +24,7 @@ multiply_step(gt_map_type type, const char *from, const char *column)
             sum += (int)(uint8_t)from[i + k] * (int)(int8_t)column[k];
         }
         for (int k = 0; type == GT_MAP_BF16 && k < QUAD; k += 2) {
-            sum += (double)from_bf16(from + i + k) * (double)from_bf16(column + k);
+            sum += (double)read_bf16(from + i + k) * (double)read_bf16(column + k);
         }
         column += GT_AMX_STEP; /* from row to row of the tile */
     }
@@ -80,7 +67,7 @@ write_number(const gt_amx_product *product, int channel, float value, char *to)
         to[channel] = (char)(uint8_t)(whole < 255.0f ? whole : 255.0f);
         return;
     }
-    uint16_t half = to_bf16(value);
+    uint16_t half = gt_to_bf16(value);
     memcpy(to + (size_t)channel * sizeof(half), &half, sizeof(half));
 }
 

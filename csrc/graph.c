@@ -137,6 +137,26 @@ gt_graph_find(const gt_graph *graph, const char *name)
     return -1;
 }
 
+int
+gt_graph_only_reader(const gt_graph *graph, int index)
+{
+    int reader = -1;
+    for (int i = 0; i < graph->n_outputs; i++) {
+        if (graph->outputs[i] == index) {
+            return -1;
+        }
+    }
+    for (int i = index + 1; i < graph->count; i++) {
+        for (int k = 0; k < graph->nodes[i].n_inputs; k++) {
+            if (graph->nodes[i].inputs[k] == index && reader >= 0) {
+                return -1;
+            }
+            reader = graph->nodes[i].inputs[k] == index ? i : reader;
+        }
+    }
+    return reader;
+}
+
 enum { MAX_INPUTS = 1024 }; /* oneDNN counts the sources of a concatenation so far */
 
 static gt_status

@@ -12,33 +12,6 @@ number_size(const gt_builder *builder, int index)
     return (int)dnnl_data_type_size(gt_builder_result_number(builder, index).type);
 }
 
-static bool
-is_output(const gt_graph *graph, int index)
-{
-    for (int i = 0; i < graph->n_outputs; i++) {
-        if (graph->outputs[i] == index) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* How often the nodes read a result; *reader is the last that does. */
-static int
-count_readers(const gt_graph *graph, int index, int *reader)
-{
-    int count = 0;
-    for (int i = index + 1; i < graph->count; i++) {
-        for (int k = 0; k < graph->nodes[i].n_inputs; k++) {
-            if (graph->nodes[i].inputs[k] == index) {
-                *reader = i;
-                count++;
-            }
-        }
-    }
-    return count;
-}
-
 /* Whether our kernel copies the operands of that concatenation. */
 static bool
 can_copy(const gt_builder *builder, int index)
@@ -51,9 +24,8 @@ can_copy(const gt_builder *builder, int index)
 static int
 only_concat(const gt_builder *builder, int index)
 {
-    int reader = -1;
-    if (is_output(builder->graph, index) || count_readers(builder->graph, index, &reader) != 1 ||
-        !can_copy(builder, reader) ||
+    int reader = gt_graph_only_reader(builder->graph, index);
+    if (reader < 0 || !can_copy(builder, reader) ||
         !gt_same_number(gt_builder_result_number(builder, reader),
                         gt_builder_result_number(builder, index))) {
         return -1;

@@ -5,33 +5,9 @@
 #include <string.h>
 
 static bool
-is_output(const gt_graph *graph, int index)
-{
-    for (int i = 0; i < graph->n_outputs; i++) {
-        if (graph->outputs[i] == index) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* How many inputs of later nodes are this one's result. */
-static int
-count_uses(const gt_graph *graph, int index)
-{
-    int uses = 0;
-    for (int i = index + 1; i < graph->count; i++) {
-        for (int k = 0; k < graph->nodes[i].n_inputs; k++) {
-            uses += graph->nodes[i].inputs[k] == index;
-        }
-    }
-    return uses;
-}
-
-static bool
 only_feeds_next(const gt_graph *graph, int index)
 {
-    return !is_output(graph, index) && count_uses(graph, index) == 1;
+    return gt_graph_only_reader(graph, index) >= 0;
 }
 
 /* Let everything that reads node `from` read node `to` instead. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "bf16.h"
 #include "wide.h"
 
 struct gt_lane {
@@ -113,15 +114,6 @@ gt_lane_free(gt_lane *lane)
     free(lane);
 }
 
-/* The nearest bfloat16, ties to even; the value is finite. */
-GT_INLINE uint16_t
-to_bf16(float value)
-{
-    uint32_t bits = 0;
-    memcpy(&bits, &value, sizeof(bits));
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 /* `count` bytes, each `step` behind the last, as numbers of one type. */
 GT_INLINE void
 write_numbers(dnnl_data_type_t type, gt_preprocessing preprocessing, const uint8_t *bytes,
@@ -130,7 +122,7 @@ write_numbers(dnnl_data_type_t type, gt_preprocessing preprocessing, const uint8
     for (size_t i = 0; i < count; i++) {
         float value = (float)bytes[i * step] * preprocessing.scale + preprocessing.offset;
         if (type == dnnl_bf16) {
-            ((uint16_t *)target)[i] = to_bf16(value);
+            ((uint16_t *)target)[i] = gt_to_bf16(value);
         }
         else if (type == dnnl_f32) {
             ((float *)target)[i] = value;

@@ -353,12 +353,13 @@ class Backbone(object):
         return self._fingerprint
 
     def primitives(self):
-        """The oneDNN primitives that run, in order.
+        """The steps that run, in order: oneDNN primitives and kernels of our own.
 
         Returns
         -------
         list of (str, str, str)
-            Layer, operation and the implementation that oneDNN chose.
+            Layer, operation and implementation, as oneDNN names it or "amx", "winograd_3x3"
+            and the like for ours. Concatenations whose parts come to be in place have no step.
 
         Raises
         ------

@@ -5,6 +5,7 @@
 
 #include "amx.h"
 #include "amx_products.h"
+#include "bf16.h"
 #include "check.h"
 #include "older.h"
 #include "twin.h"
@@ -43,23 +44,6 @@ typedef struct {
     char *packed;
     int first; /* channel of the array of results that its own begin with */
 } bench;
-
-static uint16_t
-to_bf16(float value)
-{
-    uint32_t bits = 0;
-    memcpy(&bits, &value, sizeof(bits));
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static float
-from_bf16(uint16_t half)
-{
-    uint32_t bits = (uint32_t)half << 16;
-    float value = 0.0f;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
 
 static size_t
 element_size(const gt_amx *amx)
@@ -118,7 +102,7 @@ write_source(const bench *job, int first_image, int images)
     CHECK(size + GUARD <= (size_t)MOST_PAGES * PAGE);
     memset(edge - size - GUARD, NOT_A_NUMBER, size + GUARD);
     for (size_t i = 0; i < count; i++) {
-        uint16_t number = element == 1 ? (uint16_t)numbers[i] : to_bf16(numbers[i]);
+        uint16_t number = element == 1 ? (uint16_t)numbers[i] : gt_to_bf16(numbers[i]);
         memcpy(edge - size + i * element, &number, element); /* its lower byte comes first */
     }
     return edge - size;
@@ -165,7 +149,7 @@ set_weights(bench *job, size_t count)
     job->weights = random_numbers(job, count, 0.0, 0.0);
     for (size_t i = 0; i < count; i++) {
         bytes[i] = (int8_t)(is_bytes ? lrintf(numbers[i]) : 0);
-        job->weights[i] = is_bytes ? bytes[i] : from_bf16(to_bf16(numbers[i]));
+        job->weights[i] = is_bytes ? bytes[i] : gt_from_bf16(gt_to_bf16(numbers[i]));
     }
     gt_amx_pack(&job->amx, is_bytes ? (void *)bytes : numbers, job->packed);
     free(bytes);
@@ -188,7 +172,7 @@ start_bench(bench *job, gt_amx amx)
     job->source = random_numbers(job, count, is_bytes ? 0.0 : -1.0, is_bytes ? 255.4 : 1.0);
     for (size_t i = 0; i < count; i++) {
         float number = job->source[i];
-        job->source[i] = is_bytes ? nearbyintf(number) : from_bf16(to_bf16(number));
+        job->source[i] = is_bytes ? nearbyintf(number) : gt_from_bf16(gt_to_bf16(number));
     }
     CHECK(gt_amx_kernel_size(&amx) % 64 == 0);
     job->packed = new_guarded(gt_amx_kernel_size(&amx));
@@ -258,7 +242,7 @@ result_at(const bench *job, const char *results, size_t i)
     size_t element = element_size(&job->amx);
     uint16_t number = 0;
     memcpy(&number, results + i * element, element);
-    return element == 1 ? (float)number : from_bf16(number);
+    return element == 1 ? (float)number : gt_from_bf16(number);
 }
 
 typedef struct {

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bf16.h"
 #include "check.h"
 #include "engine.h"
 #include "older.h"
@@ -17,23 +18,6 @@ typedef struct {
     gt_array shift;
     double *wanted; /* (batch, height, width, channels) of the result */
 } bench;
-
-static uint16_t
-to_bf16(float value)
-{
-    uint32_t bits = 0;
-    memcpy(&bits, &value, sizeof(bits));
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static float
-from_bf16(uint16_t half)
-{
-    uint32_t bits = (uint32_t)half << 16;
-    float value = 0.0f;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
 
 static size_t
 count_numbers(const bench *job, gt_shape shape)
@@ -125,7 +109,7 @@ start_bench(bench *job, gt_winograd winograd, bool dense)
     job->source = malloc(size * sizeof(float));
     for (size_t i = 0; i < size; i++) {
         float value = (float)gt_net_random(&job->net, -1.0, 1.0);
-        job->source[i] = winograd.type == GT_MAP_BF16    ? from_bf16(to_bf16(value))
+        job->source[i] = winograd.type == GT_MAP_BF16    ? gt_from_bf16(gt_to_bf16(value))
                          : winograd.type == GT_MAP_BYTES ? (float)gt_net_choice(&job->net, 0, 255)
                                                          : value;
     }
@@ -167,7 +151,7 @@ write_source(const bench *job)
                        pixel % (size_t)from.width * winograd->source.pixel +
                        channel / lanes * winograd->source.group + channel % lanes;
         full[place] = job->source[i];
-        half[place] = to_bf16(job->source[i]);
+        half[place] = gt_to_bf16(job->source[i]);
         bytes[place] = winograd->type == GT_MAP_BYTES ? (uint8_t)job->source[i] : 0;
     }
     void *maps[] = {full, half, bytes};
@@ -198,7 +182,7 @@ run_bench(const bench *job)
     gt_winograd_pack(winograd, job->kernel.data, 1.0f, packed);
     gt_winograd_run(winograd, source, packed, job->shift.data, target, scratch);
     for (size_t i = 0; i < size; i++) {
-        result[i] = winograd->type == GT_MAP_BF16    ? from_bf16(((uint16_t *)(void *)target)[i])
+        result[i] = winograd->type == GT_MAP_BF16    ? gt_from_bf16(((uint16_t *)(void *)target)[i])
                     : winograd->type == GT_MAP_BYTES ? winograd->step * ((uint8_t *)target)[i]
                                                      : ((float *)(void *)target)[i];
     }
