@@ -26,4 +26,4 @@ peer() {
 peer keras tensorflow-cpu pillow scipy
 peer openvino openvino nncf onnx pillow scikit-learn
 peer onnxruntime onnxruntime onnx
-peer torch torch
+peer torch torch numpy
