@@ -123,6 +123,21 @@ run_from(const gt_amx *amx, int outer, int inner)
         .advance = amx->is_grouped ? plane_pixels(amx, amx->band) * GT_AMX_STEP : GT_AMX_STEP};
 }
 
+static void
+set_runs(gt_amx *amx)
+{
+    int inners = amx->is_grouped ? amx->size[1 - amx->axis] : phases(amx, 1 - amx->axis);
+    amx->n_runs = 0;
+    amx->n_steps = 0;
+    for (int outer = 0; outer < amx->size[amx->axis]; outer++) {
+        for (int inner = 0; inner < inners; inner++) {
+            gt_amx_run run = run_from(amx, outer, inner);
+            amx->n_steps += run.steps;
+            amx->runs[amx->n_runs++] = run;
+        }
+    }
+}
+
 /* oneDNN asks the system for the registers when it looks for the instructions. */
 bool
 gt_amx_is_offered(void)
@@ -143,18 +158,6 @@ bool
 gt_amx_suits(const gt_amx *amx)
 {
     return gt_amx_is_offered() && gt_amx_fits(amx);
-}
-
-static void
-set_runs(gt_amx *amx)
-{
-    int inners = amx->is_grouped ? amx->size[1 - amx->axis] : phases(amx, 1 - amx->axis);
-    amx->n_runs = 0;
-    for (int outer = 0; outer < amx->size[amx->axis]; outer++) {
-        for (int inner = 0; inner < inners; inner++) {
-            amx->runs[amx->n_runs++] = run_from(amx, outer, inner);
-        }
-    }
 }
 
 /* Bytes that are read or copied for an image. */
@@ -241,21 +244,10 @@ gt_amx_scratch_size(const gt_amx *amx)
     return (size_t)amx->threads * thread_scratch(amx);
 }
 
-/* Steps of all runs. */
-static size_t
-count_steps(const gt_amx *amx)
-{
-    size_t steps = 0;
-    for (int i = 0; i < amx->n_runs; i++) {
-        steps += (size_t)amx->runs[i].steps;
-    }
-    return steps;
-}
-
 size_t
 gt_amx_kernel_size(const gt_amx *amx)
 {
-    return count_steps(amx) * (size_t)(amx->to.channels / GT_AMX_COLS) * GT_AMX_TILE;
+    return (size_t)amx->n_steps * (size_t)(amx->to.channels / GT_AMX_COLS) * GT_AMX_TILE;
 }
 
 /* Number `index` of a run, for a channel out, into its place. */
@@ -486,7 +478,7 @@ run_chunk(const amx_run *run, int index, int first, int last, char *scratch)
     const gt_amx *amx = run->amx;
     chunk part = chunk_at(amx, index);
     gt_amx_tiles tiles = tiles_of(amx, &part, run->source, run->target, scratch);
-    size_t column_size = count_steps(amx) * GT_AMX_TILE;
+    size_t column_size = (size_t)amx->n_steps * GT_AMX_TILE;
     for (int channel = first * WIDTH; channel < last * WIDTH; channel += WIDTH) {
         gt_amx_product product = {
             .amx = amx,

@@ -14,7 +14,6 @@
 #include <stdint.h>
 
 #include "graph.h"
-#include "winograd.h"
 
 enum { GT_AMX_MOST_RUNS = 64 };
 
@@ -57,6 +56,7 @@ typedef struct {
     size_t stride;    /* bytes from what a result reads to what the next one reads */
     size_t to_row;    /* bytes from a row of results to the next */
     size_t to_column;
+    int n_steps; /* of all runs */
     int n_runs;
     gt_amx_run runs[GT_AMX_MOST_RUNS];
 } gt_amx;

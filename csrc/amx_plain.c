@@ -74,14 +74,15 @@ write_number(const gt_amx_product *product, int channel, float value, char *to)
 void
 gt_amx_multiply_plain(const gt_amx_product *product)
 {
+    const gt_amx_layout layout = gt_amx_layout_of(product->amx);
     for (int i = 0; i < product->tiles.count; i++) {
         gt_amx_place place = gt_amx_place_of(product, i);
         for (int row = 0; row < GT_AMX_ROWS; row++) {
-            bool has_place = place.column < product->amx->width;
+            bool has_place = place.column < layout.width;
             for (int c = 0; has_place && c < product->n_columns * GT_AMX_COLS; c++) {
                 write_number(product, c, sum_up(product, place.from, c), place.to);
             }
-            gt_amx_advance(product->amx, &place);
+            gt_amx_advance(&layout, &place);
         }
     }
 }

@@ -130,64 +130,44 @@ write_result(const finish *last, bool is_bytes, int n_columns, const char *sums,
     }
 }
 
-/* How the results lie, apart from all that is written on the way. */
-typedef struct {
-    int columns;
-    int width;
-    size_t to_column;
-    ptrdiff_t to_next_row; /* bytes from beyond the end of a row to the next */
-    int pace;              /* rows of sums to be written at each step */
-} layout;
-
 /* Sums on their way to their places, where they are written while the next ones are computed. */
 typedef struct {
     const char *sums;
     gt_amx_place place;
     gt_amx_place second; /* tile after this one */
-    int left;          /* rows of sums */
+    int left;            /* rows of sums */
+    int pace;            /* rows to be written at each step of the next sums */
 } written_later;
 
 /* Write the next row of sums, where it belongs to the map. */
 INLINE_AMX void
-write_next(const layout *where, const finish *last, bool is_bytes, int n_columns,
+write_next(const gt_amx_layout *where, const finish *last, bool is_bytes, int n_columns,
            written_later *later)
 {
     if (later->place.column < where->width) {
         write_result(last, is_bytes, n_columns, later->sums, later->place.to);
     }
     later->sums += SUMS_ROW;
-    later->place.to += where->to_column;
-    if (++later->place.column == where->columns) {
-        later->place.column = 0;
-        later->place.to += where->to_next_row;
-    }
+    gt_amx_advance(where, &later->place);
     if (--later->left == ROWS) {
         later->place = later->second;
     }
 }
 
-INLINE_AMX void
-multiply_add(bool is_bytes, int sums)
-{
-    switch (sums) {
-    case 0:
-        if (is_bytes) { _tile_dpbusd(0, 4, 6); } else { _tile_dpbf16ps(0, 4, 6); }
-        break;
-    case 1:
-        if (is_bytes) { _tile_dpbusd(1, 4, 7); } else { _tile_dpbf16ps(1, 4, 7); }
-        break;
-    case 2:
-        if (is_bytes) { _tile_dpbusd(2, 5, 6); } else { _tile_dpbf16ps(2, 5, 6); }
-        break;
-    default:
-        if (is_bytes) { _tile_dpbusd(3, 5, 7); } else { _tile_dpbf16ps(3, 5, 7); }
-        break;
-    }
-}
+/* Of tiles: sums += from * kernel; their numbers are part of the instruction. */
+#define MULTIPLY_ADD(is_bytes, sums, from, kernel) \
+    do {                                           \
+        if (is_bytes) {                            \
+            _tile_dpbusd(sums, from, kernel);      \
+        }                                          \
+        else {                                     \
+            _tile_dpbf16ps(sums, from, kernel);    \
+        }                                          \
+    } while (0)
 
 /* The sums of n_tiles x n_columns tiles, which are constants where this is inlined. */
 INLINE_AMX void
-sum_up(const gt_amx_product *product, const layout *where, const finish *last, bool is_bytes,
+sum_up(const gt_amx_product *product, const gt_amx_layout *where, const finish *last, bool is_bytes,
        int n_tiles, int n_columns, const gt_amx_place *places, written_later *later)
 {
     const gt_amx *amx = product->amx;
@@ -208,18 +188,18 @@ sum_up(const gt_amx_product *product, const layout *where, const finish *last, b
                 _tile_loadd(5, lower, stride);
             }
             _tile_loadd(6, kernel, GT_AMX_STEP);
-            multiply_add(is_bytes, 0);
+            MULTIPLY_ADD(is_bytes, 0, 4, 6);
             if (n_tiles == MOST) {
-                multiply_add(is_bytes, 2);
+                MULTIPLY_ADD(is_bytes, 2, 5, 6);
             }
             if (n_columns == MOST) {
                 _tile_loadd(7, kernel + GT_AMX_TILE, GT_AMX_STEP);
-                multiply_add(is_bytes, 1);
+                MULTIPLY_ADD(is_bytes, 1, 4, 7);
                 if (n_tiles == MOST) {
-                    multiply_add(is_bytes, 3);
+                    MULTIPLY_ADD(is_bytes, 3, 5, 7);
                 }
             }
-            for (int k = 0; k < where->pace && later->left > 0; k++) {
+            for (int k = 0; k < later->pace && later->left > 0; k++) {
                 write_next(where, last, is_bytes, n_columns, later);
             }
             kernel += n_columns * GT_AMX_TILE;
@@ -251,30 +231,15 @@ keep_sums(int n_tiles, int n_columns, const gt_amx_place *places, char *sums, wr
     later->left = n_tiles * ROWS;
 }
 
-INLINE_AMX layout
-layout_of(const gt_amx *amx)
-{
-    int steps = 0;
-    for (int i = 0; i < amx->n_runs; i++) {
-        steps += amx->runs[i].steps;
-    }
-    layout where = {.columns = amx->columns,
-                    .width = amx->width,
-                    .to_column = amx->to_column,
-                    .to_next_row = (ptrdiff_t)amx->to_row -
-                                   (ptrdiff_t)amx->columns * (ptrdiff_t)amx->to_column,
-                    .pace = (MOST * ROWS + steps - 1) / steps};
-    return where;
-}
-
 INLINE_AMX void
 multiply(const gt_amx_product *product, bool is_bytes, int n_columns)
 {
     char sums[MOST * ROWS * SUMS_ROW] __attribute__((aligned(64)));
     const finish last = prepare_finish(product, is_bytes, n_columns);
-    const layout where = layout_of(product->amx);
+    const gt_amx_layout where = gt_amx_layout_of(product->amx);
     const int count = product->tiles.count;
-    written_later later = {.left = 0};
+    const int n_steps = product->amx->n_steps;
+    written_later later = {.pace = (MOST * ROWS + n_steps - 1) / n_steps};
     gt_amx_place places[MOST];
     int i = 0;
     for (; i + MOST <= count; i += MOST) {
@@ -293,33 +258,27 @@ multiply(const gt_amx_product *product, bool is_bytes, int n_columns)
     }
 }
 
-AMX static void
-multiply_bytes(const gt_amx_product *product)
+INLINE_AMX void
+multiply_any(const gt_amx_product *product, bool is_bytes)
 {
     if (product->n_columns == MOST) {
-        multiply(product, true, MOST);
+        multiply(product, is_bytes, MOST);
     }
     else {
-        multiply(product, true, 1);
+        multiply(product, is_bytes, 1);
     }
 }
 
-AMX static void
-multiply_bf16(const gt_amx_product *product)
-{
-    if (product->n_columns == MOST) {
-        multiply(product, false, MOST);
-    }
-    else {
-        multiply(product, false, 1);
-    }
-}
-
-void
+AMX void
 gt_amx_multiply(const gt_amx_product *product)
 {
     write_memory(product->tiles.from);
-    (product->amx->type == GT_MAP_BYTES ? multiply_bytes : multiply_bf16)(product);
+    if (product->amx->type == GT_MAP_BYTES) {
+        multiply_any(product, true);
+    }
+    else {
+        multiply_any(product, false);
+    }
 }
 
 #else

@@ -60,16 +60,36 @@ gt_amx_place_of(const gt_amx_product *product, int index)
     return place;
 }
 
-/* The place of the result after that, which has none in the map where its column is not below
- * amx->width. */
-static inline void
-gt_amx_advance(const gt_amx *amx, gt_amx_place *place)
+/* How the results lie; a copy of what a run knows, which no write to a map can change. */
+typedef struct {
+    int columns;
+    int width;
+    size_t stride;
+    size_t to_column;
+    ptrdiff_t to_next_row; /* bytes from beyond the end of a row to the next */
+} gt_amx_layout;
+
+static inline gt_amx_layout
+gt_amx_layout_of(const gt_amx *amx)
 {
-    place->from += amx->stride;
-    place->to += amx->to_column;
-    if (++place->column == amx->columns) {
+    gt_amx_layout layout = {.columns = amx->columns,
+                            .width = amx->width,
+                            .stride = amx->stride,
+                            .to_column = amx->to_column,
+                            .to_next_row = (ptrdiff_t)amx->to_row -
+                                           (ptrdiff_t)amx->columns * (ptrdiff_t)amx->to_column};
+    return layout;
+}
+
+/* The place of the result after that; it has one in the map where its column is below the width. */
+static inline void
+gt_amx_advance(const gt_amx_layout *layout, gt_amx_place *place)
+{
+    place->from += layout->stride;
+    place->to += layout->to_column;
+    if (++place->column == layout->columns) {
         place->column = 0;
-        place->to += (ptrdiff_t)amx->to_row - (ptrdiff_t)amx->columns * (ptrdiff_t)amx->to_column;
+        place->to += layout->to_next_row;
     }
 }
 

@@ -249,14 +249,17 @@ gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t desc, const
 }
 
 gt_status
-gt_builder_add_kernel(gt_builder *builder, gt_step step, const char *operation,
-                      const char *implementation, const char *layer, const gt_arg *args,
-                      int n_args, gt_error *error)
+gt_builder_add_kernel(gt_builder *builder, gt_own_kernel kernel, const char *layer,
+                      const gt_arg *args, int n_args, gt_error *error)
 {
-    gt_step named = name_step(layer, operation, implementation);
-    named.kernel = step.kernel;
-    named.context = step.context;
-    gt_status status = append_step(builder->plan, named, args, n_args, GT_NO_VALUE, error);
+    gt_step step = name_step(layer, kernel.operation, kernel.name);
+    step.kernel = kernel.run;
+    step.context = malloc(kernel.size);
+    if (step.context == NULL) {
+        return gt_fail_memory(error, "a step's kernel");
+    }
+    memcpy(step.context, kernel.context, kernel.size);
+    gt_status status = append_step(builder->plan, step, args, n_args, GT_NO_VALUE, error);
     if (status != GT_OK) {
         free(step.context);
     }

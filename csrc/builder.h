@@ -3,7 +3,6 @@
 #define GT_BUILDER_H
 
 #include "plan.h"
-#include "winograd.h"
 
 enum { GT_NO_VALUE = -1 };
 
@@ -28,10 +27,17 @@ gt_status gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t d
                               const char *layer, const gt_arg *args, int n_args,
                               gt_error *error);
 
-/* Append a kernel of our own, which `step` has with its context, with at most GT_KERNEL_MOST_ARGS
- * arguments.  Takes over the context, a block from malloc, whether it fails or not. */
-gt_status gt_builder_add_kernel(gt_builder *builder, gt_step step, const char *operation,
-                                const char *implementation, const char *layer,
+/* A kernel of our own. */
+typedef struct {
+    gt_kernel run;
+    const void *context; /* a single block, of which the step gets a copy */
+    size_t size;         /* its bytes */
+    const char *operation;
+    const char *name;
+} gt_own_kernel;
+
+/* Append its step, with at most GT_KERNEL_MOST_ARGS arguments. */
+gt_status gt_builder_add_kernel(gt_builder *builder, gt_own_kernel kernel, const char *layer,
                                 const gt_arg *args, int n_args, gt_error *error);
 
 /* Add the value of a node's result, written as `number` with channels last. */

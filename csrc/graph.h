@@ -38,6 +38,9 @@ typedef enum {
 
 typedef enum { GT_FLOAT32, GT_UINT8 } gt_type;
 
+/* How a map has its numbers.  A byte times the step of its map is a number, from 0 up. */
+typedef enum { GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_BYTES } gt_map_type;
+
 /* Numbers that the caller keeps alive as long as the graph; data is NULL where there is none.
  * An element of type GT_UINT8 means byte * scale + minimum, each step rounded to float, as
  * TensorFlow.js and the importers compute it (no fused multiply-add: -std=c11 forbids it). */

@@ -1,7 +1,6 @@
 #include "lower_amx.h"
 
 #include <omp.h>
-#include <stdlib.h>
 
 #include "amx.h"
 #include "lower_concat.h"
@@ -109,20 +108,6 @@ add_constants(gt_builder *builder, int index, const gt_amx *amx, gt_arg *args, i
     return status;
 }
 
-static gt_status
-add_step(gt_builder *builder, const gt_node *node, const amx_step *described, const gt_arg *args,
-         int n_args, gt_error *error)
-{
-    amx_step *context = malloc(sizeof(*context));
-    if (context == NULL) {
-        return gt_fail_memory(error, "a step's kernel");
-    }
-    *context = *described;
-    gt_step step = {.kernel = run, .context = context};
-    return gt_builder_add_kernel(builder, step, "convolution", "amx", node->name, args, n_args,
-                                 error);
-}
-
 gt_status
 gt_lower_amx(gt_builder *builder, int index, gt_error *error)
 {
@@ -153,5 +138,10 @@ gt_lower_amx(gt_builder *builder, int index, gt_error *error)
     args[0] = gt_value_arg(DNNL_ARG_SRC, source);
     args[3] = gt_value_arg(DNNL_ARG_DST, target);
     args[4] = gt_value_arg(DNNL_ARG_SCRATCHPAD, scratch);
-    return status == GT_OK ? add_step(builder, node, &step, args, n_args, error) : status;
+    if (status == GT_OK) {
+        status = gt_builder_add_kernel(
+            builder, (gt_own_kernel){run, &step, sizeof(step), "convolution", "amx"}, node->name,
+            args, n_args, error);
+    }
+    return status;
 }

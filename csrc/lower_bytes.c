@@ -1,7 +1,6 @@
 #include "lower_bytes.h"
 
 #include <omp.h>
-#include <stdlib.h>
 
 #include "bytes.h"
 
@@ -35,18 +34,6 @@ run_pool(const void *context, void *const *memory)
     gt_byte_pool_run(context, memory[0], memory[1]);
 }
 
-static gt_status
-add_pool(gt_builder *builder, const gt_node *node, const gt_arg *args, gt_error *error)
-{
-    gt_byte_pool *pool = malloc(sizeof(*pool));
-    if (pool == NULL) {
-        return gt_fail_memory(error, "a step's kernel");
-    }
-    *pool = describe_pool(builder, node);
-    gt_step step = {.kernel = run_pool, .context = pool};
-    return gt_builder_add_kernel(builder, step, "pooling", "bytes", node->name, args, 2, error);
-}
-
 gt_status
 gt_lower_bytes(gt_builder *builder, int index, gt_error *error)
 {
@@ -62,5 +49,8 @@ gt_lower_bytes(gt_builder *builder, int index, gt_error *error)
     }
     gt_arg args[2] = {gt_value_arg(DNNL_ARG_SRC, source),
                       gt_value_arg(DNNL_ARG_DST, builder->plan->value_of[index])};
-    return add_pool(builder, node, args, error);
+    gt_byte_pool pool = describe_pool(builder, node);
+    return gt_builder_add_kernel(
+        builder, (gt_own_kernel){run_pool, &pool, sizeof(pool), "pooling", "bytes"}, node->name,
+        args, 2, error);
 }

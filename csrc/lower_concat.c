@@ -1,7 +1,6 @@
 #include "lower_concat.h"
 
 #include <omp.h>
-#include <stdlib.h>
 
 #include "bytes.h"
 
@@ -103,26 +102,21 @@ gt_lower_concat(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     int *value = &builder->plan->value_of[index];
-    gt_byte_concat described = {
+    gt_byte_concat concat = {
         .pixels = (int64_t)builder->plan->batch * node->shape.height * node->shape.width,
         .pixel = node->shape.channels * number_size(builder, index),
         .threads = omp_get_max_threads()};
     gt_arg args[GT_BYTES_MOST_INPUTS + 1];
-    gt_status status = gather(builder, index, &described, args, error);
+    gt_status status = gather(builder, index, &concat, args, error);
     if (status == GT_OK && *value == GT_NO_VALUE) {
         status = gt_builder_add_result(builder, index, gt_builder_result_number(builder, index),
                                        error);
     }
-    if (status != GT_OK || described.n_inputs == 0) {
+    if (status != GT_OK || concat.n_inputs == 0) {
         return status;
     }
-    gt_byte_concat *concat = malloc(sizeof(*concat));
-    if (concat == NULL) {
-        return gt_fail_memory(error, "a step's kernel");
-    }
-    *concat = described;
-    args[described.n_inputs] = gt_value_arg(DNNL_ARG_DST, *value);
-    gt_step step = {.kernel = run, .context = concat};
-    return gt_builder_add_kernel(builder, step, "concatenation", "bytes", node->name, args,
-                                 described.n_inputs + 1, error);
+    args[concat.n_inputs] = gt_value_arg(DNNL_ARG_DST, *value);
+    return gt_builder_add_kernel(
+        builder, (gt_own_kernel){run, &concat, sizeof(concat), "concatenation", "bytes"},
+        node->name, args, concat.n_inputs + 1, error);
 }

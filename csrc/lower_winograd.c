@@ -1,7 +1,6 @@
 #include "lower_winograd.h"
 
 #include <omp.h>
-#include <stdlib.h>
 
 #include "winograd.h"
 
@@ -83,22 +82,6 @@ choose_source(gt_builder *builder, int index, gt_winograd *winograd, int *value,
     return status;
 }
 
-/* Append the step to a plan that has all it needs. */
-static gt_status
-add_step(gt_builder *builder, const gt_node *node, const gt_winograd *winograd,
-         const gt_arg *args, gt_error *error)
-{
-    gt_winograd *context = malloc(sizeof(*context));
-    if (context == NULL) {
-        return gt_fail_memory(error, "a step's kernel");
-    }
-    *context = *winograd;
-    const char *name = winograd->size == 3 ? "winograd_3x3" : "winograd_5x5";
-    gt_step step = {.kernel = run, .context = context};
-    return gt_builder_add_kernel(builder, step, "convolution", name, node->name, args, N_ARGS,
-                                 error);
-}
-
 gt_status
 gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
 {
@@ -132,7 +115,10 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
                                        {DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift},
                                        gt_value_arg(DNNL_ARG_DST, plan->value_of[index]),
                                        gt_value_arg(DNNL_ARG_SCRATCHPAD, scratch)};
-        status = add_step(builder, node, &winograd, args, error);
+        const char *name = winograd.size == 3 ? "winograd_3x3" : "winograd_5x5";
+        status = gt_builder_add_kernel(
+            builder, (gt_own_kernel){run, &winograd, sizeof(winograd), "convolution", name},
+            node->name, args, N_ARGS, error);
     }
     return status;
 }

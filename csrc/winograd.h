@@ -21,9 +21,6 @@ enum {
     GT_WINOGRAD_COLS = 32 /* channels out at a time, of which they are a multiple */
 };
 
-/* How a map has its numbers.  A byte times the step of its map is a number, from 0 up. */
-typedef enum { GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_BYTES } gt_map_type;
-
 /* Where a map has its numbers: distances in elements. */
 typedef struct {
     size_t image;
