@@ -62,8 +62,9 @@ gt_head_forward(const gt_head *head, gt_head_state *state, const float *features
         for (int64_t i = 0; i < rows; i++) {
             memcpy(output + i * out, head->weights.bias[k], (size_t)out * sizeof(float));
         }
-        status = gt_matrix_product('N', 'N', rows, out, in, input, head->weights.kernel[k], 1.0f,
-                                   output, state->rounds, error);
+        status = gt_matrix_product((gt_factor){'N', input, in},
+                                   (gt_factor){'N', head->weights.kernel[k], out}, rows, out, in,
+                                   1.0f, output, state->rounds, error);
         if (status != GT_OK) {
             return status;
         }

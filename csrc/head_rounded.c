@@ -48,16 +48,17 @@ set_attributes(product *made, bool adds)
     return code;
 }
 
-/* An array (rows, columns), which is transposed where `op` is 'T'. */
+/* An array (rows, columns). */
 static dnnl_status_t
-add_array(product *made, int index, char op, int64_t rows, int64_t columns, const float *values)
+add_array(product *made, int index, int64_t rows, int64_t columns, gt_factor array)
 {
     dnnl_dims_t dims = {rows, columns};
     dnnl_status_t code = dnnl_memory_desc_create_with_tag(
-        &made->descs[index], 2, dims, dnnl_f32, op == 'N' ? dnnl_ab : dnnl_ba);
-    return code == dnnl_success ? dnnl_memory_create(&made->arrays[index], made->descs[index],
-                                                     made->engine, (void *)(uintptr_t)values)
-                                : code;
+        &made->descs[index], 2, dims, dnnl_f32, array.op == 'N' ? dnnl_ab : dnnl_ba);
+    return code == dnnl_success
+               ? dnnl_memory_create(&made->arrays[index], made->descs[index], made->engine,
+                                    (void *)(uintptr_t)array.values)
+               : code;
 }
 
 static dnnl_status_t
@@ -74,8 +75,7 @@ make_primitive(product *made, bool adds)
 
 /* oneDNN keeps the primitives that it has made, so that they cost little when they are made again. */
 dnnl_status_t
-gt_multiply_rounded(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const float *a,
-                    const float *b, bool adds, float *c)
+gt_multiply_rounded(gt_factor a, gt_factor b, int64_t m, int64_t n, int64_t k, bool adds, float *c)
 {
     product made = {.engine = NULL};
     dnnl_status_t code = dnnl_engine_create(&made.engine, dnnl_cpu, 0);
@@ -83,13 +83,13 @@ gt_multiply_rounded(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const
         code = dnnl_stream_create(&made.stream, made.engine, dnnl_stream_in_order);
     }
     if (code == dnnl_success) {
-        code = add_array(&made, 0, op_a, m, k, a);
+        code = add_array(&made, 0, m, k, a);
     }
     if (code == dnnl_success) {
-        code = add_array(&made, 1, op_b, k, n, b);
+        code = add_array(&made, 1, k, n, b);
     }
     if (code == dnnl_success) {
-        code = add_array(&made, 2, 'N', m, n, c);
+        code = add_array(&made, 2, m, n, (gt_factor){'N', c, n});
     }
     if (code == dnnl_success) {
         code = make_primitive(&made, adds);

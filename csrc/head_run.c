@@ -14,8 +14,9 @@
 
 /* --- memory -------------------------------------------------------------------------------- */
 
-/* Rows of which minibatches and evaluations are worked off at a time: few, so that activations stay in
- * the second-level cache, but as many as outputs, lest large weights be gone through for a few rows. */
+/* Rows of which a thread works off minibatches and evaluations at a time: few, so that activations
+ * stay in the second-level cache, but as many as outputs, lest large weights be gone through for a
+ * few rows. */
 static int64_t
 tile_rows(const gt_head_config *config)
 {
@@ -27,38 +28,60 @@ tile_rows(const gt_head_config *config)
     return widest < TILE_LEAST ? TILE_LEAST : widest > TILE_MOST ? TILE_MOST : widest;
 }
 
-static gt_status
-allocate_part(const gt_head_config *config, int64_t rows, int gradient, gt_run_part *part,
-              gt_error *error)
+/* The rows from `first` on, which stay the run's, become those that a thread works on. */
+static void
+take_rows(const gt_run *run, gt_run_part *part, int64_t first, int64_t rows)
 {
-    gt_status status = gt_head_state_create(config, rows, 1, &part->state, error);
+    const gt_head_config *config = &run->head->config;
 
-    if (status == GT_OK && gradient) {
-        status = gt_head_weights_create(config, &part->gradient, error);
-    }
-    if (status == GT_OK) {
-        part->labels = calloc((size_t)rows, sizeof(*part->labels));
-        if (part->labels == NULL) {
-            status = gt_fail_memory(error, "the labels of a minibatch");
+    part->state.rows = rows;
+    part->labels = run->labels + first;
+    for (int k = 0; k <= config->layers; k++) {
+        part->state.active[k] = run->state.active[k] + first * config->widths[k];
+        if (k > 0 && k < config->layers) {
+            part->state.delta[k] = run->state.delta[k] + first * config->widths[k];
         }
     }
-    return status;
+}
+
+/* Room for a share of the inputs of the widest layer, for the rounded product, which takes no gaps. */
+static gt_status
+allocate_dense(const gt_run *run, gt_run_part *part, gt_error *error)
+{
+    int64_t widest = 0;
+
+    for (int k = 0; k < run->head->config.layers; k++) {
+        const int64_t width = run->head->config.widths[k];
+
+        widest = width > widest ? width : widest;
+    }
+    part->dense = calloc((size_t)(run->state.rows * (widest / run->threads + 1)), sizeof(float));
+    return part->dense != NULL ? GT_OK : gt_fail_memory(error, "a share of a minibatch");
 }
 
 gt_status
 gt_run_allocate(gt_run *run, int64_t rows, int gradient, gt_error *error)
 {
-    const int64_t tile = tile_rows(&run->head->config);
-    gt_status status = GT_OK;
+    const gt_head_config *config = &run->head->config;
+    const int64_t each = (rows - 1) / run->threads + 1, tile = tile_rows(config);
+    const int64_t all = (each < tile ? each : tile) * run->threads;
+    gt_status status;
 
     gt_barrier_start(&run->barrier, run->threads);
     run->parts = calloc((size_t)run->threads, sizeof(*run->parts));
     if (run->parts == NULL) {
         return gt_fail_memory(error, "the threads of a head");
     }
-    for (int i = 0; status == GT_OK && i < run->threads; i++) {
-        status = allocate_part(&run->head->config, rows < tile ? rows : tile, gradient,
-                               &run->parts[i], error);
+    status = gt_head_state_create(config, all, 1, &run->state, error);
+    if (status == GT_OK && gradient) {
+        status = gt_head_weights_create(config, &run->gradient, error);
+    }
+    if (status == GT_OK) {
+        run->labels = calloc((size_t)all, sizeof(*run->labels));
+        status = run->labels != NULL ? GT_OK : gt_fail_memory(error, "the labels of a minibatch");
+    }
+    for (int i = 0; status == GT_OK && run->rounds && run->threads > 1 && i < run->threads; i++) {
+        status = allocate_dense(run, &run->parts[i], error);
     }
     return status;
 }
@@ -67,20 +90,42 @@ void
 gt_run_free(gt_run *run)
 {
     for (int i = 0; run->parts != NULL && i < run->threads; i++) {
-        gt_head_state_free(&run->parts[i].state);
-        gt_head_weights_free(&run->parts[i].gradient);
-        free(run->parts[i].labels);
+        free(run->parts[i].dense);
     }
     free(run->parts);
+    free(run->labels);
+    free(run->order);
+    gt_head_state_free(&run->state);
+    gt_head_weights_free(&run->gradient);
     gt_head_weights_free(&run->first);
     gt_head_weights_free(&run->second);
-    free(run->order);
     gt_barrier_end(&run->barrier);
     run->parts = NULL;
+    run->labels = NULL;
     run->order = NULL;
 }
 
 /* --- weights ------------------------------------------------------------------------------- */
+
+/* What a thread has of layer k: some rows of the kernel, the bias counting as one more at its end, as
+ * which it lies in the block. */
+static gt_share
+layer_rows(const gt_run *run, int worker, int k)
+{
+    return gt_share_of(run->head->config.widths[k] + 1, worker, run->threads);
+}
+
+/* The same in floats of the block. */
+static gt_share
+layer_share(const gt_run *run, int worker, int k)
+{
+    const gt_head *head = run->head;
+    const gt_share rows = layer_rows(run, worker, k);
+    const int64_t begins = head->weights.kernel[k] - head->weights.block;
+    const int64_t out = head->config.widths[k + 1];
+
+    return (gt_share){begins + rows.first * out, begins + rows.last * out};
+}
 
 /* target += factor * source */
 static void
@@ -123,41 +168,43 @@ squares_avx2(const float *values, int64_t count)
     return squares_loop(values, count);
 }
 
-/* l2 * sum(kernel ** 2) of a share of the weights, and with `gradient` (weights.count,) not NULL its
- * gradient added there. */
+/* l2 * sum(kernel ** 2) of a share of layer k, and with `gradient` (weights.count,) not NULL its
+ * gradient added there.  Biases are free. */
 static double
-penalty(const gt_head *head, double l2, gt_share share, float *gradient)
+penalty(const gt_run *run, int k, gt_share share, float *gradient)
 {
-    const float *weights = head->weights.block;
-    double sum = 0.0;
+    const float *weights = run->head->weights.block;
+    const double l2 = run->config->l2;
+    const int64_t ends = run->head->weights.bias[k] - weights;
+    const int64_t count = (share.last < ends ? share.last : ends) - share.first;
 
-    for (int k = 0; l2 > 0.0 && k < head->config.layers; k++) { /* biases are free */
-        const int64_t begins = head->weights.kernel[k] - weights;
-        const int64_t ends = head->weights.bias[k] - weights;
-        const int64_t first = share.first > begins ? share.first : begins;
-        const int64_t count = (share.last < ends ? share.last : ends) - first;
-
-        if (count > 0) {
-            sum += (gt_has_avx2() ? squares_avx2 : squares)(weights + first, count);
-            if (gradient != NULL) {
-                add_scaled(gradient + first, (float)(2.0 * l2), weights + first, count);
-            }
-        }
+    if (l2 == 0.0 || count <= 0) {
+        return 0.0;
     }
-    return l2 * sum;
+    if (gradient != NULL) {
+        add_scaled(gradient + share.first, (float)(2.0 * l2), weights + share.first, count);
+    }
+    return l2 * (gt_has_avx2() ? squares_avx2 : squares)(weights + share.first, count);
 }
 
 void
-gt_run_combine(gt_run *run, int worker)
+gt_run_update(gt_run *run, int worker, const gt_update *update)
 {
-    const gt_share share = gt_share_of(run->head->weights.count, worker, run->threads);
-    float *gradient = run->parts[0].gradient.block;
+    float *second = run->second.block;
 
-    for (int i = 1; i < run->threads; i++) {
-        add_scaled(gradient + share.first, 1.0f, run->parts[i].gradient.block + share.first,
-                   share.last - share.first);
+    run->parts[worker].penalty = 0.0;
+    for (int k = 0; k < run->head->config.layers; k++) {
+        const gt_share share = layer_share(run, worker, k);
+        const int64_t first = share.first;
+
+        run->parts[worker].penalty += penalty(run, k, share, run->gradient.block);
+        if (update != NULL) {
+            gt_optimiser_step(run->config, update->learning_rate, update->number,
+                              share.last - first, run->head->weights.block + first,
+                              run->gradient.block + first, run->first.block + first,
+                              second != NULL ? second + first : NULL);
+        }
     }
-    run->parts[worker].penalty = penalty(run->head, run->config->l2, share, gradient);
 }
 
 /* --- rows ---------------------------------------------------------------------------------- */
@@ -258,42 +305,76 @@ column_sums(const float *restrict values, int64_t rows, int64_t columns, float k
     }
 }
 
-/* The gradient by the weights from that by the logits in state.active[layers], added to `kept` (0 or
- * 1) times what is there. */
+/* From the gradient by the logits that by the inputs of all layers but the first, into state.delta. */
 static gt_status
-backward(const gt_run *run, gt_run_part *part, int64_t rows, double dropout, float kept,
-         gt_error *error)
+backward(const gt_run *run, const gt_run_part *part, int64_t rows, double dropout, gt_error *error)
 {
     const gt_head *head = run->head;
     const gt_head_state *state = &part->state;
     const float scale = (float)(1.0 / (1.0 - dropout));
     const float *delta = state->active[head->config.layers]; /* (rows, out) */
 
-    for (int k = head->config.layers - 1; k >= 0; k--) {
+    for (int k = head->config.layers - 1; k > 0; k--) {
         const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
         const float *active = state->active[k]; /* (rows, in) */
-        gt_status status = gt_matrix_product('T', 'N', in, out, rows, active, delta, kept,
-                                             part->gradient.kernel[k], state->rounds, error);
+        float *below = state->delta[k];         /* (rows, in) */
+        gt_status status = gt_matrix_product((gt_factor){'N', delta, out},
+                                             (gt_factor){'T', head->weights.kernel[k], out}, rows,
+                                             in, out, 0.0f, below, state->rounds, error);
 
         if (status != GT_OK) {
             return status;
         }
-        column_sums(delta, rows, out, kept, part->gradient.bias[k]);
-        if (k > 0) {
-            float *below = state->delta[k]; /* (rows, in) */
-
-            status = gt_matrix_product('N', 'T', rows, in, out, delta, head->weights.kernel[k],
-                                       0.0f, below, state->rounds, error);
-            if (status != GT_OK) {
-                return status;
-            }
-            for (int64_t i = 0; i < rows * in; i++) { /* what ReLU or dropout made 0 passes none */
-                below[i] *= active[i] > 0.0f ? scale : 0.0f;
-            }
-            delta = below;
+        for (int64_t i = 0; i < rows * in; i++) { /* what ReLU or dropout made 0 passes none */
+            below[i] *= active[i] > 0.0f ? scale : 0.0f;
         }
+        delta = below;
     }
     return GT_OK;
+}
+
+/* Columns first .. first + count of the inputs (rows, in) of layer k, as the left factor of its
+ * gradient. */
+static gt_factor
+input_columns(const gt_run *run, const gt_run_part *part, int k, int64_t rows, int64_t first,
+              int64_t count)
+{
+    const int64_t in = run->head->config.widths[k];
+    const float *columns = run->state.active[k] + first;
+
+    if (part->dense == NULL) {
+        return (gt_factor){'T', columns, in};
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        memcpy(part->dense + i * count, columns + i * in, (size_t)count * sizeof(float));
+    }
+    return (gt_factor){'T', part->dense, count};
+}
+
+/* Of a thread's share of layer k, from the rows of all threads, added to `kept` (0 or 1) times what is
+ * there. */
+static gt_status
+layer_gradient(gt_run *run, int worker, int k, int64_t rows, float kept, gt_error *error)
+{
+    const gt_head_config *config = &run->head->config;
+    const gt_run_part *part = &run->parts[worker];
+    const int64_t in = config->widths[k], out = config->widths[k + 1];
+    const gt_share own = layer_rows(run, worker, k);
+    const int64_t count = (own.last < in ? own.last : in) - own.first;
+    const float *delta = k + 1 < config->layers ? run->state.delta[k + 1]
+                                                : run->state.active[k + 1]; /* (rows, out) */
+    gt_status status = GT_OK;
+
+    if (count > 0) {
+        status = gt_matrix_product(input_columns(run, part, k, rows, own.first, count),
+                                   (gt_factor){'N', delta, out}, count, out, rows, kept,
+                                   run->gradient.kernel[k] + own.first * out, part->state.rounds,
+                                   error);
+    }
+    if (own.last > in) {
+        column_sums(delta, rows, out, kept, run->gradient.bias[k]);
+    }
+    return status;
 }
 
 /* Probabilities of rows start .. start + rows into state.active[layers]; adds their loss and how many
@@ -316,34 +397,72 @@ classify(const gt_run *run, gt_run_part *part, const gt_head_data *data, const i
     return status;
 }
 
-gt_status
-gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dropout,
-                 const gt_random *random, gt_error *error)
+bool
+gt_run_goes_on(gt_run *run, int worker)
+{
+    run->parts[worker].told = run->parts[worker].status;
+    gt_barrier_wait(&run->barrier);
+    for (int i = 0; i < run->threads; i++) {
+        if (run->parts[i].told != GT_OK) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Forward and backward of a thread's share of rows start .. start + rows, which are of a minibatch of
+ * `all_rows`. */
+static gt_status
+work_rows(gt_run *run, int worker, int64_t start, int64_t rows, int64_t all_rows, double dropout,
+          const gt_random *random, gt_error *error)
 {
     const gt_head_config *shape = &run->head->config;
     const float *class_weights = run->config->class_weights;
     gt_run_part *part = &run->parts[worker];
     const gt_share share = gt_share_of(rows, worker, run->threads);
-    const int64_t first = start + share.first, last = start + share.last;
-    gt_status status = GT_OK;
+    const int64_t count = share.last - share.first;
+    gt_status status;
+
+    if (count == 0) {
+        return GT_OK;
+    }
+    take_rows(run, part, share.first, count);
+    status = classify(run, part, run->training, run->order, start + share.first, count,
+                      class_weights, dropout, random, error);
+    if (status == GT_OK) {
+        softmax_gradient(part->state.active[shape->layers], count, shape->widths[shape->layers],
+                         part->labels, class_weights, all_rows);
+        status = backward(run, part, count, dropout, error);
+    }
+    return status;
+}
+
+/* Where all threads have come to, one may write what others read before, and one's failure is told. */
+bool
+gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dropout,
+                 const gt_random *random, gt_error *error)
+{
+    gt_run_part *part = &run->parts[worker];
 
     part->loss = 0.0;
     part->correct = 0;
     part->state.rounds = run->rounds;
-    if (first == last) {
-        memset(part->gradient.block, 0, (size_t)part->gradient.count * sizeof(float));
-    }
-    for (int64_t i = first, count; status == GT_OK && i < last; i += count) {
-        count = last - i < part->state.rows ? last - i : part->state.rows;
-        status = classify(run, part, run->training, run->order, i, count, class_weights, dropout,
-                          random, error);
-        if (status == GT_OK) {
-            softmax_gradient(part->state.active[shape->layers], count,
-                             shape->widths[shape->layers], part->labels, class_weights, rows);
-            status = backward(run, part, count, dropout, i > first ? 1.0f : 0.0f, error);
+    for (int64_t i = 0, count; i < rows; i += count) {
+        count = rows - i < run->state.rows ? rows - i : run->state.rows;
+        if (i > 0) {
+            gt_barrier_wait(&run->barrier);
+        }
+        if (part->status == GT_OK) {
+            part->status = work_rows(run, worker, start + i, count, rows, dropout, random, error);
+        }
+        if (!gt_run_goes_on(run, worker)) {
+            return false;
+        }
+        for (int k = 0; part->status == GT_OK && k < run->head->config.layers; k++) {
+            part->status = layer_gradient(run, worker, k, count, i > 0 ? 1.0f : 0.0f, error);
         }
     }
-    return status;
+    return true;
 }
 
 gt_status
@@ -351,15 +470,19 @@ gt_run_evaluate(gt_run *run, int worker, const gt_head_data *data, gt_error *err
 {
     gt_run_part *part = &run->parts[worker];
     const gt_share share = gt_share_of(data->n, worker, run->threads);
-    const gt_share weights = gt_share_of(run->head->weights.count, worker, run->threads);
+    const int64_t most = run->state.rows / run->threads;
     gt_status status = GT_OK;
 
     part->loss = 0.0;
     part->correct = 0;
+    part->penalty = 0.0;
     part->state.rounds = false;
-    part->penalty = penalty(run->head, run->config->l2, weights, NULL);
+    for (int k = 0; k < run->head->config.layers; k++) {
+        part->penalty += penalty(run, k, layer_share(run, worker, k), NULL);
+    }
+    take_rows(run, part, worker * most, most);
     for (int64_t i = share.first, count; status == GT_OK && i < share.last; i += count) {
-        count = share.last - i < part->state.rows ? share.last - i : part->state.rows;
+        count = share.last - i < most ? share.last - i : most;
         status = classify(run, part, data, NULL, i, count, NULL, 0.0, NULL, error);
     }
     return status;

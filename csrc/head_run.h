@@ -1,5 +1,5 @@
-/* Minibatches and evaluations of the head, their rows shared out over a team of threads: between
- * head_train.c and head_run.c only. */
+/* Minibatches and evaluations of the head, shared out over a team of threads, forward by rows and the
+ * gradient by weights: between head_train.c and head_run.c only. */
 #ifndef GT_HEAD_RUN_H
 #define GT_HEAD_RUN_H
 
@@ -8,13 +8,14 @@
 
 /* What one thread works with, and what it found. */
 typedef struct {
-    gt_head_state state;
-    int32_t *labels;          /* (state.rows,) */
-    gt_head_weights gradient; /* of its rows */
-    double loss;              /* cross-entropy summed over its rows */
-    double penalty;           /* that of the L2 of its share of the weights */
-    int64_t correct;          /* of its rows */
-    gt_status status;         /* of its rows in the present minibatch */
+    gt_head_state state; /* its rows of all that the threads work on at a time */
+    int32_t *labels;     /* of these rows */
+    float *dense;        /* its share of the inputs of a layer without gaps, or NULL */
+    double loss;         /* cross-entropy summed over its rows */
+    double penalty;      /* that of the L2 of its share of the weights */
+    int64_t correct;     /* of its rows */
+    gt_status status;    /* how it stands */
+    gt_status told;      /* and what the others know of that */
 } gt_run_part;
 
 /* Everything a run of training or evaluation works with; the pointers of the first group are
@@ -30,7 +31,10 @@ typedef struct {
     bool rounds;              /* products of minibatches, to bfloat16 */
     gt_run_part *parts;       /* (threads,) */
     gt_barrier barrier;
+    gt_head_state state;      /* of the rows that all threads work on at a time */
+    int32_t *labels;          /* (state.rows,) */
     int64_t *order;           /* (n,) rows of the epoch; NULL outside training */
+    gt_head_weights gradient;
     gt_head_weights first;    /* of the optimiser */
     gt_head_weights second;   /* of Adam */
 
@@ -43,15 +47,27 @@ typedef struct {
 gt_status gt_run_allocate(gt_run *run, int64_t rows, int gradient, gt_error *error);
 void gt_run_free(gt_run *run);
 
-/* Of rows start .. start + rows of the training data in run->order, NULL for as they are: loss, right
- * ones and gradient of a thread's share into run->parts[worker].  `random` is that of the epoch's
- * first row and only used if dropout > 0. */
-gt_status gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dropout,
-                           const gt_random *random, gt_error *error);
+/* Of rows start .. start + rows of the training data in run->order, NULL for as they are: loss and
+ * right ones of a thread's rows into run->parts[worker], and of its share of the weights the gradient
+ * into run->gradient.  `random` is that of the epoch's first row and only used if dropout > 0.  All
+ * threads wait for each other in it, and have to once more after it; whether to go on is the same in
+ * all.  If only this thread failed in the end, which the others hear of in the next call or by
+ * gt_run_goes_on, run->parts[worker].status says so. */
+bool gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dropout,
+                      const gt_random *random, gt_error *error);
 
-/* When all threads are done with their rows: bring a thread's share of the gradients together in that
- * of part 0, with that of the L2 penalty, whose loss goes into run->parts[worker]. */
-void gt_run_combine(gt_run *run, int worker);
+/* Wait for all threads; whether none has failed, which is the same in all. */
+bool gt_run_goes_on(gt_run *run, int worker);
+
+/* A step of the optimiser. */
+typedef struct {
+    double learning_rate;
+    int64_t number; /* from 1 */
+} gt_update;
+
+/* Of a thread's share of the weights: add the gradient of the L2 penalty, whose loss goes into
+ * run->parts[worker], and then, unless `update` is NULL, update them. */
+void gt_run_update(gt_run *run, int worker, const gt_update *update);
 
 /* Loss, penalty and right ones of a thread's share of all rows of data into run->parts[worker]. */
 gt_status gt_run_evaluate(gt_run *run, int worker, const gt_head_data *data, gt_error *error);

@@ -12,8 +12,9 @@
 /* Multiplications of one pass from which a thread more pays off: its share of a minibatch, after which
  * it waits for the others twice, and a whole epoch, since threads that are started first must find a
  * processor. */
-#define THREAD_MINIBATCH 1e6
-#define THREADED_EPOCH 3e7
+#define THREAD_MINIBATCH 7.5e5
+#define THREADED_EPOCH 2e7
+#define LEAST_OUTPUTS 16 /* a layer with fewer takes as long */
 #define THREAD_CHECK 5000000 /* values to look through */
 #define THREAD_ROWS 16 /* of a minibatch; fewer are a poor matrix product */
 
@@ -239,31 +240,6 @@ typedef struct {
     int64_t correct;
 } epoch_sums;
 
-static bool
-any_failed(const gt_run *run)
-{
-    for (int i = 0; i < run->threads; i++) {
-        if (run->parts[i].status != GT_OK) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The update of a thread's share of the weights. */
-static void
-update_share(gt_run *run, int worker, int64_t step)
-{
-    const gt_head_weights *weights = &run->head->weights;
-    const gt_share share = gt_share_of(weights->count, worker, run->threads);
-    const int64_t first = share.first;
-
-    gt_optimiser_step(run->config, gt_learning_rate(run->config, step, run->steps), step + 1,
-                      share.last - first, weights->block + first,
-                      run->parts[0].gradient.block + first, run->first.block + first,
-                      run->second.block != NULL ? run->second.block + first : NULL);
-}
-
 /* What a thread does for step `step` of all, on rows `start` .. `start + rows` of the epoch.  What the
  * threads tell each other in run->parts is written on one side of a barrier and read on the other.
  * Returns whether to go on, which is the same in all of them. */
@@ -271,25 +247,25 @@ static bool
 step_share(gt_run *run, int worker, int64_t step, int64_t start, int64_t rows,
            const gt_random *random, epoch_sums *sums, gt_error *error)
 {
+    const gt_update update = {gt_learning_rate(run->config, step, run->steps), step + 1};
     gt_run_part *part = &run->parts[worker];
     double loss;
 
-    part->status = gt_run_minibatch(run, worker, start, rows, run->config->dropout, random, error);
-    gt_barrier_wait(&run->barrier);
-    if (any_failed(run)) {
+    if (!gt_run_minibatch(run, worker, start, rows, run->config->dropout, random, error)) {
         return false;
     }
     loss = gt_run_loss(run) / (double)rows;
     sums->correct += gt_run_correct(run);
-    gt_run_combine(run, worker);
-    update_share(run, worker, step);
+    if (part->status == GT_OK) {
+        gt_run_update(run, worker, &update);
+    }
     gt_barrier_wait(&run->barrier);
     loss += gt_run_penalty(run);
     sums->loss += loss * (double)rows;
     if (!isfinite(loss)) {
         part->status = fail_diverged(run, "the loss is", error);
     }
-    return part->status == GT_OK;
+    return isfinite(loss);
 }
 
 /* One epoch and the validation after it. */
@@ -309,12 +285,12 @@ epoch_task(void *context, int worker, gt_error *error)
         rows = n - start < config->batch_size ? n - start : config->batch_size;
         goes_on = step_share(run, worker, step, start, rows, &random, &sums, error);
     }
+    goes_on = goes_on && gt_run_goes_on(run, worker);
     if (goes_on && worker == 0) {
         run->epoch.loss = sums.loss / (double)n;
         run->epoch.accuracy = (double)sums.correct / (double)n;
         run->epoch.learning_rate = gt_learning_rate(config, step - 1, run->steps);
     }
-    gt_barrier_wait(&run->barrier);
     if (goes_on && run->validation != NULL) {
         return gt_run_evaluate(run, worker, run->validation, error);
     }
@@ -348,14 +324,29 @@ train_epoch(gt_run *run, gt_team *team, gt_error *error)
     return status;
 }
 
-/* Depends on nothing but sizes and the number allowed, so that a seed and a number of threads give the same bits. */
+/* Multiplications that a sample takes as long as. */
+static double
+sample_cost(const gt_head_config *config)
+{
+    double sum = 0.0;
+
+    for (int k = 0; k < config->layers; k++) {
+        const int64_t out = config->widths[k + 1];
+
+        sum += (double)config->widths[k] * (double)(out < LEAST_OUTPUTS ? LEAST_OUTPUTS : out);
+    }
+    return sum;
+}
+
+/* Depends on nothing but sizes and the number allowed, so that a seed and a number of threads give the
+ * same bits. */
 static int
 useful_threads(const gt_run *run, int64_t rows)
 {
-    const double weights = (double)run->head->weights.count;
-    double most = (double)rows * weights / THREAD_MINIBATCH;
+    const double cost = sample_cost(&run->head->config);
+    double most = (double)rows * cost / THREAD_MINIBATCH;
 
-    if ((double)run->training->n * weights < THREADED_EPOCH || most < 2.0) {
+    if ((double)run->training->n * cost < THREADED_EPOCH || most < 2.0) {
         return 1;
     }
     if (most > (double)(rows / THREAD_ROWS)) {
@@ -469,18 +460,15 @@ static gt_status
 measure_task(void *context, int worker, gt_error *error)
 {
     measurement *m = context;
-    gt_run_part *part = &m->run.parts[worker];
     const gt_head_data *data = m->run.training;
 
     if (!m->gradient) {
         return gt_run_evaluate(&m->run, worker, data, error);
     }
-    part->status = gt_run_minibatch(&m->run, worker, 0, data->n, 0.0, NULL, error);
-    gt_barrier_wait(&m->run.barrier);
-    if (!any_failed(&m->run)) {
-        gt_run_combine(&m->run, worker);
+    if (gt_run_minibatch(&m->run, worker, 0, data->n, 0.0, NULL, error)) {
+        gt_run_update(&m->run, worker, NULL);
     }
-    return part->status;
+    return m->run.parts[worker].status;
 }
 
 /* Free m->run after it, whether it failed or not. */
@@ -519,7 +507,7 @@ gt_head_loss_gradient(const gt_head *head, const gt_head_data *data,
     gt_status status = measure(&m, head, data, scaling, config, loss, &accuracy, error);
 
     if (status == GT_OK) {
-        memcpy(gradient, m.run.parts[0].gradient.block,
+        memcpy(gradient, m.run.gradient.block,
                (size_t)head->weights.count * sizeof(float));
     }
     gt_run_free(&m.run);

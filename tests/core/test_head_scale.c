@@ -26,20 +26,21 @@ job_task(void *context, int worker, gt_error *message)
     if (own->evaluates) {
         return gt_run_evaluate(&own->run, worker, &own->data, message);
     }
-    gt_status status = gt_run_minibatch(&own->run, worker, 0, N, 0.0, NULL, message);
-    gt_barrier_wait(&own->run.barrier);
-    gt_run_combine(&own->run, worker);
-    return status;
+    if (gt_run_minibatch(&own->run, worker, 0, N, 0.0, NULL, message)) {
+        gt_run_update(&own->run, worker, NULL);
+    }
+    return own->run.parts[worker].status;
 }
 
-/* Run on so many threads, however small the data; free own->run after it. */
+/* Run on so many threads, however small the data, with room for `rows` rows at a time; free own->run
+ * after it. */
 static void
-run_job(job *own, int threads)
+run_job(job *own, int threads, int64_t rows)
 {
     own->data = (gt_head_data){N, features, labels, NULL};
     own->run.training = &own->data;
     own->run.threads = threads;
-    CHECK(gt_run_allocate(&own->run, N, 1, &error) == GT_OK);
+    CHECK(gt_run_allocate(&own->run, rows, 1, &error) == GT_OK);
     CHECK(gt_parallel(threads, 1, job_task, own, &error) == GT_OK);
 }
 
@@ -65,33 +66,44 @@ twin_gradient(const gt_head *head, double l2, double *gradient)
     free(weights);
 }
 
+/* Two runs of the minibatch have the same bits, and the gradient is `wanted`. */
+static void
+verify_minibatch(const gt_head *head, const gt_train_config *config, int threads, int64_t rows,
+                 bool rounds, const double *wanted)
+{
+    job first = {.run = {.head = head, .config = config, .rounds = rounds}}, second = first;
+
+    run_job(&first, threads, rows);
+    run_job(&second, threads, rows);
+    for (int64_t i = 0; i < head->weights.count; i++) {
+        CHECK_CLOSE((double)first.run.gradient.block[i], wanted[i], 2e-6);
+    }
+    CHECK(gt_run_loss(&first.run) == gt_run_loss(&second.run));
+    CHECK(gt_run_penalty(&first.run) == gt_run_penalty(&second.run));
+    CHECK(gt_run_correct(&first.run) == gt_run_correct(&second.run));
+    CHECK(memcmp(first.run.gradient.block, second.run.gradient.block,
+                 (size_t)head->weights.count * sizeof(float)) == 0);
+    gt_run_free(&first.run);
+    gt_run_free(&second.run);
+}
+
+/* At once, and a few rows at a time, of which in the end some threads have none; and as where large
+ * products are rounded, which these are not. */
 static void
 test_threaded_minibatch_is_the_plain_one(void)
 {
     for (int hidden = 0; hidden <= 5; hidden += 5) {
         gt_head *head = make_head(hidden, 3);
-        const int64_t count = head->weights.count;
-        double *twin = calloc((size_t)count, sizeof(*twin));
+        double *twin = calloc((size_t)head->weights.count, sizeof(*twin));
         gt_train_config config = gt_train_defaults();
 
         config.class_weights = class_weights;
         config.l2 = 0.03;
         twin_gradient(head, config.l2, twin);
         for (int threads = 1; threads <= MOST_THREADS; threads++) {
-            job first = {.run = {.head = head, .config = &config}}, second = first;
-
-            run_job(&first, threads);
-            run_job(&second, threads);
-            for (int64_t i = 0; i < count; i++) {
-                CHECK_CLOSE((double)first.run.parts[0].gradient.block[i], twin[i], 2e-6);
-            }
-            CHECK(gt_run_loss(&first.run) == gt_run_loss(&second.run));
-            CHECK(gt_run_penalty(&first.run) == gt_run_penalty(&second.run));
-            CHECK(gt_run_correct(&first.run) == gt_run_correct(&second.run));
-            CHECK(memcmp(first.run.parts[0].gradient.block, second.run.parts[0].gradient.block,
-                         (size_t)count * sizeof(float)) == 0);
-            gt_run_free(&first.run);
-            gt_run_free(&second.run);
+            verify_minibatch(head, &config, threads, N, false, twin);
+            verify_minibatch(head, &config, threads, 2 * threads, false, twin);
+            verify_minibatch(head, &config, threads, 2 * threads, true, twin);
         }
         free(twin);
         gt_head_free(head);
@@ -110,7 +122,7 @@ test_threaded_evaluation_is_the_plain_one(void)
     for (int threads = 1; threads <= MOST_THREADS; threads++) {
         job own = {.run = {.head = head, .config = &config}, .evaluates = 1};
 
-        run_job(&own, threads);
+        run_job(&own, threads, N);
         /* Shares of the rows are multiplied apart, so the last bits of logits differ. */
         CHECK_CLOSE(gt_run_loss(&own.run) / N + gt_run_penalty(&own.run), loss, 1e-7);
         CHECK((double)gt_run_correct(&own.run) / N == accuracy);
@@ -123,61 +135,112 @@ test_threaded_evaluation_is_the_plain_one(void)
 
 /* Large enough for threads inside, in minibatches and weights that two or three do not divide;
  * the last minibatch has one row, of which the others get none. */
-enum { ROWS = 2045, WIDE = 1000, CLASSES = 501 };
+enum { ROWS = 2045, WIDE = 1000, CLASSES = 501, HIDDEN = 130 };
 
-static gt_head *
-train_wide(const gt_head_data *data, gt_optimiser optimiser, int threads)
+static float wide_features[ROWS * WIDE];
+static int32_t wide_labels[ROWS];
+static const gt_head_data wide_data = {ROWS, wide_features, wide_labels, NULL};
+
+static void
+make_wide_data(void)
 {
-    gt_head_config shape = {1, {WIDE, CLASSES}};
+    gt_random random = gt_random_start(1, GT_RANDOM_WEIGHTS, 0);
+
+    for (int i = 0; i < ROWS * WIDE; i++) {
+        wide_features[i] = gt_random_uniform(&random) - 0.5f;
+    }
+    for (int i = 0; i < ROWS; i++) {
+        wide_labels[i] = i % CLASSES;
+    }
+}
+
+static int
+keep_epoch(void *context, const gt_epoch *epoch)
+{
+    *(gt_epoch *)context = *epoch;
+    return 0;
+}
+
+/* An epoch, without or with a hidden layer and dropout, and its validation. */
+static gt_head *
+train_wide(gt_optimiser optimiser, bool hidden, int threads, gt_epoch *epoch)
+{
+    gt_head_config plain = {1, {WIDE, CLASSES}}, deep = {2, {WIDE, HIDDEN, CLASSES}};
     gt_train_config config = gt_train_defaults();
     gt_head *head = NULL;
 
     config.epochs = 1;
     config.batch_size = 511;
     config.l2 = 0.001;
+    config.dropout = hidden ? 0.5 : 0.0;
     config.optimiser = optimiser;
     config.threads = threads;
-    CHECK(gt_head_create(&shape, 4, &head, &error) == GT_OK);
-    CHECK(gt_head_train(head, data, NULL, NULL, &config, NULL, NULL, &error) == GT_OK);
+    CHECK(gt_head_create(hidden ? &deep : &plain, 4, &head, &error) == GT_OK);
+    CHECK(gt_head_train(head, &wide_data, &wide_data, NULL, &config, keep_epoch, epoch, &error) ==
+          GT_OK);
     return head;
+}
+
+/* Twice on so many threads: the same bits; and what one thread made of it. */
+static void
+verify_threads(gt_optimiser optimiser, bool hidden, int threads, const gt_head *one,
+               const gt_epoch *wanted)
+{
+    gt_epoch epochs[2];
+    gt_head *head = train_wide(optimiser, hidden, threads, &epochs[0]);
+    gt_head *again = train_wide(optimiser, hidden, threads, &epochs[1]);
+    double furthest = 0.0;
+
+    CHECK(memcmp(head->weights.block, again->weights.block,
+                 (size_t)head->weights.count * sizeof(float)) == 0);
+    CHECK(epochs[0].loss == epochs[1].loss);
+    CHECK(epochs[0].validation_loss == epochs[1].validation_loss);
+    for (int64_t i = 0; i < head->weights.count; i++) {
+        furthest = fmax(furthest,
+                        fabs((double)head->weights.block[i] - (double)one->weights.block[i]));
+    }
+    CHECK_CLOSE(furthest, 0.0, 1e-6);
+    CHECK_CLOSE(epochs[0].loss, wanted->loss, 1e-6);
+    CHECK(epochs[0].accuracy == wanted->accuracy);
+    CHECK_CLOSE(epochs[0].validation_loss, wanted->validation_loss, 1e-6);
+    gt_head_free(head);
+    gt_head_free(again);
 }
 
 static void
 test_threads_in_a_whole_training(void)
 {
-    float *x = malloc(sizeof(*x) * ROWS * WIDE);
-    int32_t y[ROWS];
-    gt_random random = gt_random_start(1, GT_RANDOM_WEIGHTS, 0);
-    const gt_head_data data = {ROWS, x, y, NULL};
-
-    for (int i = 0; i < ROWS * WIDE; i++) {
-        x[i] = gt_random_uniform(&random) - 0.5f;
-    }
-    for (int i = 0; i < ROWS; i++) {
-        y[i] = i % CLASSES;
-    }
-    for (int o = 0; o < 2; o++) {
-        const gt_optimiser optimiser = o == 0 ? GT_OPTIMISER_SGD : GT_OPTIMISER_ADAM;
-        gt_head *one = train_wide(&data, optimiser, 1);
+    make_wide_data();
+    for (int variant = 0; variant < 4; variant++) {
+        const gt_optimiser optimiser = variant % 2 == 0 ? GT_OPTIMISER_SGD : GT_OPTIMISER_ADAM;
+        gt_epoch epoch;
+        gt_head *one = train_wide(optimiser, variant / 2 == 1, 1, &epoch);
 
         for (int threads = 2; threads <= 3; threads++) {
-            gt_head *head = train_wide(&data, optimiser, threads);
-            gt_head *again = train_wide(&data, optimiser, threads);
-            double furthest = 0.0;
-
-            CHECK(memcmp(head->weights.block, again->weights.block,
-                         (size_t)head->weights.count * sizeof(float)) == 0);
-            for (int64_t i = 0; i < head->weights.count; i++) {
-                furthest = fmax(furthest, fabs((double)head->weights.block[i] -
-                                               (double)one->weights.block[i]));
-            }
-            CHECK_CLOSE(furthest, 0.0, 1e-6);
-            gt_head_free(head);
-            gt_head_free(again);
+            verify_threads(optimiser, variant / 2 == 1, threads, one, &epoch);
         }
         gt_head_free(one);
     }
-    free(x);
+}
+
+/* All threads stop, and one says why. */
+static void
+test_divergence_on_threads(void)
+{
+    gt_head_config shape = {1, {WIDE, CLASSES}};
+    gt_train_config config = gt_train_defaults();
+    gt_head *head = NULL;
+
+    config.epochs = 3;
+    config.batch_size = 511;
+    config.optimiser = GT_OPTIMISER_SGD;
+    config.learning_rate = 1e38;
+    config.threads = 3;
+    CHECK(gt_head_create(&shape, 4, &head, &error) == GT_OK);
+    CHECK(gt_head_train(head, &wide_data, NULL, NULL, &config, NULL, NULL, &error) ==
+          GT_ERROR_ARGUMENT);
+    CHECK(says("the loss is no longer finite in epoch 2 of 3"));
+    gt_head_free(head);
 }
 
 /* --- some rows of the features ------------------------------------------------------------- */
@@ -379,6 +442,7 @@ main(void)
     RUN(test_threaded_minibatch_is_the_plain_one);
     RUN(test_threaded_evaluation_is_the_plain_one);
     RUN(test_threads_in_a_whole_training);
+    RUN(test_divergence_on_threads);
     RUN(test_some_rows_are_a_copy_of_them);
     RUN(test_bad_values_in_some_rows);
     RUN(test_the_first_bad_value_of_many_rows);
