@@ -38,11 +38,11 @@ typedef struct {
     gt_head_weights weights;
 } gt_head;
 
-/* Scratch memory of one worker for up to `rows` rows. */
+/* Scratch memory for up to `rows` rows, or some rows of such. */
 typedef struct {
     int64_t rows;
     bool rounds;                           /* large products to bfloat16 */
-    float *block;                          /* owns what the pointers below point into */
+    float *block;                          /* owns what the pointers below point into, or NULL */
     float *active[GT_HEAD_MAX_LAYERS + 1]; /* (rows, widths[k]) input of layer k; last: logits */
     float *delta[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k]) gradient by active[k], k >= 1 */
 } gt_head_state;
@@ -87,7 +87,7 @@ typedef struct {
     const float *class_weights; /* (c,) or NULL for 1; borrowed */
     uint64_t seed;              /* of the order and of dropout */
     bool rounds;                /* training may round, see gt_rounding_pays */
-    int threads;                /* at most; as many share the rows of a minibatch as it pays for */
+    int threads;                /* at most; as many share a minibatch as it pays for */
 } gt_train_config;
 
 /* Loss is Keras's: sum(class_weight[label] * cross_entropy) / n of each minibatch plus the L2

@@ -32,21 +32,25 @@ check_product(dnnl_status_t result, int64_t m, int64_t n, int64_t k, gt_error *e
     return GT_OK;
 }
 
-static bool
-is_rounded(gt_factor a, gt_factor b, int64_t m, int64_t n, int64_t k)
+bool
+gt_product_is_rounded(int64_t m, int64_t n, int64_t k)
 {
-    return n >= LEAST_COLUMNS && (double)m * (double)n * (double)k >= LEAST_OF_PRODUCT &&
-           a.stride == (a.op == 'N' ? k : m) && b.stride == (b.op == 'N' ? n : k);
+    return n >= LEAST_COLUMNS && (double)m * (double)n * (double)k >= LEAST_OF_PRODUCT;
 }
 
 gt_status
 gt_matrix_product(gt_factor a, gt_factor b, int64_t m, int64_t n, int64_t k, float beta, float *c,
                   bool rounds, gt_error *error)
 {
-    dnnl_status_t code =
-        rounds && is_rounded(a, b, m, n, k)
-            ? gt_multiply_rounded(a, b, m, n, k, beta != 0.0f, c)
-            : dnnl_sgemm(a.op, b.op, m, n, k, 1.0f, a.values, a.stride, b.values, b.stride, beta, c, n);
+    const bool gaps = a.stride > (a.op == 'N' ? k : m) || b.stride > (b.op == 'N' ? n : k);
+    dnnl_status_t code;
 
+    if (rounds && !gaps && gt_product_is_rounded(m, n, k)) {
+        code = gt_multiply_rounded(a, b, m, n, k, beta != 0.0f, c);
+    }
+    else {
+        code = dnnl_sgemm(a.op, b.op, m, n, k, 1.0f, a.values, a.stride, b.values, b.stride, beta,
+                          c, n);
+    }
     return check_product(code, m, n, k, error);
 }

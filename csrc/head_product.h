@@ -22,6 +22,9 @@ typedef struct {
 gt_status gt_matrix_product(gt_factor a, gt_factor b, int64_t m, int64_t n, int64_t k, float beta,
                             float *c, bool rounds, gt_error *error);
 
+/* Whether the rounded product of these sizes is rounded indeed, and so needs factors without gaps. */
+bool gt_product_is_rounded(int64_t m, int64_t n, int64_t k);
+
 /* Whether training with minibatches of so many samples is faster on the matrix units, where this
  * processor has any.  Never depends on the threads. */
 bool gt_rounding_pays(int64_t samples, int64_t weights);

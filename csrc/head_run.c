@@ -9,23 +9,63 @@
 
 #define LINE 16  /* floats of a cache line */
 #define AHEAD 2  /* rows that are on their way while one is copied */
+/* Multiplications of one pass from which a thread more pays off: its share of the rows that all work
+ * on, after which it waits for the others twice, and a whole epoch, since threads that are started
+ * first must find a processor. */
+#define THREAD_MINIBATCH 7.5e5
+#define THREADED_EPOCH 2e7
+#define LEAST_OUTPUTS 16 /* a layer with fewer takes as long */
+#define THREAD_ROWS 16   /* of a minibatch; fewer are a poor matrix product */
 #define TILE_LEAST 128
 #define TILE_MOST 1024
 
 /* --- memory -------------------------------------------------------------------------------- */
 
-/* Rows of which a thread works off minibatches and evaluations at a time: few, so that activations
- * stay in the second-level cache, but as many as outputs, lest large weights be gone through for a
- * few rows. */
+/* Multiplications that a row takes as long as. */
+static double
+row_cost(const gt_head_config *config)
+{
+    double sum = 0.0;
+
+    for (int k = 0; k < config->layers; k++) {
+        const int64_t out = config->widths[k + 1];
+
+        sum += (double)config->widths[k] * (double)(out < LEAST_OUTPUTS ? LEAST_OUTPUTS : out);
+    }
+    return sum;
+}
+
+/* Depends on nothing but sizes and the number allowed, so that a seed and a number of threads give the
+ * same bits. */
+int
+gt_run_threads(const gt_head_config *config, int64_t n, int64_t rows, int allowed)
+{
+    const double cost = row_cost(config);
+    double most = (double)rows * cost / THREAD_MINIBATCH;
+
+    if ((double)n * cost < THREADED_EPOCH || most < 2.0) {
+        return 1;
+    }
+    if (most > (double)(rows / THREAD_ROWS)) {
+        most = (double)(rows / THREAD_ROWS);
+    }
+    if (most > (double)allowed) {
+        most = (double)allowed;
+    }
+    return most < 1.0 ? 1 : (int)most;
+}
+
+/* Rows that a thread works on at a time: few, so that activations stay in the second-level cache, but
+ * as many as outputs, lest large weights be gone through for a few rows, and as are worth a wait. */
 static int64_t
 tile_rows(const gt_head_config *config)
 {
-    int64_t widest = 0;
+    int64_t rows = (int64_t)(THREAD_MINIBATCH / row_cost(config));
 
     for (int k = 1; k <= config->layers; k++) {
-        widest = config->widths[k] > widest ? config->widths[k] : widest;
+        rows = config->widths[k] > rows ? config->widths[k] : rows;
     }
-    return widest < TILE_LEAST ? TILE_LEAST : widest > TILE_MOST ? TILE_MOST : widest;
+    return rows < TILE_LEAST ? TILE_LEAST : rows > TILE_MOST ? TILE_MOST : rows;
 }
 
 /* The rows from `first` on, which stay the run's, become those that a thread works on. */
@@ -108,7 +148,7 @@ gt_run_free(gt_run *run)
 /* --- weights ------------------------------------------------------------------------------- */
 
 /* What a thread has of layer k: some rows of the kernel, the bias counting as one more at its end, as
- * which it lies in the block. */
+ * which it lies in the block.  The last thread always has some, and the bias. */
 static gt_share
 layer_rows(const gt_run *run, int worker, int k)
 {
@@ -171,7 +211,7 @@ squares_avx2(const float *values, int64_t count)
 /* l2 * sum(kernel ** 2) of a share of layer k, and with `gradient` (weights.count,) not NULL its
  * gradient added there.  Biases are free. */
 static double
-penalty(const gt_run *run, int k, gt_share share, float *gradient)
+layer_penalty(const gt_run *run, int k, gt_share share, float *gradient)
 {
     const float *weights = run->head->weights.block;
     const double l2 = run->config->l2;
@@ -187,23 +227,36 @@ penalty(const gt_run *run, int k, gt_share share, float *gradient)
     return l2 * (gt_has_avx2() ? squares_avx2 : squares)(weights + share.first, count);
 }
 
+/* The penalty of a thread's share, and with `gradient` its gradient. */
+static double
+share_penalty(const gt_run *run, int worker, float *gradient)
+{
+    double sum = 0.0;
+
+    for (int k = 0; k < run->head->config.layers; k++) {
+        sum += layer_penalty(run, k, layer_share(run, worker, k), gradient);
+    }
+    return sum;
+}
+
+void
+gt_run_penalise(gt_run *run, int worker)
+{
+    run->parts[worker].penalty = share_penalty(run, worker, run->gradient.block);
+}
+
 void
 gt_run_update(gt_run *run, int worker, const gt_update *update)
 {
     float *second = run->second.block;
 
-    run->parts[worker].penalty = 0.0;
     for (int k = 0; k < run->head->config.layers; k++) {
         const gt_share share = layer_share(run, worker, k);
         const int64_t first = share.first;
 
-        run->parts[worker].penalty += penalty(run, k, share, run->gradient.block);
-        if (update != NULL) {
-            gt_optimiser_step(run->config, update->learning_rate, update->number,
-                              share.last - first, run->head->weights.block + first,
-                              run->gradient.block + first, run->first.block + first,
-                              second != NULL ? second + first : NULL);
-        }
+        gt_optimiser_step(run->config, update->learning_rate, update->number, share.last - first,
+                          run->head->weights.block + first, run->gradient.block + first,
+                          run->first.block + first, second != NULL ? second + first : NULL);
     }
 }
 
@@ -339,10 +392,10 @@ static gt_factor
 input_columns(const gt_run *run, const gt_run_part *part, int k, int64_t rows, int64_t first,
               int64_t count)
 {
-    const int64_t in = run->head->config.widths[k];
+    const int64_t in = run->head->config.widths[k], out = run->head->config.widths[k + 1];
     const float *columns = run->state.active[k] + first;
 
-    if (part->dense == NULL) {
+    if (part->dense == NULL || !gt_product_is_rounded(count, out, rows)) {
         return (gt_factor){'T', columns, in};
     }
     for (int64_t i = 0; i < rows; i++) {
@@ -398,7 +451,7 @@ classify(const gt_run *run, gt_run_part *part, const gt_head_data *data, const i
 }
 
 bool
-gt_run_goes_on(gt_run *run, int worker)
+gt_run_meet(gt_run *run, int worker)
 {
     run->parts[worker].told = run->parts[worker].status;
     gt_barrier_wait(&run->barrier);
@@ -437,7 +490,8 @@ work_rows(gt_run *run, int worker, int64_t start, int64_t rows, int64_t all_rows
     return status;
 }
 
-/* Where all threads have come to, one may write what others read before, and one's failure is told. */
+/* At the meeting all rows are there, and failures so far are told; before the next rows are written
+ * all have to be done with these. */
 bool
 gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dropout,
                  const gt_random *random, gt_error *error)
@@ -455,7 +509,7 @@ gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dr
         if (part->status == GT_OK) {
             part->status = work_rows(run, worker, start + i, count, rows, dropout, random, error);
         }
-        if (!gt_run_goes_on(run, worker)) {
+        if (!gt_run_meet(run, worker)) {
             return false;
         }
         for (int k = 0; part->status == GT_OK && k < run->head->config.layers; k++) {
@@ -475,11 +529,8 @@ gt_run_evaluate(gt_run *run, int worker, const gt_head_data *data, gt_error *err
 
     part->loss = 0.0;
     part->correct = 0;
-    part->penalty = 0.0;
+    part->penalty = share_penalty(run, worker, NULL);
     part->state.rounds = false;
-    for (int k = 0; k < run->head->config.layers; k++) {
-        part->penalty += penalty(run, k, layer_share(run, worker, k), NULL);
-    }
     take_rows(run, part, worker * most, most);
     for (int64_t i = share.first, count; status == GT_OK && i < share.last; i += count) {
         count = share.last - i < most ? share.last - i : most;

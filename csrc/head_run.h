@@ -1,5 +1,6 @@
-/* Minibatches and evaluations of the head, shared out over a team of threads, forward by rows and the
- * gradient by weights: between head_train.c and head_run.c only. */
+/* Minibatches and evaluations of the head, shared out over a team of threads: what is computed row by
+ * row by their rows, the gradient and the update by the weights.  Between head_train.c and head_run.c
+ * only. */
 #ifndef GT_HEAD_RUN_H
 #define GT_HEAD_RUN_H
 
@@ -42,7 +43,10 @@ typedef struct {
     gt_epoch epoch;           /* the present one */
 } gt_run;
 
-/* Allocate for run->threads threads and minibatches of up to `rows` rows; `gradient` unless only
+/* How many of the threads allowed pay off for minibatches of `rows` of n rows. */
+int gt_run_threads(const gt_head_config *config, int64_t n, int64_t rows, int allowed);
+
+/* Allocate for run->threads threads, which work on up to `rows` rows at a time; `gradient` unless only
  * evaluation follows.  Free with gt_run_free, also after a failure. */
 gt_status gt_run_allocate(gt_run *run, int64_t rows, int gradient, gt_error *error);
 void gt_run_free(gt_run *run);
@@ -52,12 +56,12 @@ void gt_run_free(gt_run *run);
  * into run->gradient.  `random` is that of the epoch's first row and only used if dropout > 0.  All
  * threads wait for each other in it, and have to once more after it; whether to go on is the same in
  * all.  If only this thread failed in the end, which the others hear of in the next call or by
- * gt_run_goes_on, run->parts[worker].status says so. */
+ * gt_run_meet, run->parts[worker].status says so. */
 bool gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dropout,
                       const gt_random *random, gt_error *error);
 
 /* Wait for all threads; whether none has failed, which is the same in all. */
-bool gt_run_goes_on(gt_run *run, int worker);
+bool gt_run_meet(gt_run *run, int worker);
 
 /* A step of the optimiser. */
 typedef struct {
@@ -65,8 +69,11 @@ typedef struct {
     int64_t number; /* from 1 */
 } gt_update;
 
-/* Of a thread's share of the weights: add the gradient of the L2 penalty, whose loss goes into
- * run->parts[worker], and then, unless `update` is NULL, update them. */
+/* Add that of the L2 penalty to the gradient by a thread's share of the weights, and its loss into
+ * run->parts[worker]. */
+void gt_run_penalise(gt_run *run, int worker);
+
+/* Update a thread's share of the weights. */
 void gt_run_update(gt_run *run, int worker, const gt_update *update);
 
 /* Loss, penalty and right ones of a thread's share of all rows of data into run->parts[worker]. */

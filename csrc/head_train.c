@@ -9,14 +9,7 @@
 #include "team.h"
 #include "wide.h"
 
-/* Multiplications of one pass from which a thread more pays off: its share of a minibatch, after which
- * it waits for the others twice, and a whole epoch, since threads that are started first must find a
- * processor. */
-#define THREAD_MINIBATCH 7.5e5
-#define THREADED_EPOCH 2e7
-#define LEAST_OUTPUTS 16 /* a layer with fewer takes as long */
 #define THREAD_CHECK 5000000 /* values to look through */
-#define THREAD_ROWS 16 /* of a minibatch; fewer are a poor matrix product */
 
 /* --- settings and data --------------------------------------------------------------------- */
 
@@ -257,12 +250,13 @@ step_share(gt_run *run, int worker, int64_t step, int64_t start, int64_t rows,
     loss = gt_run_loss(run) / (double)rows;
     sums->correct += gt_run_correct(run);
     if (part->status == GT_OK) {
+        gt_run_penalise(run, worker);
         gt_run_update(run, worker, &update);
     }
     gt_barrier_wait(&run->barrier);
     loss += gt_run_penalty(run);
     sums->loss += loss * (double)rows;
-    if (!isfinite(loss)) {
+    if (!isfinite(loss) && part->status == GT_OK) {
         part->status = fail_diverged(run, "the loss is", error);
     }
     return isfinite(loss);
@@ -285,7 +279,9 @@ epoch_task(void *context, int worker, gt_error *error)
         rows = n - start < config->batch_size ? n - start : config->batch_size;
         goes_on = step_share(run, worker, step, start, rows, &random, &sums, error);
     }
-    goes_on = goes_on && gt_run_goes_on(run, worker);
+    if (goes_on) {
+        goes_on = gt_run_meet(run, worker);
+    }
     if (goes_on && worker == 0) {
         run->epoch.loss = sums.loss / (double)n;
         run->epoch.accuracy = (double)sums.correct / (double)n;
@@ -322,40 +318,6 @@ train_epoch(gt_run *run, gt_team *team, gt_error *error)
                    &run->epoch.validation_accuracy);
     }
     return status;
-}
-
-/* Multiplications that a sample takes as long as. */
-static double
-sample_cost(const gt_head_config *config)
-{
-    double sum = 0.0;
-
-    for (int k = 0; k < config->layers; k++) {
-        const int64_t out = config->widths[k + 1];
-
-        sum += (double)config->widths[k] * (double)(out < LEAST_OUTPUTS ? LEAST_OUTPUTS : out);
-    }
-    return sum;
-}
-
-/* Depends on nothing but sizes and the number allowed, so that a seed and a number of threads give the
- * same bits. */
-static int
-useful_threads(const gt_run *run, int64_t rows)
-{
-    const double cost = sample_cost(&run->head->config);
-    double most = (double)rows * cost / THREAD_MINIBATCH;
-
-    if ((double)run->training->n * cost < THREADED_EPOCH || most < 2.0) {
-        return 1;
-    }
-    if (most > (double)(rows / THREAD_ROWS)) {
-        most = (double)(rows / THREAD_ROWS);
-    }
-    if (most > (double)run->config->threads) {
-        most = (double)run->config->threads;
-    }
-    return most < 1.0 ? 1 : (int)most;
 }
 
 static gt_status
@@ -427,7 +389,7 @@ gt_head_train(gt_head *head, const gt_head_data *training, const gt_head_data *v
     run.epoch.validation_loss = NAN;
     run.epoch.validation_accuracy = NAN;
     rows = config->batch_size < training->n ? config->batch_size : training->n;
-    run.threads = useful_threads(&run, rows);
+    run.threads = gt_run_threads(&head->config, training->n, rows, config->threads);
     run.rounds = config->rounds && gt_rounding_pays(rows, head->weights.count);
     status = allocate_training(&run, rows, error);
     if (status == GT_OK) {
@@ -466,7 +428,7 @@ measure_task(void *context, int worker, gt_error *error)
         return gt_run_evaluate(&m->run, worker, data, error);
     }
     if (gt_run_minibatch(&m->run, worker, 0, data->n, 0.0, NULL, error)) {
-        gt_run_update(&m->run, worker, NULL);
+        gt_run_penalise(&m->run, worker);
     }
     return m->run.parts[worker].status;
 }
@@ -486,7 +448,7 @@ measure(measurement *m, const gt_head *head, const gt_head_data *data,
     m->run.training = data;
     m->run.scaling = scaling;
     m->run.config = config;
-    m->run.threads = useful_threads(&m->run, data->n);
+    m->run.threads = gt_run_threads(&head->config, data->n, data->n, config->threads);
     status = gt_run_allocate(&m->run, data->n, m->gradient, error);
     if (status == GT_OK) {
         status = gt_parallel(m->run.threads, 1, measure_task, m, error);

@@ -491,21 +491,21 @@ make_and_use_head(void *context, gt_error *problem)
     return status;
 }
 
-/* Enough of everything for threads to share the rows of minibatches; when one of them fails, all of
- * them must leave. */
-enum { WIDE_ROWS = 320, WIDE = 1000, WIDE_CLASSES = 100 };
+/* Enough of everything for threads to share minibatches, and for those to be rounded; when one of the
+ * threads fails, all of them must leave. */
+enum { WIDE_ROWS = 520, WIDE = 1000, WIDE_HIDDEN = 60, WIDE_CLASSES = 100 };
 
 static gt_status
 train_on_threads(void *context, gt_error *problem)
 {
     static int32_t labels[WIDE_ROWS];
-    const gt_head_config shape = {1, {WIDE, WIDE_CLASSES}};
+    const gt_head_config shape = {2, {WIDE, WIDE_HIDDEN, WIDE_CLASSES}};
     const gt_head_data data = {.n = WIDE_ROWS, .features = context, .labels = labels};
     gt_train_config config = gt_train_defaults();
     gt_head *head = NULL;
     gt_status status = gt_head_create(&shape, 1, &head, problem);
-    config.epochs = 1;
-    config.batch_size = WIDE_ROWS;
+    config.epochs = 2;
+    config.batch_size = WIDE_ROWS / 2;
     config.threads = THREADS;
     config.rounds = true;
     if (status == GT_OK) {

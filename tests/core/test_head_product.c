@@ -19,7 +19,7 @@ typedef struct {
     int64_t k;
     float beta;
     bool rounds;
-    int64_t gap; /* floats between the rows of A */
+    int64_t gaps[2]; /* floats between the rows of A and of B */
     const float *a;
     const float *b;
     float *c;
@@ -39,7 +39,13 @@ random_floats(int64_t count, uint64_t seed)
 static int64_t
 stride_of_a(const product *own)
 {
-    return own->gap + (own->op_a == 'N' ? own->k : own->m);
+    return own->gaps[0] + (own->op_a == 'N' ? own->k : own->m);
+}
+
+static int64_t
+stride_of_b(const product *own)
+{
+    return own->gaps[1] + (own->op_b == 'N' ? own->n : own->k);
 }
 
 static gt_status
@@ -49,7 +55,7 @@ product_task(void *context, int worker, gt_error *message)
     (void)worker;
     return gt_matrix_product(
         (gt_factor){own->op_a, own->a, stride_of_a(own)},
-        (gt_factor){own->op_b, own->b, own->op_b == 'N' ? own->n : own->k}, own->m, own->n,
+        (gt_factor){own->op_b, own->b, stride_of_b(own)}, own->m, own->n,
         own->k, own->beta, own->c, own->rounds, message);
 }
 
@@ -66,9 +72,10 @@ twin_product(const product *own, int64_t i, int64_t j, double begin, double *siz
     double sum = own->beta != 0.0f ? begin : 0.0;
     *sizes = fabs(sum);
     for (int64_t p = 0; p < own->k; p++) {
-        int64_t stride = stride_of_a(own);
-        double a = (double)own->a[own->op_a == 'N' ? i * stride + p : p * stride + i];
-        double b = (double)own->b[own->op_b == 'N' ? p * own->n + j : j * own->k + p];
+        int64_t row = stride_of_a(own);
+        double a = (double)own->a[own->op_a == 'N' ? i * row + p : p * row + i];
+        row = stride_of_b(own);
+        double b = (double)own->b[own->op_b == 'N' ? p * row + j : j * row + p];
         sum += a * b;
         *sizes += fabs(a * b);
     }
@@ -79,12 +86,12 @@ twin_product(const product *own, int64_t i, int64_t j, double begin, double *siz
 static void
 verify(product own)
 {
-    float *a = random_floats((own.m + own.gap) * (own.k + own.gap), 1);
-    float *b = random_floats(own.k * own.n, 2);
+    float *a = random_floats((own.m + own.gaps[0]) * (own.k + own.gaps[0]), 1);
+    float *b = random_floats((own.k + own.gaps[1]) * (own.n + own.gaps[1]), 2);
     float *begin = random_floats(own.m * own.n, 3);
     float *c = malloc((size_t)(own.m * own.n) * sizeof(*c));
     bool is_rounded =
-        own.rounds && own.n >= 16 && own.m * own.n * own.k >= 1000000 && own.gap == 0;
+        own.rounds && own.n >= 16 && own.m * own.n * own.k >= 1000000 && own.gaps[0] + own.gaps[1] == 0;
     double bound = is_rounded ? 0x1p-8 : 1e-5;
     double largest = 0.0;
     memcpy(c, begin, (size_t)(own.m * own.n) * sizeof(*c));
@@ -117,7 +124,7 @@ test_products(void)
     const char *const ops[] = {"NN", "TN", "NT"};
     for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
         for (size_t o = 0; o < sizeof(ops) / sizeof(*ops); o++) {
-            for (int variant = 0; variant < 8; variant++) {
+            for (int variant = 0; variant < 12; variant++) {
                 verify((product){.op_a = ops[o][0],
                                  .op_b = ops[o][1],
                                  .m = sizes[s][0],
@@ -125,7 +132,7 @@ test_products(void)
                                  .k = sizes[s][2],
                                  .beta = (float)(variant % 2),
                                  .rounds = variant / 2 % 2 == 1,
-                                 .gap = variant / 4 * 5});
+                                 .gaps = {variant / 4 == 1 ? 5 : 0, variant / 4 == 2 ? 3 : 0}});
             }
         }
     }

@@ -6,7 +6,8 @@
 #include "head_run.h"
 #include "threads.h"
 
-enum { MOST_THREADS = 5 }; /* N is no multiple of 2 to 5: parts are uneven */
+/* N is no multiple of 2 to 9: parts are uneven, and some threads have no weights of a layer. */
+enum { MOST_THREADS = 9 };
 
 static const float class_weights[C] = {0.5f, 1.0f, 2.5f};
 
@@ -27,7 +28,7 @@ job_task(void *context, int worker, gt_error *message)
         return gt_run_evaluate(&own->run, worker, &own->data, message);
     }
     if (gt_run_minibatch(&own->run, worker, 0, N, 0.0, NULL, message)) {
-        gt_run_update(&own->run, worker, NULL);
+        gt_run_penalise(&own->run, worker);
     }
     return own->run.parts[worker].status;
 }
@@ -66,18 +67,26 @@ twin_gradient(const gt_head *head, double l2, double *gradient)
     free(weights);
 }
 
-/* Two runs of the minibatch have the same bits, and the gradient is `wanted`. */
+typedef struct {
+    double *gradient; /* (weights.count,) */
+    double loss;
+    int64_t correct;
+} outcome;
+
+/* Two runs of the minibatch have the same bits, and are as `wanted`. */
 static void
 verify_minibatch(const gt_head *head, const gt_train_config *config, int threads, int64_t rows,
-                 bool rounds, const double *wanted)
+                 bool rounds, const outcome *wanted)
 {
     job first = {.run = {.head = head, .config = config, .rounds = rounds}}, second = first;
 
     run_job(&first, threads, rows);
     run_job(&second, threads, rows);
     for (int64_t i = 0; i < head->weights.count; i++) {
-        CHECK_CLOSE((double)first.run.gradient.block[i], wanted[i], 2e-6);
+        CHECK_CLOSE((double)first.run.gradient.block[i], wanted->gradient[i], 2e-6);
     }
+    CHECK_CLOSE(gt_run_loss(&first.run) / N + gt_run_penalty(&first.run), wanted->loss, 1e-6);
+    CHECK(gt_run_correct(&first.run) == wanted->correct);
     CHECK(gt_run_loss(&first.run) == gt_run_loss(&second.run));
     CHECK(gt_run_penalty(&first.run) == gt_run_penalty(&second.run));
     CHECK(gt_run_correct(&first.run) == gt_run_correct(&second.run));
@@ -87,6 +96,26 @@ verify_minibatch(const gt_head *head, const gt_train_config *config, int threads
     gt_run_free(&second.run);
 }
 
+static outcome
+twin_outcome(const gt_head *head, double l2)
+{
+    const int64_t count = head->weights.count;
+    const gt_head_data data = {N, features, labels, NULL};
+    const gt_train_config plain = gt_train_defaults();
+    outcome twin = {.gradient = calloc((size_t)count, sizeof(double))};
+    double *weights = calloc((size_t)count, sizeof(*weights)), loss, accuracy;
+
+    for (int64_t i = 0; i < count; i++) {
+        weights[i] = (double)head->weights.block[i];
+    }
+    twin_gradient(head, l2, twin.gradient);
+    twin.loss = twin_loss(head, weights, class_weights, l2);
+    CHECK(gt_head_evaluate(head, &data, NULL, &plain, &loss, &accuracy, &error) == GT_OK);
+    twin.correct = (int64_t)(accuracy * N + 0.5);
+    free(weights);
+    return twin;
+}
+
 /* At once, and a few rows at a time, of which in the end some threads have none; and as where large
  * products are rounded, which these are not. */
 static void
@@ -94,18 +123,17 @@ test_threaded_minibatch_is_the_plain_one(void)
 {
     for (int hidden = 0; hidden <= 5; hidden += 5) {
         gt_head *head = make_head(hidden, 3);
-        double *twin = calloc((size_t)head->weights.count, sizeof(*twin));
         gt_train_config config = gt_train_defaults();
+        outcome twin = twin_outcome(head, 0.03);
 
         config.class_weights = class_weights;
         config.l2 = 0.03;
-        twin_gradient(head, config.l2, twin);
         for (int threads = 1; threads <= MOST_THREADS; threads++) {
-            verify_minibatch(head, &config, threads, N, false, twin);
-            verify_minibatch(head, &config, threads, 2 * threads, false, twin);
-            verify_minibatch(head, &config, threads, 2 * threads, true, twin);
+            verify_minibatch(head, &config, threads, N, false, &twin);
+            verify_minibatch(head, &config, threads, 2 * threads, false, &twin);
+            verify_minibatch(head, &config, threads, 2 * threads, true, &twin);
         }
-        free(twin);
+        free(twin.gradient);
         gt_head_free(head);
     }
 }
@@ -221,6 +249,56 @@ test_threads_in_a_whole_training(void)
         }
         gt_head_free(one);
     }
+}
+
+static gt_status
+rounded_task(void *context, int worker, gt_error *message)
+{
+    gt_run *run = context;
+
+    (void)gt_run_minibatch(run, worker, 0, ROWS, 0.0, NULL, message);
+    return run->parts[worker].status;
+}
+
+/* The gradient of all rows with products that may be rounded, some hundred rows at a time. */
+static void
+rounded_gradient(const gt_head *head, int threads, float *gradient)
+{
+    const gt_train_config config = gt_train_defaults();
+    gt_run run = {.head = head,
+                  .config = &config,
+                  .training = &wide_data,
+                  .threads = threads,
+                  .rounds = true};
+
+    CHECK(gt_run_allocate(&run, 700, 1, &error) == GT_OK);
+    CHECK(gt_parallel(threads, 1, rounded_task, &run, &error) == GT_OK);
+    memcpy(gradient, run.gradient.block, (size_t)head->weights.count * sizeof(float));
+    gt_run_free(&run);
+}
+
+/* A thread's share of the inputs is copied for them; whether they are rounded is the processor's. */
+static void
+test_rounded_products_on_threads(void)
+{
+    gt_head_config shape = {2, {WIDE, HIDDEN, CLASSES}};
+    gt_head *head = NULL;
+    float *one, *more;
+    double largest = 0.0, furthest = 0.0;
+
+    CHECK(gt_head_create(&shape, 4, &head, &error) == GT_OK);
+    one = calloc((size_t)head->weights.count, sizeof(*one));
+    more = calloc((size_t)head->weights.count, sizeof(*more));
+    rounded_gradient(head, 1, one);
+    rounded_gradient(head, 3, more);
+    for (int64_t i = 0; i < head->weights.count; i++) {
+        largest = fmax(largest, fabs((double)one[i]));
+        furthest = fmax(furthest, fabs((double)one[i] - (double)more[i]));
+    }
+    CHECK(largest > 0.0 && furthest <= 0x1p-8 * largest);
+    free(one);
+    free(more);
+    gt_head_free(head);
 }
 
 /* All threads stop, and one says why. */
@@ -442,6 +520,7 @@ main(void)
     RUN(test_threaded_minibatch_is_the_plain_one);
     RUN(test_threaded_evaluation_is_the_plain_one);
     RUN(test_threads_in_a_whole_training);
+    RUN(test_rounded_products_on_threads);
     RUN(test_divergence_on_threads);
     RUN(test_some_rows_are_a_copy_of_them);
     RUN(test_bad_values_in_some_rows);
