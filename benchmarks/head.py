@@ -103,9 +103,9 @@ def main():
     peak_mb = median(ours, "peak_mb")
     parts = [
         "{} features, float32, {} threads; standardising, training with Adam and an L2 penalty; "
-        "rounds in turn: {}, medians (smallest–largest). With AMX ours multiplies large minibatches "
-        "in bfloat16, which the limit by arithmetic, a product in float32, does not allow "
-        "for.".format(
+        "rounds in turn: {}, medians (smallest–largest). With AVX-512 BF16 or AMX ours multiplies "
+        "large minibatches in bfloat16, which the limit by arithmetic, a product in float32, does "
+        "not allow for.".format(
             WIDTH, arguments.threads, arguments.rounds),
         "Training, all of fit():",
         report.table(header, [row(case, runs, "fit", names) for case, runs in results]),

@@ -38,10 +38,19 @@ typedef struct {
     gt_head_weights weights;
 } gt_head;
 
+/* What training may round to bfloat16, or some rows of it; NULL what it does not. */
+typedef struct {
+    uint16_t *block;                         /* owns what the pointers below point into, or NULL */
+    uint16_t *weights;                       /* (weights.count,) */
+    uint16_t *active[GT_HEAD_MAX_LAYERS];    /* (rows, widths[k]) input of layer k */
+    uint16_t *delta[GT_HEAD_MAX_LAYERS + 1]; /* (rows, widths[k]) gradient by it; last: by logits */
+} gt_head_rounded;
+
 /* Scratch memory for up to `rows` rows, or some rows of such. */
 typedef struct {
     int64_t rows;
-    bool rounds;                           /* large products to bfloat16 */
+    bool rounds;                           /* large products, as far as `rounded` is there */
+    gt_head_rounded rounded;
     float *block;                          /* owns what the pointers below point into, or NULL */
     float *active[GT_HEAD_MAX_LAYERS + 1]; /* (rows, widths[k]) input of layer k; last: logits */
     float *delta[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k]) gradient by active[k], k >= 1 */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "head_product.h"
+#include "head_rounded.h"
 #include "threads.h"
 #include "wide.h"
 
@@ -46,6 +47,28 @@ hidden_before(const gt_head *head, int layer)
     return sum;
 }
 
+/* output (rows, widths[k + 1]) += input (rows, widths[k]) times the kernel of layer k. */
+static gt_status
+add_product(const gt_head *head, const gt_head_state *state, int k, int64_t rows,
+            const float *input, float *output, gt_error *error)
+{
+    const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
+    uint16_t *rounded = state->rounded.active[k];
+
+    if (state->rounds && rounded != NULL) {
+        gt_round_floats(input, rows * in, rounded); /* the gradient needs it too */
+        if (gt_product_is_rounded(rows, out, in)) {
+            const int64_t begins = head->weights.kernel[k] - head->weights.block;
+
+            return gt_rounded_product('N', 'N', rows, out, in, rounded,
+                                      state->rounded.weights + begins, true, output, error);
+        }
+    }
+    return gt_matrix_product((gt_factor){'N', input, in},
+                             (gt_factor){'N', head->weights.kernel[k], out}, rows, out, in, 1.0f,
+                             output, error);
+}
+
 gt_status
 gt_head_forward(const gt_head *head, gt_head_state *state, const float *features, int64_t rows,
                 double dropout, const gt_random *random, int64_t position, gt_error *error)
@@ -55,16 +78,14 @@ gt_head_forward(const gt_head *head, gt_head_state *state, const float *features
     const float *input = features; /* (rows, widths[k]) */
 
     for (int k = 0; k < layers; k++) {
-        const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
+        const int64_t out = head->config.widths[k + 1];
         float *output = state->active[k + 1]; /* (rows, out) */
         gt_status status;
 
         for (int64_t i = 0; i < rows; i++) {
             memcpy(output + i * out, head->weights.bias[k], (size_t)out * sizeof(float));
         }
-        status = gt_matrix_product((gt_factor){'N', input, in},
-                                   (gt_factor){'N', head->weights.kernel[k], out}, rows, out, in,
-                                   1.0f, output, state->rounds, error);
+        status = add_product(head, state, k, rows, input, output, error);
         if (status != GT_OK) {
             return status;
         }

@@ -1,5 +1,109 @@
-/* Matrix products on the matrix units, by a primitive of oneDNN that may round to bfloat16. */
+#include "head_rounded.h"
+
+#include <stdlib.h>
+
+#include "bf16.h"
+#include "engine.h"
 #include "head_product.h"
+#include "wide.h"
+
+/* Samples and multiplications of a minibatch from which rounding pays: then products are large enough
+ * to gain more than it costs to round and prepare what they read.  Of narrow or short products, which
+ * the last rows of a thread may be, most of a tile of matrix units would be idle. */
+#define LEAST_SAMPLES 256
+#define LEAST_OF_MINIBATCH 1.5e7
+#define LEAST_OF_PRODUCT 1e6
+#define LEAST_COLUMNS 16
+
+bool
+gt_rounding_pays(int64_t samples, int64_t weights)
+{
+    return samples >= LEAST_SAMPLES &&
+           (double)samples * (double)weights >= LEAST_OF_MINIBATCH &&
+           gt_processor_offers(dnnl_cpu_isa_avx512_core_bf16);
+}
+
+bool
+gt_product_is_rounded(int64_t m, int64_t n, int64_t k)
+{
+    return n >= LEAST_COLUMNS && (double)m * (double)n * (double)k >= LEAST_OF_PRODUCT;
+}
+
+/* --- memory -------------------------------------------------------------------------------- */
+
+static bool
+is_layer_rounded(const gt_head_config *config, int k)
+{
+    return config->widths[k + 1] >= LEAST_COLUMNS;
+}
+
+/* No size overflows that of the float32 arrays beside them, which are there already. */
+gt_status
+gt_head_rounded_create(const gt_head_config *config, int64_t rows, gt_head_rounded *rounded,
+                       gt_error *error)
+{
+    int64_t weights = 0, count = 0;
+    uint16_t *next;
+
+    *rounded = (gt_head_rounded){NULL};
+    for (int k = 0; k < config->layers; k++) {
+        const int64_t in = config->widths[k], out = config->widths[k + 1];
+
+        weights += (in + 1) * out;
+        count += is_layer_rounded(config, k) ? rows * (in + out) : 0;
+    }
+    rounded->block = calloc((size_t)(weights + count), sizeof(*rounded->block));
+    if (rounded->block == NULL) {
+        return gt_fail_memory(error, "what a head rounds");
+    }
+    rounded->weights = rounded->block;
+    next = rounded->block + weights;
+    for (int k = 0; k < config->layers; k++) {
+        if (is_layer_rounded(config, k)) {
+            rounded->active[k] = next;
+            rounded->delta[k + 1] = next + rows * config->widths[k];
+            next = rounded->delta[k + 1] + rows * config->widths[k + 1];
+        }
+    }
+    return GT_OK;
+}
+
+void
+gt_head_rounded_free(gt_head_rounded *rounded)
+{
+    free(rounded->block);
+    *rounded = (gt_head_rounded){NULL};
+}
+
+/* --- rounding ------------------------------------------------------------------------------ */
+
+GT_INLINE void
+round_loop(const float *restrict values, int64_t count, uint16_t *restrict rounded)
+{
+    for (int64_t i = 0; i < count; i++) {
+        rounded[i] = gt_to_bf16(values[i]);
+    }
+}
+
+static void
+round_plainly(const float *values, int64_t count, uint16_t *rounded)
+{
+    round_loop(values, count, rounded);
+}
+
+GT_AVX2 static void
+round_avx2(const float *values, int64_t count, uint16_t *rounded)
+{
+    round_loop(values, count, rounded);
+}
+
+void
+gt_round_floats(const float *values, int64_t count, uint16_t *rounded)
+{
+    (gt_has_avx2() ? round_avx2 : round_plainly)(values, count, rounded);
+}
+
+/* --- products ------------------------------------------------------------------------------ */
 
 /* A product as a primitive, and what that is made of. */
 typedef struct {
@@ -26,15 +130,12 @@ clear_product(product *made)
     (void)dnnl_engine_destroy(made->engine);
 }
 
-/* Rounding allowed, and the sum begun with what is there where `adds`. */
+/* The sum begun with what is there where `adds`. */
 static dnnl_status_t
 set_attributes(product *made, bool adds)
 {
     dnnl_post_ops_t after = NULL;
     dnnl_status_t code = dnnl_primitive_attr_create(&made->attributes);
-    if (code == dnnl_success) {
-        code = dnnl_primitive_attr_set_fpmath_mode(made->attributes, dnnl_fpmath_mode_bf16);
-    }
     if (code == dnnl_success && adds) {
         code = dnnl_post_ops_create(&after);
     }
@@ -48,17 +149,17 @@ set_attributes(product *made, bool adds)
     return code;
 }
 
-/* An array (rows, columns). */
+/* An array (rows, columns), which is transposed where `op` is 'T'. */
 static dnnl_status_t
-add_array(product *made, int index, int64_t rows, int64_t columns, gt_factor array)
+add_array(product *made, int index, char op, int64_t rows, int64_t columns, dnnl_data_type_t type,
+          const void *values)
 {
     dnnl_dims_t dims = {rows, columns};
-    dnnl_status_t code = dnnl_memory_desc_create_with_tag(
-        &made->descs[index], 2, dims, dnnl_f32, array.op == 'N' ? dnnl_ab : dnnl_ba);
-    return code == dnnl_success
-               ? dnnl_memory_create(&made->arrays[index], made->descs[index], made->engine,
-                                    (void *)(uintptr_t)array.values)
-               : code;
+    dnnl_status_t code = dnnl_memory_desc_create_with_tag(&made->descs[index], 2, dims, type,
+                                                          op == 'N' ? dnnl_ab : dnnl_ba);
+    return code == dnnl_success ? dnnl_memory_create(&made->arrays[index], made->descs[index],
+                                                     made->engine, (void *)(uintptr_t)values)
+                                : code;
 }
 
 static dnnl_status_t
@@ -73,9 +174,20 @@ make_primitive(product *made, bool adds)
     return code == dnnl_success ? dnnl_primitive_create(&made->primitive, made->desc) : code;
 }
 
+static dnnl_status_t
+run_primitive(product *made)
+{
+    dnnl_exec_arg_t args[3] = {{DNNL_ARG_SRC, made->arrays[0]},
+                               {DNNL_ARG_WEIGHTS, made->arrays[1]},
+                               {DNNL_ARG_DST, made->arrays[2]}};
+    dnnl_status_t code = dnnl_primitive_execute(made->primitive, made->stream, 3, args);
+    return code == dnnl_success ? dnnl_stream_wait(made->stream) : code;
+}
+
 /* oneDNN keeps the primitives that it has made, so that they cost little when they are made again. */
-dnnl_status_t
-gt_multiply_rounded(gt_factor a, gt_factor b, int64_t m, int64_t n, int64_t k, bool adds, float *c)
+gt_status
+gt_rounded_product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const uint16_t *a,
+                   const uint16_t *b, bool adds, float *c, gt_error *error)
 {
     product made = {.engine = NULL};
     dnnl_status_t code = dnnl_engine_create(&made.engine, dnnl_cpu, 0);
@@ -83,26 +195,20 @@ gt_multiply_rounded(gt_factor a, gt_factor b, int64_t m, int64_t n, int64_t k, b
         code = dnnl_stream_create(&made.stream, made.engine, dnnl_stream_in_order);
     }
     if (code == dnnl_success) {
-        code = add_array(&made, 0, m, k, a);
+        code = add_array(&made, 0, op_a, m, k, dnnl_bf16, a);
     }
     if (code == dnnl_success) {
-        code = add_array(&made, 1, k, n, b);
+        code = add_array(&made, 1, op_b, k, n, dnnl_bf16, b);
     }
     if (code == dnnl_success) {
-        code = add_array(&made, 2, m, n, (gt_factor){'N', c, n});
+        code = add_array(&made, 2, 'N', m, n, dnnl_f32, c);
     }
     if (code == dnnl_success) {
         code = make_primitive(&made, adds);
     }
     if (code == dnnl_success) {
-        dnnl_exec_arg_t args[3] = {{DNNL_ARG_SRC, made.arrays[0]},
-                                   {DNNL_ARG_WEIGHTS, made.arrays[1]},
-                                   {DNNL_ARG_DST, made.arrays[2]}};
-        code = dnnl_primitive_execute(made.primitive, made.stream, 3, args);
-    }
-    if (code == dnnl_success) {
-        code = dnnl_stream_wait(made.stream);
+        code = run_primitive(&made);
     }
     clear_product(&made);
-    return code;
+    return gt_check_product(code, m, n, k, error);
 }

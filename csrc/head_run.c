@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "head_product.h"
+#include "head_rounded.h"
 #include "threads.h"
 #include "wide.h"
 
@@ -68,16 +69,29 @@ tile_rows(const gt_head_config *config)
     return rows < TILE_LEAST ? TILE_LEAST : rows > TILE_MOST ? TILE_MOST : rows;
 }
 
+static uint16_t *
+rows_from(uint16_t *rounded, int64_t first, int64_t width)
+{
+    return rounded != NULL ? rounded + first * width : NULL;
+}
+
 /* The rows from `first` on, which stay the run's, become those that a thread works on. */
 static void
 take_rows(const gt_run *run, gt_run_part *part, int64_t first, int64_t rows)
 {
     const gt_head_config *config = &run->head->config;
+    const gt_head_rounded *all = &run->state.rounded;
+    gt_head_rounded *own = &part->state.rounded;
 
     part->state.rows = rows;
     part->labels = run->labels + first;
+    own->weights = all->weights;
     for (int k = 0; k <= config->layers; k++) {
         part->state.active[k] = run->state.active[k] + first * config->widths[k];
+        own->delta[k] = rows_from(all->delta[k], first, config->widths[k]);
+        if (k < config->layers) {
+            own->active[k] = rows_from(all->active[k], first, config->widths[k]);
+        }
         if (k > 0 && k < config->layers) {
             part->state.delta[k] = run->state.delta[k] + first * config->widths[k];
         }
@@ -95,7 +109,8 @@ allocate_dense(const gt_run *run, gt_run_part *part, gt_error *error)
 
         widest = width > widest ? width : widest;
     }
-    part->dense = calloc((size_t)(run->state.rows * (widest / run->threads + 1)), sizeof(float));
+    part->dense =
+        calloc((size_t)(run->state.rows * (widest / run->threads + 1)), sizeof(*part->dense));
     return part->dense != NULL ? GT_OK : gt_fail_memory(error, "a share of a minibatch");
 }
 
@@ -120,6 +135,9 @@ gt_run_allocate(gt_run *run, int64_t rows, int gradient, gt_error *error)
         run->labels = calloc((size_t)all, sizeof(*run->labels));
         status = run->labels != NULL ? GT_OK : gt_fail_memory(error, "the labels of a minibatch");
     }
+    if (status == GT_OK && run->rounds) {
+        status = gt_head_rounded_create(config, all, &run->state.rounded, error);
+    }
     for (int i = 0; status == GT_OK && run->rounds && run->threads > 1 && i < run->threads; i++) {
         status = allocate_dense(run, &run->parts[i], error);
     }
@@ -135,6 +153,7 @@ gt_run_free(gt_run *run)
     free(run->parts);
     free(run->labels);
     free(run->order);
+    gt_head_rounded_free(&run->state.rounded);
     gt_head_state_free(&run->state);
     gt_head_weights_free(&run->gradient);
     gt_head_weights_free(&run->first);
@@ -143,121 +162,6 @@ gt_run_free(gt_run *run)
     run->parts = NULL;
     run->labels = NULL;
     run->order = NULL;
-}
-
-/* --- weights ------------------------------------------------------------------------------- */
-
-/* What a thread has of layer k: some rows of the kernel, the bias counting as one more at its end, as
- * which it lies in the block.  The last thread always has some, and the bias. */
-static gt_share
-layer_rows(const gt_run *run, int worker, int k)
-{
-    return gt_share_of(run->head->config.widths[k] + 1, worker, run->threads);
-}
-
-/* The same in floats of the block. */
-static gt_share
-layer_share(const gt_run *run, int worker, int k)
-{
-    const gt_head *head = run->head;
-    const gt_share rows = layer_rows(run, worker, k);
-    const int64_t begins = head->weights.kernel[k] - head->weights.block;
-    const int64_t out = head->config.widths[k + 1];
-
-    return (gt_share){begins + rows.first * out, begins + rows.last * out};
-}
-
-/* target += factor * source */
-static void
-add_scaled(float *restrict target, float factor, const float *restrict source, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++) {
-        target[i] += factor * source[i];
-    }
-}
-
-GT_INLINE double
-squares_loop(const float *values, int64_t count)
-{
-    double lanes[8] = {0.0}, sum = 0.0; /* apart, so that additions need not wait for each other */
-    int64_t i = 0;
-
-    for (; i + 8 <= count; i += 8) {
-        for (int lane = 0; lane < 8; lane++) {
-            lanes[lane] += (double)values[i + lane] * (double)values[i + lane];
-        }
-    }
-    for (; i < count; i++) {
-        lanes[0] += (double)values[i] * (double)values[i];
-    }
-    for (int lane = 0; lane < 8; lane++) {
-        sum += lanes[lane];
-    }
-    return sum;
-}
-
-static double
-squares(const float *values, int64_t count)
-{
-    return squares_loop(values, count);
-}
-
-GT_AVX2 static double
-squares_avx2(const float *values, int64_t count)
-{
-    return squares_loop(values, count);
-}
-
-/* l2 * sum(kernel ** 2) of a share of layer k, and with `gradient` (weights.count,) not NULL its
- * gradient added there.  Biases are free. */
-static double
-layer_penalty(const gt_run *run, int k, gt_share share, float *gradient)
-{
-    const float *weights = run->head->weights.block;
-    const double l2 = run->config->l2;
-    const int64_t ends = run->head->weights.bias[k] - weights;
-    const int64_t count = (share.last < ends ? share.last : ends) - share.first;
-
-    if (l2 == 0.0 || count <= 0) {
-        return 0.0;
-    }
-    if (gradient != NULL) {
-        add_scaled(gradient + share.first, (float)(2.0 * l2), weights + share.first, count);
-    }
-    return l2 * (gt_has_avx2() ? squares_avx2 : squares)(weights + share.first, count);
-}
-
-/* The penalty of a thread's share, and with `gradient` its gradient. */
-static double
-share_penalty(const gt_run *run, int worker, float *gradient)
-{
-    double sum = 0.0;
-
-    for (int k = 0; k < run->head->config.layers; k++) {
-        sum += layer_penalty(run, k, layer_share(run, worker, k), gradient);
-    }
-    return sum;
-}
-
-void
-gt_run_penalise(gt_run *run, int worker)
-{
-    run->parts[worker].penalty = share_penalty(run, worker, run->gradient.block);
-}
-
-void
-gt_run_update(gt_run *run, int worker, const gt_update *update)
-{
-    float *second = run->second.block;
-
-    for (int k = 0; k < run->head->config.layers; k++) {
-        const gt_share share = layer_share(run, worker, k);
-        const int64_t first = share.first;
-
-        gt_optimiser_step(run->config, update->learning_rate, update->number, share.last - first,
-                          run->head->weights.block + first, run->gradient.block + first,
-                          run->first.block + first, second != NULL ? second + first : NULL);
-    }
 }
 
 /* --- rows ---------------------------------------------------------------------------------- */
@@ -343,38 +247,48 @@ softmax_gradient(float *logits, int64_t rows, int64_t c, const int32_t *labels,
     }
 }
 
-/* sums (columns,) = kept (0 or 1) * sums + those of values (rows, columns) */
-static void
-column_sums(const float *restrict values, int64_t rows, int64_t columns, float kept,
-            float *restrict sums)
+/* below (rows, widths[k]) = delta (rows, widths[k + 1]) times the transposed kernel of layer k. */
+static gt_status
+multiply_back(const gt_run *run, const gt_head_state *state, int k, int64_t rows,
+              const float *delta, float *below, gt_error *error)
 {
-    if (kept == 0.0f) {
-        memset(sums, 0, (size_t)columns * sizeof(*sums));
+    const gt_head *head = run->head;
+    const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
+    const uint16_t *rounded = state->rounded.delta[k + 1];
+
+    if (state->rounds && rounded != NULL && gt_product_is_rounded(rows, in, out)) {
+        const int64_t begins = head->weights.kernel[k] - head->weights.block;
+
+        return gt_rounded_product('N', 'T', rows, in, out, rounded, state->rounded.weights + begins,
+                                  false, below, error);
     }
-    for (int64_t i = 0; i < rows; i++) {
-        for (int64_t j = 0; j < columns; j++) {
-            sums[j] += values[i * columns + j];
-        }
-    }
+    return gt_matrix_product((gt_factor){'N', delta, out},
+                             (gt_factor){'T', head->weights.kernel[k], out}, rows, in, out, 0.0f,
+                             below, error);
 }
 
 /* From the gradient by the logits that by the inputs of all layers but the first, into state.delta. */
 static gt_status
 backward(const gt_run *run, const gt_run_part *part, int64_t rows, double dropout, gt_error *error)
 {
-    const gt_head *head = run->head;
+    const gt_head_config *config = &run->head->config;
     const gt_head_state *state = &part->state;
     const float scale = (float)(1.0 / (1.0 - dropout));
-    const float *delta = state->active[head->config.layers]; /* (rows, out) */
+    const float *delta = state->active[config->layers]; /* (rows, out) */
 
-    for (int k = head->config.layers - 1; k > 0; k--) {
-        const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
+    for (int k = config->layers - 1; k >= 0; k--) {
+        const int64_t in = config->widths[k], out = config->widths[k + 1];
         const float *active = state->active[k]; /* (rows, in) */
         float *below = state->delta[k];         /* (rows, in) */
-        gt_status status = gt_matrix_product((gt_factor){'N', delta, out},
-                                             (gt_factor){'T', head->weights.kernel[k], out}, rows,
-                                             in, out, 0.0f, below, state->rounds, error);
+        gt_status status;
 
+        if (state->rounds && state->rounded.delta[k + 1] != NULL) {
+            gt_round_floats(delta, rows * out, state->rounded.delta[k + 1]);
+        }
+        if (k == 0) {
+            break;
+        }
+        status = multiply_back(run, state, k, rows, delta, below, error);
         if (status != GT_OK) {
             return status;
         }
@@ -384,50 +298,6 @@ backward(const gt_run *run, const gt_run_part *part, int64_t rows, double dropou
         delta = below;
     }
     return GT_OK;
-}
-
-/* Columns first .. first + count of the inputs (rows, in) of layer k, as the left factor of its
- * gradient. */
-static gt_factor
-input_columns(const gt_run *run, const gt_run_part *part, int k, int64_t rows, int64_t first,
-              int64_t count)
-{
-    const int64_t in = run->head->config.widths[k], out = run->head->config.widths[k + 1];
-    const float *columns = run->state.active[k] + first;
-
-    if (part->dense == NULL || !gt_product_is_rounded(count, out, rows)) {
-        return (gt_factor){'T', columns, in};
-    }
-    for (int64_t i = 0; i < rows; i++) {
-        memcpy(part->dense + i * count, columns + i * in, (size_t)count * sizeof(float));
-    }
-    return (gt_factor){'T', part->dense, count};
-}
-
-/* Of a thread's share of layer k, from the rows of all threads, added to `kept` (0 or 1) times what is
- * there. */
-static gt_status
-layer_gradient(gt_run *run, int worker, int k, int64_t rows, float kept, gt_error *error)
-{
-    const gt_head_config *config = &run->head->config;
-    const gt_run_part *part = &run->parts[worker];
-    const int64_t in = config->widths[k], out = config->widths[k + 1];
-    const gt_share own = layer_rows(run, worker, k);
-    const int64_t count = (own.last < in ? own.last : in) - own.first;
-    const float *delta = k + 1 < config->layers ? run->state.delta[k + 1]
-                                                : run->state.active[k + 1]; /* (rows, out) */
-    gt_status status = GT_OK;
-
-    if (count > 0) {
-        status = gt_matrix_product(input_columns(run, part, k, rows, own.first, count),
-                                   (gt_factor){'N', delta, out}, count, out, rows, kept,
-                                   run->gradient.kernel[k] + own.first * out, part->state.rounds,
-                                   error);
-    }
-    if (own.last > in) {
-        column_sums(delta, rows, out, kept, run->gradient.bias[k]);
-    }
-    return status;
 }
 
 /* Probabilities of rows start .. start + rows into state.active[layers]; adds their loss and how many
@@ -512,8 +382,8 @@ gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dr
         if (!gt_run_meet(run, worker)) {
             return false;
         }
-        for (int k = 0; part->status == GT_OK && k < run->head->config.layers; k++) {
-            part->status = layer_gradient(run, worker, k, count, i > 0 ? 1.0f : 0.0f, error);
+        if (part->status == GT_OK) {
+            part->status = gt_run_gradient(run, worker, count, i > 0, error);
         }
     }
     return true;
@@ -529,8 +399,8 @@ gt_run_evaluate(gt_run *run, int worker, const gt_head_data *data, gt_error *err
 
     part->loss = 0.0;
     part->correct = 0;
-    part->penalty = share_penalty(run, worker, NULL);
     part->state.rounds = false;
+    gt_run_penalise(run, worker, NULL);
     take_rows(run, part, worker * most, most);
     for (int64_t i = share.first, count; status == GT_OK && i < share.last; i += count) {
         count = share.last - i < most ? share.last - i : most;

@@ -1,6 +1,6 @@
 /* Minibatches and evaluations of the head, shared out over a team of threads: what is computed row by
- * row by their rows, the gradient and the update by the weights.  Between head_train.c and head_run.c
- * only. */
+ * row by their rows (head_run.c), the gradient and the update by the weights (head_update.c).  For
+ * head_train.c only. */
 #ifndef GT_HEAD_RUN_H
 #define GT_HEAD_RUN_H
 
@@ -11,7 +11,7 @@
 typedef struct {
     gt_head_state state; /* its rows of all that the threads work on at a time */
     int32_t *labels;     /* of these rows */
-    float *dense;        /* its share of the inputs of a layer without gaps, or NULL */
+    uint16_t *dense;     /* its share of the rounded inputs of a layer, without gaps, or NULL */
     double loss;         /* cross-entropy summed over its rows */
     double penalty;      /* that of the L2 of its share of the weights */
     int64_t correct;     /* of its rows */
@@ -29,7 +29,7 @@ typedef struct {
     const gt_train_config *config;
 
     int threads;
-    bool rounds;              /* products of minibatches, to bfloat16 */
+    bool rounds;              /* large products of minibatches, to bfloat16 */
     gt_run_part *parts;       /* (threads,) */
     gt_barrier barrier;
     gt_head_state state;      /* of the rows that all threads work on at a time */
@@ -63,19 +63,6 @@ bool gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, doub
 /* Wait for all threads; whether none has failed, which is the same in all. */
 bool gt_run_meet(gt_run *run, int worker);
 
-/* A step of the optimiser. */
-typedef struct {
-    double learning_rate;
-    int64_t number; /* from 1 */
-} gt_update;
-
-/* Add that of the L2 penalty to the gradient by a thread's share of the weights, and its loss into
- * run->parts[worker]. */
-void gt_run_penalise(gt_run *run, int worker);
-
-/* Update a thread's share of the weights. */
-void gt_run_update(gt_run *run, int worker, const gt_update *update);
-
 /* Loss, penalty and right ones of a thread's share of all rows of data into run->parts[worker]. */
 gt_status gt_run_evaluate(gt_run *run, int worker, const gt_head_data *data, gt_error *error);
 
@@ -83,5 +70,27 @@ gt_status gt_run_evaluate(gt_run *run, int worker, const gt_head_data *data, gt_
 double gt_run_loss(const gt_run *run);
 double gt_run_penalty(const gt_run *run);
 int64_t gt_run_correct(const gt_run *run);
+
+/* --- a thread's share of the weights, in head_update.c --------------------------------------- */
+
+/* The gradient by it of the rows in run->state, into run->gradient; with `adds` to what is there. */
+gt_status gt_run_gradient(gt_run *run, int worker, int64_t rows, bool adds, gt_error *error);
+
+/* The loss of its L2 penalty into run->parts[worker], and with `gradient` (weights.count,) not NULL the
+ * gradient of that added there. */
+void gt_run_penalise(gt_run *run, int worker, float *gradient);
+
+/* Round all the weights, where anything is rounded: before the first minibatch that gt_run_update did
+ * not precede. */
+void gt_run_round(gt_run *run);
+
+/* A step of the optimiser. */
+typedef struct {
+    double learning_rate;
+    int64_t number; /* from 1 */
+} gt_update;
+
+/* Update it, and round it where anything is rounded. */
+void gt_run_update(gt_run *run, int worker, const gt_update *update);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "head_product.h"
+#include "head_rounded.h"
 #include "team.h"
 #include "wide.h"
 
@@ -250,7 +250,7 @@ step_share(gt_run *run, int worker, int64_t step, int64_t start, int64_t rows,
     loss = gt_run_loss(run) / (double)rows;
     sums->correct += gt_run_correct(run);
     if (part->status == GT_OK) {
-        gt_run_penalise(run, worker);
+        gt_run_penalise(run, worker, run->gradient.block);
         gt_run_update(run, worker, &update);
     }
     gt_barrier_wait(&run->barrier);
@@ -308,6 +308,7 @@ train_epoch(gt_run *run, gt_team *team, gt_error *error)
     gt_status status;
 
     gt_shuffle(run->order, run->training->n, run->config->seed, (uint64_t)run->epoch.epoch);
+    gt_run_round(run);
     status = gt_team_run(team, epoch_task, run, error);
     if (status == GT_OK &&
         gt_check_finite("", weights->block, 0, 1, weights->count, NULL) != GT_OK) {
@@ -428,7 +429,7 @@ measure_task(void *context, int worker, gt_error *error)
         return gt_run_evaluate(&m->run, worker, data, error);
     }
     if (gt_run_minibatch(&m->run, worker, 0, data->n, 0.0, NULL, error)) {
-        gt_run_penalise(&m->run, worker);
+        gt_run_penalise(&m->run, worker, m->run.gradient.block);
     }
     return m->run.parts[worker].status;
 }

@@ -62,9 +62,9 @@ class HeadClassifier(Estimator):
     precision : {"auto", "float32"}
         Of the products in training. "auto": those of large minibatches (from
         256 samples on, if they times the weights are 15 million or more) are
-        of bfloat16, with sums in float32, on processors with matrix units
-        (AMX), two to three times as fast. Weights, their updates, validation
-        and predictions are float32 in any case.
+        of bfloat16, with sums in float32, on processors with AVX-512 BF16,
+        twice as fast, or with matrix units (AMX), more than that. Weights,
+        their updates, validation and predictions are float32 in any case.
 
     Attributes
     ----------

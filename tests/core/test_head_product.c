@@ -1,11 +1,14 @@
-/* Matrix products of the head: in float32, and rounded where the processor has matrix units. */
+/* Matrix products of the head: in float32, and of what is rounded to bfloat16. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bf16.h"
 #include "check.h"
 #include "engine.h"
 #include "head.h"
 #include "head_product.h"
+#include "head_rounded.h"
 #include "threads.h"
 
 static gt_error error;
@@ -18,10 +21,11 @@ typedef struct {
     int64_t n;
     int64_t k;
     float beta;
-    bool rounds;
     int64_t gaps[2]; /* floats between the rows of A and of B */
-    const float *a;
-    const float *b;
+    float *a;
+    float *b;
+    uint16_t *rounded_a; /* NULL for a product in float32 */
+    uint16_t *rounded_b;
     float *c;
 } product;
 
@@ -53,10 +57,13 @@ product_task(void *context, int worker, gt_error *message)
 {
     const product *own = context;
     (void)worker;
-    return gt_matrix_product(
-        (gt_factor){own->op_a, own->a, stride_of_a(own)},
-        (gt_factor){own->op_b, own->b, stride_of_b(own)}, own->m, own->n,
-        own->k, own->beta, own->c, own->rounds, message);
+    if (own->rounded_a != NULL) {
+        return gt_rounded_product(own->op_a, own->op_b, own->m, own->n, own->k, own->rounded_a,
+                                  own->rounded_b, own->beta != 0.0f, own->c, message);
+    }
+    return gt_matrix_product((gt_factor){own->op_a, own->a, stride_of_a(own)},
+                             (gt_factor){own->op_b, own->b, stride_of_b(own)}, own->m, own->n,
+                             own->k, own->beta, own->c, message);
 }
 
 static void
@@ -82,70 +89,105 @@ twin_product(const product *own, int64_t i, int64_t j, double begin, double *siz
     return sum;
 }
 
-/* Some results against the twin: bfloat16 has 8 bits, so that each factor is at most 2^-9 off. */
-static void
-verify(product own)
+/* Round an array to bfloat16; what it then holds stays in it. */
+static uint16_t *
+rounded_array(float *values, int64_t count)
 {
-    float *a = random_floats((own.m + own.gaps[0]) * (own.k + own.gaps[0]), 1);
-    float *b = random_floats((own.k + own.gaps[1]) * (own.n + own.gaps[1]), 2);
+    uint16_t *rounded = malloc((size_t)count * sizeof(*rounded));
+    double furthest = 0.0;
+    gt_round_floats(values, count, rounded);
+    for (int64_t i = 0; i < count; i++) {
+        double value = (double)values[i];
+        values[i] = gt_from_bf16(rounded[i]);
+        furthest = fmax(furthest, fabs((double)values[i] - value) / fabs(value));
+    }
+    CHECK(furthest > 0.0 && furthest <= 0x1p-8);
+    return rounded;
+}
+
+/* Some results against the twin: sums are float32 in any case. */
+static void
+verify(product own, bool rounds)
+{
+    int64_t sizes[] = {(own.m + own.gaps[0]) * (own.k + own.gaps[0]),
+                       (own.k + own.gaps[1]) * (own.n + own.gaps[1])};
     float *begin = random_floats(own.m * own.n, 3);
-    float *c = malloc((size_t)(own.m * own.n) * sizeof(*c));
-    bool is_rounded =
-        own.rounds && own.n >= 16 && own.m * own.n * own.k >= 1000000 && own.gaps[0] + own.gaps[1] == 0;
-    double bound = is_rounded ? 0x1p-8 : 1e-5;
     double largest = 0.0;
-    memcpy(c, begin, (size_t)(own.m * own.n) * sizeof(*c));
-    own.a = a;
-    own.b = b;
-    own.c = c;
+    own.a = random_floats(sizes[0], 1);
+    own.b = random_floats(sizes[1], 2);
+    own.rounded_a = rounds ? rounded_array(own.a, sizes[0]) : NULL;
+    own.rounded_b = rounds ? rounded_array(own.b, sizes[1]) : NULL;
+    own.c = malloc((size_t)(own.m * own.n) * sizeof(*own.c));
+    memcpy(own.c, begin, (size_t)(own.m * own.n) * sizeof(*begin));
     run_product(&own);
     for (int64_t place = 0; place < own.m * own.n; place += 97) {
-        double sizes = 0.0;
+        double magnitude = 0.0;
         double wanted = twin_product(&own, place / own.n, place % own.n, (double)begin[place],
-                                     &sizes);
-        double off = fabs((double)c[place] - wanted) / sizes;
+                                     &magnitude);
+        double off = fabs((double)own.c[place] - wanted) / magnitude;
         largest = off > largest ? off : largest;
     }
-    CHECK(largest <= bound);
-    CHECK(largest <= 1e-5 || is_rounded);
-    if (gt_processor_offers(dnnl_cpu_isa_avx512_core_amx)) { /* others need not round */
-        CHECK(is_rounded == (largest > 1e-5));
-    }
-    free(a);
-    free(b);
+    CHECK(largest <= 1e-5);
+    free(own.a);
+    free(own.b);
+    free(own.rounded_a);
+    free(own.rounded_b);
+    free(own.c);
     free(begin);
-    free(c);
 }
+
+static const char *const ops[] = {"NN", "TN", "NT"};
+enum { OPS = 3, SIZES = 5 };
+static const int64_t product_sizes[SIZES][3] = {
+    {256, 100, 500}, {500, 100, 256}, {129, 333, 200}, {40, 12, 70}, {7, 16, 1}};
 
 static void
 test_products(void)
 {
-    const int64_t sizes[][3] = {{256, 100, 500}, {500, 100, 256}, {129, 333, 200}, {40, 12, 70}};
-    const char *const ops[] = {"NN", "TN", "NT"};
-    for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
-        for (size_t o = 0; o < sizeof(ops) / sizeof(*ops); o++) {
-            for (int variant = 0; variant < 12; variant++) {
-                verify((product){.op_a = ops[o][0],
-                                 .op_b = ops[o][1],
-                                 .m = sizes[s][0],
-                                 .n = sizes[s][1],
-                                 .k = sizes[s][2],
-                                 .beta = (float)(variant % 2),
-                                 .rounds = variant / 2 % 2 == 1,
-                                 .gaps = {variant / 4 == 1 ? 5 : 0, variant / 4 == 2 ? 3 : 0}});
-            }
-        }
+    for (int i = 0; i < OPS * SIZES * 6; i++) {
+        const int64_t *size = product_sizes[i % SIZES];
+        const char *op = ops[i / SIZES % OPS];
+        int gap = i / (SIZES * OPS) % 3; /* none, in A, in B */
+        verify((product){.op_a = op[0],
+                         .op_b = op[1],
+                         .m = size[0],
+                         .n = size[1],
+                         .k = size[2],
+                         .beta = (float)(i / (SIZES * OPS * 3)),
+                         .gaps = {gap == 1 ? 5 : 0, gap == 2 ? 3 : 0}},
+               false);
+    }
+}
+
+/* oneDNN has these for processors with AVX-512, quick or not. */
+static void
+test_rounded_products(void)
+{
+    int count = gt_processor_offers(dnnl_cpu_isa_avx512_core) ? OPS * SIZES * 2 : 0;
+    for (int i = 0; i < count; i++) {
+        const int64_t *size = product_sizes[i % SIZES];
+        const char *op = ops[i / SIZES % OPS];
+        verify((product){.op_a = op[0],
+                         .op_b = op[1],
+                         .m = size[0],
+                         .n = size[1],
+                         .k = size[2],
+                         .beta = (float)(i / (SIZES * OPS))},
+               true);
     }
 }
 
 static void
 test_what_is_rounded(void)
 {
+    const bool offered = gt_processor_offers(dnnl_cpu_isa_avx512_core_bf16);
     CHECK(!gt_rounding_pays(32, 1536 * 12)); /* the default head, */
     CHECK(!gt_rounding_pays(32, 1536 * 1000)); /* however many classes there are */
     CHECK(!gt_rounding_pays(256, 768 * 12));
-    CHECK(gt_rounding_pays(1024, 768 * 100) ==
-          gt_processor_offers(dnnl_cpu_isa_avx512_core_amx));
+    CHECK(gt_rounding_pays(1024, 768 * 100) == offered);
+    CHECK(gt_product_is_rounded(256, 100, 500));
+    CHECK(!gt_product_is_rounded(100000, 12, 500)); /* narrow */
+    CHECK(!gt_product_is_rounded(256, 100, 20));    /* small */
 }
 
 enum { SAMPLES = 1200, FEATURES = 400, CLASSES = 64, BATCH = 1100 };
@@ -229,6 +271,7 @@ int
 main(void)
 {
     RUN(test_products);
+    RUN(test_rounded_products);
     RUN(test_what_is_rounded);
     RUN(test_training);
     return check_report();

@@ -89,7 +89,7 @@ dropped_task(void *context, int worker, gt_error *message)
     const gt_random random = gt_random_start(2, GT_RANDOM_DROPOUT, 0);
 
     if (gt_run_minibatch(run, worker, 0, N, 0.5, &random, message)) {
-        gt_run_penalise(run, worker);
+        gt_run_penalise(run, worker, run->gradient.block);
     }
     return run->parts[worker].status;
 }
