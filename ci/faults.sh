@@ -28,7 +28,7 @@ if ! grep -q amx_tile /proc/cpuinfo; then
     elsewhere=gt_constants_amx
 fi
 if ! grep -q avx512_bf16 /proc/cpuinfo; then
-    elsewhere="$elsewhere head_rounded.c allocate_dense"
+    elsewhere="$elsewhere head_rounded.c allocate_columns"
 fi
 if [ -n "$elsewhere" ]; then
     echo "not for this processor: $elsewhere"

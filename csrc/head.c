@@ -122,6 +122,7 @@ gt_head_state_create(const gt_head_config *config, int64_t rows, int training,
 void
 gt_head_state_free(gt_head_state *state)
 {
+    free(state->rounded.block);
     free(state->block);
     memset(state, 0, sizeof(*state));
 }

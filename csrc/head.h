@@ -38,19 +38,19 @@ typedef struct {
     gt_head_weights weights;
 } gt_head;
 
-/* What training may round to bfloat16, or some rows of it; NULL what it does not. */
+/* What products of layer k read in bfloat16, or some rows of it; NULL for a layer without any. */
 typedef struct {
-    uint16_t *block;                         /* owns what the pointers below point into, or NULL */
-    uint16_t *weights;                       /* (weights.count,) */
-    uint16_t *active[GT_HEAD_MAX_LAYERS];    /* (rows, widths[k]) input of layer k */
-    uint16_t *delta[GT_HEAD_MAX_LAYERS + 1]; /* (rows, widths[k]) gradient by it; last: by logits */
+    uint16_t *block;                          /* owns what the pointers below point into, or NULL */
+    uint16_t *kernel[GT_HEAD_MAX_LAYERS];     /* (widths[k], widths[k + 1]) */
+    uint16_t *input[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k]) */
+    uint16_t *delta[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k + 1]) gradient by its output */
 } gt_head_rounded;
 
 /* Scratch memory for up to `rows` rows, or some rows of such. */
 typedef struct {
     int64_t rows;
-    bool rounds;                           /* large products, as far as `rounded` is there */
     gt_head_rounded rounded;
+    bool rounds;                           /* large products read `rounded`, where that is there */
     float *block;                          /* owns what the pointers below point into, or NULL */
     float *active[GT_HEAD_MAX_LAYERS + 1]; /* (rows, widths[k]) input of layer k; last: logits */
     float *delta[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k]) gradient by active[k], k >= 1 */

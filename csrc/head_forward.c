@@ -47,22 +47,21 @@ hidden_before(const gt_head *head, int layer)
     return sum;
 }
 
-/* output (rows, widths[k + 1]) += input (rows, widths[k]) times the kernel of layer k. */
+/* output (rows, widths[k + 1]) += input (rows, widths[k]) times the kernel of layer k.  What is rounded
+ * for it stays, as the gradient needs it too. */
 static gt_status
-add_product(const gt_head *head, const gt_head_state *state, int k, int64_t rows,
-            const float *input, float *output, gt_error *error)
+multiply_forward(const gt_head *head, const gt_head_state *state, int k, int64_t rows,
+                 const float *input, float *output, gt_error *error)
 {
     const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
-    uint16_t *rounded = state->rounded.active[k];
+    uint16_t *rounded = state->rounds ? state->rounded.input[k] : NULL;
 
-    if (state->rounds && rounded != NULL) {
-        gt_round_floats(input, rows * in, rounded); /* the gradient needs it too */
-        if (gt_product_is_rounded(rows, out, in)) {
-            const int64_t begins = head->weights.kernel[k] - head->weights.block;
-
-            return gt_rounded_product('N', 'N', rows, out, in, rounded,
-                                      state->rounded.weights + begins, true, output, error);
-        }
+    if (rounded != NULL) {
+        gt_round_floats(input, rows * in, rounded);
+    }
+    if (rounded != NULL && gt_rounded_product_pays(rows, out, in)) {
+        return gt_rounded_product('N', 'N', rows, out, in, rounded, state->rounded.kernel[k], true,
+                                  output, error);
     }
     return gt_matrix_product((gt_factor){'N', input, in},
                              (gt_factor){'N', head->weights.kernel[k], out}, rows, out, in, 1.0f,
@@ -85,7 +84,7 @@ gt_head_forward(const gt_head *head, gt_head_state *state, const float *features
         for (int64_t i = 0; i < rows; i++) {
             memcpy(output + i * out, head->weights.bias[k], (size_t)out * sizeof(float));
         }
-        status = add_product(head, state, k, rows, input, output, error);
+        status = multiply_forward(head, state, k, rows, input, output, error);
         if (status != GT_OK) {
             return status;
         }

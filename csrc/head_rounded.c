@@ -1,6 +1,7 @@
 #include "head_rounded.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "bf16.h"
 #include "engine.h"
@@ -14,22 +15,7 @@
 #define LEAST_OF_MINIBATCH 1.5e7
 #define LEAST_OF_PRODUCT 1e6
 #define LEAST_COLUMNS 16
-
-bool
-gt_rounding_pays(int64_t samples, int64_t weights)
-{
-    return samples >= LEAST_SAMPLES &&
-           (double)samples * (double)weights >= LEAST_OF_MINIBATCH &&
-           gt_processor_offers(dnnl_cpu_isa_avx512_core_bf16);
-}
-
-bool
-gt_product_is_rounded(int64_t m, int64_t n, int64_t k)
-{
-    return n >= LEAST_COLUMNS && (double)m * (double)n * (double)k >= LEAST_OF_PRODUCT;
-}
-
-/* --- memory -------------------------------------------------------------------------------- */
+#define LINE 32 /* of a cache line */
 
 static bool
 is_layer_rounded(const gt_head_config *config, int k)
@@ -37,42 +23,71 @@ is_layer_rounded(const gt_head_config *config, int k)
     return config->widths[k + 1] >= LEAST_COLUMNS;
 }
 
-/* No size overflows that of the float32 arrays beside them, which are there already. */
-gt_status
-gt_head_rounded_create(const gt_head_config *config, int64_t rows, gt_head_rounded *rounded,
-                       gt_error *error)
+bool
+gt_rounding_pays(const gt_head_config *config, int64_t samples)
 {
-    int64_t weights = 0, count = 0;
-    uint16_t *next;
+    double weights = 0.0;
 
-    *rounded = (gt_head_rounded){NULL};
+    for (int k = 0; k < config->layers; k++) {
+        if (is_layer_rounded(config, k)) {
+            weights += (double)config->widths[k] * (double)config->widths[k + 1];
+        }
+    }
+    return samples >= LEAST_SAMPLES && (double)samples * weights >= LEAST_OF_MINIBATCH &&
+           gt_processor_offers(dnnl_cpu_isa_avx512_core_bf16);
+}
+
+bool
+gt_rounded_product_pays(int64_t m, int64_t n, int64_t k)
+{
+    return n >= LEAST_COLUMNS && (double)m * (double)n * (double)k >= LEAST_OF_PRODUCT;
+}
+
+/* --- memory -------------------------------------------------------------------------------- */
+
+/* The next array of a block; with that NULL only its size. */
+static uint16_t *
+take_array(uint16_t *block, int64_t *taken, int64_t rows, int64_t columns)
+{
+    uint16_t *array = block != NULL ? block + *taken : NULL;
+
+    *taken += (rows * columns + LINE - 1) / LINE * LINE;
+    return array;
+}
+
+/* Returns the size of the block of which the arrays are made. */
+static int64_t
+place_arrays(const gt_head_config *config, int64_t rows, gt_head_rounded *rounded)
+{
+    int64_t taken = 0;
+
     for (int k = 0; k < config->layers; k++) {
         const int64_t in = config->widths[k], out = config->widths[k + 1];
 
-        weights += (in + 1) * out;
-        count += is_layer_rounded(config, k) ? rows * (in + out) : 0;
-    }
-    rounded->block = calloc((size_t)(weights + count), sizeof(*rounded->block));
-    if (rounded->block == NULL) {
-        return gt_fail_memory(error, "what a head rounds");
-    }
-    rounded->weights = rounded->block;
-    next = rounded->block + weights;
-    for (int k = 0; k < config->layers; k++) {
         if (is_layer_rounded(config, k)) {
-            rounded->active[k] = next;
-            rounded->delta[k + 1] = next + rows * config->widths[k];
-            next = rounded->delta[k + 1] + rows * config->widths[k + 1];
+            rounded->kernel[k] = take_array(rounded->block, &taken, in, out);
+            rounded->input[k] = take_array(rounded->block, &taken, rows, in);
+            rounded->delta[k] = take_array(rounded->block, &taken, rows, out);
         }
     }
-    return GT_OK;
+    return taken;
 }
 
-void
-gt_head_rounded_free(gt_head_rounded *rounded)
+/* No size overflows that of the float32 arrays, which are there already. */
+gt_status
+gt_head_rounded_create(const gt_head_config *config, gt_head_state *state, gt_error *error)
 {
-    free(rounded->block);
-    *rounded = (gt_head_rounded){NULL};
+    const size_t size =
+        (size_t)place_arrays(config, state->rows, &state->rounded) * sizeof(uint16_t);
+    void *block = NULL;
+
+    if (posix_memalign(&block, LINE * sizeof(uint16_t), size) != 0) {
+        return gt_fail_memory(error, "what a head rounds");
+    }
+    memset(block, 0, size);
+    state->rounded.block = block;
+    (void)place_arrays(config, state->rows, &state->rounded);
+    return GT_OK;
 }
 
 /* --- rounding ------------------------------------------------------------------------------ */

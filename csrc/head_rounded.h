@@ -7,19 +7,17 @@
 
 /* Whether training with minibatches of so many samples is faster so on this processor.  Never depends
  * on the threads. */
-bool gt_rounding_pays(int64_t samples, int64_t weights);
+bool gt_rounding_pays(const gt_head_config *config, int64_t samples);
 
-/* Arrays for the weights and for `rows` rows of the layers of which anything is rounded.  Free with
- * gt_head_rounded_free, also after a failure. */
-gt_status gt_head_rounded_create(const gt_head_config *config, int64_t rows,
-                                 gt_head_rounded *rounded, gt_error *error);
-void gt_head_rounded_free(gt_head_rounded *rounded);
+/* Zeros for the layers that gt_rounding_pays counts, in a state that has none yet and frees them. */
+gt_status gt_head_rounded_create(const gt_head_config *config, gt_head_state *state,
+                                 gt_error *error);
 
 /* To the nearest; NaN stays NaN. */
 void gt_round_floats(const float *values, int64_t count, uint16_t *rounded);
 
-/* Whether a product of these sizes is large enough for a rounded one to be faster. */
-bool gt_product_is_rounded(int64_t m, int64_t n, int64_t k);
+/* Whether a rounded product of these sizes, of which each thread has its own, is faster. */
+bool gt_rounded_product_pays(int64_t m, int64_t n, int64_t k);
 
 /* C (m, n) = op(A) (m, k) op(B) (k, n), or with `adds` C + that, row-major, A and B bfloat16 and the
  * sums float32; op is 'N' or, for a transposed array, 'T'. */

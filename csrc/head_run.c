@@ -69,10 +69,18 @@ tile_rows(const gt_head_config *config)
     return rows < TILE_LEAST ? TILE_LEAST : rows > TILE_MOST ? TILE_MOST : rows;
 }
 
-static uint16_t *
-rows_from(uint16_t *rounded, int64_t first, int64_t width)
+/* Those rows of what is rounded. */
+static void
+take_rounded(const gt_head_config *config, const gt_head_rounded *all, int64_t first,
+             gt_head_rounded *own)
 {
-    return rounded != NULL ? rounded + first * width : NULL;
+    for (int k = 0; k < config->layers; k++) {
+        if (all->kernel[k] != NULL) {
+            own->kernel[k] = all->kernel[k];
+            own->input[k] = all->input[k] + first * config->widths[k];
+            own->delta[k] = all->delta[k] + first * config->widths[k + 1];
+        }
+    }
 }
 
 /* The rows from `first` on, which stay the run's, become those that a thread works on. */
@@ -80,38 +88,32 @@ static void
 take_rows(const gt_run *run, gt_run_part *part, int64_t first, int64_t rows)
 {
     const gt_head_config *config = &run->head->config;
-    const gt_head_rounded *all = &run->state.rounded;
-    gt_head_rounded *own = &part->state.rounded;
 
     part->state.rows = rows;
     part->labels = run->labels + first;
-    own->weights = all->weights;
     for (int k = 0; k <= config->layers; k++) {
         part->state.active[k] = run->state.active[k] + first * config->widths[k];
-        own->delta[k] = rows_from(all->delta[k], first, config->widths[k]);
-        if (k < config->layers) {
-            own->active[k] = rows_from(all->active[k], first, config->widths[k]);
-        }
         if (k > 0 && k < config->layers) {
             part->state.delta[k] = run->state.delta[k] + first * config->widths[k];
         }
     }
+    take_rounded(config, &run->state.rounded, first, &part->state.rounded);
 }
 
 /* Room for a share of the inputs of the widest layer, for the rounded product, which takes no gaps. */
 static gt_status
-allocate_dense(const gt_run *run, gt_run_part *part, gt_error *error)
+allocate_columns(const gt_run *run, gt_run_part *part, gt_error *error)
 {
     int64_t widest = 0;
 
     for (int k = 0; k < run->head->config.layers; k++) {
         const int64_t width = run->head->config.widths[k];
 
-        widest = width > widest ? width : widest;
+        widest = run->state.rounded.input[k] != NULL && width > widest ? width : widest;
     }
-    part->dense =
-        calloc((size_t)(run->state.rows * (widest / run->threads + 1)), sizeof(*part->dense));
-    return part->dense != NULL ? GT_OK : gt_fail_memory(error, "a share of a minibatch");
+    part->columns =
+        calloc((size_t)(run->state.rows * (widest / run->threads + 1)), sizeof(*part->columns));
+    return part->columns != NULL ? GT_OK : gt_fail_memory(error, "a share of a minibatch");
 }
 
 gt_status
@@ -136,10 +138,10 @@ gt_run_allocate(gt_run *run, int64_t rows, int gradient, gt_error *error)
         status = run->labels != NULL ? GT_OK : gt_fail_memory(error, "the labels of a minibatch");
     }
     if (status == GT_OK && run->rounds) {
-        status = gt_head_rounded_create(config, all, &run->state.rounded, error);
+        status = gt_head_rounded_create(config, &run->state, error);
     }
     for (int i = 0; status == GT_OK && run->rounds && run->threads > 1 && i < run->threads; i++) {
-        status = allocate_dense(run, &run->parts[i], error);
+        status = allocate_columns(run, &run->parts[i], error);
     }
     return status;
 }
@@ -148,12 +150,11 @@ void
 gt_run_free(gt_run *run)
 {
     for (int i = 0; run->parts != NULL && i < run->threads; i++) {
-        free(run->parts[i].dense);
+        free(run->parts[i].columns);
     }
     free(run->parts);
     free(run->labels);
     free(run->order);
-    gt_head_rounded_free(&run->state.rounded);
     gt_head_state_free(&run->state);
     gt_head_weights_free(&run->gradient);
     gt_head_weights_free(&run->first);
@@ -254,12 +255,10 @@ multiply_back(const gt_run *run, const gt_head_state *state, int k, int64_t rows
 {
     const gt_head *head = run->head;
     const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
-    const uint16_t *rounded = state->rounded.delta[k + 1];
+    const uint16_t *rounded = state->rounds ? state->rounded.delta[k] : NULL;
 
-    if (state->rounds && rounded != NULL && gt_product_is_rounded(rows, in, out)) {
-        const int64_t begins = head->weights.kernel[k] - head->weights.block;
-
-        return gt_rounded_product('N', 'T', rows, in, out, rounded, state->rounded.weights + begins,
+    if (rounded != NULL && gt_rounded_product_pays(rows, in, out)) {
+        return gt_rounded_product('N', 'T', rows, in, out, rounded, state->rounded.kernel[k],
                                   false, below, error);
     }
     return gt_matrix_product((gt_factor){'N', delta, out},
@@ -267,7 +266,8 @@ multiply_back(const gt_run *run, const gt_head_state *state, int k, int64_t rows
                              below, error);
 }
 
-/* From the gradient by the logits that by the inputs of all layers but the first, into state.delta. */
+/* From the gradient by the logits that by the inputs of all layers but the first, into state.delta;
+ * and all of them rounded, for the gradient by the weights. */
 static gt_status
 backward(const gt_run *run, const gt_run_part *part, int64_t rows, double dropout, gt_error *error)
 {
@@ -282,8 +282,8 @@ backward(const gt_run *run, const gt_run_part *part, int64_t rows, double dropou
         float *below = state->delta[k];         /* (rows, in) */
         gt_status status;
 
-        if (state->rounds && state->rounded.delta[k + 1] != NULL) {
-            gt_round_floats(delta, rows * out, state->rounded.delta[k + 1]);
+        if (state->rounds && state->rounded.delta[k] != NULL) {
+            gt_round_floats(delta, rows * out, state->rounded.delta[k]);
         }
         if (k == 0) {
             break;

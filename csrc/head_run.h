@@ -11,7 +11,7 @@
 typedef struct {
     gt_head_state state; /* its rows of all that the threads work on at a time */
     int32_t *labels;     /* of these rows */
-    uint16_t *dense;     /* its share of the rounded inputs of a layer, without gaps, or NULL */
+    uint16_t *columns;   /* its share of the rounded inputs of a layer, without gaps, or NULL */
     double loss;         /* cross-entropy summed over its rows */
     double penalty;      /* that of the L2 of its share of the weights */
     int64_t correct;     /* of its rows */
@@ -29,7 +29,7 @@ typedef struct {
     const gt_train_config *config;
 
     int threads;
-    bool rounds;              /* large products of minibatches, to bfloat16 */
+    bool rounds;              /* minibatches, where it pays; after gt_run_round */
     gt_run_part *parts;       /* (threads,) */
     gt_barrier barrier;
     gt_head_state state;      /* of the rows that all threads work on at a time */
@@ -80,8 +80,8 @@ gt_status gt_run_gradient(gt_run *run, int worker, int64_t rows, bool adds, gt_e
  * gradient of that added there. */
 void gt_run_penalise(gt_run *run, int worker, float *gradient);
 
-/* Round all the weights, where anything is rounded: before the first minibatch that gt_run_update did
- * not precede. */
+/* Round the kernels, where anything is rounded: before the first minibatch, and after anyone but
+ * gt_run_update has changed them, as the callback of an epoch may. */
 void gt_run_round(gt_run *run);
 
 /* A step of the optimiser. */
@@ -90,7 +90,7 @@ typedef struct {
     int64_t number; /* from 1 */
 } gt_update;
 
-/* Update it, and round it where anything is rounded. */
+/* Update it, and round its kernels where anything is rounded. */
 void gt_run_update(gt_run *run, int worker, const gt_update *update);
 
 #endif

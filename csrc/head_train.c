@@ -308,7 +308,7 @@ train_epoch(gt_run *run, gt_team *team, gt_error *error)
     gt_status status;
 
     gt_shuffle(run->order, run->training->n, run->config->seed, (uint64_t)run->epoch.epoch);
-    gt_run_round(run);
+    gt_run_round(run); /* the callback may have set the weights */
     status = gt_team_run(team, epoch_task, run, error);
     if (status == GT_OK &&
         gt_check_finite("", weights->block, 0, 1, weights->count, NULL) != GT_OK) {
@@ -391,7 +391,7 @@ gt_head_train(gt_head *head, const gt_head_data *training, const gt_head_data *v
     run.epoch.validation_accuracy = NAN;
     rows = config->batch_size < training->n ? config->batch_size : training->n;
     run.threads = gt_run_threads(&head->config, training->n, rows, config->threads);
-    run.rounds = config->rounds && gt_rounding_pays(rows, head->weights.count);
+    run.rounds = config->rounds && gt_rounding_pays(&head->config, rows);
     status = allocate_training(&run, rows, error);
     if (status == GT_OK) {
         status = gt_team_create(&team, run.threads, 1, error);

@@ -50,15 +50,15 @@ rounded_columns(const gt_run *run, const gt_run_part *part, int k, int64_t rows,
                 int64_t count)
 {
     const int64_t in = run->head->config.widths[k];
-    const uint16_t *columns = run->state.rounded.active[k] + first;
+    const uint16_t *columns = run->state.rounded.input[k] + first;
 
     if (count == in) {
         return columns;
     }
     for (int64_t i = 0; i < rows; i++) {
-        memcpy(part->dense + i * count, columns + i * in, (size_t)count * sizeof(*columns));
+        memcpy(part->columns + i * count, columns + i * in, (size_t)count * sizeof(*columns));
     }
-    return part->dense;
+    return part->columns;
 }
 
 /* That of rows first .. first + count of the kernel of layer k, from the rows of all threads, added to
@@ -68,10 +68,10 @@ kernel_gradient(gt_run *run, const gt_run_part *part, int k, int64_t rows, int64
                 int64_t count, const float *delta, bool adds, gt_error *error)
 {
     const int64_t in = run->head->config.widths[k], out = run->head->config.widths[k + 1];
-    const uint16_t *rounded = run->state.rounded.delta[k + 1];
+    const uint16_t *rounded = run->rounds ? run->state.rounded.delta[k] : NULL;
     float *gradient = run->gradient.kernel[k] + first * out;
 
-    if (part->state.rounds && rounded != NULL && gt_product_is_rounded(count, out, rows)) {
+    if (rounded != NULL && gt_rounded_product_pays(count, out, rows)) {
         return gt_rounded_product('T', 'N', count, out, rows,
                                   rounded_columns(run, part, k, rows, first, count), rounded, adds,
                                   gradient, error);
@@ -190,18 +190,27 @@ gt_run_penalise(gt_run *run, int worker, float *gradient)
 /* --- update -------------------------------------------------------------------------------- */
 
 static void
-round_share(gt_run *run, gt_share share)
+round_share(gt_run *run, int k, gt_share share)
 {
-    if (run->state.rounded.weights != NULL) {
-        gt_round_floats(run->head->weights.block + share.first, share.last - share.first,
-                        run->state.rounded.weights + share.first);
+    const gt_head *head = run->head;
+    const int64_t begins = head->weights.kernel[k] - head->weights.block;
+    const int64_t ends = head->weights.bias[k] - head->weights.block;
+    const int64_t last = share.last < ends ? share.last : ends;
+
+    if (run->state.rounded.kernel[k] != NULL && share.first < last) {
+        gt_round_floats(head->weights.block + share.first, last - share.first,
+                        run->state.rounded.kernel[k] + share.first - begins);
     }
 }
 
 void
 gt_run_round(gt_run *run)
 {
-    round_share(run, (gt_share){0, run->head->weights.count});
+    for (int k = 0; k < run->head->config.layers; k++) {
+        const int64_t begins = run->head->weights.kernel[k] - run->head->weights.block;
+
+        round_share(run, k, (gt_share){begins, INT64_MAX});
+    }
 }
 
 void
@@ -216,6 +225,6 @@ gt_run_update(gt_run *run, int worker, const gt_update *update)
         gt_optimiser_step(run->config, update->learning_rate, update->number, share.last - first,
                           run->head->weights.block + first, run->gradient.block + first,
                           run->first.block + first, second != NULL ? second + first : NULL);
-        round_share(run, share);
+        round_share(run, k, share);
     }
 }

@@ -60,9 +60,10 @@ class HeadClassifier(Estimator):
     verbose : bool or int
         Show a progress bar.
     precision : {"auto", "float32"}
-        Of the products in training. "auto": those of large minibatches (from
-        256 samples on, if they times the weights are 15 million or more) are
-        of bfloat16, with sums in float32, on processors with AVX-512 BF16,
+        Of the products in training. "auto": large ones of layers with 16
+        outputs or more, in large minibatches (from 256 samples on, if they
+        times the weights of such layers are 15 million or more), are of
+        bfloat16, with sums in float32, on processors with AVX-512 BF16,
         twice as fast, or with matrix units (AMX), more than that. Weights,
         their updates, validation and predictions are float32 in any case.
 
