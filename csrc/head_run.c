@@ -8,8 +8,9 @@
 #include "threads.h"
 #include "wide.h"
 
-#define LINE 16  /* floats of a cache line */
-#define AHEAD 2  /* rows that are on their way while one is copied */
+#define LINE 16 /* floats of a cache line */
+#define AHEAD 2 /* rows that are on their way while one is copied */
+
 /* Multiplications of one pass from which a thread more pays off: its share of the rows that all work
  * on, after which it waits for the others twice, and a whole epoch, since threads that are started
  * first must find a processor. */
@@ -20,7 +21,7 @@
 #define TILE_LEAST 128
 #define TILE_MOST 1024
 
-/* --- memory -------------------------------------------------------------------------------- */
+/* --- shares -------------------------------------------------------------------------------- */
 
 /* Multiplications that a row takes as long as. */
 static double
@@ -100,7 +101,9 @@ take_rows(const gt_run *run, gt_run_part *part, int64_t first, int64_t rows)
     take_rounded(config, &run->state.rounded, first, &part->state.rounded);
 }
 
-/* Room for a share of the inputs of the widest layer, for the rounded product, which takes no gaps. */
+/* --- memory -------------------------------------------------------------------------------- */
+
+/* Room for a share of the inputs of the widest rounded layer, for products, which take no gaps. */
 static gt_status
 allocate_columns(const gt_run *run, gt_run_part *part, gt_error *error)
 {
