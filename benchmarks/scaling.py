@@ -34,10 +34,11 @@ WANTED = 0.9
 BACKBONE_LIMIT = ("Several images are shared out whole, but fewer than four to a thread do not make "
                   "the batch that is fastest; a single one has every layer split between the "
                   "threads, which wait for each other after each.")
-HEAD_LIMIT = ("Threads wait for each other twice in a minibatch that they work on at once. So each has at least 750,000 "
-              "multiplications (samples times weights, as if there were 16 classes or more) of it, "
-              "and an epoch of less than 20 million is trained on one thread. With few classes they "
-              "share the memory that samples come from, and what comes before the first epoch.")
+HEAD_LIMIT = ("Threads wait for each other twice in a minibatch that they work on at once. So each "
+              "has at least 750,000 multiplications (samples times weights, as if there were 16 "
+              "classes or more) of it, and an epoch of less than 20 million is trained on one thread. "
+              "With few classes they share the memory that samples come from, and what comes before "
+              "the first epoch.")
 
 
 def parse():

@@ -48,7 +48,8 @@ objdump -d --no-show-raw-insn "$program" | awk '
         }
     }' "$objects/names" - >"$objects/calls"
 awk '{ print $1 }' "$objects/calls" | addr2line -f -e "$program" | sed 's/ (disc.*//' |
-    paste -d ' ' - - | paste -d ' ' "$objects/calls" - | awk -v "folder=$here/csrc/" -v "elsewhere=$elsewhere" '
+    paste -d ' ' - - | paste -d ' ' "$objects/calls" - |
+    awk -v "folder=$here/csrc/" -v "elsewhere=$elsewhere" '
     BEGIN { split(elsewhere, names); for (i in names) { left_out[names[i]] = 1 } }
     NR == FNR { failed[$1] = 1; next }
     index($4, folder) != 1 { next }

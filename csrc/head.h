@@ -49,8 +49,7 @@ typedef struct {
 /* Scratch memory for up to `rows` rows, or some rows of such. */
 typedef struct {
     int64_t rows;
-    gt_head_rounded rounded;
-    bool rounds;                           /* large products read `rounded`, where that is there */
+    gt_head_rounded rounded;               /* large products read it, where it is there */
     float *block;                          /* owns what the pointers below point into, or NULL */
     float *active[GT_HEAD_MAX_LAYERS + 1]; /* (rows, widths[k]) input of layer k; last: logits */
     float *delta[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k]) gradient by active[k], k >= 1 */

@@ -54,7 +54,7 @@ multiply_forward(const gt_head *head, const gt_head_state *state, int k, int64_t
                  const float *input, float *output, gt_error *error)
 {
     const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
-    uint16_t *rounded = state->rounds ? state->rounded.input[k] : NULL;
+    uint16_t *rounded = state->rounded.input[k];
 
     if (rounded != NULL) {
         gt_round_floats(input, rows * in, rounded);

@@ -15,7 +15,7 @@
 #define LEAST_OF_MINIBATCH 1.5e7
 #define LEAST_OF_PRODUCT 1e6
 #define LEAST_COLUMNS 16
-#define LINE 32 /* of a cache line */
+#define LINE 32 /* values of a cache line */
 
 static bool
 is_layer_rounded(const gt_head_config *config, int k)

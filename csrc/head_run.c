@@ -258,7 +258,7 @@ multiply_back(const gt_run *run, const gt_head_state *state, int k, int64_t rows
 {
     const gt_head *head = run->head;
     const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
-    const uint16_t *rounded = state->rounds ? state->rounded.delta[k] : NULL;
+    const uint16_t *rounded = state->rounded.delta[k];
 
     if (rounded != NULL && gt_rounded_product_pays(rows, in, out)) {
         return gt_rounded_product('N', 'T', rows, in, out, rounded, state->rounded.kernel[k],
@@ -285,7 +285,7 @@ backward(const gt_run *run, const gt_run_part *part, int64_t rows, double dropou
         float *below = state->delta[k];         /* (rows, in) */
         gt_status status;
 
-        if (state->rounds && state->rounded.delta[k] != NULL) {
+        if (state->rounded.delta[k] != NULL) {
             gt_round_floats(delta, rows * out, state->rounded.delta[k]);
         }
         if (k == 0) {
@@ -373,7 +373,6 @@ gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dr
 
     part->loss = 0.0;
     part->correct = 0;
-    part->state.rounds = run->rounds;
     for (int64_t i = 0, count; i < rows; i += count) {
         count = rows - i < run->state.rows ? rows - i : run->state.rows;
         if (i > 0) {
@@ -402,9 +401,9 @@ gt_run_evaluate(gt_run *run, int worker, const gt_head_data *data, gt_error *err
 
     part->loss = 0.0;
     part->correct = 0;
-    part->state.rounds = false;
     gt_run_penalise(run, worker, NULL);
     take_rows(run, part, worker * most, most);
+    part->state.rounded = (gt_head_rounded){NULL}; /* float32 in any case */
     for (int64_t i = share.first, count; status == GT_OK && i < share.last; i += count) {
         count = share.last - i < most ? share.last - i : most;
         status = classify(run, part, data, NULL, i, count, NULL, 0.0, NULL, error);

@@ -470,8 +470,7 @@ gt_head_loss_gradient(const gt_head *head, const gt_head_data *data,
     gt_status status = measure(&m, head, data, scaling, config, loss, &accuracy, error);
 
     if (status == GT_OK) {
-        memcpy(gradient, m.run.gradient.block,
-               (size_t)head->weights.count * sizeof(float));
+        memcpy(gradient, m.run.gradient.block, (size_t)head->weights.count * sizeof(float));
     }
     gt_run_free(&m.run);
     return status;

@@ -27,6 +27,15 @@ layer_share(const gt_run *run, int worker, int k)
     return (gt_share){begins + rows.first * out, begins + rows.last * out};
 }
 
+/* How many floats of a share of layer k are of the kernel, with which it begins; 0 or less if none. */
+static int64_t
+kernel_count(const gt_run *run, int k, gt_share share)
+{
+    const int64_t ends = run->head->weights.bias[k] - run->head->weights.block;
+
+    return (share.last < ends ? share.last : ends) - share.first;
+}
+
 /* --- gradient ------------------------------------------------------------------------------ */
 
 /* sums (columns,) = those of values (rows, columns), added to what is there with `adds`. */
@@ -68,7 +77,7 @@ kernel_gradient(gt_run *run, const gt_run_part *part, int k, int64_t rows, int64
                 int64_t count, const float *delta, bool adds, gt_error *error)
 {
     const int64_t in = run->head->config.widths[k], out = run->head->config.widths[k + 1];
-    const uint16_t *rounded = run->rounds ? run->state.rounded.delta[k] : NULL;
+    const uint16_t *rounded = run->state.rounded.delta[k];
     float *gradient = run->gradient.kernel[k] + first * out;
 
     if (rounded != NULL && gt_rounded_product_pays(count, out, rows)) {
@@ -164,8 +173,7 @@ layer_penalty(const gt_run *run, int k, gt_share share, float *gradient)
 {
     const float *weights = run->head->weights.block;
     const double l2 = run->config->l2;
-    const int64_t ends = run->head->weights.bias[k] - weights;
-    const int64_t count = (share.last < ends ? share.last : ends) - share.first;
+    const int64_t count = kernel_count(run, k, share);
 
     if (l2 == 0.0 || count <= 0) {
         return 0.0;
@@ -189,27 +197,27 @@ gt_run_penalise(gt_run *run, int worker, float *gradient)
 
 /* --- update -------------------------------------------------------------------------------- */
 
-static void
-round_share(gt_run *run, int k, gt_share share)
-{
-    const gt_head *head = run->head;
-    const int64_t begins = head->weights.kernel[k] - head->weights.block;
-    const int64_t ends = head->weights.bias[k] - head->weights.block;
-    const int64_t last = share.last < ends ? share.last : ends;
-
-    if (run->state.rounded.kernel[k] != NULL && share.first < last) {
-        gt_round_floats(head->weights.block + share.first, last - share.first,
-                        run->state.rounded.kernel[k] + share.first - begins);
-    }
-}
-
 void
 gt_run_round(gt_run *run)
 {
     for (int k = 0; k < run->head->config.layers; k++) {
-        const int64_t begins = run->head->weights.kernel[k] - run->head->weights.block;
+        const int64_t count = run->head->config.widths[k] * run->head->config.widths[k + 1];
 
-        round_share(run, k, (gt_share){begins, INT64_MAX});
+        if (run->state.rounded.kernel[k] != NULL) {
+            gt_round_floats(run->head->weights.kernel[k], count, run->state.rounded.kernel[k]);
+        }
+    }
+}
+
+static void
+round_share(gt_run *run, int k, gt_share share)
+{
+    const float *values = run->head->weights.block + share.first;
+    const int64_t count = kernel_count(run, k, share);
+
+    if (run->state.rounded.kernel[k] != NULL && count > 0) {
+        gt_round_floats(values, count,
+                        run->state.rounded.kernel[k] + (values - run->head->weights.kernel[k]));
     }
 }
 

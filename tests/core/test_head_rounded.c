@@ -124,7 +124,9 @@ hand_task(void *context, int worker, gt_error *message)
             gt_run_round(run);
         }
         gt_barrier_wait(&run->barrier);
-        CHECK(gt_run_minibatch(run, worker, start, rows, 0.0, NULL, message));
+        if (!gt_run_minibatch(run, worker, start, rows, 0.0, NULL, message)) {
+            break;
+        }
         gt_run_penalise(run, worker, run->gradient.block);
         gt_run_update(run, worker, &update);
         gt_barrier_wait(&run->barrier);

@@ -47,16 +47,12 @@ run_job(job *own, int threads, int64_t rows)
     CHECK(gt_parallel(threads, 1, job_task, own, &error) == GT_OK);
 }
 
-/* Central differences of the twin's loss. */
+/* Central differences of the twin's loss at these weights. */
 static void
-twin_gradient(const gt_head *head, double l2, double *gradient)
+twin_gradient(const gt_head *head, double l2, double *weights, double *gradient)
 {
     const double step = 1e-5;
-    double *weights = calloc((size_t)head->weights.count, sizeof(*weights));
 
-    for (int64_t i = 0; i < head->weights.count; i++) {
-        weights[i] = (double)head->weights.block[i];
-    }
     for (int64_t i = 0; i < head->weights.count; i++) {
         const double kept = weights[i];
 
@@ -66,7 +62,6 @@ twin_gradient(const gt_head *head, double l2, double *gradient)
         gradient[i] = (gradient[i] - twin_loss(head, weights, class_weights, l2)) / (2.0 * step);
         weights[i] = kept;
     }
-    free(weights);
 }
 
 typedef struct {
@@ -110,7 +105,7 @@ twin_outcome(const gt_head *head, double l2)
     for (int64_t i = 0; i < count; i++) {
         weights[i] = (double)head->weights.block[i];
     }
-    twin_gradient(head, l2, twin.gradient);
+    twin_gradient(head, l2, weights, twin.gradient);
     twin.loss = twin_loss(head, weights, class_weights, l2);
     CHECK(gt_head_evaluate(head, &data, NULL, &plain, &loss, &accuracy, &error) == GT_OK);
     twin.correct = (int64_t)(accuracy * N + 0.5);
