@@ -1,6 +1,7 @@
 """Saved classifiers: what comes back, and what is refused."""
 import json
 import os
+import shutil
 import struct
 
 import numpy as np
@@ -97,6 +98,38 @@ def test_what_a_loaded_backbone_says_counts(shapes, tmp_path):
     assert loaded.pooling == "max" and loaded.layer == "mixed0" and loaded.input_size == (64, 64)
     np.testing.assert_array_equal(loaded.predict_proba(shapes.paths),
                                   model.predict_proba(shapes.paths))
+
+
+@pytest.mark.parametrize("damage", ["cut", "another model"])
+@pytest.mark.parametrize("when", ["before the first prediction", "between two"])
+def test_a_loaded_model_does_not_depend_on_its_file(watched, shapes, tmp_path, damage, when):
+    path = str(tmp_path / "model.gtm")
+    shutil.copyfile(watched, path)
+    expected = load_model(watched)
+    model = load_model(path)
+    if when == "between two":
+        model.predict(shapes.paths[:1])
+    with open(path, "r+b") as stream:
+        stream.truncate(0)
+        if damage == "another model":
+            TransferClassifier(**dict(QUICK, layer="mixed1")).fit(shapes).save(tmp_path / "other")
+            stream.write(content(tmp_path / "other"))
+    np.testing.assert_array_equal(model.predict_proba(shapes.paths),
+                                  expected.predict_proba(shapes.paths))
+    np.testing.assert_array_equal(model.known_score(shapes.paths),
+                                  expected.known_score(shapes.paths))
+    model.save(tmp_path / "again.gtm")
+    np.testing.assert_array_equal(load_model(tmp_path / "again.gtm").predict_proba(shapes.paths),
+                                  expected.predict_proba(shapes.paths))
+
+
+def test_a_damaged_model_is_refused(saved, tmp_path):
+    data = content(saved)
+    for place in (len(data) // 2, len(data) - 1, data.index(b"triangle")):
+        with open(str(tmp_path / "model.gtm"), "wb") as stream:
+            stream.write(data[:place] + bytes([data[place] ^ 1]) + data[place + 1:])
+        with pytest.raises(ModelFileError, match="damaged"):
+            load_model(tmp_path / "model.gtm")
 
 
 def test_settings_changed_after_training(shapes, tmp_path):
