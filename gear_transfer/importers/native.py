@@ -19,7 +19,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from ..common.arguments import check_path
+from ..common.arguments import check_ending, check_path
 from ..common.atomic import write_whole
 from ..errors import WeightsError
 from .json_text import parse_json
@@ -58,6 +58,7 @@ def write_network(path, network):
         If the network is not valid or the file cannot be written.
     """
     path = check_path("path", path)
+    check_native_ending(path)
     check_nodes(network.nodes, network.arrays, path)
     _check_preprocessing(network.preprocessing, path)
     arrays = dict((name, network.arrays[name]) for name in used_arrays(network.nodes))
@@ -88,6 +89,14 @@ def write_network(path, network):
         write_whole(path, write)
     except OSError as error:
         raise WeightsError("{}: cannot be written ({})".format(path, error.strerror or error))
+
+
+def check_native_ending(path):
+    """Refuse a name that promises another format; WeightsError."""
+    try:
+        check_ending(path, "a file in gear_transfer's own format", "*.gtm or *.gtw")
+    except ValueError as error:
+        raise WeightsError(str(error))
 
 
 def _digits(crc):
