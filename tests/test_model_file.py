@@ -1,4 +1,5 @@
 """Saved classifiers: what comes back, and what is refused."""
+import copy
 import json
 import os
 import shutil
@@ -130,6 +131,26 @@ def test_a_damaged_model_is_refused(saved, tmp_path):
             stream.write(data[:place] + bytes([data[place] ^ 1]) + data[place + 1:])
         with pytest.raises(ModelFileError, match="damaged"):
             load_model(tmp_path / "model.gtm")
+
+
+def test_the_offset_of_a_head_is_saved(shapes, fitted, tmp_path):
+    model = copy.deepcopy(fitted)
+    offset = np.linspace(-1e6, 1e6, model.head_.n_features_in_).astype(np.float32)
+    model.head_.set_layers(list(zip(model.head_.coefs_, model.head_.intercepts_)), offset)
+    model.save(tmp_path / "model.gtm")
+    loaded = load_model(tmp_path / "model.gtm")
+    np.testing.assert_array_equal(loaded.head_.offset_, offset)
+    np.testing.assert_array_equal(loaded.predict_proba(shapes.paths),
+                                  model.predict_proba(shapes.paths))
+    assert not np.array_equal(loaded.predict_proba(shapes.paths),
+                              fitted.predict_proba(shapes.paths))
+    network = read_network(tmp_path / "model.gtm")
+    np.testing.assert_array_equal(network.arrays["classifier/dense_1/bias"],
+                                  model.head_.first_intercept())
+    del network.extra_arrays["head/bias"]
+    write_network(tmp_path / "damaged.gtm", network)
+    with pytest.raises(ModelFileError, match="offset of the features"):
+        load_model(tmp_path / "damaged.gtm")
 
 
 def test_settings_changed_after_training(shapes, tmp_path):

@@ -25,6 +25,8 @@ from ..photographs.splits import Split
 
 _PREFIX = "classifier"
 _NOVELTY = "novelty/"
+_OFFSET = "head/offset"
+_BIAS = "head/bias"  # that belongs to the offset; that of the network has it folded in
 _VERSION = 1
 _PART_LETTERS = {0: "t", 1: "v", 2: "s", -1: "-"}
 
@@ -63,6 +65,10 @@ def save_model(model, path):
     network = _with_head(backbone, model.head_)
     network.extra = {_PREFIX: json.dumps(_settings(model, backbone), sort_keys=True)}
     network.extra_arrays = _novelty_arrays(model)
+    offset = getattr(model.head_, "offset_", None)
+    if offset is not None:
+        network.extra_arrays[_OFFSET] = offset
+        network.extra_arrays[_BIAS] = model.head_.intercepts_[0]
     try:
         write_network(path, network)
     except WeightsError as error:
@@ -167,7 +173,8 @@ def _with_head(backbone, head):
     if len(last) > 1:
         nodes.append(Node(_PREFIX + "/features", "concat", last))
         last = [_PREFIX + "/features"]
-    for i, (kernel, bias) in enumerate(zip(head.coefs_, head.intercepts_)):
+    biases = [head.first_intercept()] + head.intercepts_[1:]
+    for i, (kernel, bias) in enumerate(zip(head.coefs_, biases)):
         name = "{}/dense_{}".format(_PREFIX, i + 1)
         arrays[name + "/kernel"], arrays[name + "/bias"] = kernel, bias
         nodes.append(Node(name, "dense", last, {"kernel": name + "/kernel",
@@ -325,12 +332,25 @@ def _rebuild(network, settings, path, threads, verbose):
     head.history_ = collections.OrderedDict(
         (key, settings["history"][key]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")
         if key in settings["history"])
-    head.set_layers(list(zip(kernels, biases)))
+    offset = _offset(network, biases, backbone, path)
+    head.set_layers(list(zip(kernels, biases)), offset)
     model.extractor_, model.head_, model.skipped_ = extractor, head, []
     model.classes_, model.history_ = head.classes_, head.history_
     model.n_images_, model.split_ = settings["n_images"], settings["split"]
     model.training_, model._novelty = None, _novelty_detector(network, backbone, path)
     return model
+
+
+def _offset(network, biases, backbone, path):
+    """What the head takes from its features first, None for nothing; its bias goes into `biases`."""
+    offset = network.extra_arrays.pop(_OFFSET, None)
+    bias = network.extra_arrays.pop(_BIAS, None)
+    if offset is None and bias is None:
+        return None
+    if np.shape(offset) != (backbone.n_features,) or np.shape(bias) != biases[0].shape:
+        raise ModelFileError("{}: the saved offset of the features is damaged".format(path))
+    biases[0] = np.array(bias, np.float32)
+    return np.array(offset, np.float32)
 
 
 def _novelty_detector(network, backbone, path):
