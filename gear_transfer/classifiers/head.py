@@ -7,6 +7,7 @@ from .. import _core
 from ..common.arguments import check_float32_matrix, is_float32_matrix
 from ..common.caller import warn_caller
 from ..common.estimator import Estimator, check_is_fitted, sklearn_view
+from ..common.labels import as_labels
 from ..common.progress import progress_bar
 from ..common.threads import check_threads
 from ..photographs.augmentation import with_views
@@ -158,7 +159,7 @@ class HeadClassifier(Estimator):
                 self.precision))
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
-        X, y = _check_samples(self, X, y)
+        X, y = _check_samples(self, X, as_labels(y) if isinstance(y, (list, tuple)) else y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError("a classifier needs two classes or more, found one class: {!r}".format(

@@ -7,12 +7,14 @@ metadata. Nothing in it is ever executed.
 """
 import collections
 import json
+import re
 
 import numpy as np
 
 from .. import _core
 from ..common.arguments import check_path
 from ..common.estimator import check_is_fitted, parameter_names
+from ..common.labels import KINDS, as_labels
 from ..errors import DatasetError, GraphError, ModelFileError, WeightsError
 from ..features.backbone import POOLINGS, Backbone
 from ..features.precision import PRECISIONS, are_ranges
@@ -86,10 +88,9 @@ def _novelty_arrays(model):
 
 def _settings(model, backbone):
     """All of the classifier that is not a weight, for JSON."""
-    labels = model.classes_
-    if labels.dtype.kind not in "UOiub" or not all(
-            isinstance(name, (str, int, bool)) for name in labels.tolist()):
-        raise ModelFileError("class names of type {} cannot be saved; use text or whole "
+    labels = as_labels(model.classes_)
+    if labels.dtype.kind not in KINDS:
+        raise ModelFileError("class names of type {} cannot be saved; use text or "
                              "numbers".format(labels.dtype))
     parameters = dict((name, getattr(model, name)) for name in _PARAMETERS)
     parameters["hidden_layers"] = [int(width) for width in model.hidden_layers]
@@ -107,6 +108,7 @@ def _settings(model, backbone):
     return {
         "version": _VERSION,
         "classes": labels.tolist(),
+        "classes_type": None if labels.dtype.kind == "U" else labels.dtype.str,
         "layers": layers,
         "single_layer": isinstance(backbone.layer, str),
         "input_size": list(backbone.input_size),
@@ -238,8 +240,10 @@ def _checked_settings(network, path):
                              "version {}".format(path, settings.get("version"), _VERSION))
     classes = settings.get("classes")
     require(isinstance(classes, list) and len(classes) > 1 and len(set(
-        type(name) for name in classes)) == 1 and isinstance(classes[0], (str, int, bool))
+        type(name) for name in classes)) == 1 and isinstance(classes[0], (str, int, float))
         and len(set(classes)) == len(classes), "list of classes")
+    settings["classes"] = _typed_classes(classes, settings.get("classes_type"))
+    require(settings["classes"] is not None, "type of classes")
     layers = settings.get("layers")
     require(isinstance(layers, list) and layers and all(isinstance(name, str) for name in layers)
             and settings.get("single_layer") in ((True, False) if len(layers) == 1 else (False,)),
@@ -272,6 +276,19 @@ def _checked_settings(network, path):
     if parameters["augment"] is not None:
         require(_is_augmentation(parameters["augment"]), "augment")
     return settings
+
+
+def _typed_classes(classes, kind):
+    """The classes as an array of the type that they had; None if they cannot be of it."""
+    if kind is None:
+        return np.array(classes)
+    if not isinstance(kind, str) or not re.match("[<|][biuf][1248]$", kind):
+        return None
+    try:
+        found = np.array(classes, dtype=kind)
+    except (OverflowError, ValueError, TypeError):
+        return None
+    return found if found.tolist() == classes else None
 
 
 def _is_augmentation(settings):
@@ -327,7 +344,7 @@ def _rebuild(network, settings, path, threads, verbose):
         raise ModelFileError("{}: the head takes {} features, the backbone gives {}".format(
             path, kernels[0].shape[0], backbone.n_features))
     extractor.backbone_ = backbone
-    head.classes_ = np.array(settings["classes"])
+    head.classes_ = settings["classes"]
     head.n_features_in_ = backbone.n_features
     head.history_ = collections.OrderedDict(
         (key, settings["history"][key]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")
