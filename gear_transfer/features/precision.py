@@ -39,6 +39,24 @@ def check_precision(precision):
     return precision
 
 
+def runnable_choice(choice):
+    """A Choice that this processor can follow: float32, whose features agree, where it lacks the
+    instructions for another.
+
+    Parameters
+    ----------
+    choice : Choice
+
+    Returns
+    -------
+    Choice
+    """
+    if choice.precision == "auto" or _core.has_fast(choice.precision):
+        return choice
+    return Choice("float32", "this processor has no instructions for {}, which was chosen "
+                  "elsewhere".format(choice.precision), None)
+
+
 def choose_precision(images, make_engine):
     """The fastest precision whose features agree with float32 on a sample.
 
