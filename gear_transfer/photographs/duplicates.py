@@ -15,6 +15,11 @@ from .splits import clusters, relative_names
 DEFAULT_THRESHOLD = 0.12
 _MOST_EDGES_APART = 0.5
 
+# Share of both that counts as surely the same photograph. Of those photographs hardly one is so
+# close to one of another group, and of 129 that were saved again, at half the size or at a quality
+# of 40 to 90, 19 of 20 are to the original.
+_SURELY = 0.25
+
 _BLOCK = 256  # photographs compared with all others at a time
 _GROUPS_SHOWN = 20
 
@@ -206,6 +211,34 @@ def _close_pairs(bits, readable, threshold):
         pairs.append(np.stack([first, second], axis=1) + start)
         distances.append(apart[first, second].astype(float))
     return np.concatenate(pairs), np.concatenate(distances)
+
+
+def have_close(bits, others):
+    """Which photographs are surely nearly the same as one of some others.
+
+    Stricter than the groups of `find_duplicates`, where the others of a group have a say: that
+    photograph in another size or compression, hardly another one of the same kind of thing.
+
+    Parameters
+    ----------
+    bits : ndarray of bool, shape (n, 512)
+        Their difference hashes.
+    others : ndarray of bool, shape (m, 512)
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    edges, other_edges = bits.astype(np.float32), others.astype(np.float32)
+    counts, other_counts = edges.sum(axis=1), other_edges.sum(axis=1)
+    found = np.zeros(len(bits), bool)
+    for start in range(0, len(bits) if len(others) else 0, _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        shared = edges[rows].dot(other_edges.T)
+        apart = (counts[rows, None] + other_counts - 2 * shared) / BITS
+        distances = _relative(apart, shared, counts[rows, None], other_counts, DEFAULT_THRESHOLD)
+        found[rows] = (distances <= _SURELY).any(axis=1)
+    return found
 
 
 def _relative(apart, shared, counts, other_counts, threshold):
