@@ -11,7 +11,7 @@ import sys
 from .. import __version__
 from ..errors import GearTransferError
 from . import check, convert, download, evaluate, predict, report, train, tune
-from .output import complain, messages_to_stderr
+from .output import complain, messages_to_stderr, open_closed_streams
 
 _COMMANDS = (train, tune, predict, evaluate, report, check, convert, download)
 
@@ -57,6 +57,7 @@ def main(arguments=None):
         The exit code: 0 for success, 1 for an error that was reported, 2 for
         wrong usage; the others are listed by ``gear-transfer --help``.
     """
+    open_closed_streams()
     parser = _parser()
     parsed = parser.parse_args(arguments)
     if parsed.command is None:
