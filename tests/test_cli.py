@@ -269,7 +269,7 @@ def test_tune(folder, tmp_path, capsys):
     accuracies = [float(row["accuracy"]) for row in rows]
     assert accuracies == sorted(accuracies, reverse=True)
     code, output, errors = run(capsys, "tune", folder, *options)
-    assert (code, errors) == (0, "") and output.startswith("Best: mixed")
+    assert (code, errors) == (0, "") and output.startswith("Take mixed")
     code, output, errors = run(capsys, "tune", folder, "--json", *options)
     assert json.loads(output)["best"]["layer"] in ("mixed0", "mixed2")
     code, output, errors = run(capsys, "tune", folder, "--layers", "mixd0")

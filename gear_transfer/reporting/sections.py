@@ -267,7 +267,8 @@ def suspects(evidence):
         "learning: {} of {}). Look at them: some lie in the wrong folder, some are only "
         "hard.".format("{:,}".format(len(found)), "{:,}".format(len(evidence.labels)))) + (
             parts.tiles([parts.tile(
-                evidence.paths[i], evidence.labels[i], ["looks like {}".format(other)],
+                evidence.paths[i], evidence.labels[i],
+                ["looks like {}".format(other), evidence.name_of(evidence.paths[i])],
                 described="{}, labelled {}, looks like {}".format(
                     evidence.name_of(evidence.paths[i]), evidence.labels[i], other))
                 for i, other in chosen]))
