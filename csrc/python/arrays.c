@@ -1,4 +1,4 @@
-#include "core.h"
+#include "python/core.h"
 
 PyArrayObject *
 gt_as_array(PyObject *object, const char *what, int type, int ndim, int same_kind)

@@ -1,9 +1,9 @@
 /* The type Backbone: a network that runs. */
 #include <string.h>
 
-#include "core.h"
+#include "python/core.h"
 
-#include "../backbone.h"
+#include "runtime/backbone.h"
 
 typedef struct {
     PyObject_HEAD

@@ -2,9 +2,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "core.h"
+#include "python/core.h"
 
-#include "../head.h"
+#include "head/head.h"
 
 typedef struct {
     PyObject_HEAD

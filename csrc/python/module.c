@@ -1,14 +1,14 @@
 /* The module gear_transfer._core. */
 #define GT_IMPORT_ARRAY
-#include "core.h"
+#include "python/core.h"
 
 #include <oneapi/dnnl/dnnl.h>
 
-#include "../amx.h"
-#include "../engine.h"
-#include "../random.h"
-#include "../threads.h"
-#include "../winograd.h"
+#include "kernels/amx/amx.h"
+#include "common/onednn.h"
+#include "common/random.h"
+#include "threads/processors.h"
+#include "kernels/winograd/winograd.h"
 
 gt_module_state *
 gt_get_state(PyObject *module)

@@ -2,7 +2,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "core.h"
+#include "python/core.h"
 
 /* The attribute of that name, borrowed, or NULL (with an exception only if the look-up failed). */
 static PyObject *

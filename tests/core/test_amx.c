@@ -3,9 +3,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "amx.h"
-#include "amx_products.h"
-#include "bf16.h"
+#include "kernels/amx/amx.h"
+#include "kernels/amx/amx_tiles.h"
+#include "common/bf16.h"
 #include "check.h"
 #include "older.h"
 #include "twin.h"

@@ -1,7 +1,7 @@
 /* Plans with convolutions on matrix units, which write into the concatenation that follows: the
  * numbers, and which concatenations are left as steps. */
-#include "amx.h"
-#include "bytes.h"
+#include "kernels/amx/amx.h"
+#include "kernels/u8/u8.h"
 #include "older.h"
 #include "trial.h"
 

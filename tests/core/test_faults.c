@@ -4,8 +4,8 @@
 #include <sys/mman.h>
 
 #include "faults.h"
-#include "head.h"
-#include "threads.h"
+#include "head/head.h"
+#include "threads/processors.h"
 #include "trial.h"
 
 enum { IMAGES = 5, THREADS = 2 };

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "graph.h"
+#include "graph/graph.h"
 #include "twin.h"
 
 static gt_error error;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "head_data.h"
-#include "threads.h"
+#include "threads/parallel.h"
 
 /* --- softmax ------------------------------------------------------------------------------- */
 

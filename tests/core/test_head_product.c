@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bf16.h"
+#include "common/bf16.h"
 #include "check.h"
-#include "engine.h"
-#include "head.h"
-#include "head_product.h"
-#include "head_rounded.h"
-#include "threads.h"
+#include "common/onednn.h"
+#include "head/head.h"
+#include "head/gemm_f32.h"
+#include "head/gemm_bf16.h"
+#include "threads/parallel.h"
 
 static gt_error error;
 

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "head_data.h"
-#include "head_run.h"
+#include "head/head_minibatch.h"
 #include "head_wide.h"
-#include "threads.h"
+#include "threads/parallel.h"
 
 /* N is no multiple of 2 to 9: parts are uneven, and some threads have no weights of a layer. */
 enum { MOST_THREADS = 9 };

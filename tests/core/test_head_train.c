@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "head_data.h"
-#include "head_run.h"
-#include "threads.h"
+#include "head/head_minibatch.h"
+#include "threads/parallel.h"
 
 static const float class_weights[C] = {0.5f, 1.0f, 2.5f};
 static const gt_head_data data = {N, features, labels, NULL};

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backbone.h"
+#include "runtime/backbone.h"
 #include "check.h"
-#include "passes.h"
+#include "graph/passes.h"
 #include "twin.h"
 
 enum { IMAGES = 3, HEIGHT = 7, WIDTH = 5, CHANNELS = 6 };

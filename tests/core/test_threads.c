@@ -6,10 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "barrier.h"
+#include "threads/barrier.h"
 #include "check.h"
-#include "team.h"
-#include "threads.h"
+#include "threads/team.h"
+#include "threads/parallel.h"
+#include "threads/processors.h"
 
 enum { WORKERS = 7 };
 

@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "head.h"
+#include "head/head.h"
 #include "trial.h"
 
 enum { PHOTOGRAPHS = 12, CLASSES = 2, THREADS = 2 };

@@ -2,12 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bf16.h"
+#include "common/bf16.h"
 #include "check.h"
-#include "engine.h"
+#include "common/onednn.h"
 #include "older.h"
 #include "twin.h"
-#include "winograd_stages.h"
+#include "kernels/winograd/winograd_dispatch.h"
 
 /* A convolution and everything it reads and writes, each in memory of exactly its size. */
 typedef struct {

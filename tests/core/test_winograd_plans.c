@@ -1,7 +1,7 @@
 /* Where Winograd's convolution pays, and the plans that use it. */
 #include "older.h"
 #include "trial.h"
-#include "winograd.h"
+#include "kernels/winograd/winograd.h"
 
 static bool
 pays(int extent, int in, int out, int size, gt_map_type type)

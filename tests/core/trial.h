@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backbone.h"
+#include "runtime/backbone.h"
 #include "check.h"
 #include "twin.h"
 
