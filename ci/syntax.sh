@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 folder=$(absolute "${1:-build/syntax}")
 mkdir -p "$folder"
 make_environment "$folder/environment"
-install "$folder/environment" vermin clang-format==22.1.5
+install "$folder/environment" vermin clang-format==23.1.5
 python3 ci/floors.py
 find csrc tests/core -name '*.[ch]' -print0 |
     xargs -0 "$folder/environment/bin/clang-format" --dry-run --Werror

@@ -24,7 +24,6 @@ bool gt_precision_is_fast(gt_precision precision);
 bool gt_adds_products_in_32_bits(void);
 
 /* Fail with GT_ERROR_ENGINE, naming what was asked of oneDNN, unless `code` is success. */
-gt_status gt_check_engine(dnnl_status_t code, const char *what, const char *layer,
-                          gt_error *error);
+gt_status gt_check_engine(dnnl_status_t code, const char *what, const char *layer, gt_error *error);
 
 #endif

@@ -7,13 +7,9 @@
 #include <unistd.h>
 
 static const char *const op_names[GT_OP_COUNT] = {
-    "input",   "conv2d",
-    "batch_norm", "bias",
-    "relu",    "max_pool",
-    "average_pool", "concat",
-    "add",     "global_average_pool",
-    "global_max_pool", "flatten",
-    "dense",   "softmax",
+    "input",           "conv2d",       "batch_norm", "bias",    "relu",
+    "max_pool",        "average_pool", "concat",     "add",     "global_average_pool",
+    "global_max_pool", "flatten",      "dense",      "softmax",
 };
 
 static const char *const role_names[GT_ROLE_COUNT] = {
@@ -162,7 +158,10 @@ check_inputs(const gt_graph *graph, const gt_node *node, const char *name, const
     if (many ? n_inputs < 1 : n_inputs != wanted) {
         return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': %s takes %s, not %d", name,
                        gt_op_name(node->op),
-                       many ? "one input or more" : wanted ? "one input" : "no input", n_inputs);
+                       many     ? "one input or more"
+                       : wanted ? "one input"
+                                : "no input",
+                       n_inputs);
     }
     if (n_inputs > MAX_INPUTS) {
         return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': %d inputs are too many, %d are possible",

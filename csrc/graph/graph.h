@@ -28,11 +28,11 @@ typedef enum {
 
 /* The arrays that a node may have. */
 typedef enum {
-    GT_KERNEL, /* conv2d (height, width, channels_in / groups, channels_out); dense (in, out) */
-    GT_BIAS,   /* (channels,) */
-    GT_GAMMA,  /* (channels,) */
-    GT_BETA,   /* (channels,) */
-    GT_MEAN,   /* (channels,) */
+    GT_KERNEL,   /* conv2d (height, width, channels_in / groups, channels_out); dense (in, out) */
+    GT_BIAS,     /* (channels,) */
+    GT_GAMMA,    /* (channels,) */
+    GT_BETA,     /* (channels,) */
+    GT_MEAN,     /* (channels,) */
     GT_VARIANCE, /* (channels,) */
     GT_ROLE_COUNT
 } gt_role;
@@ -59,15 +59,15 @@ typedef struct {
     int *inputs; /* (n_inputs,) indices of earlier nodes */
     gt_array arrays[GT_ROLE_COUNT];
     gt_window window;
-    int groups;      /* conv2d */
-    double epsilon;  /* batch_norm */
-    bool relu;       /* a ReLU is applied to the result */
-    float relu_max;  /* its upper limit, INFINITY for none */
-    float *scale;    /* (channels,) factor per output channel, owned; NULL for one */
-    float *shift;    /* (channels,) added per output channel, owned; NULL for zero */
-    gt_shape shape;  /* of the result; set by shape inference */
-    float range;     /* magnitude that nearly all numbers of the result keep to; 0: not known */
-    bool negative;   /* the result has numbers below zero; goes with range */
+    int groups;     /* conv2d */
+    double epsilon; /* batch_norm */
+    bool relu;      /* a ReLU is applied to the result */
+    float relu_max; /* its upper limit, INFINITY for none */
+    float *scale;   /* (channels,) factor per output channel, owned; NULL for one */
+    float *shift;   /* (channels,) added per output channel, owned; NULL for zero */
+    gt_shape shape; /* of the result; set by shape inference */
+    float range;    /* magnitude that nearly all numbers of the result keep to; 0: not known */
+    bool negative;  /* the result has numbers below zero; goes with range */
 } gt_node;
 
 typedef struct {
@@ -100,8 +100,7 @@ int gt_graph_find(const gt_graph *graph, const char *name);
 int gt_graph_only_reader(const gt_graph *graph, int index);
 
 /* Choose the nodes whose results are wanted; copies the list. */
-gt_status gt_graph_set_outputs(gt_graph *graph, const int *outputs, int n_outputs,
-                               gt_error *error);
+gt_status gt_graph_set_outputs(gt_graph *graph, const int *outputs, int n_outputs, gt_error *error);
 
 /* Set the shape of every node for an input of height x width, and the padding of every window.
  * Fails with GT_ERROR_GRAPH, naming the node, where shapes do not fit each other or the arrays. */

@@ -50,8 +50,8 @@ mark_wanted(const gt_graph *graph, gt_preprocessing preprocessing, bool *wanted)
 {
     for (int i = graph->count - 1; i > 0; i--) {
         const gt_node *node = &graph->nodes[i];
-        bool reads = can_convolve(graph, node, preprocessing) ||
-                     (wanted[i] && passes_numbers_on(node));
+        bool reads =
+            can_convolve(graph, node, preprocessing) || (wanted[i] && passes_numbers_on(node));
         for (int k = 0; reads && k < node->n_inputs; k++) {
             int input = node->inputs[k];
             wanted[input] = wanted[input] || input == 0 || graph->nodes[input].range > 0.0f;

@@ -24,8 +24,8 @@ typedef struct {
  * range is known; values that are joined or pooled share a step with what becomes of them; the
  * photographs are read as the bytes that they are where the first convolution has no padding.
  * What nobody reads in 8 bits is float32. */
-gt_status gt_quantize(const gt_graph *graph, gt_precision precision,
-                      gt_preprocessing preprocessing, gt_number *numbers, gt_error *error);
+gt_status gt_quantize(const gt_graph *graph, gt_precision precision, gt_preprocessing preprocessing,
+                      gt_number *numbers, gt_error *error);
 
 /* Whether the node is computed in 8 bits, given what gt_quantize decided. */
 bool gt_runs_in_int8(const gt_graph *graph, const gt_number *numbers, int index);

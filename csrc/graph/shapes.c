@@ -55,8 +55,8 @@ slide(gt_node *node, int axis, int input, int *output, gt_error *error)
     int limit = 1 << 16;
     int64_t extent = ((int64_t)size - 1) * dilation + 1;
     if (size < 1 || stride < 1 || dilation < 1 || size > limit || stride > limit ||
-        dilation > limit || extent > limit || window->before[axis] < 0 ||
-        window->after[axis] < 0 || window->before[axis] > limit || window->after[axis] > limit) {
+        dilation > limit || extent > limit || window->before[axis] < 0 || window->after[axis] < 0 ||
+        window->before[axis] > limit || window->after[axis] > limit) {
         return gt_fail(error, GT_ERROR_GRAPH,
                        "layer '%s': window %d, stride %d, dilation %d, padding %d and %d is not "
                        "possible",
@@ -91,8 +91,7 @@ check_pool(const gt_node *node, gt_error *error)
     const gt_window *window = &node->window;
     for (int axis = 0; axis < 2; axis++) {
         if (window->dilations[axis] != 1) {
-            return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': a pool has no dilation",
-                           node->name);
+            return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': a pool has no dilation", node->name);
         }
         if (window->before[axis] >= window->size[axis] ||
             window->after[axis] >= window->size[axis]) {
@@ -162,9 +161,9 @@ infer_dense(gt_node *node, const gt_shape *input, gt_error *error)
     }
     if (kernel->data == NULL || kernel->rank != 2 || kernel->shape[0] != input->channels ||
         kernel->shape[1] < 1 || kernel->shape[1] > INT_MAX) {
-        return gt_fail(error, GT_ERROR_GRAPH,
-                       "layer '%s': the kernel takes %lld inputs, %d arrive", node->name,
-                       (long long)(kernel->data == NULL ? 0 : kernel->shape[0]), input->channels);
+        return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': the kernel takes %lld inputs, %d arrive",
+                       node->name, (long long)(kernel->data == NULL ? 0 : kernel->shape[0]),
+                       input->channels);
     }
     node->shape = (gt_shape){1, 1, (int)kernel->shape[1]};
     return check_vectors(node, node->shape.channels, 0, error);

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "common/bf16.h"
+#include "common/multiversion.h"
 #include "common/onednn.h"
 #include "head/gemm_f32.h"
-#include "common/multiversion.h"
 
 /* Samples and multiplications of a minibatch from which rounding pays: then products are large enough
  * to gain more than it costs to round and prepare what they read.  Of narrow or short products, which

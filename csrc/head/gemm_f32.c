@@ -18,8 +18,8 @@ gt_status
 gt_matrix_product(gt_factor a, gt_factor b, int64_t m, int64_t n, int64_t k, float beta, float *c,
                   gt_error *error)
 {
-    const dnnl_status_t answer = dnnl_sgemm(a.op, b.op, m, n, k, 1.0f, a.values, a.stride, b.values,
-                                            b.stride, beta, c, n);
+    const dnnl_status_t answer =
+        dnnl_sgemm(a.op, b.op, m, n, k, 1.0f, a.values, a.stride, b.values, b.stride, beta, c, n);
 
     return gt_check_product(answer, m, n, k, error);
 }

@@ -85,8 +85,8 @@ gt_head_weights_free(gt_head_weights *weights)
 }
 
 gt_status
-gt_head_state_create(const gt_head_config *config, int64_t rows, int training,
-                     gt_head_state *state, gt_error *error)
+gt_head_state_create(const gt_head_config *config, int64_t rows, int training, gt_head_state *state,
+                     gt_error *error)
 {
     const int layers = config->layers;
     const int first = training ? 0 : 1, last = training ? layers : layers - 1;
@@ -138,7 +138,7 @@ check_config(const gt_head_config *config, gt_error *error)
     }
     for (int k = 0; k <= config->layers; k++) {
         if (config->widths[k] < 1) {
-            const char *what = k == 0                ? "the number of features"
+            const char *what = k == 0               ? "the number of features"
                                : k < config->layers ? "the width of a hidden layer"
                                                     : "the number of classes";
 
@@ -209,8 +209,7 @@ gt_head_initialise(gt_head *head, uint64_t seed)
 }
 
 gt_status
-gt_head_set_layer(gt_head *head, int layer, const float *kernel, const float *bias,
-                  gt_error *error)
+gt_head_set_layer(gt_head *head, int layer, const float *kernel, const float *bias, gt_error *error)
 {
     gt_status status = GT_OK;
     int64_t in, out;
@@ -315,8 +314,8 @@ gt_check_scaling(const gt_head *head, const gt_head_scaling *scaling, gt_error *
         status = gt_check_finite("the mean", scaling->mean, 0, 1, d, error);
     }
     if (status == GT_OK && scaling != NULL && scaling->inverse_deviation != NULL) {
-        status = gt_check_finite("the inverse deviation", scaling->inverse_deviation, 0, 1, d,
-                                 error);
+        status =
+            gt_check_finite("the inverse deviation", scaling->inverse_deviation, 0, 1, d, error);
     }
     return status;
 }

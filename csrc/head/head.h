@@ -40,10 +40,10 @@ typedef struct {
 
 /* What products of layer k read in bfloat16, or some rows of it; NULL for a layer without any. */
 typedef struct {
-    uint16_t *block;                          /* owns what the pointers below point into, or NULL */
-    uint16_t *kernel[GT_HEAD_MAX_LAYERS];     /* (widths[k], widths[k + 1]) */
-    uint16_t *input[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k]) */
-    uint16_t *delta[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k + 1]) gradient by its output */
+    uint16_t *block;                      /* owns what the pointers below point into, or NULL */
+    uint16_t *kernel[GT_HEAD_MAX_LAYERS]; /* (widths[k], widths[k + 1]) */
+    uint16_t *input[GT_HEAD_MAX_LAYERS];  /* (rows, widths[k]) */
+    uint16_t *delta[GT_HEAD_MAX_LAYERS];  /* (rows, widths[k + 1]) gradient by its output */
 } gt_head_rounded;
 
 /* Scratch memory for up to `rows` rows, or some rows of such. */
@@ -83,9 +83,9 @@ typedef enum { GT_SCHEDULE_CONSTANT, GT_SCHEDULE_COSINE } gt_schedule;
 
 typedef struct {
     int64_t epochs;
-    int64_t batch_size;         /* the last minibatch of an epoch may be smaller */
+    int64_t batch_size; /* the last minibatch of an epoch may be smaller */
     gt_optimiser optimiser;
-    gt_schedule schedule;       /* cosine: rate * (1 + cos(pi * step / all steps)) / 2 */
+    gt_schedule schedule; /* cosine: rate * (1 + cos(pi * step / all steps)) / 2 */
     double learning_rate;
     double beta1, beta2;        /* Adam */
     double epsilon;             /* Adam */
@@ -120,10 +120,9 @@ gt_train_config gt_train_defaults(void);
  * GT_ERROR_STOPPED: the callback aborted.  GT_ERROR_ARGUMENT: bad data or settings, found before
  * the first step, or a loss that is no longer finite.  After a failure within an epoch the weights
  * are whatever they had become. */
-gt_status gt_head_train(gt_head *head, const gt_head_data *training,
-                        const gt_head_data *validation, const gt_head_scaling *scaling,
-                        const gt_train_config *config, gt_epoch_callback callback,
-                        void *context, gt_error *error);
+gt_status gt_head_train(gt_head *head, const gt_head_data *training, const gt_head_data *validation,
+                        const gt_head_scaling *scaling, const gt_train_config *config,
+                        gt_epoch_callback callback, void *context, gt_error *error);
 
 /* What makes the features (n, d) of `data` have mean 0 and deviation 1: mean (d,) and
  * inverse_deviation (d,), which is 1 for a feature that never changes.  Labels are not looked at.
@@ -197,8 +196,8 @@ void gt_head_state_free(gt_head_state *state);
  * if dropout > 0: `random`, of the first row of all, and how many rows those at hand come after it, so
  * that what a row loses does not depend on which are worked on together. */
 gt_status gt_head_forward(const gt_head *head, gt_head_state *state, const float *features,
-                          int64_t rows, double dropout, const gt_random *random,
-                          int64_t position, gt_error *error);
+                          int64_t rows, double dropout, const gt_random *random, int64_t position,
+                          gt_error *error);
 
 /* Replace logits (rows, c) by probabilities.  With labels (rows,) not NULL, add the sum of the
  * cross-entropies of the rows, weighted by class_weights (c,) or NULL for 1, to *loss, and the

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "head/gemm_f32.h"
-#include "head/gemm_bf16.h"
-#include "threads/parallel.h"
 #include "common/multiversion.h"
+#include "head/gemm_bf16.h"
+#include "head/gemm_f32.h"
+#include "threads/parallel.h"
 
 #define LANES 8 /* apart, so that steps need not wait for each other */
 /* Rows that are predicted at a time, a multiple of PADDED_ROWS, and what the last of them are filled
@@ -127,7 +127,8 @@ exp_negative(float x)
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
     const uint32_t least = UINT32_C(0xC2AE0000), lowest = UINT32_C(0xFF800000); /* -87, -infinity */
     const uint32_t bits = to_bits(x);
-    const uint32_t kept = (uint32_t)(bits - (least + 1) <= lowest - (least + 1)) - 1; /* all or none */
+    const uint32_t kept =
+        (uint32_t)(bits - (least + 1) <= lowest - (least + 1)) - 1; /* all or none */
     float clamped = from_bits((bits & kept) | (least & ~kept));
     float shifted = clamped * 1.44269504088896341f + magic;
     float n = shifted - magic;
@@ -307,8 +308,8 @@ predict_rows(const gt_head *head, gt_head_state *state, const float *features, i
         state->active[last] = NULL;
     }
     if (status == GT_OK && whole < rows) {
-        status = predict_padded(head, state, features + whole * d, rows - whole,
-                                output + whole * c, error);
+        status = predict_padded(head, state, features + whole * d, rows - whole, output + whole * c,
+                                error);
     }
     return status;
 }

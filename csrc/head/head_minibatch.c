@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "head/gemm_f32.h"
-#include "head/gemm_bf16.h"
-#include "threads/parallel.h"
 #include "common/multiversion.h"
+#include "head/gemm_bf16.h"
+#include "head/gemm_f32.h"
+#include "threads/parallel.h"
 
 #define LINE 16 /* floats of a cache line */
 #define AHEAD 2 /* rows that are on their way while one is copied */
@@ -191,8 +191,8 @@ scale_loop(const float *source, const float *mean, const float *factor, int64_t 
         return;
     }
     for (int64_t j = 0; j < d; j++) {
-        target[j] = (source[j] - (mean != NULL ? mean[j] : 0.0f)) *
-                    (factor != NULL ? factor[j] : 1.0f);
+        target[j] =
+            (source[j] - (mean != NULL ? mean[j] : 0.0f)) * (factor != NULL ? factor[j] : 1.0f);
     }
 }
 
@@ -225,8 +225,9 @@ gather(const gt_run *run, gt_run_part *part, const gt_head_data *data, const int
         const int64_t sample = order != NULL ? order[start + i] : start + i;
 
         if (i + AHEAD < rows) {
-            prefetch_row(gt_head_row(data, order != NULL ? order[start + i + AHEAD]
-                                                         : start + i + AHEAD, d), d);
+            prefetch_row(
+                gt_head_row(data, order != NULL ? order[start + i + AHEAD] : start + i + AHEAD, d),
+                d);
         }
         part->labels[i] = data->labels[sample];
         scale(gt_head_row(data, sample, d), mean, factor, d, part->state.active[0] + i * d);
@@ -261,8 +262,8 @@ multiply_back(const gt_run *run, const gt_head_state *state, int k, int64_t rows
     const uint16_t *rounded = state->rounded.delta[k];
 
     if (rounded != NULL && gt_rounded_product_pays(rows, in, out)) {
-        return gt_rounded_product('N', 'T', rows, in, out, rounded, state->rounded.kernel[k],
-                                  false, below, error);
+        return gt_rounded_product('N', 'T', rows, in, out, rounded, state->rounded.kernel[k], false,
+                                  below, error);
     }
     return gt_matrix_product((gt_factor){'N', delta, out},
                              (gt_factor){'T', head->weights.kernel[k], out}, rows, in, out, 0.0f,

@@ -4,8 +4,8 @@
 #ifndef GT_HEAD_RUN_H
 #define GT_HEAD_RUN_H
 
-#include "threads/barrier.h"
 #include "head/head.h"
+#include "threads/barrier.h"
 
 /* What one thread works with, and what it found. */
 typedef struct {
@@ -29,18 +29,18 @@ typedef struct {
     const gt_train_config *config;
 
     int threads;
-    bool rounds;              /* minibatches, where it pays; after gt_run_round */
-    gt_run_part *parts;       /* (threads,) */
+    bool rounds;        /* minibatches, where it pays; after gt_run_round */
+    gt_run_part *parts; /* (threads,) */
     gt_barrier barrier;
-    gt_head_state state;      /* of the rows that all threads work on at a time */
-    int32_t *labels;          /* (state.rows,) */
-    int64_t *order;           /* (n,) rows of the epoch; NULL outside training */
+    gt_head_state state; /* of the rows that all threads work on at a time */
+    int32_t *labels;     /* (state.rows,) */
+    int64_t *order;      /* (n,) rows of the epoch; NULL outside training */
     gt_head_weights gradient;
-    gt_head_weights first;    /* of the optimiser */
-    gt_head_weights second;   /* of Adam */
+    gt_head_weights first;  /* of the optimiser */
+    gt_head_weights second; /* of Adam */
 
-    int64_t steps;            /* in all epochs */
-    gt_epoch epoch;           /* the present one */
+    int64_t steps;  /* in all epochs */
+    gt_epoch epoch; /* the present one */
 } gt_run;
 
 /* How many of the threads allowed pay off for minibatches of `rows` of n rows. */

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "threads/parallel.h"
 #include "common/multiversion.h"
+#include "threads/parallel.h"
 
 #define BLOCK_ROWS 64 /* few enough to stay in the second-level cache */
 
@@ -20,7 +20,7 @@ typedef struct {
     const gt_head_data *data;
     int64_t d;
     int workers;
-    moments *found; /* (workers,) */
+    moments *found;  /* (workers,) */
     double *scratch; /* (workers, 2, d) */
 } pass;
 

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/multiversion.h"
 #include "head/gemm_bf16.h"
 #include "threads/parallel.h"
 #include "threads/team.h"
-#include "common/multiversion.h"
 
 #define THREAD_CHECK 5000000 /* values to look through */
 
@@ -63,9 +63,9 @@ check_config(const gt_head *head, const gt_train_config *config, gt_error *error
     const char *share = "at least 0 and below 1";
     gt_status status = GT_OK;
 
-#define CHECK(name, value, is_inside, range)                                  \
-    if (status == GT_OK) {                                                    \
-        status = check_range(name, (double)(value), is_inside, range, error); \
+#define CHECK(name, value, is_inside, range)                                                       \
+    if (status == GT_OK) {                                                                         \
+        status = check_range(name, (double)(value), is_inside, range, error);                      \
     }
     CHECK("epochs", config->epochs, config->epochs >= 0, "at least 0")
     CHECK("batch_size", config->batch_size, config->batch_size >= 1, "at least 1")
@@ -129,8 +129,7 @@ check_data(const gt_head *head, const gt_head_data *data, const char *what, int 
         return gt_fail(error, GT_ERROR_ARGUMENT, "there are %lld rows of %s data; give at least 1",
                        (long long)data->n, what);
     }
-    if (__builtin_mul_overflow(data->n, d, &size) ||
-        size > INT64_MAX / (int64_t)sizeof(float)) {
+    if (__builtin_mul_overflow(data->n, d, &size) || size > INT64_MAX / (int64_t)sizeof(float)) {
         return gt_fail(error, GT_ERROR_ARGUMENT,
                        "the %s data of %lld x %lld features is too large to exist", what,
                        (long long)data->n, (long long)d);
@@ -199,9 +198,8 @@ adam_step_avx2(const gt_train_config *config, double learning_rate, int64_t step
 }
 
 void
-gt_optimiser_step(const gt_train_config *config, double learning_rate, int64_t step,
-                  int64_t count, float *weights, const float *gradient, float *first,
-                  float *second)
+gt_optimiser_step(const gt_train_config *config, double learning_rate, int64_t step, int64_t count,
+                  float *weights, const float *gradient, float *first, float *second)
 {
     const float rate = (float)learning_rate, momentum = (float)config->momentum;
 
@@ -462,9 +460,8 @@ measure(measurement *m, const gt_head *head, const gt_head_data *data,
 }
 
 gt_status
-gt_head_loss_gradient(const gt_head *head, const gt_head_data *data,
-                      const gt_head_scaling *scaling, const gt_train_config *config, double *loss,
-                      float *gradient, gt_error *error)
+gt_head_loss_gradient(const gt_head *head, const gt_head_data *data, const gt_head_scaling *scaling,
+                      const gt_train_config *config, double *loss, float *gradient, gt_error *error)
 {
     measurement m = {.gradient = 1};
     double accuracy;

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-#include "head/gemm_f32.h"
-#include "head/gemm_bf16.h"
-#include "threads/parallel.h"
 #include "common/multiversion.h"
+#include "head/gemm_bf16.h"
+#include "head/gemm_f32.h"
+#include "threads/parallel.h"
 
 /* What a thread has of layer k: some rows of the kernel, the bias counting as one more at its end, as
  * which it lies in the block.  The last thread always has some, and the bias. */

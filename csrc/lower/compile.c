@@ -24,13 +24,12 @@ build(gt_builder *builder, gt_error *error)
 }
 
 gt_status
-gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config,
-               dnnl_engine_t engine, gt_constants *constants, gt_error *error)
+gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl_engine_t engine,
+           gt_constants *constants, gt_error *error)
 {
     gt_status status = GT_OK;
-    gt_builder builder = {.graph = graph,
-                          .preprocessing = config.preprocessing,
-                          .is_brief = config.is_brief};
+    gt_builder builder = {
+        .graph = graph, .preprocessing = config.preprocessing, .is_brief = config.is_brief};
     gt_plan *created = calloc(1, sizeof(*created));
     *plan = NULL;
     if (created == NULL) {

@@ -9,7 +9,7 @@ typedef struct {
     int batch;
     gt_precision precision;
     gt_preprocessing preprocessing;
-    bool is_brief; /* for a few images: weights that take little room, however slow */
+    bool is_brief;   /* for a few images: weights that take little room, however slow */
     bool reads_maps; /* a float32 plan's input are maps, not photographs */
 } gt_compile_config;
 
@@ -18,6 +18,6 @@ typedef struct {
  * `constants`, which with `engine` and the arrays of `graph` must outlive the plan.  On failure
  * *plan is NULL. */
 gt_status gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config,
-                         dnnl_engine_t engine, gt_constants *constants, gt_error *error);
+                     dnnl_engine_t engine, gt_constants *constants, gt_error *error);
 
 #endif

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "lower/lower_amx.h"
-#include "lower/lower_u8.h"
 #include "lower/lower_concat.h"
+#include "lower/lower_u8.h"
 #include "lower/lower_winograd.h"
 #include "lower/primitive.h"
 
@@ -21,17 +21,16 @@ lower_relu(gt_builder *builder, int index, int source, gt_error *error)
     bool bounded = isfinite(node->relu_max);
     gt_status status = gt_primitive_attributes(&attributes, node, false, error);
     if (status == GT_OK) {
-        status = gt_check_engine(
-            dnnl_eltwise_forward_primitive_desc_create(
-                &desc, builder->plan->engine, dnnl_forward_inference,
-                bounded ? dnnl_eltwise_clip : dnnl_eltwise_relu, layout, layout, 0.0f,
-                bounded ? node->relu_max : 0.0f, attributes),
-            "choosing a ReLU", node->name, error);
+        status = gt_check_engine(dnnl_eltwise_forward_primitive_desc_create(
+                                     &desc, builder->plan->engine, dnnl_forward_inference,
+                                     bounded ? dnnl_eltwise_clip : dnnl_eltwise_relu, layout,
+                                     layout, 0.0f, bounded ? node->relu_max : 0.0f, attributes),
+                                 "choosing a ReLU", node->name, error);
     }
     if (status == GT_OK) {
         gt_arg args[2] = {gt_value_arg(DNNL_ARG_SRC, source)};
-        status = gt_primitive_finish(builder, index, desc, gt_builder_full(builder), args, 1,
-                                     error);
+        status =
+            gt_primitive_finish(builder, index, desc, gt_builder_full(builder), args, 1, error);
     }
     (void)dnnl_primitive_attr_destroy(attributes);
     (void)dnnl_primitive_desc_destroy(desc);
@@ -93,8 +92,8 @@ create_pool(const gt_builder *builder, const gt_node *node, int value, bool with
     if (status == GT_OK) {
         status = gt_check_engine(dnnl_pooling_forward_primitive_desc_create(
                                      desc, plan->engine, dnnl_forward_inference,
-                                     pool_algorithm(node), source, result, strides, size,
-                                     dilations, before, after, attributes),
+                                     pool_algorithm(node), source, result, strides, size, dilations,
+                                     before, after, attributes),
                                  "choosing a pool", node->name, error);
     }
     (void)dnnl_primitive_attr_destroy(attributes);
@@ -115,8 +114,7 @@ lower_pool(gt_builder *builder, int index, gt_error *error)
         status = create_pool(builder, node, source, fused, &desc, error);
     }
     if (source != GT_NO_VALUE && fused &&
-        (status == GT_ERROR_ENGINE ||
-         (status == GT_OK && gt_primitive_is_reference(desc)))) {
+        (status == GT_ERROR_ENGINE || (status == GT_OK && gt_primitive_is_reference(desc)))) {
         (void)dnnl_primitive_desc_destroy(desc);
         desc = NULL;
         fused = false;
@@ -147,8 +145,7 @@ gather_operands(gt_builder *builder, const gt_node *node, gt_number number, gt_a
         status = gt_builder_fetch(builder, node->inputs[k], number, &value, error);
         if (status == GT_OK && node->op == GT_OP_ADD && k > 0) {
             const_dnnl_memory_desc_t first = builder->plan->values[args[0].index].desc;
-            status = gt_builder_reorder(builder, value, first, number, node->name, &value,
-                                        error);
+            status = gt_builder_reorder(builder, value, first, number, node->name, &value, error);
         }
         args[k] = gt_value_arg(DNNL_ARG_MULTIPLE_SRC + k, value);
     }
@@ -177,13 +174,13 @@ create_join(const gt_builder *builder, const gt_node *node, const gt_arg *args,
         status = gt_primitive_attributes(&attributes, node, false, error);
     }
     if (status == GT_OK && node->op == GT_OP_CONCAT) {
-        status = gt_check_engine(dnnl_concat_primitive_desc_create(desc, plan->engine, result, n,
-                                                                   1, sources, attributes),
+        status = gt_check_engine(dnnl_concat_primitive_desc_create(desc, plan->engine, result, n, 1,
+                                                                   sources, attributes),
                                  "choosing a concatenation", node->name, error);
     }
     else if (status == GT_OK) {
-        status = gt_check_engine(dnnl_sum_primitive_desc_create(desc, plan->engine, result, n,
-                                                                ones, sources, attributes),
+        status = gt_check_engine(dnnl_sum_primitive_desc_create(desc, plan->engine, result, n, ones,
+                                                                sources, attributes),
                                  "choosing a sum", node->name, error);
     }
     (void)dnnl_primitive_attr_destroy(attributes);
@@ -233,8 +230,7 @@ lower_join(gt_builder *builder, int index, gt_error *error)
         status = join_channels_last(builder, node, number, args, &desc, error);
     }
     if (status == GT_OK) {
-        status = gt_primitive_finish(builder, index, desc, number, args, node->n_inputs,
-                                     error);
+        status = gt_primitive_finish(builder, index, desc, number, args, node->n_inputs, error);
     }
     if (status == GT_OK && node->relu) {
         status = lower_relu(builder, index, builder->plan->value_of[index], error);
@@ -267,8 +263,8 @@ lower_softmax(gt_builder *builder, int index, gt_error *error)
     }
     if (status == GT_OK) {
         gt_arg args[2] = {gt_value_arg(DNNL_ARG_SRC, source)};
-        status = gt_primitive_finish(builder, index, desc, gt_builder_full(builder), args, 1,
-                                     error);
+        status =
+            gt_primitive_finish(builder, index, desc, gt_builder_full(builder), args, 1, error);
     }
     (void)dnnl_primitive_attr_destroy(attributes);
     (void)dnnl_primitive_desc_destroy(desc);
@@ -309,8 +305,7 @@ lower_input(gt_builder *builder, int index, gt_error *error)
     gt_status status =
         gt_builder_describe(builder, &desc, plan->input, number.type, dnnl_nhwc, error);
     if (status == GT_OK) {
-        status = gt_builder_add_value(builder, desc, number, "input", &plan->input_value,
-                                      error);
+        status = gt_builder_add_value(builder, desc, number, "input", &plan->input_value, error);
     }
     if (status == GT_OK) {
         plan->values[plan->input_value].first = -1;

@@ -90,8 +90,7 @@ add_constants(gt_builder *builder, int index, const gt_amx *amx, gt_arg *args, i
     int kernel = -1;
     int shift = -1;
     int steps = -1;
-    gt_status status =
-        gt_constants_amx(plan->constants, node, amx, plan->engine, &kernel, error);
+    gt_status status = gt_constants_amx(plan->constants, node, amx, plan->engine, &kernel, error);
     if (status == GT_OK) {
         status = gt_constants_shift(plan->constants, node, plan->engine, 0.0f, &shift, error);
     }

@@ -54,8 +54,8 @@ gt_concat_place(gt_builder *builder, int index, int *value, int *channel, int *c
         *channel += graph->nodes[graph->nodes[concat].inputs[k]].shape.channels;
     }
     if (builder->plan->value_of[owner] == GT_NO_VALUE) {
-        status = gt_builder_add_result(builder, owner, gt_builder_result_number(builder, owner),
-                                       error);
+        status =
+            gt_builder_add_result(builder, owner, gt_builder_result_number(builder, owner), error);
     }
     *value = builder->plan->value_of[owner];
     *channels = graph->nodes[owner].shape.channels;
@@ -82,8 +82,8 @@ gather(gt_builder *builder, int index, gt_byte_concat *concat, gt_arg *args, gt_
     gt_status status = GT_OK;
     int offset = 0;
     for (int k = 0; status == GT_OK && k < node->n_inputs; k++) {
-        int size = builder->graph->nodes[node->inputs[k]].shape.channels *
-                   number_size(builder, index);
+        int size =
+            builder->graph->nodes[node->inputs[k]].shape.channels * number_size(builder, index);
         if (builder->plan->value_of[node->inputs[k]] != GT_NO_VALUE) {
             int n = concat->n_inputs++;
             int value = GT_NO_VALUE;
@@ -102,15 +102,15 @@ gt_lower_concat(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     int *value = &builder->plan->value_of[index];
-    gt_byte_concat concat = {
-        .pixels = (int64_t)builder->plan->batch * node->shape.height * node->shape.width,
-        .pixel = node->shape.channels * number_size(builder, index),
-        .threads = omp_get_max_threads()};
+    gt_byte_concat concat = {.pixels = (int64_t)builder->plan->batch * node->shape.height *
+                                       node->shape.width,
+                             .pixel = node->shape.channels * number_size(builder, index),
+                             .threads = omp_get_max_threads()};
     gt_arg args[GT_BYTES_MOST_INPUTS + 1];
     gt_status status = gather(builder, index, &concat, args, error);
     if (status == GT_OK && *value == GT_NO_VALUE) {
-        status = gt_builder_add_result(builder, index, gt_builder_result_number(builder, index),
-                                       error);
+        status =
+            gt_builder_add_result(builder, index, gt_builder_result_number(builder, index), error);
     }
     if (status != GT_OK || concat.n_inputs == 0) {
         return status;

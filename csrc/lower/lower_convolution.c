@@ -78,8 +78,8 @@ describe_arrays(const gt_builder *builder, const gt_node *node, const numbers_of
     dnnl_status_t code = dnnl_memory_desc_create_with_tag(&described->arrays[1], rank, kernel,
                                                           weights, dnnl_format_tag_any);
     if (code == dnnl_success) {
-        code = dnnl_memory_desc_create_with_tag(&described->arrays[2], 1, channels, dnnl_f32,
-                                                dnnl_x);
+        code =
+            dnnl_memory_desc_create_with_tag(&described->arrays[2], 1, channels, dnnl_f32, dnnl_x);
     }
     return gt_check_engine(code, "describing a convolution", node->name, error);
 }
@@ -102,12 +102,12 @@ create_convolution(const gt_builder *builder, const gt_node *node, const numbers
         status = set_steps(described.attributes, numbers, node, error);
     }
     if (status == GT_OK) {
-        status = gt_check_engine(
-            dnnl_convolution_forward_primitive_desc_create(
-                desc, builder->plan->engine, dnnl_forward_inference, dnnl_convolution_direct,
-                described.arrays[0], described.arrays[1], described.arrays[2],
-                described.arrays[3], strides, dilations, before, after, described.attributes),
-            "choosing a convolution", node->name, error);
+        status = gt_check_engine(dnnl_convolution_forward_primitive_desc_create(
+                                     desc, builder->plan->engine, dnnl_forward_inference,
+                                     dnnl_convolution_direct, described.arrays[0],
+                                     described.arrays[1], described.arrays[2], described.arrays[3],
+                                     strides, dilations, before, after, described.attributes),
+                                 "choosing a convolution", node->name, error);
     }
     clear_description(&described);
     return status;
@@ -124,8 +124,8 @@ adopt_input_layout(gt_builder *builder, const_dnnl_memory_desc_t wanted, gt_erro
     if (plan->n_values > 1 || plan->reads_maps || dnnl_memory_desc_equal(input->desc, wanted)) {
         return GT_OK;
     }
-    gt_status status = gt_builder_describe(builder, &planes, plan->input,
-                                           builder->numbers[0].type, dnnl_nchw, error);
+    gt_status status = gt_builder_describe(builder, &planes, plan->input, builder->numbers[0].type,
+                                           dnnl_nchw, error);
     if (status == GT_OK && dnnl_memory_desc_equal(planes, wanted)) {
         (void)dnnl_memory_desc_destroy(input->desc);
         input->desc = planes;
@@ -149,8 +149,8 @@ add_source(gt_builder *builder, int index, const numbers_of *numbers,
         status = adopt_input_layout(builder, wanted, error);
     }
     if (status == GT_OK) {
-        status = gt_builder_reorder(builder, source, wanted, numbers->source, node->name,
-                                    &source, error);
+        status = gt_builder_reorder(builder, source, wanted, numbers->source, node->name, &source,
+                                    error);
     }
     args[(*n_args)++] = gt_value_arg(DNNL_ARG_SRC, source);
     return status;
@@ -165,14 +165,13 @@ add_constants(gt_builder *builder, int index, const numbers_of *numbers,
     bool reads_bytes = numbers->in_int8 && node->inputs[0] == 0;
     int kernel = -1;
     int shift = -1;
-    gt_status status =
-        gt_constants_kernel(plan->constants, node, plan->engine,
-                            gt_primitive_query(desc, dnnl_query_weights_md), numbers->weights,
-                            &kernel, error);
+    gt_status status = gt_constants_kernel(plan->constants, node, plan->engine,
+                                           gt_primitive_query(desc, dnnl_query_weights_md),
+                                           numbers->weights, &kernel, error);
     if (status == GT_OK) {
-        status = gt_constants_shift(plan->constants, node, plan->engine,
-                                    reads_bytes ? builder->preprocessing.offset : 0.0f, &shift,
-                                    error);
+        status =
+            gt_constants_shift(plan->constants, node, plan->engine,
+                               reads_bytes ? builder->preprocessing.offset : 0.0f, &shift, error);
     }
     args[(*n_args)++] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel};
     args[(*n_args)++] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift};
@@ -185,18 +184,16 @@ add_steps(gt_builder *builder, int index, const numbers_of *numbers, gt_arg *arg
 {
     gt_plan *plan = builder->plan;
     int steps = -1;
-    gt_status status = gt_constants_kernel_steps(
-        plan->constants, &builder->graph->nodes[index], plan->engine, numbers->weights, &steps,
-        error);
-    args[(*n_args)++] =
-        (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, steps};
+    gt_status status = gt_constants_kernel_steps(plan->constants, &builder->graph->nodes[index],
+                                                 plan->engine, numbers->weights, &steps, error);
+    args[(*n_args)++] = (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, steps};
     if (status == GT_OK) {
-        status = gt_builder_step_arg(builder, DNNL_ARG_SRC, numbers->source.step, args, n_args,
-                                     error);
+        status =
+            gt_builder_step_arg(builder, DNNL_ARG_SRC, numbers->source.step, args, n_args, error);
     }
     if (status == GT_OK) {
-        status = gt_builder_step_arg(builder, DNNL_ARG_DST, numbers->result.step, args, n_args,
-                                     error);
+        status =
+            gt_builder_step_arg(builder, DNNL_ARG_DST, numbers->result.step, args, n_args, error);
     }
     return status;
 }
@@ -224,8 +221,7 @@ gt_lower_convolution(gt_builder *builder, int index, gt_error *error)
         status = add_steps(builder, index, &numbers, args, &n_args, error);
     }
     if (status == GT_OK) {
-        status = gt_primitive_finish(builder, index, desc, numbers.result, args, n_args,
-                                     error);
+        status = gt_primitive_finish(builder, index, desc, numbers.result, args, n_args, error);
     }
     (void)dnnl_primitive_desc_destroy(desc);
     return status;

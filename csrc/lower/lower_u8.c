@@ -50,7 +50,7 @@ gt_lower_bytes(gt_builder *builder, int index, gt_error *error)
     gt_arg args[2] = {gt_value_arg(DNNL_ARG_SRC, source),
                       gt_value_arg(DNNL_ARG_DST, builder->plan->value_of[index])};
     gt_byte_pool pool = describe_pool(builder, node);
-    return gt_builder_add_kernel(
-        builder, (gt_own_kernel){run_pool, &pool, sizeof(pool), "pooling", "bytes"}, node->name,
-        args, 2, error);
+    return gt_builder_add_kernel(builder,
+                                 (gt_own_kernel){run_pool, &pool, sizeof(pool), "pooling", "bytes"},
+                                 node->name, args, 2, error);
 }

@@ -96,14 +96,15 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
     gt_status status = choose_source(builder, index, &winograd, &source, error);
     if (status == GT_OK) {
         float step = gt_builder_source_number(builder, index).step;
-        status = gt_constants_winograd(plan->constants, node, &winograd, step, plan->engine, &kernel,
-                                       error);
+        status = gt_constants_winograd(plan->constants, node, &winograd, step, plan->engine,
+                                       &kernel, error);
     }
     if (status == GT_OK) {
         status = gt_constants_shift(plan->constants, node, plan->engine, 0.0f, &shift, error);
     }
     if (status == GT_OK) {
-        status = gt_builder_add_result(builder, index, gt_builder_result_number(builder, index), error);
+        status =
+            gt_builder_add_result(builder, index, gt_builder_result_number(builder, index), error);
     }
     if (status == GT_OK) {
         status = gt_builder_add_scratch(builder, gt_winograd_scratch_size(&winograd), node->name,
@@ -111,10 +112,10 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
     }
     if (status == GT_OK) {
         gt_arg args[N_ARGS] = {gt_value_arg(DNNL_ARG_SRC, source),
-                                       {DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel},
-                                       {DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift},
-                                       gt_value_arg(DNNL_ARG_DST, plan->value_of[index]),
-                                       gt_value_arg(DNNL_ARG_SCRATCHPAD, scratch)};
+                               {DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel},
+                               {DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift},
+                               gt_value_arg(DNNL_ARG_DST, plan->value_of[index]),
+                               gt_value_arg(DNNL_ARG_SCRATCHPAD, scratch)};
         const char *name = winograd.size == 3 ? "winograd_3x3" : "winograd_5x5";
         status = gt_builder_add_kernel(
             builder, (gt_own_kernel){run, &winograd, sizeof(winograd), "convolution", name},

@@ -61,9 +61,8 @@ gt_primitive_finish(gt_builder *builder, int index, const_dnnl_primitive_desc_t 
 {
     const gt_node *node = &builder->graph->nodes[index];
     int *value = &builder->plan->value_of[index];
-    gt_status status =
-        gt_builder_add_value(builder, gt_primitive_query(desc, dnnl_query_dst_md), number,
-                             node->name, value, error);
+    gt_status status = gt_builder_add_value(builder, gt_primitive_query(desc, dnnl_query_dst_md),
+                                            number, node->name, value, error);
     if (status == GT_OK) {
         args[n_args] = gt_value_arg(DNNL_ARG_DST, *value);
         status = gt_builder_add_step(builder, desc, node->name, args, n_args + 1, error);

@@ -113,8 +113,8 @@ gt_builder_add_scratch(gt_builder *builder, size_t size, const char *layer, int 
         gt_check_engine(dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_u8, dnnl_x),
                         "describing a scratchpad", layer, error);
     if (status == GT_OK) {
-        status = gt_builder_add_value(builder, desc, (gt_number){dnnl_u8, 1.0f}, layer, value,
-                                      error);
+        status =
+            gt_builder_add_value(builder, desc, (gt_number){dnnl_u8, 1.0f}, layer, value, error);
     }
     (void)dnnl_memory_desc_destroy(desc);
     return status;
@@ -138,8 +138,8 @@ reserve_step(gt_plan *plan, gt_error *error)
 
 /* Add the scratchpad of a primitive as a value where it needs one, else GT_NO_VALUE. */
 static gt_status
-add_scratchpad(gt_builder *builder, const_dnnl_primitive_desc_t desc, const char *layer,
-               int *value, gt_error *error)
+add_scratchpad(gt_builder *builder, const_dnnl_primitive_desc_t desc, const char *layer, int *value,
+               gt_error *error)
 {
     const_dnnl_memory_desc_t scratchpad =
         dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
@@ -285,8 +285,8 @@ gt_builder_add_result(gt_builder *builder, int index, gt_number number, gt_error
  * where that is not 1. */
 static gt_status
 create_reorder(dnnl_primitive_desc_t *reorder, const_dnnl_memory_desc_t from, float from_step,
-               const_dnnl_memory_desc_t to, float to_step, dnnl_engine_t engine,
-               const char *layer, gt_error *error)
+               const_dnnl_memory_desc_t to, float to_step, dnnl_engine_t engine, const char *layer,
+               gt_error *error)
 {
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_status_t code = dnnl_primitive_attr_create(&attributes);
@@ -314,8 +314,8 @@ gt_builder_step_arg(gt_builder *builder, int role, float step, gt_arg *args, int
         return GT_OK;
     }
     int index = -1;
-    gt_status status = gt_constants_step(builder->plan->constants, step, builder->plan->engine,
-                                         &index, error);
+    gt_status status =
+        gt_constants_step(builder->plan->constants, step, builder->plan->engine, &index, error);
     args[*n_args] = (gt_arg){DNNL_ARG_ATTR_SCALES | role, GT_ARG_CONSTANT, index};
     *n_args += 1;
     return status;
@@ -333,8 +333,8 @@ add_reorder(gt_builder *builder, int value, gt_arg to, const_dnnl_memory_desc_t 
     int n_args = 2;
     gt_arg args[4] = {gt_value_arg(DNNL_ARG_FROM, value), to};
     dnnl_primitive_desc_t reorder = NULL;
-    gt_status status = create_reorder(&reorder, from->desc, from_step, desc, step, plan->engine,
-                                      layer, error);
+    gt_status status =
+        create_reorder(&reorder, from->desc, from_step, desc, step, plan->engine, layer, error);
     if (status == GT_OK) {
         status = gt_builder_step_arg(builder, DNNL_ARG_FROM, from_step, args, &n_args, error);
     }
@@ -385,8 +385,8 @@ gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc
     int added = GT_NO_VALUE;
     gt_status status = gt_builder_add_value(builder, desc, number, layer, &added, error);
     if (status == GT_OK) {
-        status = add_reorder(builder, value, gt_value_arg(DNNL_ARG_TO, added), desc,
-                             number.step, layer, error);
+        status = add_reorder(builder, value, gt_value_arg(DNNL_ARG_TO, added), desc, number.step,
+                             layer, error);
     }
     if (status == GT_OK) {
         plan->steps[plan->n_steps - 1].is_reorder = true;

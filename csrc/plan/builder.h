@@ -10,7 +10,7 @@ typedef struct {
     gt_plan *plan;
     const gt_graph *graph;
     gt_preprocessing preprocessing;
-    bool is_brief; /* weights take little room, however slow */
+    bool is_brief;      /* weights take little room, however slow */
     gt_number *numbers; /* (graph->count,) how each node's result is written in 8 bits, or full */
 } gt_builder;
 
@@ -18,14 +18,13 @@ typedef struct {
 gt_arg gt_value_arg(int role, int value);
 
 /* Add a value of layout `desc`, which is copied and is of the number's type. */
-gt_status gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc,
-                               gt_number number, const char *layer, int *value, gt_error *error);
+gt_status gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc, gt_number number,
+                               const char *layer, int *value, gt_error *error);
 
 /* Append the primitive of `desc`, with its scratchpad as one more value, and extend the life of
  * the values that it touches. */
 gt_status gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t desc,
-                              const char *layer, const gt_arg *args, int n_args,
-                              gt_error *error);
+                              const char *layer, const gt_arg *args, int n_args, gt_error *error);
 
 /* A kernel of our own. */
 typedef struct {
@@ -41,14 +40,12 @@ gt_status gt_builder_add_kernel(gt_builder *builder, gt_own_kernel kernel, const
                                 const gt_arg *args, int n_args, gt_error *error);
 
 /* Add the value of a node's result, written as `number` with channels last. */
-gt_status gt_builder_add_result(gt_builder *builder, int index, gt_number number,
-                                gt_error *error);
+gt_status gt_builder_add_result(gt_builder *builder, int index, gt_number number, gt_error *error);
 
 /* Bring `value` into the layout `desc` of that number: the same value where it is so
  * already, else one that a reorder makes of it, which is used again where it is wanted again. */
 gt_status gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc,
-                             gt_number number, const char *layer, int *reordered,
-                             gt_error *error);
+                             gt_number number, const char *layer, int *reordered, gt_error *error);
 
 /* The result of a node written as `number`, in the layout it has or else with channels last. */
 gt_status gt_builder_fetch(gt_builder *builder, int index, gt_number number, int *value,
@@ -59,8 +56,8 @@ gt_status gt_builder_fetch_last(gt_builder *builder, const gt_node *node, int k,
                                 int *value, gt_error *error);
 
 /* Append to `args` the step of what is read or written in `role`, unless that is 1. */
-gt_status gt_builder_step_arg(gt_builder *builder, int role, float step, gt_arg *args,
-                              int *n_args, gt_error *error);
+gt_status gt_builder_step_arg(gt_builder *builder, int role, float step, gt_arg *args, int *n_args,
+                              gt_error *error);
 
 /* Append the step that writes output `index` of the graph, as float32 with channels last, into
  * memory that the caller of the run owns. */

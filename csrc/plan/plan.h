@@ -6,10 +6,10 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <stddef.h>
 
-#include "plan/weights.h"
 #include "common/onednn.h"
 #include "graph/graph.h"
 #include "graph/quantize.h"
+#include "plan/weights.h"
 
 /* A block of the arena. */
 typedef struct {
@@ -50,10 +50,10 @@ typedef struct {
 
 typedef struct {
     int batch;
-    dnnl_data_type_t type;    /* of values that are not 8-bit */
-    dnnl_engine_t engine;     /* borrowed */
-    gt_constants *constants;  /* borrowed */
-    gt_shape input;           /* of one image */
+    dnnl_data_type_t type;   /* of values that are not 8-bit */
+    dnnl_engine_t engine;    /* borrowed */
+    gt_constants *constants; /* borrowed */
+    gt_shape input;          /* of one image */
     int input_value;
     bool input_channels_last; /* else channels come first */
     bool reads_bytes;         /* the input are the photographs' bytes as they are */
@@ -61,7 +61,8 @@ typedef struct {
     gt_value *values;         /* (n_values,) */
     int n_values;
     int value_capacity;
-    int *value_of; /* (graph's count,) the value that holds each node's result; -1 while there is none,
+    int *
+        value_of; /* (graph's count,) the value that holds each node's result; -1 while there is none,
                     * and where it is written into that of a concatenation */
     gt_step *steps; /* (n_steps,) */
     int n_steps;

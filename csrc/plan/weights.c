@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/onednn.h"
 #include "common/malloc_trim.h"
+#include "common/onednn.h"
 
 void
 gt_constants_clear(gt_constants *constants)
@@ -58,9 +58,9 @@ add_constant(gt_constants *constants, const char *layer, gt_constant_kind kind,
         return gt_fail_memory(error, "the name of weights");
     }
     memcpy(item.layer, layer, length);
-    gt_status status = gt_check_engine(
-        dnnl_memory_create(&item.memory, desc, engine, DNNL_MEMORY_ALLOCATE), "memory for weights",
-        layer, error);
+    gt_status status =
+        gt_check_engine(dnnl_memory_create(&item.memory, desc, engine, DNNL_MEMORY_ALLOCATE),
+                        "memory for weights", layer, error);
     if (status != GT_OK) {
         free(item.layer);
         return status;
@@ -260,14 +260,13 @@ measure_steps(const gt_node *node, const float *values, gt_weights weights, floa
 
 /* The kernel, not yet packed, in float32 or 8-bit integers; to be freed by the caller. */
 static gt_status
-unpacked_kernel(const gt_node *node, gt_weights weights, void **values,
-                dnnl_memory_desc_t *desc, gt_error *error)
+unpacked_kernel(const gt_node *node, gt_weights weights, void **values, dnnl_memory_desc_t *desc,
+                gt_error *error)
 {
     bool in_int8 = weights != GT_WEIGHTS_FLOAT;
     int channels = node->shape.channels;
-    gt_status status = gt_check_engine(
-        describe_kernel(node, in_int8 ? dnnl_s8 : dnnl_f32, desc),
-        "describing the weights", node->name, error);
+    gt_status status = gt_check_engine(describe_kernel(node, in_int8 ? dnnl_s8 : dnnl_f32, desc),
+                                       "describing the weights", node->name, error);
     *values = status == GT_OK ? scaled_kernel(node) : NULL;
     if (status == GT_OK && *values == NULL) {
         status = gt_fail_memory(error, "unpacked weights");
@@ -286,15 +285,14 @@ unpacked_kernel(const gt_node *node, gt_weights weights, void **values,
 
 gt_status
 gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                    const_dnnl_memory_desc_t desc, gt_weights weights, int *index,
-                    gt_error *error)
+                    const_dnnl_memory_desc_t desc, gt_weights weights, int *index, gt_error *error)
 {
     *index = find_constant(constants, node->name, GT_CONSTANT_KERNEL, desc);
     if (*index >= 0) {
         return GT_OK;
     }
-    gt_status status = add_constant(constants, node->name, GT_CONSTANT_KERNEL, engine, desc, index,
-                                    error);
+    gt_status status =
+        add_constant(constants, node->name, GT_CONSTANT_KERNEL, engine, desc, index, error);
     if (status != GT_OK) {
         return status;
     }
@@ -302,8 +300,8 @@ gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t 
     void *values = NULL;
     status = unpacked_kernel(node, weights, &values, &plain, error);
     if (status == GT_OK) {
-        status = reorder_into(values, plain, constants->items[*index].memory, engine, node->name,
-                              error);
+        status =
+            reorder_into(values, plain, constants->items[*index].memory, engine, node->name, error);
     }
     (void)dnnl_memory_desc_destroy(plain);
     free_unpacked(node, values);
@@ -323,9 +321,8 @@ add_vector(gt_constants *constants, const char *layer, gt_constant_kind kind, dn
     if (status != GT_OK) {
         return status;
     }
-    status = gt_check_engine(
-        dnnl_memory_get_data_handle(constants->items[*index].memory, &handle),
-        "memory for a vector", layer, error);
+    status = gt_check_engine(dnnl_memory_get_data_handle(constants->items[*index].memory, &handle),
+                             "memory for a vector", layer, error);
     if (status != GT_OK) {
         drop_last(constants);
     }
@@ -340,9 +337,9 @@ provide_vector(gt_constants *constants, const char *layer, gt_constant_kind kind
 {
     dnnl_memory_desc_t desc = NULL;
     dnnl_dims_t dims = {length};
-    gt_status status = gt_check_engine(
-        dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_f32, dnnl_x), "describing a vector",
-        layer, error);
+    gt_status status =
+        gt_check_engine(dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_f32, dnnl_x),
+                        "describing a vector", layer, error);
     *data = NULL;
     if (status == GT_OK) {
         *index = find_constant(constants, layer, kind, desc);
@@ -395,8 +392,8 @@ shift_by_offset(const gt_node *node, float offset, float *shift, gt_error *error
 }
 
 gt_status
-gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                   float offset, int *index, gt_error *error)
+gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_engine_t engine, float offset,
+                   int *index, gt_error *error)
 {
     float *shift = NULL;
     gt_status status = provide_vector(constants, node->name, GT_CONSTANT_SHIFT,

@@ -4,8 +4,8 @@
 
 #include <oneapi/dnnl/dnnl.h>
 
-#include "kernels/amx/amx.h"
 #include "graph/graph.h"
+#include "kernels/amx/amx.h"
 #include "kernels/winograd/winograd.h"
 
 /* What a constant is for. */

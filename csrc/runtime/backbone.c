@@ -1,5 +1,5 @@
-#include "lower/compile.h"
 #include "runtime/backbone.h"
+#include "lower/compile.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -9,11 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "plan/builder.h"
-#include "runtime/range_histogram.h"
 #include "common/malloc_trim.h"
 #include "graph/passes.h"
 #include "graph/segments.h"
+#include "plan/builder.h"
+#include "runtime/range_histogram.h"
 #include "threads/parallel.h"
 #include "threads/team.h"
 
@@ -188,8 +188,8 @@ assemble_task(void *context, int worker, gt_error *error)
     (void)worker;
     assembly *job = context;
     gt_crew *crew = job->crew;
-    gt_status status = gt_compile(&crew->plan, job->graph, job->plan, job->engine,
-                                      job->constants, error);
+    gt_status status =
+        gt_compile(&crew->plan, job->graph, job->plan, job->engine, job->constants, error);
     if (status != GT_OK) {
         return status;
     }
@@ -250,11 +250,11 @@ typedef struct {
     const gt_crew *crew;
     const void *images; /* photographs, or float32 maps */
     float *const *outputs;
-    int64_t first; /* image */
-    int64_t count; /* images, a multiple of the batch */
+    int64_t first;         /* image */
+    int64_t count;         /* images, a multiple of the batch */
     _Atomic(int64_t) next; /* of those, not yet taken by a lane */
-    double *seconds;   /* to time the input and every step of the only batch, or NULL */
-    gt_census *census; /* to count the numbers of every layer, or NULL */
+    double *seconds;       /* to time the input and every step of the only batch, or NULL */
+    gt_census *census;     /* to count the numbers of every layer, or NULL */
 } errand;
 
 typedef struct {
@@ -317,8 +317,8 @@ run_task(void *context, int worker, gt_error *error)
         }
         int64_t image = job->first + taken;
         for (int k = 0; k < graph->n_outputs; k++) {
-            outputs[k] = job->outputs[k] +
-                         image * gt_shape_size(graph->nodes[graph->outputs[k]].shape);
+            outputs[k] =
+                job->outputs[k] + image * gt_shape_size(graph->nodes[graph->outputs[k]].shape);
         }
         stopwatch watch = {job->seconds, now()};
         gt_observer observer = {0};
@@ -364,8 +364,8 @@ crew_for_rest(gt_backbone *backbone, int64_t count)
 }
 
 gt_status
-gt_backbone_run(gt_backbone *backbone, const uint8_t *images, int64_t count,
-                float *const *outputs, gt_error *error)
+gt_backbone_run(gt_backbone *backbone, const uint8_t *images, int64_t count, float *const *outputs,
+                gt_error *error)
 {
     const gt_backbone_config *config = &backbone->config;
     int64_t round = (int64_t)config->threads * config->sub_batch;
@@ -539,8 +539,7 @@ gt_backbone_visit_steps(gt_backbone *backbone, gt_step_visitor visitor, void *co
                         gt_error *error)
 {
     lock_backbone(backbone);
-    gt_status status =
-        assemble(backbone, &backbone->batches, backbone->config.sub_batch, error);
+    gt_status status = assemble(backbone, &backbone->batches, backbone->config.sub_batch, error);
     for (int i = 0; status == GT_OK && i < backbone->batches.plan->n_steps; i++) {
         visitor(context, &backbone->batches.plan->steps[i]);
     }

@@ -3,17 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/pages.h"
 #include "common/bf16.h"
 #include "common/multiversion.h"
+#include "common/pages.h"
 
 struct gt_lane {
     const gt_plan *plan;
-    char *arena;             /* (plan->arena_size,) bytes */
+    char *arena; /* (plan->arena_size,) bytes */
     dnnl_stream_t stream;
-    dnnl_memory_t *values;   /* (plan->n_values,) over the arena */
-    dnnl_memory_t *outputs;  /* (plan->n_outputs,) over memory that each run names */
-    dnnl_exec_arg_t **args;  /* (plan->n_steps,) */
+    dnnl_memory_t *values;  /* (plan->n_values,) over the arena */
+    dnnl_memory_t *outputs; /* (plan->n_outputs,) over memory that each run names */
+    dnnl_exec_arg_t **args; /* (plan->n_steps,) */
 };
 
 static dnnl_memory_t
@@ -38,8 +38,8 @@ allocate(gt_lane *lane, gt_error *error)
     lane->values = calloc((size_t)plan->n_values + 1, sizeof(*lane->values));
     lane->outputs = calloc((size_t)plan->n_outputs + 1, sizeof(*lane->outputs));
     lane->args = calloc((size_t)plan->n_steps + 1, sizeof(*lane->args));
-    bool complete = lane->arena != NULL && lane->values != NULL && lane->outputs != NULL &&
-                    lane->args != NULL;
+    bool complete =
+        lane->arena != NULL && lane->values != NULL && lane->outputs != NULL && lane->args != NULL;
     for (int i = 0; complete && i < plan->n_steps; i++) {
         lane->args[i] = calloc((size_t)plan->steps[i].n_args + 1, sizeof(**lane->args));
         complete = lane->args[i] != NULL;
@@ -57,8 +57,8 @@ bind_memory(gt_lane *lane, gt_error *error)
                                   lane->arena + plan->values[i].offset);
     }
     for (int i = 0; code == dnnl_success && i < plan->n_outputs; i++) {
-        code = dnnl_memory_create(&lane->outputs[i], plan->outputs[i], plan->engine,
-                                  DNNL_MEMORY_NONE);
+        code =
+            dnnl_memory_create(&lane->outputs[i], plan->outputs[i], plan->engine, DNNL_MEMORY_NONE);
     }
     for (int i = 0; code == dnnl_success && i < plan->n_steps; i++) {
         const gt_step *step = &plan->steps[i];
@@ -249,9 +249,9 @@ gt_lane_run(gt_lane *lane, const void *images, gt_preprocessing preprocessing,
 {
     const gt_plan *plan = lane->plan;
     for (int i = 0; i < plan->n_outputs; i++) {
-        gt_status status = gt_check_engine(
-            dnnl_memory_set_data_handle(lane->outputs[i], outputs[i]), "placing a result",
-            "(output)", error);
+        gt_status status =
+            gt_check_engine(dnnl_memory_set_data_handle(lane->outputs[i], outputs[i]),
+                            "placing a result", "(output)", error);
         if (status != GT_OK) {
             return status;
         }

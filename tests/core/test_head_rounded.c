@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "common/onednn.h"
-#include "head_data.h"
 #include "head/gemm_bf16.h"
 #include "head/head_minibatch.h"
+#include "head_data.h"
 #include "head_wide.h"
 #include "threads/parallel.h"
 

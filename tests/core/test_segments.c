@@ -107,7 +107,9 @@ test_ranges_of_every_stretch(void)
     start_wide_net(&net, outputs);
     start_trial(&job, &net, outputs, 3);
     gt_graph graph = gt_net_graph(&net, outputs, 3);
-    gt_backbone_config config = {.threads = 2, .sub_batch = 2, .preprocessing = preprocessing,
+    gt_backbone_config config = {.threads = 2,
+                                 .sub_batch = 2,
+                                 .preprocessing = preprocessing,
                                  .precision = GT_PRECISION_INT8};
     CHECK(gt_backbone_create(&job.backbone, &graph, config, &error) == GT_OK);
     for (int k = 0; k < 3; k++) {

@@ -6,11 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "threads/barrier.h"
 #include "check.h"
-#include "threads/team.h"
+#include "threads/barrier.h"
 #include "threads/parallel.h"
 #include "threads/processors.h"
+#include "threads/team.h"
 
 enum { WORKERS = 7 };
 
@@ -116,7 +116,7 @@ enum { ROUNDS = 500 };
 
 typedef struct {
     gt_barrier barrier;
-    int done[WORKERS]; /* rounds */
+    int done[WORKERS];  /* rounds */
     int early[WORKERS]; /* rounds in which another had not come as far */
 } race;
 

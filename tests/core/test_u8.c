@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "kernels/u8/u8.h"
 #include "kernels/u8/u8_dispatch.h"
-#include "check.h"
 #include "older.h"
 #include "twin.h"
 
@@ -48,8 +48,9 @@ distance_of_byte(const gt_byte_pool *pool, const uint8_t *source, size_t out, ui
         if (row < 0 || row >= pool->from.height || column < 0 || column >= pool->from.width) {
             continue;
         }
-        size_t place = (image * (size_t)pool->from.height + (size_t)row) *
-                           (size_t)pool->from.width + (size_t)column;
+        size_t place =
+            (image * (size_t)pool->from.height + (size_t)row) * (size_t)pool->from.width +
+            (size_t)column;
         int byte = source[place * channels + out % channels];
         most = byte > most ? byte : most;
         sum += byte;
@@ -94,16 +95,17 @@ describe(gt_shape from, int height, int width, int stride, int padding, bool is_
 static void
 test_pools(void)
 {
-    static const int windows[][4] = {{3, 3, 1, 1}, {3, 3, 1, 0}, {3, 3, 2, 0}, {3, 3, 2, 1},
-                                     {2, 2, 2, 0}, {1, 1, 1, 0}, {5, 3, 1, 2}, {4, 8, 3, 3},
-                                     {1, 3, 1, 0}};
+    static const int windows[][4] = {{3, 3, 1, 1}, {3, 3, 1, 0}, {3, 3, 2, 0},
+                                     {3, 3, 2, 1}, {2, 2, 2, 0}, {1, 1, 1, 0},
+                                     {5, 3, 1, 2}, {4, 8, 3, 3}, {1, 3, 1, 0}};
     static const int channels[] = {1, 31, 32, 33, 64, 65, 120, 192};
     for (size_t i = 0; i < 2 * sizeof(windows) / sizeof(*windows); i++) {
         const int *window = windows[i / 2];
         int padding = window[3] < window[0] ? window[3] : window[0] - 1;
         for (size_t k = 0; k < sizeof(channels) / sizeof(*channels); k++) {
             gt_shape from = {gt_net_choice(&net, 5, 9), gt_net_choice(&net, 8, 12), channels[k]};
-            gt_byte_pool pool = describe(from, window[0], window[1], window[2], padding, i % 2 == 0);
+            gt_byte_pool pool =
+                describe(from, window[0], window[1], window[2], padding, i % 2 == 0);
             verify_pool(&pool);
             pool.window.count_padding = true;
             pool.threads = 2;
@@ -205,8 +207,13 @@ test_rows_agree(void)
         uint8_t *source = random_bytes(size);
         uint8_t *wanted = malloc((size_t)channels);
         uint8_t *found = malloc((size_t)channels);
-        gt_byte_window window = {source, height, width, (size_t)(width * channels),
-                                 (size_t)channels, channels, 32767 / (height * width)};
+        gt_byte_window window = {source,
+                                 height,
+                                 width,
+                                 (size_t)(width * channels),
+                                 (size_t)channels,
+                                 channels,
+                                 32767 / (height * width)};
         plain.largest(&window, wanted);
         fast.largest(&window, found);
         CHECK(memcmp(wanted, found, (size_t)channels) == 0);
@@ -268,8 +275,8 @@ test_all(void)
 static void
 test_with_avx2(void)
 {
-    CHECK(gt_byte_rows_best().mean == (__builtin_cpu_supports("avx2") ? gt_byte_rows_avx2()
-                                                                      : gt_byte_rows_plain()).mean);
+    CHECK(gt_byte_rows_best().mean ==
+          (__builtin_cpu_supports("avx2") ? gt_byte_rows_avx2() : gt_byte_rows_plain()).mean);
     test_all();
 }
 

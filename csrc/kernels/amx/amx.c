@@ -3,9 +3,9 @@
 #include <omp.h>
 #include <string.h>
 
-#include "kernels/amx/amx_tiles.h"
 #include "common/bf16.h"
 #include "common/onednn.h"
+#include "kernels/amx/amx_tiles.h"
 
 enum { WIDTH = 2 * GT_AMX_COLS /* channels out at a time */, FEWEST_CHANNELS = 16 };
 
@@ -97,8 +97,7 @@ can_be_in_place(const gt_amx *amx)
 {
     bool whole_steps = (size_t)amx->size[1] * pixel_size(amx) % GT_AMX_STEP == 0;
     bool is_dense = amx->strides[0] == 1 && amx->strides[1] == 1 && amx->before[0] == 0 &&
-                    amx->before[1] == 0 &&
-                    amx->to.width + amx->size[1] - 1 == amx->from.width &&
+                    amx->before[1] == 0 && amx->to.width + amx->size[1] - 1 == amx->from.width &&
                     amx->to.height + amx->size[0] - 1 == amx->from.height;
     return is_dense && amx->axis == 0 && (whole_steps || amx->type == GT_MAP_BYTES) &&
            (pixel_size(amx) <= LARGEST_IN_PLACE || is_pointwise(amx));
@@ -114,13 +113,13 @@ run_from(const gt_amx *amx, int outer, int inner)
     int phase = outer % amx->strides[u] * phases(amx, v) + inner % amx->strides[v];
     int pixels = outer / amx->strides[u] * amx->columns + inner / amx->strides[v];
     int taps = amx->is_grouped ? 1 : rounded_up(amx->size[v] - inner, amx->strides[v]);
-    return (gt_amx_run){
-        .outer = outer,
-        .inner = inner,
-        .taps = taps,
-        .steps = rounded_up(taps * (int)pixel_size(amx), GT_AMX_STEP),
-        .offset = (size_t)phase * plane + (size_t)pixels * amx->stride,
-        .advance = amx->is_grouped ? plane_pixels(amx, amx->band) * GT_AMX_STEP : GT_AMX_STEP};
+    return (gt_amx_run){.outer = outer,
+                        .inner = inner,
+                        .taps = taps,
+                        .steps = rounded_up(taps * (int)pixel_size(amx), GT_AMX_STEP),
+                        .offset = (size_t)phase * plane + (size_t)pixels * amx->stride,
+                        .advance = amx->is_grouped ? plane_pixels(amx, amx->band) * GT_AMX_STEP
+                                                   : GT_AMX_STEP};
 }
 
 static void
@@ -148,9 +147,8 @@ gt_amx_is_offered(void)
 bool
 gt_amx_fits(const gt_amx *amx)
 {
-    return amx->type != GT_MAP_FLOAT32 &&
-           amx->from.channels >= FEWEST_CHANNELS && amx->to.channels % GT_AMX_COLS == 0 &&
-           amx->size[0] * amx->size[1] <= GT_AMX_MOST_RUNS &&
+    return amx->type != GT_MAP_FLOAT32 && amx->from.channels >= FEWEST_CHANNELS &&
+           amx->to.channels % GT_AMX_COLS == 0 && amx->size[0] * amx->size[1] <= GT_AMX_MOST_RUNS &&
            amx->to.height * amx->to.width >= GT_AMX_ROWS;
 }
 
@@ -261,8 +259,10 @@ pack_number(const gt_amx *amx, const void *kernel, const gt_amx_run *run, int in
     int v = run->inner + tap * amx->strides[1 - amx->axis];
     int y = amx->axis == 0 ? u : v;
     int x = amx->axis == 0 ? v : u;
-    size_t number = ((size_t)(y * amx->size[1] + x) * (size_t)channels +
-                     (size_t)(index % channels)) * (size_t)amx->to.channels + (size_t)channel;
+    size_t number =
+        ((size_t)(y * amx->size[1] + x) * (size_t)channels + (size_t)(index % channels)) *
+            (size_t)amx->to.channels +
+        (size_t)channel;
     if (amx->type == GT_MAP_BYTES) {
         *place = tap < run->taps ? ((const char *)kernel)[number] : 0;
         return;
@@ -480,14 +480,14 @@ run_chunk(const amx_run *run, int index, int first, int last, char *scratch)
     gt_amx_tiles tiles = tiles_of(amx, &part, run->source, run->target, scratch);
     size_t column_size = (size_t)amx->n_steps * GT_AMX_TILE;
     for (int channel = first * WIDTH; channel < last * WIDTH; channel += WIDTH) {
-        gt_amx_product product = {
-            .amx = amx,
-            .tiles = tiles,
-            .kernel = run->packed + (size_t)(channel / GT_AMX_COLS) * column_size,
-            .n_columns = amx->to.channels - channel < WIDTH ? 1 : 2,
-            .channel = channel,
-            .shift = run->shift,
-            .steps = run->steps};
+        gt_amx_product product = {.amx = amx,
+                                  .tiles = tiles,
+                                  .kernel =
+                                      run->packed + (size_t)(channel / GT_AMX_COLS) * column_size,
+                                  .n_columns = amx->to.channels - channel < WIDTH ? 1 : 2,
+                                  .channel = channel,
+                                  .shift = run->shift,
+                                  .steps = run->steps};
         (run->is_plain ? gt_amx_multiply_plain : gt_amx_multiply)(&product);
     }
 }
@@ -528,7 +528,7 @@ gt_amx_convolve(const gt_amx *amx, const void *source, const void *packed, const
                          .steps = steps,
                          .target = target,
                          .is_plain = amx->is_plain || !gt_amx_is_compiled()};
-#pragma omp parallel num_threads(amx->threads) if (amx->threads > 1)
+#pragma omp parallel num_threads(amx->threads) if (amx -> threads > 1)
     {
         int worker = omp_get_thread_num();
         gt_amx_registers before;

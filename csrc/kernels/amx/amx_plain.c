@@ -1,8 +1,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/amx/amx_tiles.h"
 #include "common/bf16.h"
+#include "kernels/amx/amx_tiles.h"
 
 enum { QUAD = 4 /* bytes of a column that lie side by side in a tile of a kernel */ };
 
@@ -42,8 +42,8 @@ sum_up(const gt_amx_product *product, const char *from, int channel)
     for (int i = 0; i < amx->n_runs; i++) {
         const gt_amx_run *run = &amx->runs[i];
         for (int step = 0; step < run->steps; step++) {
-            sum += multiply_step(amx->type, from + run->offset + (size_t)step * run->advance,
-                                 column);
+            sum +=
+                multiply_step(amx->type, from + run->offset + (size_t)step * run->advance, column);
             column += product->n_columns * GT_AMX_TILE;
         }
     }

@@ -103,9 +103,9 @@ prepare_finish(const gt_amx_product *product, bool is_bytes, int n_columns)
 INLINE_AMX __m512
 finish_vector(const finish *last, bool is_bytes, int k, const char *sums)
 {
-    __m512 value = is_bytes ? _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums)),
-                                            last->scales[k])
-                            : _mm512_load_ps(sums);
+    __m512 value = is_bytes
+                       ? _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums)), last->scales[k])
+                       : _mm512_load_ps(sums);
     value = _mm512_max_ps(last->low, _mm512_add_ps(value, last->shift[k]));
     return _mm512_min_ps(last->high, value);
 }
@@ -155,14 +155,14 @@ write_next(const gt_amx_layout *where, const finish *last, bool is_bytes, int n_
 }
 
 /* Of tiles: sums += from * kernel; their numbers are part of the instruction. */
-#define MULTIPLY_ADD(is_bytes, sums, from, kernel) \
-    do {                                           \
-        if (is_bytes) {                            \
-            _tile_dpbusd(sums, from, kernel);      \
-        }                                          \
-        else {                                     \
-            _tile_dpbf16ps(sums, from, kernel);    \
-        }                                          \
+#define MULTIPLY_ADD(is_bytes, sums, from, kernel)                                                 \
+    do {                                                                                           \
+        if (is_bytes) {                                                                            \
+            _tile_dpbusd(sums, from, kernel);                                                      \
+        }                                                                                          \
+        else {                                                                                     \
+            _tile_dpbf16ps(sums, from, kernel);                                                    \
+        }                                                                                          \
     } while (0)
 
 /* The sums of n_tiles x n_columns tiles, which are constants where this is inlined. */

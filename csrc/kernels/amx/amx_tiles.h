@@ -14,8 +14,8 @@ enum {
 /* The results at hand: those of some images, or of a part of one, in tiles of sixteen of an image.  The
  * last tile of an image begins so much earlier that it is whole. */
 typedef struct {
-    const char *from; /* what the first result reads */
-    char *to;         /* its place */
+    const char *from;  /* what the first result reads */
+    char *to;          /* its place */
     size_t from_image; /* bytes from an image to the next */
     size_t to_image;
     int per_image; /* tiles */
@@ -50,13 +50,11 @@ gt_amx_place_of(const gt_amx_product *product, int index)
     size_t size = amx->type == GT_MAP_BYTES ? 1 : sizeof(uint16_t);
     int first = index % tiles->per_image * GT_AMX_ROWS;
     first = first < tiles->last ? first : tiles->last;
-    gt_amx_place place = {.from = tiles->from + image * tiles->from_image +
-                                  (size_t)first * amx->stride,
-                          .to = tiles->to + image * tiles->to_image +
-                                (size_t)(first / amx->columns) * amx->to_row +
-                                (size_t)(first % amx->columns) * amx->to_column +
-                                (size_t)product->channel * size,
-                          .column = first % amx->columns};
+    gt_amx_place place = {
+        .from = tiles->from + image * tiles->from_image + (size_t)first * amx->stride,
+        .to = tiles->to + image * tiles->to_image + (size_t)(first / amx->columns) * amx->to_row +
+              (size_t)(first % amx->columns) * amx->to_column + (size_t)product->channel * size,
+        .column = first % amx->columns};
     return place;
 }
 

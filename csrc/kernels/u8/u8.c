@@ -90,8 +90,7 @@ gt_byte_pool_run(const gt_byte_pool *pool, const uint8_t *source, uint8_t *targe
     gt_byte_rows rows = gt_byte_rows_best();
     int64_t count = (int64_t)pool->batch * pool->to.height;
     size_t width = (size_t)pool->to.width * (size_t)pool->to.channels;
-    bool in_strips =
-        !pool->is_max && pool->window.size[1] == 3 && pool->window.strides[1] == 1;
+    bool in_strips = !pool->is_max && pool->window.size[1] == 3 && pool->window.strides[1] == 1;
     size_t size = (size_t)gt_shape_size(pool->from);
 #pragma omp parallel for schedule(static) num_threads(pool->threads) if (pool->threads > 1)
     for (int64_t i = 0; i < count; i++) {

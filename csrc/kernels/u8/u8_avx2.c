@@ -48,8 +48,8 @@ INLINE_AVX2 void
 scale(__m256i sums, int factor, uint8_t *out)
 {
     __m256i means = _mm256_mulhrs_epi16(sums, _mm256_set1_epi16((short)factor));
-    __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(means),
-                                     _mm256_extracti128_si256(means, 1));
+    __m128i bytes =
+        _mm_packus_epi16(_mm256_castsi256_si128(means), _mm256_extracti128_si256(means, 1));
     _mm_storeu_si128((__m128i *)out, bytes);
 }
 

@@ -7,7 +7,8 @@
 #include <immintrin.h>
 
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
-#define INLINE_AVX512 static inline __attribute__((always_inline, target("avx512f,avx512bw,avx512vl")))
+#define INLINE_AVX512                                                                              \
+    static inline __attribute__((always_inline, target("avx512f,avx512bw,avx512vl")))
 
 /* The lowest bits, as many as there are channels left. */
 static inline uint64_t

@@ -25,9 +25,9 @@ typedef struct {
     int width;            /* of the map */
     size_t row;           /* bytes from a row to the next */
     int channels;
-    int before;      /* pixels of the first window left of the map: 0, 1 or 2 */
-    int count;       /* of windows */
-    int factors[4];  /* for windows that have so many pixels across in the map */
+    int before;     /* pixels of the first window left of the map: 0, 1 or 2 */
+    int count;      /* of windows */
+    int factors[4]; /* for windows that have so many pixels across in the map */
 } gt_byte_strip;
 
 /* How many pixels of the window that begins at column `start` lie in the map. */

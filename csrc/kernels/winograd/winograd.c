@@ -266,8 +266,8 @@ read_tiles(const tile_block *block, const char *source)
     const gt_winograd *winograd = block->winograd;
     for (int i = 0; i < block->count; i++) {
         int row = i % winograd->rows;
-        size_t number = (size_t)(i - row) * (size_t)winograd->from.channels +
-                        (size_t)(row * winograd->lanes);
+        size_t number =
+            (size_t)(i - row) * (size_t)winograd->from.channels + (size_t)(row * winograd->lanes);
         char *out = block->tiles + number * block->point;
         read_tile(block, source, place_of(winograd, block->first + i), out);
     }
@@ -307,8 +307,7 @@ write_tiles(const tile_block *block, const float *scales, const float *shift, in
         size_t pixel = place.image * strides->image + (size_t)place.y * strides->row +
                        (size_t)place.x * strides->pixel;
         for (int c = 0; c < GT_WINOGRAD_COLS; c += winograd->lanes) {
-            size_t place_of_group =
-                pixel + (size_t)((out + c) / winograd->lanes) * strides->group;
+            size_t place_of_group = pixel + (size_t)((out + c) / winograd->lanes) * strides->group;
             gt_winograd_target to = {.place = target + place_of_group * block->size,
                                      .row = strides->row * block->size,
                                      .pixel = strides->pixel * block->size,

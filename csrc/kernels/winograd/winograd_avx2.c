@@ -1,7 +1,7 @@
 /* The stages for processors with AVX2, FMA and F16C.  A vector holds 8 channels.  The file is
  * compiled for any processor of the family; only gt_winograd_choose lets its functions run. */
-#include "kernels/winograd/winograd_types.h"
 #include "kernels/winograd/winograd_stages.h"
+#include "kernels/winograd/winograd_types.h"
 
 #ifdef __x86_64__
 
@@ -132,33 +132,33 @@ DEFINE_WRITE(write_from_words_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
 
 /* A product of few rows and two vectors: with 6 rows, 12 of the 16 registers hold sums.  Each row
  * has variables of its own, because not every compiler keeps an array in registers. */
-#define START(r)                                                                                  \
-    __m256 left##r = _mm256_setzero_ps();                                                         \
+#define START(r)                                                                                   \
+    __m256 left##r = _mm256_setzero_ps();                                                          \
     __m256 right##r = _mm256_setzero_ps();
-#define ADD_PRODUCT(r)                                                                            \
-    {                                                                                             \
-        __m256 value = _mm256_broadcast_ss(tiles + (r)*LANES + lane);                             \
-        left##r = _mm256_fmadd_ps(value, first, left##r);                                         \
-        right##r = _mm256_fmadd_ps(value, second, right##r);                                      \
+#define ADD_PRODUCT(r)                                                                             \
+    {                                                                                              \
+        __m256 value = _mm256_broadcast_ss(tiles + (r) * LANES + lane);                            \
+        left##r = _mm256_fmadd_ps(value, first, left##r);                                          \
+        right##r = _mm256_fmadd_ps(value, second, right##r);                                       \
     }
-#define FINISH(r)                                                                                 \
-    _mm256_storeu_ps(products + (r)*COLS, left##r);                                               \
-    _mm256_storeu_ps(products + (r)*COLS + LANES, right##r);
-#define DEFINE_MULTIPLY(name, number, load_kernel, EACH_ROW)                                      \
-    static AVX2 void name(const float *tiles, size_t stride, const number *kernel, int groups,    \
-                          float *products)                                                        \
-    {                                                                                             \
-        EACH_ROW(START)                                                                           \
-        for (int group = 0; group < groups; group++) {                                            \
-            for (int lane = 0; lane < LANES; lane++) {                                            \
-                __m256 first = load_kernel(kernel);                                               \
-                __m256 second = load_kernel(kernel + LANES);                                      \
-                EACH_ROW(ADD_PRODUCT)                                                             \
-                kernel += COLS;                                                                   \
-            }                                                                                     \
-            tiles += stride;                                                                      \
-        }                                                                                         \
-        EACH_ROW(FINISH)                                                                          \
+#define FINISH(r)                                                                                  \
+    _mm256_storeu_ps(products + (r) * COLS, left##r);                                              \
+    _mm256_storeu_ps(products + (r) * COLS + LANES, right##r);
+#define DEFINE_MULTIPLY(name, number, load_kernel, EACH_ROW)                                       \
+    static AVX2 void name(const float *tiles, size_t stride, const number *kernel, int groups,     \
+                          float *products)                                                         \
+    {                                                                                              \
+        EACH_ROW(START)                                                                            \
+        for (int group = 0; group < groups; group++) {                                             \
+            for (int lane = 0; lane < LANES; lane++) {                                             \
+                __m256 first = load_kernel(kernel);                                                \
+                __m256 second = load_kernel(kernel + LANES);                                       \
+                EACH_ROW(ADD_PRODUCT)                                                              \
+                kernel += COLS;                                                                    \
+            }                                                                                      \
+            tiles += stride;                                                                       \
+        }                                                                                          \
+        EACH_ROW(FINISH)                                                                           \
     }
 
 #define ROWS_2(DO) DO(0) DO(1)
@@ -172,26 +172,26 @@ load_halves(const uint16_t *place)
 }
 
 /* Rows are taken 6 at a time, but for the last of them: 4 and 4 are faster than 6 and 2. */
-#define DEFINE_MULTIPLY_ROWS(name, number, load_kernel)                                           \
-    DEFINE_MULTIPLY(name##_2, number, load_kernel, ROWS_2)                                        \
-    DEFINE_MULTIPLY(name##_4, number, load_kernel, ROWS_4)                                        \
-    DEFINE_MULTIPLY(name##_6, number, load_kernel, ROWS_6)                                        \
-    static void name(const void *tiles, const void *kernel, int groups, int rows, void *sums)     \
-    {                                                                                             \
-        const float *from = tiles;                                                                \
-        size_t stride = (size_t)rows * LANES;                                                     \
-        for (int done = 0; done < rows;) {                                                        \
-            int left = rows - done;                                                               \
-            int step = left == 8 || left == 4 ? 4 : left == 2 ? 2 : 6;                            \
-            for (int column = 0; column < COLS; column += STEP_COLS) {                            \
-                const number *columns = (const number *)kernel + column;                          \
-                float *to = (float *)sums + done * COLS + column;                                 \
-                (step == 6   ? name##_6                                                           \
-                 : step == 4 ? name##_4                                                           \
-                             : name##_2)(from + done * LANES, stride, columns, groups, to);       \
-            }                                                                                     \
-            done += step;                                                                         \
-        }                                                                                         \
+#define DEFINE_MULTIPLY_ROWS(name, number, load_kernel)                                            \
+    DEFINE_MULTIPLY(name##_2, number, load_kernel, ROWS_2)                                         \
+    DEFINE_MULTIPLY(name##_4, number, load_kernel, ROWS_4)                                         \
+    DEFINE_MULTIPLY(name##_6, number, load_kernel, ROWS_6)                                         \
+    static void name(const void *tiles, const void *kernel, int groups, int rows, void *sums)      \
+    {                                                                                              \
+        const float *from = tiles;                                                                 \
+        size_t stride = (size_t)rows * LANES;                                                      \
+        for (int done = 0; done < rows;) {                                                         \
+            int left = rows - done;                                                                \
+            int step = left == 8 || left == 4 ? 4 : left == 2 ? 2 : 6;                             \
+            for (int column = 0; column < COLS; column += STEP_COLS) {                             \
+                const number *columns = (const number *)kernel + column;                           \
+                float *to = (float *)sums + done * COLS + column;                                  \
+                (step == 6   ? name##_6                                                            \
+                 : step == 4 ? name##_4                                                            \
+                             : name##_2)(from + done * LANES, stride, columns, groups, to);        \
+            }                                                                                      \
+            done += step;                                                                          \
+        }                                                                                          \
     }
 
 DEFINE_MULTIPLY_ROWS(multiply_float32, float, _mm256_loadu_ps)
@@ -206,41 +206,41 @@ DEFINE_MULTIPLY_ROWS(multiply_halves, uint16_t, load_halves)
 #else
 #define KEEP_ORDER(a, b) __asm__("" : "+x"(a), "+x"(b))
 #endif
-#define START_WORDS(r)                                                                            \
-    __m256i left##r = _mm256_setzero_si256();                                                     \
+#define START_WORDS(r)                                                                             \
+    __m256i left##r = _mm256_setzero_si256();                                                      \
     __m256i right##r = _mm256_setzero_si256();
-#define ADD_PAIR(r)                                                                               \
-    {                                                                                             \
-        __m256i value = _mm256_set1_epi32(channels[(r)*PAIRS]);                                   \
-        left##r = _mm256_add_epi32(left##r, _mm256_madd_epi16(value, first));                     \
-        right##r = _mm256_add_epi32(right##r, _mm256_madd_epi16(value, second));                  \
-        KEEP_ORDER(left##r, right##r);                                                            \
+#define ADD_PAIR(r)                                                                                \
+    {                                                                                              \
+        __m256i value = _mm256_set1_epi32(channels[(r) * PAIRS]);                                  \
+        left##r = _mm256_add_epi32(left##r, _mm256_madd_epi16(value, first));                      \
+        right##r = _mm256_add_epi32(right##r, _mm256_madd_epi16(value, second));                   \
+        KEEP_ORDER(left##r, right##r);                                                             \
     }
-#define ADD_PAIRS(pair, EACH_ROW)                                                                 \
-    {                                                                                             \
-        const int32_t *channels = tiles + (pair);                                                 \
-        const __m256i *weights = (const __m256i *)(const void *)(kernel + (pair)*COLS);           \
-        __m256i first = _mm256_loadu_si256(weights);                                              \
-        __m256i second = _mm256_loadu_si256(weights + 1);                                         \
-        EACH_ROW(ADD_PAIR)                                                                        \
+#define ADD_PAIRS(pair, EACH_ROW)                                                                  \
+    {                                                                                              \
+        const int32_t *channels = tiles + (pair);                                                  \
+        const __m256i *weights = (const __m256i *)(const void *)(kernel + (pair) * COLS);          \
+        __m256i first = _mm256_loadu_si256(weights);                                               \
+        __m256i second = _mm256_loadu_si256(weights + 1);                                          \
+        EACH_ROW(ADD_PAIR)                                                                         \
     }
-#define FINISH_WORDS(r)                                                                           \
-    _mm256_store_si256((__m256i *)(void *)(sums + (r)*COLS), left##r);                            \
-    _mm256_store_si256((__m256i *)(void *)(sums + (r)*COLS + LANES), right##r);
-#define DEFINE_MULTIPLY_WORDS(name, EACH_ROW)                                                     \
-    static AVX2 void name(const int32_t *tiles, size_t stride, const int32_t *kernel, int groups, \
-                          int32_t *sums)                                                          \
-    {                                                                                             \
-        EACH_ROW(START_WORDS)                                                                     \
-        for (int group = 0; group < groups; group++) {                                            \
-            ADD_PAIRS(0, EACH_ROW)                                                                \
-            ADD_PAIRS(1, EACH_ROW)                                                                \
-            ADD_PAIRS(2, EACH_ROW)                                                                \
-            ADD_PAIRS(3, EACH_ROW)                                                                \
-            kernel += PAIRS * COLS;                                                               \
-            tiles += stride;                                                                      \
-        }                                                                                         \
-        EACH_ROW(FINISH_WORDS)                                                                    \
+#define FINISH_WORDS(r)                                                                            \
+    _mm256_store_si256((__m256i *)(void *)(sums + (r) * COLS), left##r);                           \
+    _mm256_store_si256((__m256i *)(void *)(sums + (r) * COLS + LANES), right##r);
+#define DEFINE_MULTIPLY_WORDS(name, EACH_ROW)                                                      \
+    static AVX2 void name(const int32_t *tiles, size_t stride, const int32_t *kernel, int groups,  \
+                          int32_t *sums)                                                           \
+    {                                                                                              \
+        EACH_ROW(START_WORDS)                                                                      \
+        for (int group = 0; group < groups; group++) {                                             \
+            ADD_PAIRS(0, EACH_ROW)                                                                 \
+            ADD_PAIRS(1, EACH_ROW)                                                                 \
+            ADD_PAIRS(2, EACH_ROW)                                                                 \
+            ADD_PAIRS(3, EACH_ROW)                                                                 \
+            kernel += PAIRS * COLS;                                                                \
+            tiles += stride;                                                                       \
+        }                                                                                          \
+        EACH_ROW(FINISH_WORDS)                                                                     \
     }
 
 DEFINE_MULTIPLY_WORDS(multiply_words_2, ROWS_2)
@@ -253,9 +253,9 @@ multiply_words(const void *tiles, const void *kernel, int groups, int rows, void
     for (int done = 0; done < rows; done += 4) {
         const int32_t *from = (const int32_t *)tiles + done * PAIRS;
         for (int column = 0; column < COLS; column += STEP_COLS) {
-            (rows - done >= 4 ? multiply_words_4 : multiply_words_2)(
-                from, stride, (const int32_t *)kernel + column, groups,
-                (int32_t *)sums + done * COLS + column);
+            (rows - done >= 4 ? multiply_words_4
+                              : multiply_words_2)(from, stride, (const int32_t *)kernel + column,
+                                                  groups, (int32_t *)sums + done * COLS + column);
         }
     }
 }

@@ -1,18 +1,13 @@
 /* The stages for processors with AVX-512.  A vector holds 16 channels.  The file is compiled for any
  * processor of the family; only gt_winograd_choose lets its functions run. */
-#include "kernels/winograd/winograd_types.h"
 #include "kernels/winograd/winograd_stages.h"
+#include "kernels/winograd/winograd_types.h"
 
 #ifdef __x86_64__
 
 #include <immintrin.h>
 
-enum {
-    LANES = 16,
-    PAIRS = LANES / 2,
-    COLS = GT_WINOGRAD_COLS,
-    MOST_ROWS = 14
-};
+enum { LANES = 16, PAIRS = LANES / 2, COLS = GT_WINOGRAD_COLS, MOST_ROWS = 14 };
 
 typedef __m512 vector;
 
@@ -147,66 +142,66 @@ DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
 
 /* A product of few rows and two vectors, all of it in registers: with 14 rows four of 32 are left.
  * Each row has variables of its own, because not every compiler keeps an array in registers. */
-#define START(r)                                                                                  \
-    __m512 left##r = _mm512_setzero_ps();                                                         \
+#define START(r)                                                                                   \
+    __m512 left##r = _mm512_setzero_ps();                                                          \
     __m512 right##r = _mm512_setzero_ps();
-#define ADD_PRODUCT(r)                                                                            \
-    {                                                                                             \
-        __m512 value = _mm512_set1_ps(tiles[(r)*LANES]);                                          \
-        left##r = _mm512_fmadd_ps(value, first, left##r);                                         \
-        right##r = _mm512_fmadd_ps(value, second, right##r);                                      \
+#define ADD_PRODUCT(r)                                                                             \
+    {                                                                                              \
+        __m512 value = _mm512_set1_ps(tiles[(r) * LANES]);                                         \
+        left##r = _mm512_fmadd_ps(value, first, left##r);                                          \
+        right##r = _mm512_fmadd_ps(value, second, right##r);                                       \
     }
-#define FINISH(r)                                                                                 \
-    _mm512_store_ps(sums + (r)*COLS, left##r);                                                    \
-    _mm512_store_ps(sums + (r)*COLS + LANES, right##r);
-#define DEFINE_MULTIPLY(rows, EACH_ROW)                                                           \
-    static AVX512 void multiply_##rows(const float *tiles, const float *kernel, int groups,       \
-                                       float *sums)                                               \
-    {                                                                                             \
-        EACH_ROW(START)                                                                           \
-        for (int group = 0; group < groups; group++) {                                            \
-            for (int lane = 0; lane < LANES; lane++) {                                            \
-                __m512 first = _mm512_loadu_ps(kernel);                                           \
-                __m512 second = _mm512_loadu_ps(kernel + LANES);                                  \
-                EACH_ROW(ADD_PRODUCT)                                                             \
-                kernel += COLS;                                                                   \
-                tiles++;                                                                          \
-            }                                                                                     \
-            tiles += ((rows)-1) * LANES;                                                          \
-        }                                                                                         \
-        EACH_ROW(FINISH)                                                                          \
+#define FINISH(r)                                                                                  \
+    _mm512_store_ps(sums + (r) * COLS, left##r);                                                   \
+    _mm512_store_ps(sums + (r) * COLS + LANES, right##r);
+#define DEFINE_MULTIPLY(rows, EACH_ROW)                                                            \
+    static AVX512 void multiply_##rows(const float *tiles, const float *kernel, int groups,        \
+                                       float *sums)                                                \
+    {                                                                                              \
+        EACH_ROW(START)                                                                            \
+        for (int group = 0; group < groups; group++) {                                             \
+            for (int lane = 0; lane < LANES; lane++) {                                             \
+                __m512 first = _mm512_loadu_ps(kernel);                                            \
+                __m512 second = _mm512_loadu_ps(kernel + LANES);                                   \
+                EACH_ROW(ADD_PRODUCT)                                                              \
+                kernel += COLS;                                                                    \
+                tiles++;                                                                           \
+            }                                                                                      \
+            tiles += ((rows) - 1) * LANES;                                                         \
+        }                                                                                          \
+        EACH_ROW(FINISH)                                                                           \
     }
 
 /* The same with words: one instruction multiplies two channels of a tile with those of 16 channels
  * out and adds the two products to their sums. */
-#define START_WORDS(r)                                                                            \
-    __m512i left##r = _mm512_setzero_si512();                                                     \
+#define START_WORDS(r)                                                                             \
+    __m512i left##r = _mm512_setzero_si512();                                                      \
     __m512i right##r = _mm512_setzero_si512();
-#define ADD_PAIR(r)                                                                               \
-    {                                                                                             \
-        __m512i value = _mm512_set1_epi32(tiles[(r)*PAIRS]);                                      \
-        left##r = _mm512_dpwssd_epi32(left##r, value, first);                                     \
-        right##r = _mm512_dpwssd_epi32(right##r, value, second);                                  \
+#define ADD_PAIR(r)                                                                                \
+    {                                                                                              \
+        __m512i value = _mm512_set1_epi32(tiles[(r) * PAIRS]);                                     \
+        left##r = _mm512_dpwssd_epi32(left##r, value, first);                                      \
+        right##r = _mm512_dpwssd_epi32(right##r, value, second);                                   \
     }
-#define FINISH_WORDS(r)                                                                           \
-    _mm512_store_si512(sums + (r)*COLS, left##r);                                                 \
-    _mm512_store_si512(sums + (r)*COLS + LANES, right##r);
-#define DEFINE_MULTIPLY_WORDS(rows, EACH_ROW)                                                     \
-    static VNNI void multiply_words_##rows(const int32_t *tiles, const int32_t *kernel,           \
-                                           int groups, int32_t *sums)                             \
-    {                                                                                             \
-        EACH_ROW(START_WORDS)                                                                     \
-        for (int group = 0; group < groups; group++) {                                            \
-            for (int pair = 0; pair < PAIRS; pair++) {                                            \
-                __m512i first = _mm512_loadu_si512(kernel);                                       \
-                __m512i second = _mm512_loadu_si512(kernel + LANES);                              \
-                EACH_ROW(ADD_PAIR)                                                                \
-                kernel += COLS;                                                                   \
-                tiles++;                                                                          \
-            }                                                                                     \
-            tiles += ((rows)-1) * PAIRS;                                                          \
-        }                                                                                         \
-        EACH_ROW(FINISH_WORDS)                                                                    \
+#define FINISH_WORDS(r)                                                                            \
+    _mm512_store_si512(sums + (r) * COLS, left##r);                                                \
+    _mm512_store_si512(sums + (r) * COLS + LANES, right##r);
+#define DEFINE_MULTIPLY_WORDS(rows, EACH_ROW)                                                      \
+    static VNNI void multiply_words_##rows(const int32_t *tiles, const int32_t *kernel,            \
+                                           int groups, int32_t *sums)                              \
+    {                                                                                              \
+        EACH_ROW(START_WORDS)                                                                      \
+        for (int group = 0; group < groups; group++) {                                             \
+            for (int pair = 0; pair < PAIRS; pair++) {                                             \
+                __m512i first = _mm512_loadu_si512(kernel);                                        \
+                __m512i second = _mm512_loadu_si512(kernel + LANES);                               \
+                EACH_ROW(ADD_PAIR)                                                                 \
+                kernel += COLS;                                                                    \
+                tiles++;                                                                           \
+            }                                                                                      \
+            tiles += ((rows) - 1) * PAIRS;                                                         \
+        }                                                                                          \
+        EACH_ROW(FINISH_WORDS)                                                                     \
     }
 
 #define ROWS_2(DO) DO(0) DO(1)
@@ -217,23 +212,23 @@ DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
 #define ROWS_12(DO) ROWS_10(DO) DO(10) DO(11)
 #define ROWS_14(DO) ROWS_12(DO) DO(12) DO(13)
 
-#define DEFINE_EACH(DEFINE)                                                                       \
-    DEFINE(2, ROWS_2)                                                                             \
-    DEFINE(4, ROWS_4)                                                                             \
-    DEFINE(6, ROWS_6)                                                                             \
-    DEFINE(8, ROWS_8)                                                                             \
-    DEFINE(10, ROWS_10)                                                                           \
-    DEFINE(12, ROWS_12)                                                                           \
+#define DEFINE_EACH(DEFINE)                                                                        \
+    DEFINE(2, ROWS_2)                                                                              \
+    DEFINE(4, ROWS_4)                                                                              \
+    DEFINE(6, ROWS_6)                                                                              \
+    DEFINE(8, ROWS_8)                                                                              \
+    DEFINE(10, ROWS_10)                                                                            \
+    DEFINE(12, ROWS_12)                                                                            \
     DEFINE(14, ROWS_14)
 
 /* One of them, by the number of rows. */
-#define DEFINE_MULTIPLY_ROWS(name, number, multiply)                                              \
-    static void name(const void *tiles, const void *kernel, int groups, int rows, void *sums)     \
-    {                                                                                             \
-        static void (*const by_rows[])(const number *, const number *, int, number *) = {         \
-            multiply##_2,  multiply##_4,  multiply##_6, multiply##_8,                             \
-            multiply##_10, multiply##_12, multiply##_14};                                         \
-        by_rows[rows / 2 - 1](tiles, kernel, groups, sums);                                       \
+#define DEFINE_MULTIPLY_ROWS(name, number, multiply)                                               \
+    static void name(const void *tiles, const void *kernel, int groups, int rows, void *sums)      \
+    {                                                                                              \
+        static void (*const by_rows[])(const number *, const number *, int, number *) = {          \
+            multiply##_2,  multiply##_4,  multiply##_6, multiply##_8,                              \
+            multiply##_10, multiply##_12, multiply##_14};                                          \
+        by_rows[rows / 2 - 1](tiles, kernel, groups, sums);                                        \
     }
 
 DEFINE_EACH(DEFINE_MULTIPLY)

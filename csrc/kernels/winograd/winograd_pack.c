@@ -101,8 +101,8 @@ transform_sized(const packing *job, int size, int in, int out, double transforme
     double values[MOST_TAPS * MOST_TAPS * COLS];
     double halfway[TILE * MOST_TAPS * COLS];
     for (int tap = 0; tap < size * size; tap++) {
-        const float *from = job->kernel +
-                            ((int64_t)tap * job->channels_in + in) * job->channels_out + out;
+        const float *from =
+            job->kernel + ((int64_t)tap * job->channels_in + in) * job->channels_out + out;
         for (int lane = 0; lane < COLS; lane++) {
             values[tap * COLS + lane] = (double)from[lane];
         }

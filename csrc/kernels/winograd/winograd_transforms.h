@@ -12,8 +12,8 @@
  *     add, subtract, multiply, least, most    the last two give the second if either is not a number
  *     add_times      factor * value + addend
  *     add_product    a * b + addend, for vectors */
-#include "kernels/winograd/winograd_types.h"
 #include "kernels/winograd/winograd_stages.h"
+#include "kernels/winograd/winograd_types.h"
 
 enum { TILE = GT_WINOGRAD_TILE, MOST_RESULTS = TILE + 1 - 3 };
 
@@ -103,8 +103,8 @@ write_tile(const char *sums, size_t stride, const gt_winograd_target *target, in
     const vector high = all(target->high);
     const vector factor = all(target->factor);
     const vector addend = load((const char *)target->shift, GT_MAP_FLOAT32);
-    const vector scales = type == GT_MAP_BYTES ? load((const char *)target->scales, GT_MAP_FLOAT32)
-                                               : addend;
+    const vector scales =
+        type == GT_MAP_BYTES ? load((const char *)target->scales, GT_MAP_FLOAT32) : addend;
     vector halfway[MOST_RESULTS][TILE];
     for (int x = 0; x < TILE; x++) {
         const char *place = sums;
@@ -140,13 +140,13 @@ write_tile(const char *sums, size_t stride, const gt_winograd_target *target, in
 }
 
 /* A stage of that name for maps of one type beside weights of one type. */
-#define DEFINE_READ(name, type, weights)                                                          \
-    static STAGE void name(const char *tile, size_t row, size_t pixel, char *out, size_t stride) \
-    {                                                                                             \
-        read_tile(tile, row, pixel, type, weights, out, stride);                                  \
+#define DEFINE_READ(name, type, weights)                                                           \
+    static STAGE void name(const char *tile, size_t row, size_t pixel, char *out, size_t stride)   \
+    {                                                                                              \
+        read_tile(tile, row, pixel, type, weights, out, stride);                                   \
     }
-#define DEFINE_WRITE(name, results, type, weights)                                                \
-    static STAGE void name(const char *sums, size_t stride, const gt_winograd_target *target)     \
-    {                                                                                             \
-        write_tile(sums, stride, target, results, type, weights);                                 \
+#define DEFINE_WRITE(name, results, type, weights)                                                 \
+    static STAGE void name(const char *sums, size_t stride, const gt_winograd_target *target)      \
+    {                                                                                              \
+        write_tile(sums, stride, target, results, type, weights);                                  \
     }
