@@ -11,7 +11,7 @@ gt_is_8_bit(dnnl_data_type_t type)
 bool
 gt_same_number(gt_number a, gt_number b)
 {
-    return a.type == b.type && a.step == b.step;
+    return a.type == b.type && a.scale == b.scale;
 }
 
 static bool
@@ -80,7 +80,7 @@ find_root(const int *parent, int i)
     return i;
 }
 
-/* Nodes whose results must share a step get one root. */
+/* Nodes whose results must share a scale get one root. */
 static void
 unite(const gt_graph *graph, const bool *wanted, int *parent)
 {
@@ -97,9 +97,9 @@ unite(const gt_graph *graph, const bool *wanted, int *parent)
     }
 }
 
-/* One step for each root, from the largest range and any negative number of its members. */
+/* One scale for each root, from the largest range and any negative number of its members. */
 static void
-set_steps(const gt_graph *graph, const bool *wanted, const int *parent, gt_number *numbers)
+set_scales(const gt_graph *graph, const bool *wanted, const int *parent, gt_number *numbers)
 {
     float *range = NULL;
     for (int i = 1; i < graph->count; i++) {
@@ -107,7 +107,7 @@ set_steps(const gt_graph *graph, const bool *wanted, const int *parent, gt_numbe
         if (!wanted[i]) {
             continue;
         }
-        range = &numbers[root].step; /* the range until all members are seen */
+        range = &numbers[root].scale; /* the range until all members are seen */
         if (graph->nodes[i].range > *range) {
             *range = graph->nodes[i].range;
         }
@@ -117,7 +117,7 @@ set_steps(const gt_graph *graph, const bool *wanted, const int *parent, gt_numbe
     }
     for (int i = 1; i < graph->count; i++) {
         if (wanted[i] && parent[i] == i) {
-            numbers[i].step /= numbers[i].type == dnnl_s8 ? 127.0f : 255.0f;
+            numbers[i].scale /= numbers[i].type == dnnl_s8 ? 127.0f : 255.0f;
         }
     }
     for (int i = 1; i < graph->count; i++) {
@@ -152,7 +152,7 @@ gt_quantize(const gt_graph *graph, gt_precision precision, gt_preprocessing prep
             numbers[i] = (gt_number){dnnl_u8, 0.0f};
         }
     }
-    set_steps(graph, wanted, parent, numbers);
+    set_scales(graph, wanted, parent, numbers);
     if (wanted[0] && preprocessing.scale > 0.0f) {
         numbers[0] = (gt_number){dnnl_u8, preprocessing.scale};
     }

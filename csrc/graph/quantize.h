@@ -1,4 +1,4 @@
-/* Which values of a network are 8-bit integers, and what one step of each integer means. */
+/* Which values of a network are 8-bit integers, and what one unit of each integer means. */
 #ifndef GT_QUANTIZE_H
 #define GT_QUANTIZE_H
 
@@ -13,15 +13,15 @@ typedef struct {
     float offset;
 } gt_preprocessing;
 
-/* How the numbers of a value are written: number = element * step; step is 1 for floats. */
+/* How the numbers of a value are written: number = element * scale; scale is 1 for floats. */
 typedef struct {
     dnnl_data_type_t type;
-    float step;
+    float scale;
 } gt_number;
 
 /* Decide how the result of every node is written in a plan of that precision: numbers[i] for node
  * i of an optimised graph.  In int8, results that an 8-bit convolution reads are 8-bit where their
- * range is known; values that are joined or pooled share a step with what becomes of them; the
+ * range is known; values that are joined or pooled share a scale with what becomes of them; the
  * photographs are read as the bytes that they are where the first convolution has no padding.
  * What nobody reads in 8 bits is float32. */
 gt_status gt_quantize(const gt_graph *graph, gt_precision precision, gt_preprocessing preprocessing,

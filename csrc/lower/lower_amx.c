@@ -19,8 +19,8 @@ describe(const gt_builder *builder, int index)
                   .strides = {window->strides[0], window->strides[1]},
                   .before = {window->before[0], window->before[1]},
                   .type = gt_builder_map_type(builder, index),
-                  .source_step = gt_builder_source_number(builder, index).step,
-                  .step = gt_builder_result_number(builder, index).step,
+                  .source_scale = gt_builder_source_number(builder, index).scale,
+                  .result_scale = gt_builder_result_number(builder, index).scale,
                   .pixel = node->shape.channels,
                   .threads = omp_get_max_threads()};
     gt_builder_bounds(builder, index, &amx.low, &amx.high);
@@ -79,7 +79,7 @@ is_read_backwards(const gt_plan *plan, int value)
     return false;
 }
 
-/* The kernel, the shift and, of bytes, the steps of the kernel. */
+/* The kernel, the shift and, of bytes, the scales of the kernel. */
 static gt_status
 add_constants(gt_builder *builder, int index, const gt_amx *amx, gt_arg *args, int *n_args,
               gt_error *error)
@@ -89,20 +89,20 @@ add_constants(gt_builder *builder, int index, const gt_amx *amx, gt_arg *args, i
     bool is_bytes = amx->type == GT_MAP_BYTES;
     int kernel = -1;
     int shift = -1;
-    int steps = -1;
+    int scales = -1;
     gt_status status = gt_constants_amx(plan->constants, node, amx, plan->engine, &kernel, error);
     if (status == GT_OK) {
         status = gt_constants_shift(plan->constants, node, plan->engine, 0.0f, &shift, error);
     }
     if (status == GT_OK && is_bytes) {
-        status = gt_constants_kernel_steps(plan->constants, node, plan->engine, GT_WEIGHTS_INT8,
-                                           &steps, error);
+        status = gt_constants_kernel_scales(plan->constants, node, plan->engine, GT_WEIGHTS_INT8,
+                                            &scales, error);
     }
     args[1] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel};
     args[2] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift};
     if (is_bytes) {
         args[(*n_args)++] =
-            (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, steps};
+            (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, scales};
     }
     return status;
 }

@@ -25,21 +25,21 @@ choose_numbers(const gt_builder *builder, int index)
 }
 
 static gt_status
-set_steps(dnnl_primitive_attr_t attributes, const numbers_of *numbers, const gt_node *node,
-          gt_error *error)
+set_scales(dnnl_primitive_attr_t attributes, const numbers_of *numbers, const gt_node *node,
+           gt_error *error)
 {
     enum { WHOLE = 0, PER_CHANNEL_OUT = 1 << 0 };
     dnnl_status_t code = dnnl_success;
-    if (numbers->source.step != 1.0f) {
+    if (numbers->source.scale != 1.0f) {
         code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_SRC, WHOLE);
     }
     if (code == dnnl_success) {
         code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_WEIGHTS, PER_CHANNEL_OUT);
     }
-    if (code == dnnl_success && numbers->result.step != 1.0f) {
+    if (code == dnnl_success && numbers->result.scale != 1.0f) {
         code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_DST, WHOLE);
     }
-    return gt_check_engine(code, "setting the steps of 8-bit numbers", node->name, error);
+    return gt_check_engine(code, "setting the scales of 8-bit numbers", node->name, error);
 }
 
 /* Attributes and descriptors of the four arrays: source, weights, bias, result. */
@@ -99,7 +99,7 @@ create_convolution(const gt_builder *builder, const gt_node *node, const numbers
         status = gt_primitive_attributes(&described.attributes, node, node->relu, error);
     }
     if (status == GT_OK && numbers->in_int8) {
-        status = set_steps(described.attributes, numbers, node, error);
+        status = set_scales(described.attributes, numbers, node, error);
     }
     if (status == GT_OK) {
         status = gt_check_engine(dnnl_convolution_forward_primitive_desc_create(
@@ -179,21 +179,21 @@ add_constants(gt_builder *builder, int index, const numbers_of *numbers,
 }
 
 static gt_status
-add_steps(gt_builder *builder, int index, const numbers_of *numbers, gt_arg *args, int *n_args,
-          gt_error *error)
+add_scales(gt_builder *builder, int index, const numbers_of *numbers, gt_arg *args, int *n_args,
+           gt_error *error)
 {
     gt_plan *plan = builder->plan;
-    int steps = -1;
-    gt_status status = gt_constants_kernel_steps(plan->constants, &builder->graph->nodes[index],
-                                                 plan->engine, numbers->weights, &steps, error);
-    args[(*n_args)++] = (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, steps};
+    int scales = -1;
+    gt_status status = gt_constants_kernel_scales(plan->constants, &builder->graph->nodes[index],
+                                                  plan->engine, numbers->weights, &scales, error);
+    args[(*n_args)++] = (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, scales};
     if (status == GT_OK) {
         status =
-            gt_builder_step_arg(builder, DNNL_ARG_SRC, numbers->source.step, args, n_args, error);
+            gt_builder_scale_arg(builder, DNNL_ARG_SRC, numbers->source.scale, args, n_args, error);
     }
     if (status == GT_OK) {
         status =
-            gt_builder_step_arg(builder, DNNL_ARG_DST, numbers->result.step, args, n_args, error);
+            gt_builder_scale_arg(builder, DNNL_ARG_DST, numbers->result.scale, args, n_args, error);
     }
     return status;
 }
@@ -218,7 +218,7 @@ gt_lower_convolution(gt_builder *builder, int index, gt_error *error)
         status = add_constants(builder, index, &numbers, desc, args, &n_args, error);
     }
     if (status == GT_OK && numbers.in_int8) {
-        status = add_steps(builder, index, &numbers, args, &n_args, error);
+        status = add_scales(builder, index, &numbers, args, &n_args, error);
     }
     if (status == GT_OK) {
         status = gt_primitive_finish(builder, index, desc, numbers.result, args, n_args, error);

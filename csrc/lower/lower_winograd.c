@@ -19,7 +19,7 @@ describe(const gt_builder *builder, int index)
                             .before = {node->window.before[0], node->window.before[1]},
                             .size = node->window.size[0],
                             .type = type,
-                            .step = gt_builder_result_number(builder, index).step,
+                            .result_scale = gt_builder_result_number(builder, index).scale,
                             .lanes = lanes,
                             .target = gt_winograd_channels_last(node->shape, lanes),
                             .threads = omp_get_max_threads()};
@@ -95,8 +95,8 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
     gt_winograd_prepare(&winograd);
     gt_status status = choose_source(builder, index, &winograd, &source, error);
     if (status == GT_OK) {
-        float step = gt_builder_source_number(builder, index).step;
-        status = gt_constants_winograd(plan->constants, node, &winograd, step, plan->engine,
+        float source_scale = gt_builder_source_number(builder, index).scale;
+        status = gt_constants_winograd(plan->constants, node, &winograd, source_scale, plan->engine,
                                        &kernel, error);
     }
     if (status == GT_OK) {

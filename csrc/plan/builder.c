@@ -62,7 +62,7 @@ gt_builder_bounds(const gt_builder *builder, int index, float *low, float *high)
     if (gt_builder_map_type(builder, index) == GT_MAP_BYTES) {
         /* beyond them numbers would not fit an integer on the way */
         *low = 0.0f;
-        *high = fminf(*high, 255.0f * gt_builder_result_number(builder, index).step);
+        *high = fminf(*high, 255.0f * gt_builder_result_number(builder, index).scale);
     }
 }
 
@@ -281,11 +281,11 @@ gt_builder_add_result(gt_builder *builder, int index, gt_number number, gt_error
     return status;
 }
 
-/* Descriptor of a reorder that keeps its scratchpad with the caller, with a step at either end
+/* Descriptor of a reorder that keeps its scratchpad with the caller, with a scale at either end
  * where that is not 1. */
 static gt_status
-create_reorder(dnnl_primitive_desc_t *reorder, const_dnnl_memory_desc_t from, float from_step,
-               const_dnnl_memory_desc_t to, float to_step, dnnl_engine_t engine, const char *layer,
+create_reorder(dnnl_primitive_desc_t *reorder, const_dnnl_memory_desc_t from, float from_scale,
+               const_dnnl_memory_desc_t to, float to_scale, dnnl_engine_t engine, const char *layer,
                gt_error *error)
 {
     dnnl_primitive_attr_t attributes = NULL;
@@ -293,10 +293,10 @@ create_reorder(dnnl_primitive_desc_t *reorder, const_dnnl_memory_desc_t from, fl
     if (code == dnnl_success) {
         code = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
     }
-    if (code == dnnl_success && from_step != 1.0f) {
+    if (code == dnnl_success && from_scale != 1.0f) {
         code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_FROM, 0);
     }
-    if (code == dnnl_success && to_step != 1.0f) {
+    if (code == dnnl_success && to_scale != 1.0f) {
         code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_TO, 0);
     }
     if (code == dnnl_success) {
@@ -307,39 +307,39 @@ create_reorder(dnnl_primitive_desc_t *reorder, const_dnnl_memory_desc_t from, fl
 }
 
 gt_status
-gt_builder_step_arg(gt_builder *builder, int role, float step, gt_arg *args, int *n_args,
-                    gt_error *error)
+gt_builder_scale_arg(gt_builder *builder, int role, float scale, gt_arg *args, int *n_args,
+                     gt_error *error)
 {
-    if (step == 1.0f) {
+    if (scale == 1.0f) {
         return GT_OK;
     }
     int index = -1;
     gt_status status =
-        gt_constants_step(builder->plan->constants, step, builder->plan->engine, &index, error);
+        gt_constants_scale(builder->plan->constants, scale, builder->plan->engine, &index, error);
     args[*n_args] = (gt_arg){DNNL_ARG_ATTR_SCALES | role, GT_ARG_CONSTANT, index};
     *n_args += 1;
     return status;
 }
 
 /* Append the reorder of `value` to `to`, which is a value or an output of layout `desc` with that
- * step. */
+ * scale. */
 static gt_status
-add_reorder(gt_builder *builder, int value, gt_arg to, const_dnnl_memory_desc_t desc, float step,
+add_reorder(gt_builder *builder, int value, gt_arg to, const_dnnl_memory_desc_t desc, float scale,
             const char *layer, gt_error *error)
 {
     gt_plan *plan = builder->plan;
     const gt_value *from = &plan->values[value];
-    float from_step = from->number.step;
+    float from_scale = from->number.scale;
     int n_args = 2;
     gt_arg args[4] = {gt_value_arg(DNNL_ARG_FROM, value), to};
     dnnl_primitive_desc_t reorder = NULL;
     gt_status status =
-        create_reorder(&reorder, from->desc, from_step, desc, step, plan->engine, layer, error);
+        create_reorder(&reorder, from->desc, from_scale, desc, scale, plan->engine, layer, error);
     if (status == GT_OK) {
-        status = gt_builder_step_arg(builder, DNNL_ARG_FROM, from_step, args, &n_args, error);
+        status = gt_builder_scale_arg(builder, DNNL_ARG_FROM, from_scale, args, &n_args, error);
     }
     if (status == GT_OK) {
-        status = gt_builder_step_arg(builder, DNNL_ARG_TO, step, args, &n_args, error);
+        status = gt_builder_scale_arg(builder, DNNL_ARG_TO, scale, args, &n_args, error);
     }
     if (status == GT_OK) {
         status = gt_builder_add_step(builder, reorder, layer, args, n_args, error);
@@ -385,7 +385,7 @@ gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc
     int added = GT_NO_VALUE;
     gt_status status = gt_builder_add_value(builder, desc, number, layer, &added, error);
     if (status == GT_OK) {
-        status = add_reorder(builder, value, gt_value_arg(DNNL_ARG_TO, added), desc, number.step,
+        status = add_reorder(builder, value, gt_value_arg(DNNL_ARG_TO, added), desc, number.scale,
                              layer, error);
     }
     if (status == GT_OK) {

@@ -55,9 +55,9 @@ gt_status gt_builder_fetch(gt_builder *builder, int index, gt_number number, int
 gt_status gt_builder_fetch_last(gt_builder *builder, const gt_node *node, int k, gt_number number,
                                 int *value, gt_error *error);
 
-/* Append to `args` the step of what is read or written in `role`, unless that is 1. */
-gt_status gt_builder_step_arg(gt_builder *builder, int role, float step, gt_arg *args, int *n_args,
-                              gt_error *error);
+/* Append to `args` the scale of what is read or written in `role`, unless that is 1. */
+gt_status gt_builder_scale_arg(gt_builder *builder, int role, float scale, gt_arg *args,
+                               int *n_args, gt_error *error);
 
 /* Append the step that writes output `index` of the graph, as float32 with channels last, into
  * memory that the caller of the run owns. */
@@ -83,7 +83,7 @@ gt_map_type gt_builder_map_type(const gt_builder *builder, int index);
  * negative numbers. */
 bool gt_builder_maps_fit(const gt_builder *builder, int index);
 
-/* Bounds of the results of a convolution: those of its ReLU, and of bytes of that step. */
+/* Bounds of the results of a convolution: those of its ReLU, and of bytes of that scale. */
 void gt_builder_bounds(const gt_builder *builder, int index, float *low, float *high);
 
 /* Add a value of so many bytes for what a kernel of our own writes on the way. */

@@ -202,18 +202,18 @@ reorder_into(void *values, dnnl_memory_desc_t desc, dnnl_memory_t target, dnnl_e
     return gt_check_engine(code, "packing the weights", layer, error);
 }
 
-/* Make int8 of a kernel in place, element = number / steps[channel], for a kernel of `rows` rows of
+/* Make int8 of a kernel in place, element = number / scales[channel], for a kernel of `rows` rows of
  * `channels` numbers.  What rounding leaves of a weight goes on to the next of its channel (error
  * diffusion, Floyd and Steinberg 1976): so their sum, which is what flat parts of a picture meet,
- * stays the same to half a step.  `errors` (channels,) is room for that. */
+ * stays the same to half a unit.  `errors` (channels,) is room for that. */
 static void
-quantize_kernel(float *values, int64_t rows, int channels, const float *steps, float *errors)
+quantize_kernel(float *values, int64_t rows, int channels, const float *scales, float *errors)
 {
     int8_t *bytes = (int8_t *)values; /* the byte of a number lies before or within it */
     memset(errors, 0, (size_t)channels * sizeof(*errors));
     for (int64_t row = 0; row < rows; row++) {
         for (int c = 0; c < channels; c++) {
-            float number = values[row * channels + c] / steps[c] + errors[c];
+            float number = values[row * channels + c] / scales[c] + errors[c];
             long nearest = lrintf(number);
             nearest = nearest > 127 ? 127 : nearest < -127 ? -127 : nearest;
             errors[c] = number - (float)nearest;
@@ -222,7 +222,7 @@ quantize_kernel(float *values, int64_t rows, int channels, const float *steps, f
     }
 }
 
-/* The weights of each output channel whose sizes decide its step: each weight by itself, or in pairs
+/* The weights of each output channel whose sizes decide its scale: each weight by itself, or in pairs
  * the sum of two as well.  2 x 255 x 127 is more than 16 bits hold. */
 static void
 measure_sizes(const gt_node *node, const float *values, gt_weights weights, float *sizes)
@@ -242,19 +242,19 @@ measure_sizes(const gt_node *node, const float *values, gt_weights weights, floa
     }
 }
 
-/* The step of each output channel at which the largest of those sizes becomes 127; 1 for a channel
+/* The scale of each output channel at which the largest of those sizes becomes 127; 1 for a channel
  * of zeros.  Rounded with the error of the last weight, two of them are 128 at most, and 255 x 128 is
  * less than 2^15. */
 static void
-measure_steps(const gt_node *node, const float *values, gt_weights weights, float *steps)
+measure_scales(const gt_node *node, const float *values, gt_weights weights, float *scales)
 {
     int channels = node->shape.channels;
     for (int c = 0; c < channels; c++) {
-        steps[c] = 0.0f;
+        scales[c] = 0.0f;
     }
-    measure_sizes(node, values, weights, steps);
+    measure_sizes(node, values, weights, scales);
     for (int c = 0; c < channels; c++) {
-        steps[c] = steps[c] > 0.0f ? steps[c] / 127.0f : 1.0f;
+        scales[c] = scales[c] > 0.0f ? scales[c] / 127.0f : 1.0f;
     }
 }
 
@@ -272,13 +272,13 @@ unpacked_kernel(const gt_node *node, gt_weights weights, void **values, dnnl_mem
         status = gt_fail_memory(error, "unpacked weights");
     }
     if (status == GT_OK && in_int8) {
-        float *steps = malloc(2 * (size_t)channels * sizeof(*steps));
-        if (steps == NULL) {
+        float *scales = malloc(2 * (size_t)channels * sizeof(*scales));
+        if (scales == NULL) {
             return gt_fail_memory(error, "8-bit weights");
         }
-        measure_steps(node, *values, weights, steps);
-        quantize_kernel(*values, kernel_rows(node), channels, steps, steps + channels);
-        free(steps);
+        measure_scales(node, *values, weights, scales);
+        quantize_kernel(*values, kernel_rows(node), channels, scales, scales + channels);
+        free(scales);
     }
     return status;
 }
@@ -352,13 +352,13 @@ provide_vector(gt_constants *constants, const char *layer, gt_constant_kind kind
 }
 
 gt_status
-gt_constants_kernel_steps(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                          gt_weights weights, int *index, gt_error *error)
+gt_constants_kernel_scales(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
+                           gt_weights weights, int *index, gt_error *error)
 {
-    float *steps = NULL;
-    gt_status status = provide_vector(constants, node->name, GT_CONSTANT_KERNEL_STEPS,
-                                      node->shape.channels, engine, index, &steps, error);
-    if (status != GT_OK || steps == NULL) {
+    float *scales = NULL;
+    gt_status status = provide_vector(constants, node->name, GT_CONSTANT_KERNEL_SCALES,
+                                      node->shape.channels, engine, index, &scales, error);
+    if (status != GT_OK || scales == NULL) {
         return status;
     }
     float *values = scaled_kernel(node);
@@ -366,7 +366,7 @@ gt_constants_kernel_steps(gt_constants *constants, const gt_node *node, dnnl_eng
         drop_last(constants);
         return gt_fail_memory(error, "unpacked weights");
     }
-    measure_steps(node, values, weights, steps);
+    measure_scales(node, values, weights, scales);
     free_unpacked(node, values);
     return GT_OK;
 }
@@ -414,23 +414,23 @@ gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_engine_t e
 }
 
 gt_status
-gt_constants_step(gt_constants *constants, float step, dnnl_engine_t engine, int *index,
-                  gt_error *error)
+gt_constants_scale(gt_constants *constants, float scale, dnnl_engine_t engine, int *index,
+                   gt_error *error)
 {
     char name[32];
     float *data = NULL;
-    (void)snprintf(name, sizeof(name), "(step %a)", (double)step);
+    (void)snprintf(name, sizeof(name), "(scale %a)", (double)scale);
     gt_status status =
-        provide_vector(constants, name, GT_CONSTANT_STEP, 1, engine, index, &data, error);
+        provide_vector(constants, name, GT_CONSTANT_SCALE, 1, engine, index, &data, error);
     if (data != NULL) {
-        *data = step;
+        *data = scale;
     }
     return status;
 }
 
 gt_status
 gt_constants_winograd(gt_constants *constants, const gt_node *node, const gt_winograd *winograd,
-                      float step, dnnl_engine_t engine, int *index, gt_error *error)
+                      float scale, dnnl_engine_t engine, int *index, gt_error *error)
 {
     int64_t length = (int64_t)(gt_winograd_kernel_size(winograd) / sizeof(float));
     float *packed = NULL;
@@ -444,7 +444,7 @@ gt_constants_winograd(gt_constants *constants, const gt_node *node, const gt_win
         drop_last(constants);
         return gt_fail_memory(error, "unpacked weights");
     }
-    gt_winograd_pack(winograd, values, step, packed);
+    gt_winograd_pack(winograd, values, scale, packed);
     free_unpacked(node, values);
     return GT_OK;
 }

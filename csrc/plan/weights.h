@@ -11,9 +11,9 @@
 /* What a constant is for. */
 typedef enum {
     GT_CONSTANT_KERNEL,
-    GT_CONSTANT_KERNEL_STEPS, /* of 8-bit kernels: number = element * step of its channel out */
+    GT_CONSTANT_KERNEL_SCALES, /* of 8-bit kernels: number = element * scale of its channel out */
     GT_CONSTANT_SHIFT,
-    GT_CONSTANT_STEP /* of an 8-bit value */
+    GT_CONSTANT_SCALE /* of an 8-bit value */
 } gt_constant_kind;
 
 /* How weights are written.  In pairs: so that the products of two neighbouring channels in with
@@ -45,17 +45,17 @@ gt_status gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl
 /* The kernel of a convolution, its scale multiplied in, transformed by gt_winograd_pack; a flat
  * float32 array.  Otherwise like gt_constants_kernel. */
 gt_status gt_constants_winograd(gt_constants *constants, const gt_node *node,
-                                const gt_winograd *winograd, float step, dnnl_engine_t engine,
+                                const gt_winograd *winograd, float scale, dnnl_engine_t engine,
                                 int *index, gt_error *error);
 
 /* The kernel laid out by gt_amx_pack; otherwise likewise. */
 gt_status gt_constants_amx(gt_constants *constants, const gt_node *node, const gt_amx *amx,
                            dnnl_engine_t engine, int *index, gt_error *error);
 
-/* The steps of the node's kernel in 8 bits, float32 (channels out,), likewise. */
-gt_status gt_constants_kernel_steps(gt_constants *constants, const gt_node *node,
-                                    dnnl_engine_t engine, gt_weights weights, int *index,
-                                    gt_error *error);
+/* The scales of the node's kernel in 8 bits, float32 (channels out,), likewise. */
+gt_status gt_constants_kernel_scales(gt_constants *constants, const gt_node *node,
+                                     dnnl_engine_t engine, gt_weights weights, int *index,
+                                     gt_error *error);
 
 /* The shift of a node as a float32 vector, likewise; `offset` is what is missing from every number
  * that the kernel is multiplied with. */
@@ -63,8 +63,8 @@ gt_status gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_
                              float offset, int *index, gt_error *error);
 
 /* One float32 number, likewise. */
-gt_status gt_constants_step(gt_constants *constants, float step, dnnl_engine_t engine, int *index,
-                            gt_error *error);
+gt_status gt_constants_scale(gt_constants *constants, float scale, dnnl_engine_t engine, int *index,
+                             gt_error *error);
 
 /* The kernel's extents in oneDNN's order of axes: (groups,) channels out, channels in, height,
  * width, where `channels` arrive; returns their number, 4 or, with groups, 5. */

@@ -92,7 +92,7 @@ PyDoc_STRVAR(
     int8_rounding_doc,
     "int8_rounding()\n--\n\n"
     "How int8 rounds on this processor; where that is the same, features are. First \"VNNI\"\n"
-    "where weights have all 8 bits, \"pairs\" where their steps keep two products within 16\n"
+    "where weights have all 8 bits, \"pairs\" where their scales keep two products within 16\n"
     "bits; then \"tiles\" where convolutions run on matrix units, else the numbers of\n"
     "Winograd's kernels.");
 

@@ -40,7 +40,7 @@ typedef struct {
     float *source;  /* (batch, height, width, channels_in), as its type can hold them */
     float *weights; /* (height, width, channels_in, channels_out), likewise */
     float *shift;
-    float *steps; /* also where there are no bytes */
+    float *scales; /* also where there are no bytes */
     char *packed;
     int first; /* channel of the array of results that its own begin with */
 } bench;
@@ -117,8 +117,8 @@ describe(const layer *like, gt_map_type type)
                   .strides = {like->strides[0], like->strides[1]},
                   .before = {like->padding[0], like->padding[1]},
                   .type = type,
-                  .source_step = 0.02f,
-                  .step = 6.0f / 255.0f,
+                  .source_scale = 0.02f,
+                  .result_scale = 6.0f / 255.0f,
                   .low = type == GT_MAP_BYTES ? 0.0f : -INFINITY,
                   .high = INFINITY,
                   .pixel = like->out,
@@ -164,7 +164,7 @@ start_bench(bench *job, gt_amx amx)
     size_t count = count_numbers(amx.batch, amx.from);
     size_t channels = (size_t)amx.to.channels;
     size_t terms = (size_t)(amx.size[0] * amx.size[1] * amx.from.channels);
-    double step = 1.0 / (sqrt((double)terms) * 147.0 * 73.0 * (double)amx.source_step);
+    double scale = 1.0 / (sqrt((double)terms) * 147.0 * 73.0 * (double)amx.source_scale);
     gt_amx_prepare(&amx);
     job->amx = amx;
     job->first = (amx.pixel - amx.to.channels) / 3;
@@ -178,7 +178,7 @@ start_bench(bench *job, gt_amx amx)
     job->packed = new_guarded(gt_amx_kernel_size(&amx));
     set_weights(job, terms * channels);
     job->shift = random_numbers(job, channels, is_bytes ? 2.0 : -1.0, is_bytes ? 4.0 : 1.0);
-    job->steps = random_numbers(job, channels, 0.5 * step, 1.5 * step);
+    job->scales = random_numbers(job, channels, 0.5 * scale, 1.5 * scale);
 }
 
 static void
@@ -228,7 +228,7 @@ run_bench(const bench *job, int first_image, int images, int threads)
     char *source = write_source(job, first_image, images);
     memset(array, UNTOUCHED, array_size);
     gt_amx_convolve(&amx, source, job->packed, job->shift,
-                    amx.type == GT_MAP_BYTES ? job->steps : NULL,
+                    amx.type == GT_MAP_BYTES ? job->scales : NULL,
                     array + GUARD + (size_t)job->first * element_size(&amx), scratch);
     char *results = take_results(job, pixels, array);
     free_guarded(scratch, scratch_size);
@@ -289,8 +289,8 @@ wanted_result(const bench *job, double sum, int out)
     if (amx->type == GT_MAP_BF16) {
         return fmin(fmax(sum + (double)job->shift[out], amx->low), amx->high);
     }
-    float value = (float)sum * (amx->source_step * job->steps[out]) + job->shift[out];
-    value = fminf(fmaxf(value, amx->low), amx->high) * (1.0f / amx->step);
+    float value = (float)sum * (amx->source_scale * job->scales[out]) + job->shift[out];
+    value = fminf(fmaxf(value, amx->low), amx->high) * (1.0f / amx->result_scale);
     return (double)fminf(fmaxf(nearbyintf(value), 0.0f), 255.0f);
 }
 

@@ -492,7 +492,7 @@ check_bits(const trial *job)
 
 /* The tolerances of test_winograd_plans.c, relative to the largest number of an output, for
  * networks as deep: a number of bfloat16 is up to 2^-9 of itself off, of float32 2^-24; in 8 bits
- * it is half a step, of which 127 or 255 are the largest number of a map, and so are weights. */
+ * it is half a unit, of which 127 or 255 are the largest number of a map, and so are weights. */
 static double
 tolerance_of(gt_precision precision)
 {

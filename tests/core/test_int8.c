@@ -19,7 +19,7 @@ make_int8(const gt_net *net, const int *outputs, int n_outputs, gt_preprocessing
     return backbone;
 }
 
-/* A kernel of whole numbers whose largest in each channel out is 127, so that steps are 1.  Where
+/* A kernel of whole numbers whose largest in each channel out is 127, so that scales are 1.  Where
  * products are added two by two, that is the largest sum of two neighbours. */
 static gt_array
 whole_kernel(gt_net *net, int size, int in, int out)
@@ -91,16 +91,16 @@ test_sums_do_not_saturate(void)
         job.backbone = make_int8(&net, &a, 1, plain, 2);
         gt_range unused = {"no such layer", 1.0f, false};
         CHECK(gt_backbone_set_range(job.backbone, unused, &error) == GT_OK);
-        CHECK_CLOSE(distance_of_run(&job, 3), 0.0, 0.01); /* 63.5 steps become 64 */
+        CHECK_CLOSE(distance_of_run(&job, 3), 0.0, 0.01); /* 63.5 become 64 */
         end_trial(&job);
         gt_net_clear(&net);
     }
 }
 
 /* On a picture of one byte only the sum of a channel's weights counts, which rounding keeps to half a
- * step of them; rounded one by one, 27 of them are one and a half off. */
+ * unit of them; rounded one by one, 27 of them are one and a half off. */
 static void
-test_flat_pictures_are_closer_than_a_step(void)
+test_flat_pictures_are_closer_than_a_unit(void)
 {
     static const gt_preprocessing plain = {1.0f, 0.0f};
     enum { OUT = 40, ROWS = 27, BYTE = 200 };
@@ -133,7 +133,7 @@ test_flat_pictures_are_closer_than_a_step(void)
     gt_net_clear(&net);
 }
 
-/* Between layers a step of 1 holds whole numbers from 0 to 255 exactly: a kernel that copies
+/* Between layers a scale of 1 holds whole numbers from 0 to 255 exactly: a kernel that copies
  * channels, pools, a join, then a convolution of them all. */
 static void
 test_whole_numbers_stay_exact(void)
@@ -325,7 +325,7 @@ main(void)
     if (gt_precision_is_fast(GT_PRECISION_INT8)) {
         RUN(test_bytes_are_read_as_they_are);
         RUN(test_sums_do_not_saturate);
-        RUN(test_flat_pictures_are_closer_than_a_step);
+        RUN(test_flat_pictures_are_closer_than_a_unit);
         RUN(test_whole_numbers_stay_exact);
         RUN(test_mixture_is_close);
     }

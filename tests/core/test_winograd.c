@@ -50,17 +50,17 @@ convolve(const bench *job, int image, int y, int x, int out)
     return fmin(fmax(sum, winograd->low), winograd->high);
 }
 
-/* A step with which the largest results are beyond the largest byte. */
+/* A scale with which the largest results are beyond the largest byte. */
 static void
-choose_step(bench *job)
+choose_result_scale(bench *job)
 {
     double largest = 0.0;
     for (size_t i = 0; i < count_numbers(job, job->winograd.to); i++) {
         largest = fmax(largest, job->wanted[i]);
     }
-    job->winograd.step = (float)fmax(largest, 1.0) / 300.0f;
+    job->winograd.result_scale = (float)fmax(largest, 1.0) / 300.0f;
     job->winograd.low = 0.0f;
-    job->winograd.high = 255.0f * job->winograd.step;
+    job->winograd.high = 255.0f * job->winograd.result_scale;
     for (size_t i = 0; i < count_numbers(job, job->winograd.to); i++) {
         job->wanted[i] = fmin(fmax(job->wanted[i], 0.0), (double)job->winograd.high);
     }
@@ -83,7 +83,7 @@ leave_single_weights(bench *job)
     }
 }
 
-/* What the result must be, and for bytes their step. */
+/* What the result must be, and for bytes their scale. */
 static void
 set_wanted(bench *job)
 {
@@ -97,7 +97,7 @@ set_wanted(bench *job)
         }
     }
     if (winograd->type == GT_MAP_BYTES) {
-        choose_step(job);
+        choose_result_scale(job);
     }
 }
 
@@ -183,9 +183,10 @@ run_bench(const bench *job)
     gt_winograd_pack(winograd, job->kernel.data, 1.0f, packed);
     gt_winograd_run(winograd, source, packed, job->shift.data, target, scratch);
     for (size_t i = 0; i < size; i++) {
-        result[i] = winograd->type == GT_MAP_BF16    ? gt_from_bf16(((uint16_t *)(void *)target)[i])
-                    : winograd->type == GT_MAP_BYTES ? winograd->step * ((uint8_t *)target)[i]
-                                                     : ((float *)(void *)target)[i];
+        result[i] = winograd->type == GT_MAP_BF16 ? gt_from_bf16(((uint16_t *)(void *)target)[i])
+                    : winograd->type == GT_MAP_BYTES
+                        ? winograd->result_scale * ((uint8_t *)target)[i]
+                        : ((float *)(void *)target)[i];
     }
     free(scratch);
     free(target);
@@ -194,15 +195,15 @@ run_bench(const bench *job)
     return result;
 }
 
-/* The root mean square of what results are off, in steps of their bytes. */
+/* The root mean square of what results are off, in units of their bytes. */
 static double
-steps_off(const bench *job)
+units_off(const bench *job)
 {
     float *result = run_bench(job);
     size_t count = count_numbers(job, job->winograd.to);
     double sum = 0.0;
     for (size_t i = 0; i < count; i++) {
-        double distance = (result[i] - job->wanted[i]) / (double)job->winograd.step;
+        double distance = (result[i] - job->wanted[i]) / (double)job->winograd.result_scale;
         sum += distance * distance;
     }
     free(result);
@@ -237,7 +238,7 @@ describe(int batch, gt_shape from, int channels, int size, int above, int left, 
         .before = {above, left},
         .size = size,
         .type = type,
-        .step = 1.0f,
+        .result_scale = 1.0f,
         .lanes = gt_winograd_lanes(type),
         .low = -INFINITY,
         .high = INFINITY,
@@ -256,8 +257,8 @@ has_words(const gt_winograd *winograd)
     return gt_winograd_choose(winograd).weights == GT_WINOGRAD_WORDS;
 }
 
-/* Half a unit in the last of 8 bits, half a step, or some units in the last of 24; with words some
- * steps, of which all but half a step is seldom. */
+/* Half a unit in the last of 8 bits, half a unit, or some units in the last of 24; with words some
+ * units, of which all but half a unit is seldom. */
 static double
 tolerance(const gt_winograd *winograd)
 {
@@ -279,7 +280,7 @@ verify_bench(gt_winograd winograd)
     start_bench(&job, winograd, winograd.type != GT_MAP_BYTES || has_words(&winograd));
     CHECK_CLOSE(distance_of_bench(&job), 0.0, tolerance(&winograd));
     if (has_words(&winograd)) {
-        CHECK_CLOSE(steps_off(&job), 0.0, 0.5);
+        CHECK_CLOSE(units_off(&job), 0.0, 0.5);
     }
     end_bench(&job);
 }
@@ -336,7 +337,7 @@ test_blocked_source(void)
 }
 
 /* What 16 bits of a weight lack, and of a tile, costs less than the rounding of results to bytes,
- * which alone is 0.29 steps on average; of words with as many channels as they are used for. */
+ * which alone is 0.29 units on average; of words with as many channels as they are used for. */
 static void
 test_weights_of_16_bits_are_close(void)
 {
@@ -352,7 +353,7 @@ test_weights_of_16_bits_are_close(void)
             continue;
         }
         start_bench(&job, winograd, true);
-        CHECK_CLOSE(steps_off(&job), 0.0, 0.29 * sqrt(2.0));
+        CHECK_CLOSE(units_off(&job), 0.0, 0.29 * sqrt(2.0));
         end_bench(&job);
     }
 }
@@ -494,7 +495,7 @@ verify_scales(int channels)
         weights[i] *= factors[i % 32 % 4];
     }
     set_wanted(&job);
-    CHECK_CLOSE(steps_off(&job), 0.0, 0.5);
+    CHECK_CLOSE(units_off(&job), 0.0, 0.5);
     end_bench(&job);
 }
 

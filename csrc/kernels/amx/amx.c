@@ -466,7 +466,7 @@ typedef struct {
     const char *source;
     const char *packed;
     const float *shift;
-    const float *steps;
+    const float *scales;
     char *target;
     bool is_plain;
 } amx_run;
@@ -487,7 +487,7 @@ run_chunk(const amx_run *run, int index, int first, int last, char *scratch)
                                   .n_columns = amx->to.channels - channel < WIDTH ? 1 : 2,
                                   .channel = channel,
                                   .shift = run->shift,
-                                  .steps = run->steps};
+                                  .scales = run->scales};
         (run->is_plain ? gt_amx_multiply_plain : gt_amx_multiply)(&product);
     }
 }
@@ -519,13 +519,13 @@ run_share(const amx_run *run, int worker, int workers, char *scratch)
 
 void
 gt_amx_convolve(const gt_amx *amx, const void *source, const void *packed, const float *shift,
-                const float *steps, void *target, void *scratch)
+                const float *scales, void *target, void *scratch)
 {
     const amx_run run = {.amx = amx,
                          .source = source,
                          .packed = packed,
                          .shift = shift,
-                         .steps = steps,
+                         .scales = scales,
                          .target = target,
                          .is_plain = amx->is_plain || !gt_amx_is_compiled()};
 #pragma omp parallel num_threads(amx->threads) if (amx -> threads > 1)

@@ -37,10 +37,10 @@ size_t gt_amx_kernel_size(const gt_amx *amx);
  * maps of bytes int8. */
 void gt_amx_pack(const gt_amx *amx, const void *kernel, void *packed);
 
-/* Convolve: `shift` (channels_out,) is added to the results; `steps` (channels_out,) are those of an
+/* Convolve: `shift` (channels_out,) is added to the results; `scales` (channels_out,) are those of an
  * int8 kernel, else NULL.  `scratch` and `packed` are aligned to 64 bytes; behind a source of bytes 63
  * more must be readable.  A NaN in the source may also spoil a result beside those that read it. */
 void gt_amx_convolve(const gt_amx *amx, const void *source, const void *packed, const float *shift,
-                     const float *steps, void *target, void *scratch);
+                     const float *scales, void *target, void *scratch);
 
 #endif

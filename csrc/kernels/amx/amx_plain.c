@@ -57,13 +57,13 @@ write_number(const gt_amx_product *product, int channel, float value, char *to)
     bool is_bytes = amx->type == GT_MAP_BYTES;
     int index = product->channel + channel;
     if (is_bytes) {
-        value *= product->steps[index] * amx->source_step;
+        value *= product->scales[index] * amx->source_scale;
     }
     value += product->shift[index];
     value = amx->low > value ? amx->low : value; /* a NaN stays one */
     value = amx->high < value ? amx->high : value;
     if (is_bytes) {
-        float whole = rintf(value * (1.0f / amx->step));
+        float whole = rintf(value * (1.0f / amx->result_scale));
         to[channel] = (char)(uint8_t)(whole < 255.0f ? whole : 255.0f);
         return;
     }

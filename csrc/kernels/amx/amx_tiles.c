@@ -86,14 +86,14 @@ INLINE_AMX finish
 prepare_finish(const gt_amx_product *product, bool is_bytes, int n_columns)
 {
     const gt_amx *amx = product->amx;
-    finish last = {.factor = _mm512_set1_ps(is_bytes ? 1.0f / amx->step : 1.0f)};
+    finish last = {.factor = _mm512_set1_ps(is_bytes ? 1.0f / amx->result_scale : 1.0f)};
     last.low = _mm512_set1_ps(amx->low);
     last.high = _mm512_set1_ps(amx->high);
     for (int k = 0; k < n_columns; k++) {
         int channel = product->channel + k * COLS;
         last.shift[k] = _mm512_loadu_ps(product->shift + channel);
-        last.scales[k] = is_bytes ? _mm512_mul_ps(_mm512_loadu_ps(product->steps + channel),
-                                                  _mm512_set1_ps(amx->source_step))
+        last.scales[k] = is_bytes ? _mm512_mul_ps(_mm512_loadu_ps(product->scales + channel),
+                                                  _mm512_set1_ps(amx->source_scale))
                                   : _mm512_set1_ps(1.0f);
     }
     return last;

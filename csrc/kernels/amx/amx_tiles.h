@@ -29,9 +29,9 @@ typedef struct {
     gt_amx_tiles tiles;
     const char *kernel;
     int n_columns;
-    int channel;        /* first of the channels out */
-    const float *shift; /* (channels_out,) */
-    const float *steps; /* (channels_out,) of an int8 kernel */
+    int channel;         /* first of the channels out */
+    const float *shift;  /* (channels_out,) */
+    const float *scales; /* (channels_out,) of an int8 kernel */
 } gt_amx_product;
 
 /* Sixteen results: what the first of them reads, its place, and its column among the results. */

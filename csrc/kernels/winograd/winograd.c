@@ -317,7 +317,7 @@ write_tiles(const tile_block *block, const float *scales, const float *shift, in
                                      .low = winograd->low,
                                      .high = winograd->high,
                                      .scales = scales + out + c,
-                                     .factor = 1.0f / winograd->step};
+                                     .factor = 1.0f / winograd->result_scale};
             size_t number = (size_t)i * GT_WINOGRAD_COLS + (size_t)c;
             block->stages.write_tile(block->sums + number * SUM_SIZE, block->sum_stride, &to);
         }

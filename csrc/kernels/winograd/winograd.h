@@ -43,10 +43,11 @@ size_t gt_winograd_scratch_size(const gt_winograd *winograd);
 /* Bytes of the transformed kernel, a multiple of 64. */
 size_t gt_winograd_kernel_size(const gt_winograd *winograd);
 
-/* Transform `kernel` (size, size, channels_in, channels_out) into `packed`; `step` is that of the
- * source's bytes, else 1.  Between maps of bytes the numbers become some of 16 bits, whose rounding
+/* Transform `kernel` (size, size, channels_in, channels_out) into `packed`; `source_scale` is that
+ * of the source's bytes, else 1.  Between maps of bytes the numbers become some of 16 bits, whose rounding
  * costs less than that of the results. */
-void gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float step, void *packed);
+void gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float source_scale,
+                      void *packed);
 
 /* Convolve: `packed` is the transformed kernel, `shift` (channels_out,) is added to the results.
  * `scratch` is aligned to 64 bytes. */

@@ -243,7 +243,7 @@ write_row(const packing *job, const double *row, int in, char *to)
 }
 
 void
-gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float step, void *packed)
+gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float source_scale, void *packed)
 {
     packing job = {.size = winograd->size,
                    .channels_in = winograd->from.channels,
@@ -260,7 +260,7 @@ gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float step, v
     for (int out = 0; out < job.channels_out; out += COLS) {
         choose_scales(&job, out);
         for (int lane = 0; lane < COLS; lane++) {
-            *scales++ = (float)((double)step / job.scales[lane]);
+            *scales++ = (float)((double)source_scale / job.scales[lane]);
         }
         for (int in = 0; in < job.channels_in; in++) {
             double transformed[POINTS][COLS];

@@ -4,7 +4,7 @@
  *     vector         some channels of one point or pixel
  *     INLINE_STAGE   what stands before each function here
  *     STAGE          the same of a function that is called
- *     load, store    numbers of a map, bytes not yet times their step
+ *     load, store    numbers of a map, bytes not yet times their scale
  *     load_sums      of the points of a tile, beside weights of a type, in memory that is aligned
  *                    for a vector
  *     store_points   likewise
