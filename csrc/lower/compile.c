@@ -44,20 +44,20 @@ gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl
     created->outputs = calloc((size_t)graph->n_outputs, sizeof(*created->outputs));
     created->value_of = calloc((size_t)graph->count, sizeof(*created->value_of));
     builder.plan = created;
-    builder.numbers = calloc((size_t)graph->count, sizeof(*builder.numbers));
-    if (created->outputs == NULL || created->value_of == NULL || builder.numbers == NULL) {
+    builder.formats = calloc((size_t)graph->count, sizeof(*builder.formats));
+    if (created->outputs == NULL || created->value_of == NULL || builder.formats == NULL) {
         status = gt_fail_memory(error, "a plan");
         goto done;
     }
     for (int i = 0; i < graph->count; i++) {
         created->value_of[i] = GT_NO_VALUE;
     }
-    status = gt_quantize(graph, config.precision, config.preprocessing, builder.numbers, error);
+    status = gt_quantize(graph, config.precision, config.preprocessing, builder.formats, error);
     if (status == GT_OK) {
         status = build(&builder, error);
     }
 done:
-    free(builder.numbers);
+    free(builder.formats);
     if (status != GT_OK) {
         gt_plan_free(created);
         return status;

@@ -19,8 +19,8 @@ describe(const gt_builder *builder, int index)
                   .strides = {window->strides[0], window->strides[1]},
                   .before = {window->before[0], window->before[1]},
                   .type = gt_builder_map_type(builder, index),
-                  .source_scale = gt_builder_source_number(builder, index).scale,
-                  .result_scale = gt_builder_result_number(builder, index).scale,
+                  .source_scale = gt_builder_source_format(builder, index).scale,
+                  .result_scale = gt_builder_result_format(builder, index).scale,
                   .pixel = node->shape.channels,
                   .threads = omp_get_max_threads()};
     gt_builder_bounds(builder, index, &amx.low, &amx.high);
@@ -111,7 +111,7 @@ gt_status
 gt_lower_amx(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_number number = gt_builder_source_number(builder, index);
+    gt_format format = gt_builder_source_format(builder, index);
     amx_step step = {.amx = describe(builder, index)};
     int source = GT_NO_VALUE;
     int target = GT_NO_VALUE;
@@ -119,12 +119,12 @@ gt_lower_amx(gt_builder *builder, int index, gt_error *error)
     int channel = 0;
     int n_args = N_ARGS;
     gt_arg args[N_ARGS + 1];
-    gt_status status = gt_builder_fetch_last(builder, node, 0, number, &source, error);
+    gt_status status = gt_builder_fetch_last(builder, node, 0, format, &source, error);
     if (status == GT_OK) {
         status = gt_concat_place(builder, index, &target, &channel, &step.amx.pixel, error);
     }
     if (status == GT_OK) {
-        dnnl_data_type_t type = builder->plan->values[target].number.type;
+        dnnl_data_type_t type = builder->plan->values[target].format.type;
         step.offset = (size_t)channel * dnnl_data_type_size(type);
         step.amx.backwards = step.amx.threads == 1 && is_read_backwards(builder->plan, source);
         gt_amx_prepare(&step.amx);

@@ -6,9 +6,9 @@
 
 /* Bytes of a number of a result. */
 static int
-number_size(const gt_builder *builder, int index)
+element_size(const gt_builder *builder, int index)
 {
-    return (int)dnnl_data_type_size(gt_builder_result_number(builder, index).type);
+    return (int)dnnl_data_type_size(gt_builder_result_format(builder, index).type);
 }
 
 /* Whether our kernel copies the operands of that concatenation. */
@@ -25,8 +25,8 @@ only_concat(const gt_builder *builder, int index)
 {
     int reader = gt_graph_only_reader(builder->graph, index);
     if (reader < 0 || !can_copy(builder, reader) ||
-        !gt_same_number(gt_builder_result_number(builder, reader),
-                        gt_builder_result_number(builder, index))) {
+        !gt_same_format(gt_builder_result_format(builder, reader),
+                        gt_builder_result_format(builder, index))) {
         return -1;
     }
     return reader;
@@ -38,7 +38,7 @@ gt_concat_suits(const gt_builder *builder, int index)
     if (builder->plan->value_of[index] != GT_NO_VALUE) {
         return true;
     }
-    return can_copy(builder, index) && gt_builder_result_number(builder, index).type == dnnl_u8;
+    return can_copy(builder, index) && gt_builder_result_format(builder, index).type == dnnl_u8;
 }
 
 gt_status
@@ -55,7 +55,7 @@ gt_concat_place(gt_builder *builder, int index, int *value, int *channel, int *c
     }
     if (builder->plan->value_of[owner] == GT_NO_VALUE) {
         status =
-            gt_builder_add_result(builder, owner, gt_builder_result_number(builder, owner), error);
+            gt_builder_add_result(builder, owner, gt_builder_result_format(builder, owner), error);
     }
     *value = builder->plan->value_of[owner];
     *channels = graph->nodes[owner].shape.channels;
@@ -78,16 +78,16 @@ static gt_status
 gather(gt_builder *builder, int index, gt_byte_concat *concat, gt_arg *args, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_number number = gt_builder_result_number(builder, index);
+    gt_format format = gt_builder_result_format(builder, index);
     gt_status status = GT_OK;
     int offset = 0;
     for (int k = 0; status == GT_OK && k < node->n_inputs; k++) {
         int size =
-            builder->graph->nodes[node->inputs[k]].shape.channels * number_size(builder, index);
+            builder->graph->nodes[node->inputs[k]].shape.channels * element_size(builder, index);
         if (builder->plan->value_of[node->inputs[k]] != GT_NO_VALUE) {
             int n = concat->n_inputs++;
             int value = GT_NO_VALUE;
-            status = gt_builder_fetch_last(builder, node, k, number, &value, error);
+            status = gt_builder_fetch_last(builder, node, k, format, &value, error);
             args[n] = gt_value_arg(DNNL_ARG_MULTIPLE_SRC + n, value);
             concat->sizes[n] = size;
             concat->offsets[n] = offset;
@@ -104,13 +104,13 @@ gt_lower_concat(gt_builder *builder, int index, gt_error *error)
     int *value = &builder->plan->value_of[index];
     gt_byte_concat concat = {.pixels = (int64_t)builder->plan->batch * node->shape.height *
                                        node->shape.width,
-                             .pixel = node->shape.channels * number_size(builder, index),
+                             .pixel = node->shape.channels * element_size(builder, index),
                              .threads = omp_get_max_threads()};
     gt_arg args[GT_BYTES_MOST_INPUTS + 1];
     gt_status status = gather(builder, index, &concat, args, error);
     if (status == GT_OK && *value == GT_NO_VALUE) {
         status =
-            gt_builder_add_result(builder, index, gt_builder_result_number(builder, index), error);
+            gt_builder_add_result(builder, index, gt_builder_result_format(builder, index), error);
     }
     if (status != GT_OK || concat.n_inputs == 0) {
         return status;

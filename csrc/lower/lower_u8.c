@@ -19,8 +19,8 @@ bool
 gt_bytes_suit(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    if (!gt_runs_in_int8(builder->graph, builder->numbers, index) ||
-        builder->numbers[index].type != dnnl_u8) {
+    if (!gt_runs_in_int8(builder->graph, builder->formats, index) ||
+        builder->formats[index].type != dnnl_u8) {
         return false;
     }
     gt_byte_pool pool = describe_pool(builder, node);
@@ -38,11 +38,11 @@ gt_status
 gt_lower_bytes(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_number number = builder->numbers[index];
+    gt_format format = builder->formats[index];
     int source = GT_NO_VALUE;
-    gt_status status = gt_builder_fetch_last(builder, node, 0, number, &source, error);
+    gt_status status = gt_builder_fetch_last(builder, node, 0, format, &source, error);
     if (status == GT_OK) {
-        status = gt_builder_add_result(builder, index, number, error);
+        status = gt_builder_add_result(builder, index, format, error);
     }
     if (status != GT_OK) {
         return status;

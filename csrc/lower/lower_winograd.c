@@ -19,7 +19,7 @@ describe(const gt_builder *builder, int index)
                             .before = {node->window.before[0], node->window.before[1]},
                             .size = node->window.size[0],
                             .type = type,
-                            .result_scale = gt_builder_result_number(builder, index).scale,
+                            .result_scale = gt_builder_result_format(builder, index).scale,
                             .lanes = lanes,
                             .target = gt_winograd_channels_last(node->shape, lanes),
                             .threads = omp_get_max_threads()};
@@ -64,11 +64,11 @@ static gt_status
 choose_source(gt_builder *builder, int index, gt_winograd *winograd, int *value, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_number number = gt_builder_source_number(builder, index);
+    gt_format format = gt_builder_source_format(builder, index);
     dnnl_memory_desc_t blocked = NULL;
-    gt_status status = gt_builder_fetch(builder, node->inputs[0], number, value, error);
+    gt_status status = gt_builder_fetch(builder, node->inputs[0], format, value, error);
     if (status == GT_OK) {
-        status = gt_builder_describe(builder, &blocked, winograd->from, number.type,
+        status = gt_builder_describe(builder, &blocked, winograd->from, format.type,
                                      winograd->lanes == 8 ? dnnl_nChw8c : dnnl_nChw16c, error);
     }
     if (status == GT_OK && dnnl_memory_desc_equal(builder->plan->values[*value].desc, blocked)) {
@@ -76,7 +76,7 @@ choose_source(gt_builder *builder, int index, gt_winograd *winograd, int *value,
     }
     else if (status == GT_OK) {
         winograd->source = gt_winograd_channels_last(winograd->from, winograd->lanes);
-        status = gt_builder_fetch_last(builder, node, 0, number, value, error);
+        status = gt_builder_fetch_last(builder, node, 0, format, value, error);
     }
     (void)dnnl_memory_desc_destroy(blocked);
     return status;
@@ -95,7 +95,7 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
     gt_winograd_prepare(&winograd);
     gt_status status = choose_source(builder, index, &winograd, &source, error);
     if (status == GT_OK) {
-        float source_scale = gt_builder_source_number(builder, index).scale;
+        float source_scale = gt_builder_source_format(builder, index).scale;
         status = gt_constants_winograd(plan->constants, node, &winograd, source_scale, plan->engine,
                                        &kernel, error);
     }
@@ -104,7 +104,7 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
     }
     if (status == GT_OK) {
         status =
-            gt_builder_add_result(builder, index, gt_builder_result_number(builder, index), error);
+            gt_builder_add_result(builder, index, gt_builder_result_format(builder, index), error);
     }
     if (status == GT_OK) {
         status = gt_builder_add_scratch(builder, gt_winograd_scratch_size(&winograd), node->name,

@@ -14,7 +14,7 @@
 /* A block of the arena. */
 typedef struct {
     dnnl_memory_desc_t desc; /* owned; its layout was chosen by oneDNN */
-    gt_number number;        /* how its numbers are written */
+    gt_format format;        /* of its numbers */
     size_t size;             /* bytes */
     size_t offset;           /* bytes from the start of the arena */
     int first;               /* step that writes it; -1 for the input */

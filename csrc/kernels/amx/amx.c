@@ -23,7 +23,7 @@ rounded_up(int a, int b)
 }
 
 static size_t
-number_size(const gt_amx *amx)
+element_size(const gt_amx *amx)
 {
     return amx->type == GT_MAP_BYTES ? 1 : sizeof(uint16_t);
 }
@@ -32,7 +32,7 @@ number_size(const gt_amx *amx)
 static size_t
 pixel_size(const gt_amx *amx)
 {
-    return (size_t)amx->from.channels * number_size(amx);
+    return (size_t)amx->from.channels * element_size(amx);
 }
 
 /* Rows or columns of a shape along an axis, 0 for height. */
@@ -215,7 +215,7 @@ share_out(gt_amx *amx)
 void
 gt_amx_prepare(gt_amx *amx)
 {
-    size_t result = (size_t)amx->pixel * number_size(amx);
+    size_t result = (size_t)amx->pixel * element_size(amx);
     size_t row = (size_t)amx->to.width * result;
     amx->axis = choose_axis(amx);
     amx->is_in_place = can_be_in_place(amx);
@@ -277,7 +277,7 @@ pack_tile(const gt_amx *amx, const void *kernel, const gt_amx_run *run, int step
           char *tile)
 {
     enum { QUAD = 4 };
-    int size = (int)number_size(amx);
+    int size = (int)element_size(amx);
     for (int row = 0; row < GT_AMX_ROWS; row++) {
         for (int column = 0; column < GT_AMX_COLS; column++) {
             for (int i = 0; i < QUAD / size; i++) {
@@ -447,7 +447,7 @@ read_chunk(const gt_amx *amx, const char *source, const chunk *part, char *scrat
 static gt_amx_tiles
 tiles_of(const gt_amx *amx, const chunk *part, const char *source, char *target, char *scratch)
 {
-    size_t result = (size_t)amx->pixel * number_size(amx);
+    size_t result = (size_t)amx->pixel * element_size(amx);
     size_t map = (size_t)amx->to.height * (size_t)amx->to.width * result;
     int results = (part->rows - 1) * amx->columns + amx->width;
     gt_amx_tiles tiles = {.to = target + (size_t)part->first_image * map +
