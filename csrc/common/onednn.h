@@ -1,6 +1,6 @@
 /* oneDNN as the core sees it: how its failures are told, and what the processor offers. */
-#ifndef GT_ENGINE_H
-#define GT_ENGINE_H
+#ifndef GT_ONEDNN_H
+#define GT_ONEDNN_H
 
 #include <oneapi/dnnl/dnnl.h>
 #include <stdbool.h>

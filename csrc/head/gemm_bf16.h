@@ -1,7 +1,7 @@
 /* What products of large minibatches read in bfloat16, which some processors multiply two to several
  * times as fast as float32. */
-#ifndef GT_HEAD_ROUNDED_H
-#define GT_HEAD_ROUNDED_H
+#ifndef GT_GEMM_BF16_H
+#define GT_GEMM_BF16_H
 
 #include "head/head.h"
 

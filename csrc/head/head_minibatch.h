@@ -1,8 +1,8 @@
 /* Minibatches and evaluations of the head, shared out over a team of threads: what is computed row by
  * row by their rows (head_run.c), the gradient and the update by the weights (head_update.c).  For
  * head_train.c only. */
-#ifndef GT_HEAD_RUN_H
-#define GT_HEAD_RUN_H
+#ifndef GT_HEAD_MINIBATCH_H
+#define GT_HEAD_MINIBATCH_H
 
 #include "head/head.h"
 #include "threads/barrier.h"

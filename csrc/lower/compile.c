@@ -18,7 +18,7 @@ build(gt_builder *builder, gt_error *error)
         status = gt_builder_add_output(builder, i, error);
     }
     if (status == GT_OK) {
-        status = gt_arena_plan(builder->plan, error);
+        status = gt_memory_plan(builder->plan, error);
     }
     return status;
 }
@@ -29,7 +29,7 @@ gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl
 {
     gt_status status = GT_OK;
     gt_builder builder = {
-        .graph = graph, .preprocessing = config.preprocessing, .is_brief = config.is_brief};
+        .graph = graph, .preprocessing = config.preprocessing, .low_memory = config.low_memory};
     gt_plan *created = calloc(1, sizeof(*created));
     *plan = NULL;
     if (created == NULL) {

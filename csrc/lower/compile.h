@@ -9,7 +9,7 @@ typedef struct {
     int batch;
     gt_precision precision;
     gt_preprocessing preprocessing;
-    bool is_brief;   /* for a few images: weights that take little room, however slow */
+    bool low_memory; /* for a few images: prefer weights that take little memory to speed */
     bool reads_maps; /* a float32 plan's input are maps, not photographs */
 } gt_compile_config;
 

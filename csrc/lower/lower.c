@@ -310,7 +310,7 @@ lower_input(gt_builder *builder, int index, gt_error *error)
     if (status == GT_OK) {
         plan->values[plan->input_value].first = -1;
         plan->input_channels_last = true;
-        plan->reads_bytes = gt_is_8_bit(format.type);
+        plan->reads_u8 = gt_is_8_bit(format.type);
         builder->plan->value_of[index] = plan->input_value;
     }
     (void)dnnl_memory_desc_destroy(desc);
@@ -321,8 +321,8 @@ gt_status
 gt_lower_node(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    if (gt_bytes_suit(builder, index)) {
-        return gt_lower_bytes(builder, index, error);
+    if (gt_u8_pool_suits(builder, index)) {
+        return gt_lower_u8_pool(builder, index, error);
     }
     switch (node->op) {
     case GT_OP_INPUT:

@@ -86,7 +86,7 @@ add_constants(gt_builder *builder, int index, const gt_amx *amx, gt_arg *args, i
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
-    bool is_bytes = amx->type == GT_MAP_BYTES;
+    bool is_u8 = amx->type == GT_MAP_U8;
     int kernel = -1;
     int shift = -1;
     int scales = -1;
@@ -94,13 +94,13 @@ add_constants(gt_builder *builder, int index, const gt_amx *amx, gt_arg *args, i
     if (status == GT_OK) {
         status = gt_constants_shift(plan->constants, node, plan->engine, 0.0f, &shift, error);
     }
-    if (status == GT_OK && is_bytes) {
+    if (status == GT_OK && is_u8) {
         status = gt_constants_kernel_scales(plan->constants, node, plan->engine, GT_WEIGHTS_INT8,
                                             &scales, error);
     }
     args[1] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel};
     args[2] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift};
-    if (is_bytes) {
+    if (is_u8) {
         args[(*n_args)++] =
             (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, scales};
     }

@@ -16,7 +16,7 @@ static bool
 can_copy(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    return node->op == GT_OP_CONCAT && !node->relu && node->n_inputs <= GT_BYTES_MOST_INPUTS;
+    return node->op == GT_OP_CONCAT && !node->relu && node->n_inputs <= GT_U8_MAX_INPUTS;
 }
 
 /* The concatenation that alone reads a result, as it is written; -1 where there is none. */
@@ -65,17 +65,17 @@ gt_concat_place(gt_builder *builder, int index, int *value, int *channel, int *c
 static void
 run(const void *context, void *const *memory)
 {
-    const gt_byte_concat *concat = context;
-    const uint8_t *sources[GT_BYTES_MOST_INPUTS] = {NULL};
+    const gt_u8_concat *concat = context;
+    const uint8_t *sources[GT_U8_MAX_INPUTS] = {NULL};
     for (int k = 0; k < concat->n_inputs; k++) {
         sources[k] = memory[k];
     }
-    gt_byte_concat_run(concat, sources, memory[concat->n_inputs]);
+    gt_u8_concat_run(concat, sources, memory[concat->n_inputs]);
 }
 
 /* The operands that are not in their place yet, as arguments and in `concat`. */
 static gt_status
-gather(gt_builder *builder, int index, gt_byte_concat *concat, gt_arg *args, gt_error *error)
+gather(gt_builder *builder, int index, gt_u8_concat *concat, gt_arg *args, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_format format = gt_builder_result_format(builder, index);
@@ -102,11 +102,11 @@ gt_lower_concat(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     int *value = &builder->plan->value_of[index];
-    gt_byte_concat concat = {.pixels = (int64_t)builder->plan->batch * node->shape.height *
-                                       node->shape.width,
-                             .pixel = node->shape.channels * element_size(builder, index),
-                             .threads = omp_get_max_threads()};
-    gt_arg args[GT_BYTES_MOST_INPUTS + 1];
+    gt_u8_concat concat = {.pixels = (int64_t)builder->plan->batch * node->shape.height *
+                                     node->shape.width,
+                           .pixel = node->shape.channels * element_size(builder, index),
+                           .threads = omp_get_max_threads()};
+    gt_arg args[GT_U8_MAX_INPUTS + 1];
     gt_status status = gather(builder, index, &concat, args, error);
     if (status == GT_OK && *value == GT_NO_VALUE) {
         status =
@@ -117,6 +117,6 @@ gt_lower_concat(gt_builder *builder, int index, gt_error *error)
     }
     args[concat.n_inputs] = gt_value_arg(DNNL_ARG_DST, *value);
     return gt_builder_add_kernel(
-        builder, (gt_own_kernel){run, &concat, sizeof(concat), "concatenation", "bytes"},
-        node->name, args, concat.n_inputs + 1, error);
+        builder, (gt_own_kernel){run, &concat, sizeof(concat), "concatenation", "u8"}, node->name,
+        args, concat.n_inputs + 1, error);
 }

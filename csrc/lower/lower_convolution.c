@@ -162,16 +162,15 @@ add_constants(gt_builder *builder, int index, const conv_formats *formats,
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
-    bool reads_bytes = formats->in_int8 && node->inputs[0] == 0;
+    bool reads_u8 = formats->in_int8 && node->inputs[0] == 0;
     int kernel = -1;
     int shift = -1;
     gt_status status = gt_constants_kernel(plan->constants, node, plan->engine,
                                            gt_primitive_query(desc, dnnl_query_weights_md),
                                            formats->weights, &kernel, error);
     if (status == GT_OK) {
-        status =
-            gt_constants_shift(plan->constants, node, plan->engine,
-                               reads_bytes ? builder->preprocessing.offset : 0.0f, &shift, error);
+        status = gt_constants_shift(plan->constants, node, plan->engine,
+                                    reads_u8 ? builder->preprocessing.offset : 0.0f, &shift, error);
     }
     args[(*n_args)++] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel};
     args[(*n_args)++] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift};

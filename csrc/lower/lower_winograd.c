@@ -44,7 +44,7 @@ gt_winograd_suits(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
     int lanes = gt_winograd_lanes(gt_builder_map_type(builder, index));
-    if (builder->is_brief || lanes == 0 || !gt_builder_maps_fit(builder, index) ||
+    if (builder->low_memory || lanes == 0 || !gt_builder_maps_fit(builder, index) ||
         !fits(node, builder->graph->nodes[node->inputs[0]].shape, lanes)) {
         return false;
     }

@@ -40,7 +40,7 @@ gt_map_type
 gt_builder_map_type(const gt_builder *builder, int index)
 {
     if (gt_runs_in_int8(builder->graph, builder->formats, index)) {
-        return GT_MAP_BYTES;
+        return GT_MAP_U8;
     }
     return builder->plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
 }
@@ -48,7 +48,7 @@ gt_builder_map_type(const gt_builder *builder, int index)
 bool
 gt_builder_maps_fit(const gt_builder *builder, int index)
 {
-    return gt_builder_map_type(builder, index) != GT_MAP_BYTES ||
+    return gt_builder_map_type(builder, index) != GT_MAP_U8 ||
            (gt_builder_source_format(builder, index).type == dnnl_u8 &&
             gt_builder_result_format(builder, index).type == dnnl_u8 &&
             builder->graph->nodes[index].inputs[0] != 0);
@@ -60,7 +60,7 @@ gt_builder_bounds(const gt_builder *builder, int index, float *low, float *high)
     const gt_node *node = &builder->graph->nodes[index];
     *low = node->relu ? 0.0f : -INFINITY;
     *high = node->relu ? node->relu_max : INFINITY;
-    if (gt_builder_map_type(builder, index) == GT_MAP_BYTES) {
+    if (gt_builder_map_type(builder, index) == GT_MAP_U8) {
         /* beyond them numbers would not fit an integer on the way */
         *low = 0.0f;
         *high = fminf(*high, 255.0f * gt_builder_result_format(builder, index).scale);

@@ -10,7 +10,7 @@ typedef struct {
     gt_plan *plan;
     const gt_graph *graph;
     gt_preprocessing preprocessing;
-    bool is_brief;      /* weights take little room, however slow */
+    bool low_memory;    /* prefer weights that take little memory to speed */
     gt_format *formats; /* (graph->count,) of each node's result in 8 bits, or of floats */
 } gt_builder;
 

@@ -56,7 +56,7 @@ typedef struct {
     gt_shape input;          /* of one image */
     int input_value;
     bool input_channels_last; /* else channels come first */
-    bool reads_bytes;         /* the input are the photographs' bytes as they are */
+    bool reads_u8;            /* the input are the photographs' bytes as they are */
     bool reads_maps;          /* the input are float32 maps with channels last, not photographs */
     gt_value *values;         /* (n_values,) */
     int n_values;

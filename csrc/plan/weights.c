@@ -119,7 +119,7 @@ static void
 free_unpacked(const gt_node *node, void *values)
 {
     free(values);
-    gt_array_rest(&node->arrays[GT_KERNEL]);
+    gt_array_release_pages(&node->arrays[GT_KERNEL]);
     gt_heap_freed((size_t)(kernel_rows(node) * node->shape.channels) * sizeof(float));
 }
 
@@ -454,7 +454,7 @@ gt_constants_amx(gt_constants *constants, const gt_node *node, const gt_amx *amx
                  dnnl_engine_t engine, int *index, gt_error *error)
 {
     int64_t length = (int64_t)(gt_amx_kernel_size(amx) / sizeof(float));
-    gt_weights weights = amx->type == GT_MAP_BYTES ? GT_WEIGHTS_INT8 : GT_WEIGHTS_FLOAT;
+    gt_weights weights = amx->type == GT_MAP_U8 ? GT_WEIGHTS_INT8 : GT_WEIGHTS_FLOAT;
     dnnl_memory_desc_t plain = NULL;
     void *values = NULL;
     float *packed = NULL;

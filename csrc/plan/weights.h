@@ -1,6 +1,6 @@
 /* Weights in the layouts that oneDNN chose, shared by all plans of one network. */
-#ifndef GT_CONSTANTS_H
-#define GT_CONSTANTS_H
+#ifndef GT_WEIGHTS_H
+#define GT_WEIGHTS_H
 
 #include <oneapi/dnnl/dnnl.h>
 

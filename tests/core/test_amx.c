@@ -48,7 +48,7 @@ typedef struct {
 static size_t
 element_size(const gt_amx *amx)
 {
-    return amx->type == GT_MAP_BYTES ? 1 : sizeof(uint16_t);
+    return amx->type == GT_MAP_U8 ? 1 : sizeof(uint16_t);
 }
 
 static size_t
@@ -119,7 +119,7 @@ describe(const layer *like, gt_map_type type)
                   .type = type,
                   .source_scale = 0.02f,
                   .result_scale = 6.0f / 255.0f,
-                  .low = type == GT_MAP_BYTES ? 0.0f : -INFINITY,
+                  .low = type == GT_MAP_U8 ? 0.0f : -INFINITY,
                   .high = INFINITY,
                   .pixel = like->out,
                   .threads = 1};
@@ -142,16 +142,16 @@ random_numbers(bench *job, size_t count, double low, double high)
 static void
 set_weights(bench *job, size_t count)
 {
-    bool is_bytes = job->amx.type == GT_MAP_BYTES;
-    double limit = is_bytes ? 127.4 : 1.7 / sqrt((double)count / job->amx.to.channels);
+    bool is_u8 = job->amx.type == GT_MAP_U8;
+    double limit = is_u8 ? 127.4 : 1.7 / sqrt((double)count / job->amx.to.channels);
     float *numbers = random_numbers(job, count, -limit, limit);
     int8_t *bytes = malloc(count);
     job->weights = random_numbers(job, count, 0.0, 0.0);
     for (size_t i = 0; i < count; i++) {
-        bytes[i] = (int8_t)(is_bytes ? lrintf(numbers[i]) : 0);
-        job->weights[i] = is_bytes ? bytes[i] : gt_from_bf16(gt_to_bf16(numbers[i]));
+        bytes[i] = (int8_t)(is_u8 ? lrintf(numbers[i]) : 0);
+        job->weights[i] = is_u8 ? bytes[i] : gt_from_bf16(gt_to_bf16(numbers[i]));
     }
-    gt_amx_pack(&job->amx, is_bytes ? (void *)bytes : numbers, job->packed);
+    gt_amx_pack(&job->amx, is_u8 ? (void *)bytes : numbers, job->packed);
     free(bytes);
 }
 
@@ -160,7 +160,7 @@ set_weights(bench *job, size_t count)
 static void
 start_bench(bench *job, gt_amx amx)
 {
-    bool is_bytes = amx.type == GT_MAP_BYTES;
+    bool is_u8 = amx.type == GT_MAP_U8;
     size_t count = count_numbers(amx.batch, amx.from);
     size_t channels = (size_t)amx.to.channels;
     size_t terms = (size_t)(amx.size[0] * amx.size[1] * amx.from.channels);
@@ -169,15 +169,15 @@ start_bench(bench *job, gt_amx amx)
     job->amx = amx;
     job->first = (amx.pixel - amx.to.channels) / 3;
     gt_net_start(&job->net, 1, 1, 1);
-    job->source = random_numbers(job, count, is_bytes ? 0.0 : -1.0, is_bytes ? 255.4 : 1.0);
+    job->source = random_numbers(job, count, is_u8 ? 0.0 : -1.0, is_u8 ? 255.4 : 1.0);
     for (size_t i = 0; i < count; i++) {
         float number = job->source[i];
-        job->source[i] = is_bytes ? nearbyintf(number) : gt_from_bf16(gt_to_bf16(number));
+        job->source[i] = is_u8 ? nearbyintf(number) : gt_from_bf16(gt_to_bf16(number));
     }
     CHECK(gt_amx_kernel_size(&amx) % 64 == 0);
     job->packed = new_guarded(gt_amx_kernel_size(&amx));
     set_weights(job, terms * channels);
-    job->shift = random_numbers(job, channels, is_bytes ? 2.0 : -1.0, is_bytes ? 4.0 : 1.0);
+    job->shift = random_numbers(job, channels, is_u8 ? 2.0 : -1.0, is_u8 ? 4.0 : 1.0);
     job->scales = random_numbers(job, channels, 0.5 * scale, 1.5 * scale);
 }
 
@@ -228,7 +228,7 @@ run_bench(const bench *job, int first_image, int images, int threads)
     char *source = write_source(job, first_image, images);
     memset(array, UNTOUCHED, array_size);
     gt_amx_convolve(&amx, source, job->packed, job->shift,
-                    amx.type == GT_MAP_BYTES ? job->scales : NULL,
+                    amx.type == GT_MAP_U8 ? job->scales : NULL,
                     array + GUARD + (size_t)job->first * element_size(&amx), scratch);
     char *results = take_results(job, pixels, array);
     free_guarded(scratch, scratch_size);
@@ -320,7 +320,7 @@ verify_results(const bench *job, const char *results)
         double sum = sum_up(job, place_at(amx->to, i / channels), out);
         double wanted = wanted_result(job, sum, out);
         double distance = fabs((double)result_at(job, results, i) - wanted);
-        double tolerance = amx->type == GT_MAP_BYTES ? 1.0 : fabs(wanted) / 256.0 + 2e-5;
+        double tolerance = amx->type == GT_MAP_U8 ? 1.0 : fabs(wanted) / 256.0 + 2e-5;
         wrong += !(distance <= tolerance); /* also a NaN */
         unequal += distance != 0.0;
         compared++;
@@ -504,7 +504,7 @@ verify_layers(gt_map_type type)
         verify_layer(&job);
         end_bench(&job);
         if (check_failed > before) {
-            fprintf(stderr, "    layer %d in %s\n", i, type == GT_MAP_BYTES ? "bytes" : "bf16");
+            fprintf(stderr, "    layer %d in %s\n", i, type == GT_MAP_U8 ? "u8" : "bf16");
         }
     }
 }
@@ -516,7 +516,7 @@ test_layers(void)
     verify_layers(GT_MAP_BF16);
     compared = 0;
     unequal = 0;
-    verify_layers(GT_MAP_BYTES);
+    verify_layers(GT_MAP_U8);
     CHECK(unequal * 1000.0 <= compared);
 }
 
@@ -572,10 +572,10 @@ test_what_fits(void)
         {1, {20, 20}, 64, 32, {13, 5}, {1, 1}, {0}},       /* too many taps */
     };
     for (size_t i = 0; i < sizeof(unfit) / sizeof(unfit[0]); i++) {
-        CHECK(!fits(unfit[i], GT_MAP_BF16) && !fits(unfit[i], GT_MAP_BYTES));
+        CHECK(!fits(unfit[i], GT_MAP_BF16) && !fits(unfit[i], GT_MAP_U8));
     }
     for (int i = 0; i < N_LAYERS; i++) {
-        CHECK(fits(layers[i], GT_MAP_BF16) && fits(layers[i], GT_MAP_BYTES));
+        CHECK(fits(layers[i], GT_MAP_BF16) && fits(layers[i], GT_MAP_U8));
         CHECK(!fits(layers[i], GT_MAP_FLOAT32));
     }
 }

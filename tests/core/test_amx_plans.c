@@ -11,15 +11,15 @@ enum { HEIGHT = 11, WIDTH = 9, MANY = 8 /* images */, MOST_OUTPUTS = 4 };
 typedef struct {
     int own; /* convolutions on matrix units */
     int concatenations;
-} tally;
+} step_counts;
 
 /* A network of one kind: `build` adds its layers, lists what to look at and returns how much that
- * is.  The tallies are those of a processor with matrix units. */
+ * is.  The counts are those of a processor with matrix units. */
 typedef struct {
     const char *name;
     int (*build)(gt_net *net, int *outputs);
-    tally bf16;
-    tally int8;
+    step_counts bf16;
+    step_counts int8;
 } scenario;
 
 /* --- layers -------------------------------------------------------------------------------- */
@@ -305,7 +305,7 @@ static int
 build_so_many(gt_net *net, int n, int *outputs)
 {
     int from = stem(net);
-    int operands[GT_BYTES_MOST_INPUTS + 1];
+    int operands[GT_U8_MAX_INPUTS + 1];
     for (int i = 0; i < n; i++) {
         operands[i] = conv(net, from, 1, 1, 16);
     }
@@ -315,13 +315,13 @@ build_so_many(gt_net *net, int n, int *outputs)
 static int
 build_most_operands(gt_net *net, int *outputs)
 {
-    return build_so_many(net, GT_BYTES_MOST_INPUTS, outputs);
+    return build_so_many(net, GT_U8_MAX_INPUTS, outputs);
 }
 
 static int
 build_too_many_operands(gt_net *net, int *outputs)
 {
-    return build_so_many(net, GT_BYTES_MOST_INPUTS + 1, outputs);
+    return build_so_many(net, GT_U8_MAX_INPUTS + 1, outputs);
 }
 
 /* Matrix units compute channels by sixteen: not those of `a` and `c`, behind which they write. */
@@ -403,16 +403,16 @@ static const scenario scenarios[] = {
 static void
 count_step(void *context, const gt_step *step)
 {
-    tally *counts = context;
+    step_counts *counts = context;
     counts->own += strcmp(step->implementation, "amx") == 0;
     counts->concatenations += strcmp(step->operation, "concatenation") == 0;
 }
 
 /* What a plan without matrix units has: a step for each concatenation. */
-static tally
-plain_tally(const gt_graph *graph)
+static step_counts
+plain_counts(const gt_graph *graph)
 {
-    tally counts = {0, 0};
+    step_counts counts = {0, 0};
     for (int i = 0; i < graph->count; i++) {
         counts.concatenations += graph->nodes[i].op == GT_OP_CONCAT;
     }
@@ -420,9 +420,9 @@ plain_tally(const gt_graph *graph)
 }
 
 static void
-check_steps(const trial *job, tally wanted)
+check_steps(const trial *job, step_counts wanted)
 {
-    tally found = {0, 0};
+    step_counts found = {0, 0};
     CHECK(gt_backbone_visit_steps(job->backbone, count_step, &found, &error) == GT_OK);
     CHECK(found.own == wanted.own);
     CHECK(found.concatenations == wanted.concatenations);
@@ -501,7 +501,7 @@ tolerance_of(gt_precision precision)
 
 /* One image, then three, which at three threads are one each, then batches of two and the rest. */
 static void
-verify(trial *job, gt_precision precision, tally wanted)
+verify(trial *job, gt_precision precision, step_counts wanted)
 {
     static const int counts[] = {1, 3, MANY};
     for (int threads = 1; threads <= 3; threads += 2) {
@@ -533,7 +533,7 @@ verify_scenario(const scenario *like)
     int outputs[MOST_OUTPUTS];
     int n = like->build(&net, outputs);
     bool offered = gt_amx_is_offered();
-    tally plain = plain_tally(&net.graph);
+    step_counts plain = plain_counts(&net.graph);
     fprintf(stderr, "  %s\n", like->name);
     start_trial(&job, &net, outputs, n);
     verify(&job, GT_PRECISION_FLOAT32, plain);

@@ -258,9 +258,9 @@ make_and_calibrate(void *context, gt_error *problem)
     return status;
 }
 
-/* Ranges of a network of several stretches. */
+/* Ranges of a network of several segments. */
 static gt_status
-learn_in_stretches(void *context, gt_error *problem)
+learn_in_segments(void *context, gt_error *problem)
 {
     const trial *job = context;
     static float result[IMAGES * MAP];
@@ -356,7 +356,7 @@ test_backbone(void)
     end_trial(&job);
     gt_net_clear(&net);
     start_wide_network(&net, &job);
-    survive((fragile){"ranges stretch by stretch", NULL, learn_in_stretches, NULL, &job});
+    survive((fragile){"ranges segment by segment", NULL, learn_in_segments, NULL, &job});
     end_trial(&job);
     gt_net_clear(&net);
 }

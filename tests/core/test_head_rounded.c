@@ -42,15 +42,15 @@ wide_gradient(const gt_head *head, int threads, bool rounds, float *gradient)
 static double
 distance(const float *a, const float *b, int64_t count)
 {
-    double all = 0.0, apart = 0.0;
+    double all = 0.0, squares = 0.0;
 
     for (int64_t i = 0; i < count; i++) {
         const double difference = (double)a[i] - (double)b[i];
 
         all += (double)a[i] * (double)a[i];
-        apart += difference * difference;
+        squares += difference * difference;
     }
-    return sqrt(apart / all);
+    return sqrt(squares / all);
 }
 
 /* With rounding the gradient is less than `bound` off, and so it is on several threads, whose products

@@ -25,7 +25,7 @@ rounded_up(int a, int b)
 static size_t
 element_size(const gt_amx *amx)
 {
-    return amx->type == GT_MAP_BYTES ? 1 : sizeof(uint16_t);
+    return amx->type == GT_MAP_U8 ? 1 : sizeof(uint16_t);
 }
 
 /* Bytes of a pixel of the source. */
@@ -99,7 +99,7 @@ can_be_in_place(const gt_amx *amx)
     bool is_dense = amx->strides[0] == 1 && amx->strides[1] == 1 && amx->before[0] == 0 &&
                     amx->before[1] == 0 && amx->to.width + amx->size[1] - 1 == amx->from.width &&
                     amx->to.height + amx->size[0] - 1 == amx->from.height;
-    return is_dense && amx->axis == 0 && (whole_steps || amx->type == GT_MAP_BYTES) &&
+    return is_dense && amx->axis == 0 && (whole_steps || amx->type == GT_MAP_U8) &&
            (pixel_size(amx) <= LARGEST_IN_PLACE || is_pointwise(amx));
 }
 
@@ -263,7 +263,7 @@ pack_number(const gt_amx *amx, const void *kernel, const gt_amx_run *run, int in
         ((size_t)(y * amx->size[1] + x) * (size_t)channels + (size_t)(index % channels)) *
             (size_t)amx->to.channels +
         (size_t)channel;
-    if (amx->type == GT_MAP_BYTES) {
+    if (amx->type == GT_MAP_U8) {
         *place = tap < run->taps ? ((const char *)kernel)[number] : 0;
         return;
     }

@@ -38,9 +38,9 @@ tiles_along(const gt_winograd *winograd, int extent)
 }
 
 static bool
-has_words(const gt_winograd *winograd)
+uses_int16(const gt_winograd *winograd)
 {
-    return gt_winograd_choose(winograd).weights == GT_WINOGRAD_WORDS;
+    return gt_winograd_choose(winograd).weights == GT_WINOGRAD_INT16;
 }
 
 bool
@@ -48,16 +48,16 @@ gt_winograd_pays(const gt_winograd *winograd)
 {
     int in = winograd->from.channels;
     int out = winograd->to.channels;
-    bool words = has_words(winograd);
+    bool int16 = uses_int16(winograd);
     if (winograd->lanes == 0 || gt_winograd_weights_size(winograd) > LARGEST_KERNEL ||
-        (words && !gt_winograd_words_are_exact(winograd))) { /* where there are no halves instead */
+        (int16 && !gt_winograd_int16_is_exact(winograd))) { /* where there are no fp16 instead */
         return false;
     }
     double pairs = (double)in * out;
     double tiles = (double)tiles_along(winograd, winograd->to.height) *
                    tiles_along(winograd, winograd->to.width);
     bool wide = winograd->lanes == 16;
-    double own_speed = !words ? 1.0 : wide ? 2.0 : 1.75; /* of products, as measured */
+    double own_speed = !int16 ? 1.0 : wide ? 2.0 : 1.75; /* of products, as measured */
     double transform = wide ? TRANSFORM_COST_AVX512 : TRANSFORM_COST_AVX2;
     double own = tiles * (GT_WINOGRAD_POINTS * pairs / own_speed + transform * (in + out));
     double direct = (double)winograd->to.height * winograd->to.width * pairs * winograd->size *
@@ -94,7 +94,7 @@ count_tiles(const gt_winograd *winograd)
 static size_t
 point_size(const gt_winograd *winograd)
 {
-    return has_words(winograd) ? sizeof(int16_t) : sizeof(float);
+    return uses_int16(winograd) ? sizeof(int16_t) : sizeof(float);
 }
 
 enum { CACHE_LINE = 64 /* bytes */, SUM_SIZE = sizeof(float), MOST_LANES = 16 };

@@ -19,7 +19,7 @@ enum { TILE = GT_WINOGRAD_TILE, MOST_RESULTS = TILE + 1 - 3 };
 
 /* B^T d.  Row p holds the coefficients of the product of (x - q) over the points q other than p, in
  * ascending order; those of +-p share their even and, but for the sign, their odd ones.  Those of
- * +-2 are doubled: as words they use no fewer bits than the others. */
+ * +-2 are doubled: as int16 they use no fewer bits than the others. */
 INLINE_STAGE void
 transform_pixels(const vector d[TILE], vector out[TILE])
 {
@@ -104,7 +104,7 @@ write_tile(const char *sums, size_t stride, const gt_winograd_target *target, in
     const vector factor = all(target->factor);
     const vector addend = load((const char *)target->shift, GT_MAP_FLOAT32);
     const vector scales =
-        type == GT_MAP_BYTES ? load((const char *)target->scales, GT_MAP_FLOAT32) : addend;
+        type == GT_MAP_U8 ? load((const char *)target->scales, GT_MAP_FLOAT32) : addend;
     vector halfway[MOST_RESULTS][TILE];
     for (int x = 0; x < TILE; x++) {
         const char *place = sums;
@@ -126,10 +126,10 @@ write_tile(const char *sums, size_t stride, const gt_winograd_target *target, in
         vector result[MOST_RESULTS];
         transform_products(halfway[y], results, result);
         for (int x = 0; x < results && x < target->width; x++) {
-            vector sum = type == GT_MAP_BYTES ? add_product(scales, result[x], addend)
-                                              : add(result[x], addend);
+            vector sum =
+                type == GT_MAP_U8 ? add_product(scales, result[x], addend) : add(result[x], addend);
             vector value = least(high, most(low, sum)); /* lets NaN through */
-            if (type == GT_MAP_BYTES) {
+            if (type == GT_MAP_U8) {
                 value = multiply(value, factor);
             }
             store(place, value, type);
