@@ -73,7 +73,7 @@ is_read_backwards(const gt_plan *plan, int value)
     for (int i = plan->n_steps - 1; i >= 0; i--) {
         const gt_step *step = &plan->steps[i];
         if (touches(step, value)) {
-            return step->kernel != run || !((const amx_step *)step->context)->amx.backwards;
+            return step->kernel_fn != run || !((const amx_step *)step->context)->amx.backwards;
         }
     }
     return false;
@@ -121,7 +121,7 @@ gt_lower_amx(gt_builder *builder, int index, gt_error *error)
     gt_arg args[N_ARGS + 1];
     gt_status status = gt_builder_fetch_last(builder, node, 0, format, &source, error);
     if (status == GT_OK) {
-        status = gt_concat_place(builder, index, &target, &channel, &step.amx.pixel, error);
+        status = gt_concat_destination(builder, index, &target, &channel, &step.amx.pixel, error);
     }
     if (status == GT_OK) {
         dnnl_data_type_t type = builder->plan->values[target].format.type;
@@ -138,9 +138,9 @@ gt_lower_amx(gt_builder *builder, int index, gt_error *error)
     args[3] = gt_value_arg(DNNL_ARG_DST, target);
     args[4] = gt_value_arg(DNNL_ARG_SCRATCHPAD, scratch);
     if (status == GT_OK) {
-        status = gt_builder_add_kernel(
-            builder, (gt_own_kernel){run, &step, sizeof(step), "convolution", "amx"}, node->name,
-            args, n_args, error);
+        status = gt_builder_add_kernel(builder,
+                                       (gt_kernel){run, &step, sizeof(step), "convolution", "amx"},
+                                       node->name, args, n_args, error);
     }
     return status;
 }

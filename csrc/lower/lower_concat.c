@@ -42,8 +42,8 @@ gt_concat_suits(const gt_builder *builder, int index)
 }
 
 gt_status
-gt_concat_place(gt_builder *builder, int index, int *value, int *channel, int *channels,
-                gt_error *error)
+gt_concat_destination(gt_builder *builder, int index, int *value, int *channel, int *channels,
+                      gt_error *error)
 {
     const gt_graph *graph = builder->graph;
     int concat = only_concat(builder, index);
@@ -116,7 +116,7 @@ gt_lower_concat(gt_builder *builder, int index, gt_error *error)
         return status;
     }
     args[concat.n_inputs] = gt_value_arg(DNNL_ARG_DST, *value);
-    return gt_builder_add_kernel(
-        builder, (gt_own_kernel){run, &concat, sizeof(concat), "concatenation", "u8"}, node->name,
-        args, concat.n_inputs + 1, error);
+    return gt_builder_add_kernel(builder,
+                                 (gt_kernel){run, &concat, sizeof(concat), "concatenation", "u8"},
+                                 node->name, args, concat.n_inputs + 1, error);
 }

@@ -51,6 +51,6 @@ gt_lower_u8_pool(gt_builder *builder, int index, gt_error *error)
                       gt_value_arg(DNNL_ARG_DST, builder->plan->value_of[index])};
     gt_u8_pool pool = describe_pool(builder, node);
     return gt_builder_add_kernel(builder,
-                                 (gt_own_kernel){run_pool, &pool, sizeof(pool), "pooling", "u8"},
+                                 (gt_kernel){run_pool, &pool, sizeof(pool), "pooling", "u8"},
                                  node->name, args, 2, error);
 }

@@ -49,7 +49,7 @@ gt_winograd_suits(const gt_builder *builder, int index)
         return false;
     }
     gt_winograd winograd = describe(builder, index);
-    return gt_winograd_pays(&winograd);
+    return gt_winograd_is_profitable(&winograd);
 }
 
 static void
@@ -118,8 +118,8 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
                                gt_value_arg(DNNL_ARG_SCRATCHPAD, scratch)};
         const char *name = winograd.size == 3 ? "winograd_3x3" : "winograd_5x5";
         status = gt_builder_add_kernel(
-            builder, (gt_own_kernel){run, &winograd, sizeof(winograd), "convolution", name},
-            node->name, args, N_ARGS, error);
+            builder, (gt_kernel){run, &winograd, sizeof(winograd), "convolution", name}, node->name,
+            args, N_ARGS, error);
     }
     return status;
 }

@@ -250,11 +250,11 @@ gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t desc, const
 }
 
 gt_status
-gt_builder_add_kernel(gt_builder *builder, gt_own_kernel kernel, const char *layer,
-                      const gt_arg *args, int n_args, gt_error *error)
+gt_builder_add_kernel(gt_builder *builder, gt_kernel kernel, const char *layer, const gt_arg *args,
+                      int n_args, gt_error *error)
 {
     gt_step step = name_step(layer, kernel.operation, kernel.name);
-    step.kernel = kernel.run;
+    step.kernel_fn = kernel.run;
     step.context = malloc(kernel.size);
     if (step.context == NULL) {
         return gt_fail_memory(error, "a step's kernel");

@@ -26,17 +26,17 @@ gt_status gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t des
 gt_status gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t desc,
                               const char *layer, const gt_arg *args, int n_args, gt_error *error);
 
-/* A kernel of our own. */
+/* One of the project's own kernels, as a step runs it. */
 typedef struct {
-    gt_kernel run;
+    gt_kernel_fn run;
     const void *context; /* a single block, of which the step gets a copy */
     size_t size;         /* its bytes */
     const char *operation;
     const char *name;
-} gt_own_kernel;
+} gt_kernel;
 
-/* Append its step, with at most GT_KERNEL_MOST_ARGS arguments. */
-gt_status gt_builder_add_kernel(gt_builder *builder, gt_own_kernel kernel, const char *layer,
+/* Append its step, with at most GT_KERNEL_MAX_ARGS arguments. */
+gt_status gt_builder_add_kernel(gt_builder *builder, gt_kernel kernel, const char *layer,
                                 const gt_arg *args, int n_args, gt_error *error);
 
 /* Add the value of a node's result, in `format` with channels last. */

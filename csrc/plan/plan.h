@@ -31,15 +31,15 @@ typedef struct {
     int index;
 } gt_arg;
 
-/* Run a kernel of our own on the memory of its arguments, in their order. */
-typedef void (*gt_kernel)(const void *context, void *const *memory);
+/* One of the project's own kernels: reads and writes the memory of its arguments, in their order. */
+typedef void (*gt_kernel_fn)(const void *context, void *const *memory);
 
-enum { GT_KERNEL_MOST_ARGS = 9 };
+enum { GT_KERNEL_MAX_ARGS = 9 };
 
 typedef struct {
-    dnnl_primitive_t primitive; /* owned; NULL where `kernel` runs in its place */
-    gt_kernel kernel;
-    void *context; /* of the kernel; owned, a single block */
+    dnnl_primitive_t primitive; /* owned; NULL where `kernel_fn` runs in its place */
+    gt_kernel_fn kernel_fn;
+    void *context; /* of kernel_fn; owned, a single block */
     gt_arg *args;  /* (n_args,) owned */
     int n_args;
     bool is_reorder;         /* of one value to another */

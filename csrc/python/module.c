@@ -102,7 +102,7 @@ int8_rounding(PyObject *module, PyObject *unused)
     (void)module;
     (void)unused;
     return PyUnicode_FromFormat("%s/%s", gt_adds_products_in_32_bits() ? "VNNI" : "pairs",
-                                gt_amx_is_offered() ? "tiles" : gt_winograd_u8_weights());
+                                gt_amx_is_available() ? "tiles" : gt_winograd_u8_weights());
 }
 
 PyDoc_STRVAR(shuffle_doc, "shuffle(n, seed, epoch)\n--\n\n"

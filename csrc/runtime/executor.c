@@ -209,14 +209,14 @@ write_input(const gt_executor *executor, const void *images, gt_preprocessing pr
 static dnnl_status_t
 run_kernel(const gt_step *step, const dnnl_exec_arg_t *args)
 {
-    void *memory[GT_KERNEL_MOST_ARGS] = {NULL};
+    void *memory[GT_KERNEL_MAX_ARGS] = {NULL};
     for (int k = 0; k < step->n_args; k++) {
         dnnl_status_t code = dnnl_memory_get_data_handle(args[k].memory, &memory[k]);
         if (code != dnnl_success) {
             return code;
         }
     }
-    step->kernel(step->context, memory);
+    step->kernel_fn(step->context, memory);
     return dnnl_success;
 }
 
@@ -224,7 +224,7 @@ static dnnl_status_t
 run_step(const gt_executor *executor, int i)
 {
     const gt_step *step = &executor->plan->steps[i];
-    if (step->kernel != NULL) {
+    if (step->kernel_fn != NULL) {
         return run_kernel(step, executor->args[i]);
     }
     return dnnl_primitive_execute(step->primitive, executor->stream, step->n_args,

@@ -15,8 +15,8 @@ enum {
     UNTOUCHED = 0xa5,    /* what they are in an array of results */
     NOT_A_NUMBER = 0xff, /* and elsewhere: a NaN of bfloat16, seen wherever it is read */
     PAGE = 4096,
-    MOST_PAGES = 1024,      /* of a source */
-    MOST_PRODUCTS = 2000000 /* in the plain sums of a convolution, or only some are computed */
+    MAX_PAGES = 1024,      /* of a source */
+    MAX_PRODUCTS = 2000000 /* in the plain sums of a convolution, or only some are computed */
 };
 
 /* Sources end here, where nothing may be read: no sanitizer sees what the matrix units read. */
@@ -82,7 +82,7 @@ free_guarded(char *block, size_t size)
 static void
 open_edge(void)
 {
-    size_t size = (size_t)MOST_PAGES * PAGE;
+    size_t size = (size_t)MAX_PAGES * PAGE;
     char *map = mmap(NULL, size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED || mprotect(map + size, PAGE, PROT_NONE) != 0) {
         abort();
@@ -99,7 +99,7 @@ write_source(const bench *job, int first_image, int images)
     size_t count = count_numbers(images, job->amx.from);
     size_t size = count * element + 64 - element;
     const float *numbers = job->source + count_numbers(first_image, job->amx.from);
-    CHECK(size + GUARD <= (size_t)MOST_PAGES * PAGE);
+    CHECK(size + GUARD <= (size_t)MAX_PAGES * PAGE);
     memset(edge - size - GUARD, NOT_A_NUMBER, size + GUARD);
     for (size_t i = 0; i < count; i++) {
         uint16_t number = element == 1 ? (uint16_t)numbers[i] : gt_to_bf16(numbers[i]);
@@ -300,7 +300,7 @@ static size_t
 choose_pace(const gt_amx *amx)
 {
     size_t terms = (size_t)(amx->size[0] * amx->size[1] * amx->from.channels);
-    return (count_numbers(amx->batch, amx->to) * terms / MOST_PRODUCTS + 29) / 30 * 30 + 1;
+    return (count_numbers(amx->batch, amx->to) * terms / MAX_PRODUCTS + 29) / 30 * 30 + 1;
 }
 
 /* Counted over all convolutions, as a small one has few results. */
@@ -450,7 +450,7 @@ describe_one(int index, gt_map_type type)
     return amx;
 }
 
-enum { MOST_PLAIN = 10000000 /* multiplications */ };
+enum { MAX_PLAIN = 10000000 /* multiplications */ };
 
 static bool
 takes_too_long(const layer *like)
@@ -458,7 +458,7 @@ takes_too_long(const layer *like)
     gt_amx amx = describe(like, GT_MAP_BF16);
     return is_plain &&
            (double)count_numbers(amx.batch, amx.to) * like->in * like->size[0] * like->size[1] >
-               MOST_PLAIN;
+               MAX_PLAIN;
 }
 
 /* What the layers are chosen for: all ways to run come about. */
@@ -553,11 +553,11 @@ static bool
 fits(layer one, gt_map_type type)
 {
     gt_amx amx = describe(&one, type);
-    bool alone = gt_amx_fits(&amx);
+    bool alone = gt_amx_is_supported(&amx);
     amx.batch = 32;
     amx.threads = 8;
-    CHECK(gt_amx_fits(&amx) == alone);
-    CHECK(gt_amx_suits(&amx) == (alone && gt_amx_is_offered()));
+    CHECK(gt_amx_is_supported(&amx) == alone);
+    CHECK(gt_amx_suits(&amx) == (alone && gt_amx_is_available()));
     return alone;
 }
 
@@ -584,7 +584,7 @@ test_what_fits(void)
 static void
 test_none_is_offered(void)
 {
-    CHECK(!gt_amx_is_offered());
+    CHECK(!gt_amx_is_available());
     test_what_fits();
 }
 
@@ -596,7 +596,7 @@ main(void)
                    test_none_is_offered); /* first: oneDNN is not asked yet */
     check_on_older(dnnl_cpu_isa_avx512_core_fp16, test_none_is_offered); /* all but AMX */
     RUN(test_what_fits);
-    if (gt_amx_is_offered()) { /* by this also oneDNN asks the system to let us use AMX */
+    if (gt_amx_is_available()) { /* by this also oneDNN asks the system to let us use AMX */
         RUN(test_layers);
         RUN(test_registers_are_restored);
     }

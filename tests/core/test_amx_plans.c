@@ -5,7 +5,7 @@
 #include "older.h"
 #include "trial.h"
 
-enum { HEIGHT = 11, WIDTH = 9, MANY = 8 /* images */, MOST_OUTPUTS = 4 };
+enum { HEIGHT = 11, WIDTH = 9, MANY = 8 /* images */, MAX_OUTPUTS = 4 };
 
 /* Steps of a plan. */
 typedef struct {
@@ -313,7 +313,7 @@ build_so_many(gt_net *net, int n, int *outputs)
 }
 
 static int
-build_most_operands(gt_net *net, int *outputs)
+build_max_operands(gt_net *net, int *outputs)
 {
     return build_so_many(net, GT_U8_MAX_INPUTS, outputs);
 }
@@ -390,7 +390,7 @@ static const scenario scenarios[] = {
     {"flatten after", build_flatten_after, {2, 0}, {0, 1}},
     {"global pools after", build_global_pools_after, {2, 0}, {0, 1}},
     {"many after", build_many_after, {3, 0}, {2, 0}},
-    {"most operands", build_most_operands, {9, 0}, {8, 0}},
+    {"most operands", build_max_operands, {9, 0}, {8, 0}},
     {"too many operands", build_too_many_operands, {10, 1}, {9, 1}},
     {"uneven channels", build_uneven_channels, {3, 1}, {2, 1}},
     {"signed operand", build_signed_operand, {3, 0}, {0, 1}},
@@ -454,9 +454,9 @@ allocate_results(const trial *job, int count, float **results)
 static void
 calibrate(const trial *job)
 {
-    float *results[MOST_OUTPUTS];
-    allocate_results(job, MOST, results);
-    CHECK(gt_backbone_calibrate(job->backbone, job->images, MOST, results, &error) == GT_OK);
+    float *results[MAX_OUTPUTS];
+    allocate_results(job, MAX, results);
+    CHECK(gt_backbone_calibrate(job->backbone, job->images, MAX, results, &error) == GT_OK);
     free_results(results, job->n);
 }
 
@@ -473,8 +473,8 @@ run_images(const trial *job, int first, int count, float **results)
 static void
 check_bits(const trial *job)
 {
-    float *among[MOST_OUTPUTS];
-    float *alone[MOST_OUTPUTS];
+    float *among[MAX_OUTPUTS];
+    float *alone[MAX_OUTPUTS];
     int differing = 0;
     run_images(job, 0, MANY, among);
     for (int i = 0; i < MANY; i++) {
@@ -530,9 +530,9 @@ verify_scenario(const scenario *like)
 {
     gt_net net;
     trial job;
-    int outputs[MOST_OUTPUTS];
+    int outputs[MAX_OUTPUTS];
     int n = like->build(&net, outputs);
-    bool offered = gt_amx_is_offered();
+    bool offered = gt_amx_is_available();
     step_counts plain = plain_counts(&net.graph);
     fprintf(stderr, "  %s\n", like->name);
     start_trial(&job, &net, outputs, n);

@@ -155,7 +155,7 @@ end_network(gt_net *net, trial *job)
 static gt_status
 run_images(const trial *job, gt_backbone *backbone, int count, gt_error *problem)
 {
-    static float results[3][MOST * MAP];
+    static float results[3][MAX * MAP];
     gt_status status = gt_backbone_run(backbone, job->images, count,
                                        (float *[]){results[0], results[1], results[2]}, problem);
     for (int k = 0; status == GT_OK && k < job->n; k++) {
@@ -507,7 +507,7 @@ train_on_threads(void *context, gt_error *problem)
     config.epochs = 2;
     config.batch_size = WIDE_ROWS / 2;
     config.threads = THREADS;
-    config.rounds = true;
+    config.allow_bf16 = true;
     if (status == GT_OK) {
         status = gt_head_train(head, &data, &data, NULL, &config, NULL, NULL, problem);
     }

@@ -59,7 +59,7 @@ test_bytes_are_read_as_they_are(void)
         int a = add_whole(&net, 0, 3, 20, whole_kernel(&net, 3, 3, 20));
         start_trial(&job, &net, &a, 1);
         gt_twin_clear(&job.twin);
-        job.twin = gt_twin_run(&net.graph, job.images, MOST, scalings[i]);
+        job.twin = gt_twin_run(&net.graph, job.images, MAX, scalings[i]);
         job.backbone = make_int8(&net, &a, 1, scalings[i], 2);
         gt_range unused = {"no such layer", 1.0f, false};
         CHECK(gt_backbone_set_range(job.backbone, unused, &error) == GT_OK);
@@ -85,9 +85,9 @@ test_sums_do_not_saturate(void)
         }
         int a = add_whole(&net, 0, 3, 24, kernel);
         start_trial(&job, &net, &a, 1);
-        memset(job.images, 255, (size_t)(MOST * 9 * 7 * channels));
+        memset(job.images, 255, (size_t)(MAX * 9 * 7 * channels));
         gt_twin_clear(&job.twin);
-        job.twin = gt_twin_run(&net.graph, job.images, MOST, plain);
+        job.twin = gt_twin_run(&net.graph, job.images, MAX, plain);
         job.backbone = make_int8(&net, &a, 1, plain, 2);
         gt_range unused = {"no such layer", 1.0f, false};
         CHECK(gt_backbone_set_range(job.backbone, unused, &error) == GT_OK);
@@ -111,7 +111,7 @@ test_flat_pictures_are_closer_than_a_unit(void)
     const float *numbers = kernel.data;
     int a = add_whole(&net, 0, 3, OUT, kernel);
     start_trial(&job, &net, &a, 1);
-    memset(job.images, BYTE, (size_t)(MOST * ROWS));
+    memset(job.images, BYTE, (size_t)(MAX * ROWS));
     job.backbone = make_int8(&net, &a, 1, plain, 1);
     gt_range unused = {"no such layer", 1.0f, false};
     CHECK(gt_backbone_set_range(job.backbone, unused, &error) == GT_OK);
@@ -153,7 +153,7 @@ test_whole_numbers_stay_exact(void)
     int d = add_whole(&net, c, 3, 24, whole_kernel(&net, 3, 32, 24));
     start_trial(&job, &net, (int[]){d, c}, 2);
     gt_twin_clear(&job.twin);
-    job.twin = gt_twin_run(&net.graph, job.images, MOST, plain);
+    job.twin = gt_twin_run(&net.graph, job.images, MAX, plain);
     job.backbone = make_int8(&net, job.outputs, 2, plain, 2);
     for (int i = 0; i < gt_backbone_range_count(job.backbone); i++) {
         gt_range range = {gt_backbone_range(job.backbone, i).layer, 255.0f, false};
@@ -222,15 +222,15 @@ test_mixture_is_close(void)
         job.backbone = make_int8(&net, outputs, 5, preprocessing, 2);
         float *results[5];
         for (int k = 0; k < 5; k++) {
-            results[k] = malloc((size_t)(MOST * gt_shape_size(net.graph.nodes[outputs[k]].shape)) *
+            results[k] = malloc((size_t)(MAX * gt_shape_size(net.graph.nodes[outputs[k]].shape)) *
                                 sizeof(float));
         }
-        CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, results, &error) == GT_OK);
+        CHECK(gt_backbone_calibrate(job.backbone, job.images, MAX, results, &error) == GT_OK);
         for (int k = 0; k < 5; k++) { /* a calibration computes in float32 */
-            int64_t size = MOST * gt_shape_size(net.graph.nodes[outputs[k]].shape);
+            int64_t size = MAX * gt_shape_size(net.graph.nodes[outputs[k]].shape);
             CHECK_CLOSE(gt_distance(results[k], job.twin.values[outputs[k]], size), 0.0, 2e-5);
         }
-        for (int count = 1; count <= MOST; count += 5) {
+        for (int count = 1; count <= MAX; count += 5) {
             CHECK(gt_backbone_run(job.backbone, job.images, count, results, &error) == GT_OK);
             for (int k = 0; k < 5; k++) {
                 int64_t size = count * gt_shape_size(net.graph.nodes[outputs[k]].shape);
@@ -257,9 +257,9 @@ test_ranges_are_those_of_the_numbers(void)
     int b = gt_net_plain(&net, GT_OP_RELU, "relu", a);
     start_trial(&job, &net, (int[]){a, b}, 2);
     job.backbone = make_int8(&net, job.outputs, 2, preprocessing, 1);
-    static float results[2][MOST * 8 * 8 * 4];
+    static float results[2][MAX * 8 * 8 * 4];
     float *places[2] = {results[0], results[1]};
-    CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, places, &error) == GT_OK);
+    CHECK(gt_backbone_calibrate(job.backbone, job.images, MAX, places, &error) == GT_OK);
     for (int k = 0; k < 2; k++) {
         gt_range range = gt_backbone_range(job.backbone, k + 1);
         float largest = 0.0f;
@@ -291,7 +291,7 @@ test_what_is_refused(void)
     int a = gt_net_add(&net, gt_net_conv(&net, 0, 1, 1, 4, 1), "one", 0);
     start_trial(&job, &net, &a, 1);
     job.backbone = make_int8(&net, &a, 1, preprocessing, 1);
-    static float result[MOST * 8 * 8 * 4];
+    static float result[MAX * 8 * 8 * 4];
     float *place = result;
     CHECK(gt_backbone_run(job.backbone, job.images, 1, &place, &error) == GT_ERROR_ARGUMENT);
     CHECK(says("calibrated before"));

@@ -91,7 +91,7 @@ largest_of(const trial *job, const char *layer)
 {
     int index = gt_graph_find(&job->net->graph, layer);
     float largest = 0.0f;
-    for (int64_t i = 0; i < MOST * gt_shape_size(job->net->graph.nodes[index].shape); i++) {
+    for (int64_t i = 0; i < MAX * gt_shape_size(job->net->graph.nodes[index].shape); i++) {
         largest = fmaxf(largest, fabsf(job->twin.values[index][i]));
     }
     return largest;
@@ -113,12 +113,12 @@ test_ranges_of_every_segment(void)
                                  .precision = GT_PRECISION_INT8};
     CHECK(gt_backbone_create(&job.backbone, &graph, config, &error) == GT_OK);
     for (int k = 0; k < 3; k++) {
-        results[k] = malloc((size_t)(MOST * gt_shape_size(net.graph.nodes[outputs[k]].shape)) *
+        results[k] = malloc((size_t)(MAX * gt_shape_size(net.graph.nodes[outputs[k]].shape)) *
                             sizeof(float));
     }
-    CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, results, &error) == GT_OK);
+    CHECK(gt_backbone_calibrate(job.backbone, job.images, MAX, results, &error) == GT_OK);
     for (int k = 0; k < 3; k++) {
-        int64_t size = MOST * gt_shape_size(net.graph.nodes[outputs[k]].shape);
+        int64_t size = MAX * gt_shape_size(net.graph.nodes[outputs[k]].shape);
         CHECK_CLOSE(gt_distance(results[k], job.twin.values[outputs[k]], size), 0.0, 2e-5);
     }
     for (int i = 1; i < gt_backbone_range_count(job.backbone); i++) {
@@ -126,7 +126,7 @@ test_ranges_of_every_segment(void)
         float largest = largest_of(&job, range.layer);
         CHECK(range.range > 0.5f * largest && range.range <= largest * 1.05f);
     }
-    for (int count = 1; count <= MOST; count += 5) {
+    for (int count = 1; count <= MAX; count += 5) {
         CHECK_CLOSE(distance_of_run(&job, count), 0.0, 0.05);
     }
     for (int k = 0; k < 3; k++) {

@@ -13,10 +13,10 @@ pays(int extent, int in, int out, int size, gt_map_type type)
                             .type = type,
                             .lanes = gt_winograd_lanes(type),
                             .threads = 1};
-    bool alone = gt_winograd_pays(&winograd);
+    bool alone = gt_winograd_is_profitable(&winograd);
     winograd.batch = 16;
     winograd.threads = 8;
-    CHECK(gt_winograd_pays(&winograd) == alone);
+    CHECK(gt_winograd_is_profitable(&winograd) == alone);
     return alone;
 }
 
@@ -132,10 +132,9 @@ verify_u8_plan(int channels, int wanted)
                                  .sub_batch = 2,
                                  .preprocessing = preprocessing,
                                  .precision = GT_PRECISION_INT8};
-    float *result =
-        malloc((size_t)(MOST * gt_shape_size(net.graph.nodes[c].shape)) * sizeof(float));
+    float *result = malloc((size_t)(MAX * gt_shape_size(net.graph.nodes[c].shape)) * sizeof(float));
     CHECK(gt_backbone_create(&job.backbone, &graph, config, &error) == GT_OK);
-    CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, &result, &error) == GT_OK);
+    CHECK(gt_backbone_calibrate(job.backbone, job.images, MAX, &result, &error) == GT_OK);
     for (int count = 1; count < 8; count += 3) {
         CHECK_CLOSE(distance_of_run(&job, count), 0.0, 0.04); /* 8 bits, three layers */
     }

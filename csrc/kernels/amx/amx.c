@@ -7,13 +7,13 @@
 #include "common/onednn.h"
 #include "kernels/amx/amx_tiles.h"
 
-enum { WIDTH = 2 * GT_AMX_COLS /* channels out at a time */, FEWEST_CHANNELS = 16 };
+enum { WIDTH = 2 * GT_AMX_COLS /* channels out at a time */, MIN_CHANNELS = 16 };
 
 /* Bytes of a copy, which with the weights at hand shall fit a second-level cache of 2 MB. */
 static const size_t room = (size_t)512 << 10;
 
 /* Beyond it the pixels of a tile lie too far apart for the processor to foresee. */
-enum { LARGEST_IN_PLACE = 256 /* bytes of a pixel */ };
+enum { MAX_IN_PLACE = 256 /* bytes of a pixel */ };
 
 /* a / b, rounded up; also for a from -b down, where that is 0 or less. */
 static int
@@ -100,7 +100,7 @@ can_be_in_place(const gt_amx *amx)
                     amx->before[1] == 0 && amx->to.width + amx->size[1] - 1 == amx->from.width &&
                     amx->to.height + amx->size[0] - 1 == amx->from.height;
     return is_dense && amx->axis == 0 && (whole_steps || amx->type == GT_MAP_U8) &&
-           (pixel_size(amx) <= LARGEST_IN_PLACE || is_pointwise(amx));
+           (pixel_size(amx) <= MAX_IN_PLACE || is_pointwise(amx));
 }
 
 /* The run that begins with a tap. */
@@ -139,23 +139,23 @@ set_runs(gt_amx *amx)
 
 /* oneDNN asks the system for the registers when it looks for the instructions. */
 bool
-gt_amx_is_offered(void)
+gt_amx_is_available(void)
 {
-    return gt_amx_is_compiled() && gt_processor_offers(dnnl_cpu_isa_avx512_core_amx);
+    return gt_amx_is_compiled() && gt_processor_has(dnnl_cpu_isa_avx512_core_amx);
 }
 
 bool
-gt_amx_fits(const gt_amx *amx)
+gt_amx_is_supported(const gt_amx *amx)
 {
-    return amx->type != GT_MAP_FLOAT32 && amx->from.channels >= FEWEST_CHANNELS &&
-           amx->to.channels % GT_AMX_COLS == 0 && amx->size[0] * amx->size[1] <= GT_AMX_MOST_RUNS &&
+    return amx->type != GT_MAP_FLOAT32 && amx->from.channels >= MIN_CHANNELS &&
+           amx->to.channels % GT_AMX_COLS == 0 && amx->size[0] * amx->size[1] <= GT_AMX_MAX_RUNS &&
            amx->to.height * amx->to.width >= GT_AMX_ROWS;
 }
 
 bool
 gt_amx_suits(const gt_amx *amx)
 {
-    return gt_amx_is_offered() && gt_amx_fits(amx);
+    return gt_amx_is_available() && gt_amx_is_supported(amx);
 }
 
 /* Bytes that are read or copied for an image. */
@@ -194,22 +194,22 @@ static void
 share_out(gt_amx *amx)
 {
     int rows = extent(amx->to, amx->axis);
-    int most_bands = amx->width < GT_AMX_ROWS ? 1 : rows;
+    int max_bands = amx->width < GT_AMX_ROWS ? 1 : rows;
     size_t image = image_size(amx);
     int bands = (int)((image + room - 1) / room);
-    bands = bands < most_bands ? bands : most_bands;
+    bands = bands < max_bands ? bands : max_bands;
     amx->images = bands == 1 && image < room ? (int)(room / image) : 1;
     amx->images = amx->images < amx->batch ? amx->images : amx->batch;
     amx->parts = 1;
     if (rounded_up(amx->batch, amx->images) * bands < 4 * amx->threads) {
-        if (amx->batch == 1 && most_bands > 1 && rows_are_better(amx)) {
+        if (amx->batch == 1 && max_bands > 1 && rows_are_better(amx)) {
             bands = rounded_up(bands, amx->threads) * amx->threads;
         }
         else {
             amx->parts = amx->threads;
         }
     }
-    amx->band = rounded_up(rows, bands < most_bands ? bands : most_bands);
+    amx->band = rounded_up(rows, bands < max_bands ? bands : max_bands);
 }
 
 void

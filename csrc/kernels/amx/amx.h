@@ -17,12 +17,12 @@
 
 /* Whether this processor can run such convolutions, which ONEDNN_MAX_CPU_ISA may deny.  To be asked
  * before the first one runs: only then does the system let the process use the registers. */
-bool gt_amx_is_offered(void);
+bool gt_amx_is_available(void);
 
 /* Whether it can run this one, and whether one like this can be run at all.  Neither depends on the
  * batch or the threads, on which features must not depend. */
 bool gt_amx_suits(const gt_amx *amx);
-bool gt_amx_fits(const gt_amx *amx);
+bool gt_amx_is_supported(const gt_amx *amx);
 
 /* Choose how it runs. */
 void gt_amx_prepare(gt_amx *amx);

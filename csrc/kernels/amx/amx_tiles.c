@@ -25,10 +25,10 @@ gt_amx_is_compiled(void)
 #define AMX __attribute__((TARGET))
 #define INLINE_AMX static inline __attribute__((always_inline, TARGET))
 
-enum { COLS = GT_AMX_COLS, ROWS = GT_AMX_ROWS, MOST = 2, TILES = 8 };
+enum { COLS = GT_AMX_COLS, ROWS = GT_AMX_ROWS, MAX = 2, TILES = 8 };
 
 /* Sums of up to 2 x 2 tiles as they are stored: rows of 32 channels. */
-enum { SUMS_ROW = MOST * GT_AMX_STEP };
+enum { SUMS_ROW = MAX * GT_AMX_STEP };
 
 /* As the instructions read it. */
 typedef struct {
@@ -75,8 +75,8 @@ gt_amx_end(const gt_amx_registers *before)
 
 /* What becomes of the sums of some channels out. */
 typedef struct {
-    __m512 scales[MOST]; /* of bytes */
-    __m512 shift[MOST];
+    __m512 scales[MAX]; /* of bytes */
+    __m512 shift[MAX];
     __m512 low;
     __m512 high;
     __m512 factor; /* of bytes */
@@ -121,7 +121,7 @@ write_result(const finish *last, bool is_u8, int n_columns, const char *sums, ch
             _mm_storeu_si128((__m128i *)(void *)(to + k * COLS), _mm512_cvtusepi32_epi8(whole));
         }
     }
-    else if (n_columns == MOST) {
+    else if (n_columns == MAX) {
         __m512 second = finish_vector(last, is_u8, 1, sums + GT_AMX_STEP);
         _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(second, first));
     }
@@ -184,18 +184,18 @@ sum_up(const gt_amx_product *product, const gt_amx_layout *where, const finish *
         const char *lower = places[n_tiles - 1].from + run.offset;
         for (int step = 0; step < run.steps; step++) {
             _tile_loadd(4, upper, stride);
-            if (n_tiles == MOST) {
+            if (n_tiles == MAX) {
                 _tile_loadd(5, lower, stride);
             }
             _tile_loadd(6, kernel, GT_AMX_STEP);
             MULTIPLY_ADD(is_u8, 0, 4, 6);
-            if (n_tiles == MOST) {
+            if (n_tiles == MAX) {
                 MULTIPLY_ADD(is_u8, 2, 5, 6);
             }
-            if (n_columns == MOST) {
+            if (n_columns == MAX) {
                 _tile_loadd(7, kernel + GT_AMX_TILE, GT_AMX_STEP);
                 MULTIPLY_ADD(is_u8, 1, 4, 7);
-                if (n_tiles == MOST) {
+                if (n_tiles == MAX) {
                     MULTIPLY_ADD(is_u8, 3, 5, 7);
                 }
             }
@@ -216,12 +216,12 @@ INLINE_AMX void
 keep_sums(int n_tiles, int n_columns, const gt_amx_place *places, char *sums, written_later *later)
 {
     _tile_stored(0, sums, SUMS_ROW);
-    if (n_columns == MOST) {
+    if (n_columns == MAX) {
         _tile_stored(1, sums + GT_AMX_STEP, SUMS_ROW);
     }
-    if (n_tiles == MOST) {
+    if (n_tiles == MAX) {
         _tile_stored(2, sums + ROWS * SUMS_ROW, SUMS_ROW);
-        if (n_columns == MOST) {
+        if (n_columns == MAX) {
             _tile_stored(3, sums + ROWS * SUMS_ROW + GT_AMX_STEP, SUMS_ROW);
         }
     }
@@ -234,19 +234,19 @@ keep_sums(int n_tiles, int n_columns, const gt_amx_place *places, char *sums, wr
 INLINE_AMX void
 multiply(const gt_amx_product *product, bool is_u8, int n_columns)
 {
-    char sums[MOST * ROWS * SUMS_ROW] __attribute__((aligned(64)));
+    char sums[MAX * ROWS * SUMS_ROW] __attribute__((aligned(64)));
     const finish last = prepare_finish(product, is_u8, n_columns);
     const gt_amx_layout where = gt_amx_layout_of(product->amx);
     const int count = product->tiles.count;
     const int n_steps = product->amx->n_steps;
-    written_later later = {.pace = (MOST * ROWS + n_steps - 1) / n_steps};
-    gt_amx_place places[MOST];
+    written_later later = {.pace = (MAX * ROWS + n_steps - 1) / n_steps};
+    gt_amx_place places[MAX];
     int i = 0;
-    for (; i + MOST <= count; i += MOST) {
+    for (; i + MAX <= count; i += MAX) {
         places[0] = gt_amx_place_of(product, i);
         places[1] = gt_amx_place_of(product, i + 1);
-        sum_up(product, &where, &last, is_u8, MOST, n_columns, places, &later);
-        keep_sums(MOST, n_columns, places, sums, &later);
+        sum_up(product, &where, &last, is_u8, MAX, n_columns, places, &later);
+        keep_sums(MAX, n_columns, places, sums, &later);
     }
     if (i < count) {
         places[0] = gt_amx_place_of(product, i);
@@ -261,8 +261,8 @@ multiply(const gt_amx_product *product, bool is_u8, int n_columns)
 INLINE_AMX void
 multiply_any(const gt_amx_product *product, bool is_u8)
 {
-    if (product->n_columns == MOST) {
-        multiply(product, is_u8, MOST);
+    if (product->n_columns == MAX) {
+        multiply(product, is_u8, MAX);
     }
     else {
         multiply(product, is_u8, 1);

@@ -7,7 +7,7 @@
 
 #include "common/geometry.h"
 
-enum { GT_AMX_MOST_RUNS = 64 };
+enum { GT_AMX_MAX_RUNS = 64 };
 
 /* Taps of a kernel that are multiplied one after the other. */
 typedef struct {
@@ -51,7 +51,7 @@ typedef struct {
     size_t to_column;
     int n_steps; /* of all runs */
     int n_runs;
-    gt_amx_run runs[GT_AMX_MOST_RUNS];
+    gt_amx_run runs[GT_AMX_MAX_RUNS];
 } gt_amx;
 
 #endif

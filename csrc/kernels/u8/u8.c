@@ -2,7 +2,7 @@
 
 #include "kernels/u8/u8_dispatch.h"
 
-enum { MOST_PIXELS = 32 };
+enum { MAX_PIXELS = 32 };
 
 bool
 gt_u8_pool_is_supported(const gt_u8_pool *pool)
@@ -15,7 +15,7 @@ gt_u8_pool_is_supported(const gt_u8_pool *pool)
             return false;
         }
     }
-    return (int64_t)window->size[0] * window->size[1] <= MOST_PIXELS;
+    return (int64_t)window->size[0] * window->size[1] <= MAX_PIXELS;
 }
 
 /* The part of a window's axis that lies in the map: from *start on, so many pixels. */

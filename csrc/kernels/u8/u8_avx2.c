@@ -26,14 +26,14 @@ largest(const gt_u8_window *window, uint8_t *out)
         return;
     }
     for (int c = 0; c < window->channels; c = next_vector(c, 32, window->channels)) {
-        __m256i most = _mm256_setzero_si256();
+        __m256i maximum = _mm256_setzero_si256();
         for (int y = 0; y < window->height; y++) {
             const uint8_t *place = window->first + (size_t)y * window->row + c;
             for (int x = 0; x < window->width; x++, place += window->pixel) {
-                most = _mm256_max_epu8(most, _mm256_loadu_si256((const __m256i *)place));
+                maximum = _mm256_max_epu8(maximum, _mm256_loadu_si256((const __m256i *)place));
             }
         }
-        _mm256_storeu_si256((__m256i *)(out + c), most);
+        _mm256_storeu_si256((__m256i *)(out + c), maximum);
     }
 }
 
@@ -72,11 +72,11 @@ mean(const gt_u8_window *window, uint8_t *out)
     }
 }
 
-enum { MOST_VECTORS = 4 };
+enum { MAX_VECTORS = 4 };
 
 /* sums (vectors, 16) of as many channels of column x of a strip, nothing beside the map. */
 INLINE_AVX2 void
-sum_column(const gt_u8_strip *strip, int c, int x, int vectors, __m256i sums[MOST_VECTORS])
+sum_column(const gt_u8_strip *strip, int c, int x, int vectors, __m256i sums[MAX_VECTORS])
 {
     for (int k = 0; k < vectors; k++) {
         sums[k] = _mm256_setzero_si256();
@@ -97,7 +97,7 @@ sum_column(const gt_u8_strip *strip, int c, int x, int vectors, __m256i sums[MOS
 INLINE_AVX2 void
 means_of_channels(const gt_u8_strip *strip, int c, int vectors, uint8_t *out)
 {
-    __m256i left[MOST_VECTORS], middle[MOST_VECTORS], right[MOST_VECTORS];
+    __m256i left[MAX_VECTORS], middle[MAX_VECTORS], right[MAX_VECTORS];
     sum_column(strip, c, -strip->before, vectors, left);
     sum_column(strip, c, 1 - strip->before, vectors, middle);
     for (int x = 0; x < strip->count; x++) {
@@ -121,8 +121,8 @@ means_of_three(const gt_u8_strip *strip, uint8_t *out)
         gt_u8_rows_plain().means_of_three(strip, out);
         return;
     }
-    for (; c + 16 * MOST_VECTORS <= strip->channels; c += 16 * MOST_VECTORS) {
-        means_of_channels(strip, c, MOST_VECTORS, out);
+    for (; c + 16 * MAX_VECTORS <= strip->channels; c += 16 * MAX_VECTORS) {
+        means_of_channels(strip, c, MAX_VECTORS, out);
     }
     for (c = next_vector(c - 16, 16, strip->channels); c < strip->channels;
          c = next_vector(c, 16, strip->channels)) {

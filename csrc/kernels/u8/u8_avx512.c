@@ -22,14 +22,14 @@ largest(const gt_u8_window *window, uint8_t *out)
 {
     for (int c = 0; c < window->channels; c += 64) {
         __mmask64 mask = mask_of(window->channels - c);
-        __m512i most = _mm512_setzero_si512();
+        __m512i maximum = _mm512_setzero_si512();
         for (int y = 0; y < window->height; y++) {
             const uint8_t *place = window->first + (size_t)y * window->row + c;
             for (int x = 0; x < window->width; x++, place += window->pixel) {
-                most = _mm512_max_epu8(most, _mm512_maskz_loadu_epi8(mask, place));
+                maximum = _mm512_max_epu8(maximum, _mm512_maskz_loadu_epi8(mask, place));
             }
         }
-        _mm512_mask_storeu_epi8(out + c, mask, most);
+        _mm512_mask_storeu_epi8(out + c, mask, maximum);
     }
 }
 

@@ -6,14 +6,14 @@ static void
 largest(const gt_u8_window *window, uint8_t *out)
 {
     for (int c = 0; c < window->channels; c++) {
-        uint8_t most = 0;
+        uint8_t maximum = 0;
         for (int y = 0; y < window->height; y++) {
             const uint8_t *place = window->first + (size_t)y * window->row + c;
             for (int x = 0; x < window->width; x++, place += window->pixel) {
-                most = *place > most ? *place : most;
+                maximum = *place > maximum ? *place : maximum;
             }
         }
-        out[c] = most;
+        out[c] = maximum;
     }
 }
 

@@ -26,7 +26,7 @@ const char *gt_winograd_u8_weights(void);
 /* Whether it can run, should be faster than oneDNN's direct convolution of the same type and,
  * between uint8 maps, not less exact than they are.  Never depends on the batch or the threads,
  * on which features must not depend. */
-bool gt_winograd_pays(const gt_winograd *winograd);
+bool gt_winograd_is_profitable(const gt_winograd *winograd);
 
 /* The strides of a map with channels last. */
 gt_map_strides gt_winograd_channels_last(gt_shape shape, int lanes);

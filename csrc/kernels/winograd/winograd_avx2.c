@@ -19,7 +19,7 @@ enum {
     PAIRS = LANES / 2,
     COLS = GT_WINOGRAD_COLS,
     STEP_COLS = 2 * LANES, /* multiplied at a time */
-    MOST_ROWS = 12
+    MAX_ROWS = 12
 };
 
 /* With int16 weights tiles are int16, which always holds them, and sums int32; else both are float32. */
@@ -107,13 +107,13 @@ multiply(vector a, vector b)
 }
 
 INLINE_AVX2 vector
-least(vector a, vector b)
+min_of(vector a, vector b)
 {
     return _mm256_min_ps(a, b);
 }
 
 INLINE_AVX2 vector
-most(vector a, vector b)
+max_of(vector a, vector b)
 {
     return _mm256_max_ps(a, b);
 }
@@ -273,7 +273,7 @@ gt_winograd_stages
 gt_winograd_avx2(int size, gt_map_type type, bool int16)
 {
     gt_winograd_stages stages = {.lanes = LANES,
-                                 .most_rows = MOST_ROWS,
+                                 .max_rows = MAX_ROWS,
                                  .read_tile = read_float32,
                                  .multiply = multiply_float32,
                                  .write_tile = size == 3 ? write_float32_3x3 : write_float32_5x5};

@@ -7,7 +7,7 @@
 
 #include <immintrin.h>
 
-enum { LANES = 16, PAIRS = LANES / 2, COLS = GT_WINOGRAD_COLS, MOST_ROWS = 14 };
+enum { LANES = 16, PAIRS = LANES / 2, COLS = GT_WINOGRAD_COLS, MAX_ROWS = 14 };
 
 typedef __m512 vector;
 
@@ -115,13 +115,13 @@ multiply(vector a, vector b)
 }
 
 INLINE_AVX512 vector
-least(vector a, vector b)
+min_of(vector a, vector b)
 {
     return _mm512_min_ps(a, b);
 }
 
 INLINE_AVX512 vector
-most(vector a, vector b)
+max_of(vector a, vector b)
 {
     return _mm512_max_ps(a, b);
 }
@@ -241,7 +241,7 @@ DEFINE_MULTIPLY_ROWS(multiply_int16, int32_t, multiply_int16)
 gt_winograd_stages
 gt_winograd_avx512(int size, gt_map_type type)
 {
-    gt_winograd_stages stages = {.lanes = LANES, .most_rows = MOST_ROWS};
+    gt_winograd_stages stages = {.lanes = LANES, .max_rows = MAX_ROWS};
     switch (type) {
     case GT_MAP_FLOAT32:
         stages.read_tile = read_float32;

@@ -50,13 +50,13 @@ gt_winograd_choose(const gt_winograd *winograd)
 {
     gt_map_type type = winograd->type;
     bool bytes = type == GT_MAP_U8;
-    if (gt_processor_offers(dnnl_cpu_isa_avx512_core_amx) && type != GT_MAP_FLOAT32) {
+    if (gt_processor_has(dnnl_cpu_isa_avx512_core_amx) && type != GT_MAP_FLOAT32) {
         return (gt_winograd_stages){0};
     }
-    if (gt_processor_offers(bytes ? dnnl_cpu_isa_avx512_core_vnni : dnnl_cpu_isa_avx512_core)) {
+    if (gt_processor_has(bytes ? dnnl_cpu_isa_avx512_core_vnni : dnnl_cpu_isa_avx512_core)) {
         return gt_winograd_avx512(winograd->size, type);
     }
-    if (!gt_processor_offers(dnnl_cpu_isa_avx2) || !has_fma_and_f16c() ||
+    if (!gt_processor_has(dnnl_cpu_isa_avx2) || !has_fma_and_f16c() ||
         (bytes && gt_adds_products_in_32_bits())) {
         return (gt_winograd_stages){0};
     }

@@ -10,7 +10,7 @@
 #include "kernels/winograd/winograd_dispatch.h"
 
 enum {
-    MOST_TAPS = 5,
+    MAX_TAPS = 5,
     TILE = GT_WINOGRAD_TILE,
     POINTS = GT_WINOGRAD_POINTS,
     COLS = GT_WINOGRAD_COLS
@@ -23,7 +23,7 @@ typedef struct {
     int channels_out;
     gt_winograd_stages stages;
     const float *kernel; /* (size, size, channels_in, channels_out) */
-    double transform[TILE][MOST_TAPS];
+    double transform[TILE][MAX_TAPS];
     double scales[COLS]; /* by which the weights of the channels out at hand are multiplied */
 } packing;
 
@@ -62,7 +62,7 @@ gt_winograd_weights_of(const gt_winograd *winograd, const void *packed)
  * other points, and times a power of two that makes tile times kernel about as large at all points:
  * int16 then have as many bits at each. */
 static void
-make_transform(int size, double transform[TILE][MOST_TAPS])
+make_transform(int size, double transform[TILE][MAX_TAPS])
 {
     static const double points[TILE - 1] = {0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0};
     const double raise = size == 3 ? GT_WINOGRAD_RAISE_3X3 : GT_WINOGRAD_RAISE_5X5;
@@ -98,8 +98,8 @@ combine(const double *weights, const double *values, int count, int stride, doub
 GT_INLINE void
 transform_sized(const packing *job, int size, int in, int out, double transformed[POINTS][COLS])
 {
-    double values[MOST_TAPS * MOST_TAPS * COLS];
-    double halfway[TILE * MOST_TAPS * COLS];
+    double values[MAX_TAPS * MAX_TAPS * COLS];
+    double halfway[TILE * MAX_TAPS * COLS];
     for (int tap = 0; tap < size * size; tap++) {
         const float *from =
             job->kernel + ((int64_t)tap * job->channels_in + in) * job->channels_out + out;
@@ -151,7 +151,7 @@ transform_columns(const packing *job, int in, int out, double transformed[POINTS
 /* The largest size of a tile at a point, as int16, for bytes in the map: what transform_pixels of
  * winograd_transforms.h can make of them. */
 static double
-largest_int16(int point)
+max_int16(int point)
 {
     /* Sums of the positive and of the negative coefficients of the rows of B^T. */
     static const double positive[TILE] = {6.25, 7.5, 7.5, 4.0, 6.25, 7.5, 7.5, 6.25};
@@ -169,7 +169,7 @@ largest_int16(int point)
 static double
 max_for_int16(const packing *job, int point, double sum)
 {
-    return (INT32_MAX / largest_int16(point) - 0.5 * job->channels_in) / sum;
+    return (INT32_MAX / max_int16(point) - 0.5 * job->channels_in) / sum;
 }
 
 /* The scale of a channel out of which a point's weights have those sums and are that large at most.

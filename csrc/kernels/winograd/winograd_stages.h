@@ -33,8 +33,8 @@ typedef enum {
 } gt_winograd_weights;
 
 typedef struct {
-    int lanes;     /* channels in a vector, 0 where there are no stages */
-    int most_rows; /* of a product, even */
+    int lanes;    /* channels in a vector, 0 where there are no stages */
+    int max_rows; /* of a product, even */
     gt_winograd_weights weights;
 
     /* B^T d B of a vector of a tile of 8 x 8 pixels, whose rows and pixels lie so many bytes
