@@ -25,7 +25,7 @@ build(gt_builder *builder, gt_error *error)
 
 gt_status
 gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl_engine_t engine,
-           gt_constants *constants, gt_error *error)
+           gt_weight_store *weights, gt_error *error)
 {
     gt_status status = GT_OK;
     gt_builder builder = {
@@ -38,7 +38,7 @@ gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl
     created->batch = config.batch;
     created->type = config.precision == GT_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32;
     created->engine = engine;
-    created->constants = constants;
+    created->weights = weights;
     created->input = graph->nodes[0].shape;
     created->reads_maps = config.reads_maps;
     created->outputs = calloc((size_t)graph->n_outputs, sizeof(*created->outputs));

@@ -81,8 +81,8 @@ is_read_backwards(const gt_plan *plan, int value)
 
 /* The kernel, the shift and, of bytes, the scales of the kernel. */
 static gt_status
-add_constants(gt_builder *builder, int index, const gt_amx *amx, gt_arg *args, int *n_args,
-              gt_error *error)
+add_weights(gt_builder *builder, int index, const gt_amx *amx, gt_arg *args, int *n_args,
+            gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
@@ -90,19 +90,19 @@ add_constants(gt_builder *builder, int index, const gt_amx *amx, gt_arg *args, i
     int kernel = -1;
     int shift = -1;
     int scales = -1;
-    gt_status status = gt_constants_amx(plan->constants, node, amx, plan->engine, &kernel, error);
+    gt_status status = gt_weights_amx(plan->weights, node, amx, plan->engine, &kernel, error);
     if (status == GT_OK) {
-        status = gt_constants_shift(plan->constants, node, plan->engine, 0.0f, &shift, error);
+        status = gt_weights_shift(plan->weights, node, plan->engine, 0.0f, &shift, error);
     }
     if (status == GT_OK && is_u8) {
-        status = gt_constants_kernel_scales(plan->constants, node, plan->engine, GT_WEIGHTS_INT8,
-                                            &scales, error);
+        status =
+            gt_weights_scales(plan->weights, node, plan->engine, GT_WEIGHT_INT8, &scales, error);
     }
-    args[1] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel};
-    args[2] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift};
+    args[1] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, kernel};
+    args[2] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_WEIGHT, shift};
     if (is_u8) {
         args[(*n_args)++] =
-            (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, scales};
+            (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, scales};
     }
     return status;
 }
@@ -128,7 +128,7 @@ gt_lower_amx(gt_builder *builder, int index, gt_error *error)
         step.offset = (size_t)channel * dnnl_data_type_size(type);
         step.amx.backwards = step.amx.threads == 1 && is_read_backwards(builder->plan, source);
         gt_amx_prepare(&step.amx);
-        status = add_constants(builder, index, &step.amx, args, &n_args, error);
+        status = add_weights(builder, index, &step.amx, args, &n_args, error);
     }
     if (status == GT_OK) {
         size_t size = gt_amx_scratch_size(&step.amx);

@@ -5,7 +5,7 @@
 /* How a convolution reads and writes its numbers. */
 typedef struct {
     bool in_int8;
-    gt_weights weights;
+    gt_weight_format weights;
     gt_format source;
     gt_format result;
 } conv_formats;
@@ -19,7 +19,7 @@ choose_formats(const gt_builder *builder, int index)
     if (formats.in_int8) {
         /* Of signed numbers oneDNN halves the weights itself where it must. */
         bool in_pairs = formats.source.type == dnnl_u8 && !gt_adds_products_in_32_bits();
-        formats.weights = in_pairs ? GT_WEIGHTS_INT8_PAIRS : GT_WEIGHTS_INT8;
+        formats.weights = in_pairs ? GT_WEIGHT_INT8_PAIRS : GT_WEIGHT_INT8;
     }
     return formats;
 }
@@ -157,23 +157,23 @@ add_source(gt_builder *builder, int index, const conv_formats *formats,
 }
 
 static gt_status
-add_constants(gt_builder *builder, int index, const conv_formats *formats,
-              const_dnnl_primitive_desc_t desc, gt_arg *args, int *n_args, gt_error *error)
+add_weights(gt_builder *builder, int index, const conv_formats *formats,
+            const_dnnl_primitive_desc_t desc, gt_arg *args, int *n_args, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
     bool reads_u8 = formats->in_int8 && node->inputs[0] == 0;
     int kernel = -1;
     int shift = -1;
-    gt_status status = gt_constants_kernel(plan->constants, node, plan->engine,
-                                           gt_primitive_query(desc, dnnl_query_weights_md),
-                                           formats->weights, &kernel, error);
+    gt_status status = gt_weights_onednn(plan->weights, node, plan->engine,
+                                         gt_primitive_query(desc, dnnl_query_weights_md),
+                                         formats->weights, &kernel, error);
     if (status == GT_OK) {
-        status = gt_constants_shift(plan->constants, node, plan->engine,
-                                    reads_u8 ? builder->preprocessing.offset : 0.0f, &shift, error);
+        status = gt_weights_shift(plan->weights, node, plan->engine,
+                                  reads_u8 ? builder->preprocessing.offset : 0.0f, &shift, error);
     }
-    args[(*n_args)++] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel};
-    args[(*n_args)++] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift};
+    args[(*n_args)++] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, kernel};
+    args[(*n_args)++] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_WEIGHT, shift};
     return status;
 }
 
@@ -183,9 +183,9 @@ add_scales(gt_builder *builder, int index, const conv_formats *formats, gt_arg *
 {
     gt_plan *plan = builder->plan;
     int scales = -1;
-    gt_status status = gt_constants_kernel_scales(plan->constants, &builder->graph->nodes[index],
-                                                  plan->engine, formats->weights, &scales, error);
-    args[(*n_args)++] = (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, scales};
+    gt_status status = gt_weights_scales(plan->weights, &builder->graph->nodes[index], plan->engine,
+                                         formats->weights, &scales, error);
+    args[(*n_args)++] = (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, scales};
     if (status == GT_OK) {
         status =
             gt_builder_scale_arg(builder, DNNL_ARG_SRC, formats->source.scale, args, n_args, error);
@@ -214,7 +214,7 @@ gt_lower_convolution(gt_builder *builder, int index, gt_error *error)
         status = add_source(builder, index, &formats, desc, args, &n_args, error);
     }
     if (status == GT_OK) {
-        status = add_constants(builder, index, &formats, desc, args, &n_args, error);
+        status = add_weights(builder, index, &formats, desc, args, &n_args, error);
     }
     if (status == GT_OK && formats.in_int8) {
         status = add_scales(builder, index, &formats, args, &n_args, error);

@@ -96,11 +96,11 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
     gt_status status = choose_source(builder, index, &winograd, &source, error);
     if (status == GT_OK) {
         float source_scale = gt_builder_source_format(builder, index).scale;
-        status = gt_constants_winograd(plan->constants, node, &winograd, source_scale, plan->engine,
-                                       &kernel, error);
+        status = gt_weights_winograd(plan->weights, node, &winograd, source_scale, plan->engine,
+                                     &kernel, error);
     }
     if (status == GT_OK) {
-        status = gt_constants_shift(plan->constants, node, plan->engine, 0.0f, &shift, error);
+        status = gt_weights_shift(plan->weights, node, plan->engine, 0.0f, &shift, error);
     }
     if (status == GT_OK) {
         status =
@@ -112,8 +112,8 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
     }
     if (status == GT_OK) {
         gt_arg args[N_ARGS] = {gt_value_arg(DNNL_ARG_SRC, source),
-                               {DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel},
-                               {DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift},
+                               {DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, kernel},
+                               {DNNL_ARG_BIAS, GT_ARG_WEIGHT, shift},
                                gt_value_arg(DNNL_ARG_DST, plan->value_of[index]),
                                gt_value_arg(DNNL_ARG_SCRATCHPAD, scratch)};
         const char *name = winograd.size == 3 ? "winograd_3x3" : "winograd_5x5";

@@ -316,8 +316,8 @@ gt_builder_scale_arg(gt_builder *builder, int role, float scale, gt_arg *args, i
     }
     int index = -1;
     gt_status status =
-        gt_constants_scale(builder->plan->constants, scale, builder->plan->engine, &index, error);
-    args[*n_args] = (gt_arg){DNNL_ARG_ATTR_SCALES | role, GT_ARG_CONSTANT, index};
+        gt_weights_scalar(builder->plan->weights, scale, builder->plan->engine, &index, error);
+    args[*n_args] = (gt_arg){DNNL_ARG_ATTR_SCALES | role, GT_ARG_WEIGHT, index};
     *n_args += 1;
     return status;
 }

@@ -22,9 +22,9 @@ typedef struct {
     int alias_of;            /* the value whose bytes these are; -1 for its own */
 } gt_value;
 
-typedef enum { GT_ARG_VALUE, GT_ARG_CONSTANT, GT_ARG_OUTPUT } gt_arg_kind;
+typedef enum { GT_ARG_VALUE, GT_ARG_WEIGHT, GT_ARG_OUTPUT } gt_arg_kind;
 
-/* One argument of a primitive: `index` counts values, constants or outputs. */
+/* One argument of a primitive: `index` counts values, items of the weight store or outputs. */
 typedef struct {
     int role; /* DNNL_ARG_... */
     gt_arg_kind kind;
@@ -50,10 +50,10 @@ typedef struct {
 
 typedef struct {
     int batch;
-    dnnl_data_type_t type;   /* of values that are not 8-bit */
-    dnnl_engine_t engine;    /* borrowed */
-    gt_constants *constants; /* borrowed */
-    gt_shape input;          /* of one image */
+    dnnl_data_type_t type;    /* of values that are not 8-bit */
+    dnnl_engine_t engine;     /* borrowed */
+    gt_weight_store *weights; /* borrowed */
+    gt_shape input;           /* of one image */
     int input_value;
     bool input_channels_last; /* else channels come first */
     bool reads_u8;            /* the input are the photographs' bytes as they are */

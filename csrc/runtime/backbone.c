@@ -30,7 +30,7 @@ struct gt_backbone {
     gt_graph graph;
     gt_backbone_config config;
     dnnl_engine_t engine;
-    gt_constants constants;
+    gt_weight_store weights;
     executor_pool batches;          /* an executor a thread, each primitive on one thread */
     executor_pool image_per_thread; /* the same with one image a batch */
     executor_pool single_image;     /* one image a batch, each primitive on all threads */
@@ -132,7 +132,7 @@ gt_backbone_free(gt_backbone *backbone)
     clear_pool(&backbone->batches);
     clear_pool(&backbone->image_per_thread);
     clear_pool(&backbone->single_image);
-    gt_constants_clear(&backbone->constants);
+    gt_weight_store_clear(&backbone->weights);
     (void)dnnl_engine_destroy(backbone->engine);
     gt_graph_clear(&backbone->graph);
     (void)pthread_mutex_destroy(&backbone->lock);
@@ -179,7 +179,7 @@ typedef struct {
     dnnl_engine_t engine;
     executor_pool *pool;
     gt_compile_config plan;
-    gt_constants *constants;
+    gt_weight_store *weights;
 } build_job;
 
 static gt_status
@@ -189,7 +189,7 @@ build_task(void *context, int worker, gt_error *error)
     build_job *job = context;
     executor_pool *pool = job->pool;
     gt_status status =
-        gt_compile(&pool->plan, job->graph, job->plan, job->engine, job->constants, error);
+        gt_compile(&pool->plan, job->graph, job->plan, job->engine, job->weights, error);
     if (status != GT_OK) {
         return status;
     }
@@ -239,7 +239,7 @@ ensure_pool(gt_backbone *backbone, executor_pool *pool, int batch, gt_error *err
                                   .plan = {.batch = batch,
                                            .precision = precision,
                                            .preprocessing = backbone->config.preprocessing},
-                                  .constants = &backbone->constants},
+                                  .weights = &backbone->weights},
                       error);
 }
 
@@ -389,7 +389,7 @@ begin_ranges(gt_backbone *backbone, gt_error *error)
 {
     if (backbone->batches.plan == NULL && backbone->image_per_thread.plan == NULL &&
         backbone->single_image.plan == NULL) {
-        gt_constants_clear(&backbone->constants);
+        gt_weight_store_clear(&backbone->weights);
         return GT_OK;
     }
     return gt_fail(error, GT_ERROR_ARGUMENT, "a backbone that has run cannot be calibrated");
@@ -401,7 +401,7 @@ static gt_status
 count_segment(const gt_backbone *backbone, gt_segment *segment, run_job job, gt_error *error)
 {
     executor_pool pool = {.n_executors = 1, .inner = backbone->config.threads};
-    gt_constants constants = {0};
+    gt_weight_store weights = {0};
     gt_status status = build_pool((build_job){.graph = &segment->graph,
                                               .engine = backbone->engine,
                                               .pool = &pool,
@@ -409,7 +409,7 @@ count_segment(const gt_backbone *backbone, gt_segment *segment, run_job job, gt_
                                                        .preprocessing = job.preprocessing,
                                                        .low_memory = true,
                                                        .reads_maps = segment->first > 0},
-                                              .constants = &constants},
+                                              .weights = &weights},
                                   error);
     job.histogram = gt_range_histogram_create(segment->graph.count);
     if (status == GT_OK && job.histogram == NULL) {
@@ -425,7 +425,7 @@ count_segment(const gt_backbone *backbone, gt_segment *segment, run_job job, gt_
     }
     gt_range_histogram_free(job.histogram);
     clear_pool(&pool);
-    gt_constants_clear(&constants);
+    gt_weight_store_clear(&weights);
     gt_heap_trim();
     return status;
 }

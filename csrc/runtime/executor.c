@@ -22,8 +22,8 @@ memory_of(const gt_executor *executor, const gt_arg *arg)
     switch (arg->kind) {
     case GT_ARG_VALUE:
         return executor->values[arg->index];
-    case GT_ARG_CONSTANT:
-        return executor->plan->constants->items[arg->index].memory;
+    case GT_ARG_WEIGHT:
+        return executor->plan->weights->items[arg->index].memory;
     case GT_ARG_OUTPUT:
         break;
     }
