@@ -40,3 +40,40 @@ install() {
     fi
     rm -f "$environment.log"
 }
+
+# What of the package is installed: a wheel made beforehand for this Python, or these sources.
+package=${GEAR_TRANSFER_WHEEL:-.}
+
+# How many processes may work at a time.
+jobs=${GEAR_TRANSFER_JOBS:-$(nproc 2>/dev/null || echo 1)}
+
+# in_parallel FUNCTION ARGUMENT...: call it with each of the arguments, in their order and as many at a
+# time as there are jobs; false if one of the calls fails, after all of them.
+in_parallel() {
+    called=$1
+    shift
+    # Who makes the folder of an argument has it.
+    claims=$(mktemp -d) || return 1
+    workers=
+    number=0
+    while [ "$number" -lt "$jobs" ]; do
+        (
+            code=0
+            number=0
+            for argument in "$@"; do
+                number=$((number + 1))
+                mkdir "$claims/$number" 2>/dev/null || continue
+                "$called" "$argument" || code=1
+            done
+            exit $code
+        ) &
+        workers="$workers $!"
+        number=$((number + 1))
+    done
+    code=0
+    for worker in $workers; do
+        wait "$worker" || code=1
+    done
+    rm -rf "$claims"
+    return $code
+}
