@@ -52,12 +52,15 @@ check_is_thorough(void)
     return value != NULL && strcmp(value, "1") == 0;
 }
 
+/* Grows with each process for an older processor, so that these run other cases. */
+static long check_turn;
+
 /* Whether the case of that number, from 0, runs: one of so many does, or all.  With a number that has
  * no factor in common with the lengths of nested lists, each entry of each list is met. */
 static inline bool
 check_runs(long number, long one_in)
 {
-    return number % one_in == 0 || check_is_thorough();
+    return (number + check_turn) % one_in == 0 || check_is_thorough();
 }
 
 /* What main returns: 0 when every check held. */
