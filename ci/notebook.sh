@@ -38,6 +38,14 @@ for name in $NOTEBOOKS; do
     python -m nbconvert --log-level ERROR --CoalesceStreamsPreprocessor.enabled=True --to html \
         "$name.ipynb"
 done
-echo "executed notebooks (and .html), and what they wrote, are in $folder:"
-ls "$folder"/*.ipynb "$folder"/predictions.png "$folder"/gear_classifier.gtm "$folder"/report.html \
-    2>/dev/null || true
+# tell WHAT NAME: where a file is that one of the notebooks writes.
+tell() {
+    [ ! -e "$folder/$2" ] || printf '%-24s %s\n' "$1:" "$folder/$2"
+}
+for name in $NOTEBOOKS; do
+    tell "executed notebook" "$name.ipynb"
+    tell "  as a page" "$name.html"
+done
+tell "picture of predictions" predictions.png
+tell "trained classifier" gear_classifier.gtm
+tell "report" report.html
