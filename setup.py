@@ -120,8 +120,9 @@ class BuildCore(build_ext):
 
 CORE = Extension(
     "gear_transfer._core",
-    sources=sorted(glob.glob("csrc/*.c") + glob.glob("csrc/python/*.c")),
-    depends=sorted(glob.glob("csrc/*.h") + glob.glob("csrc/python/*.h")),
+    sources=sorted(glob.glob("csrc/**/*.c", recursive=True)),
+    depends=sorted(glob.glob("csrc/**/*.h", recursive=True)),
+    include_dirs=["csrc"],
     define_macros=[("_GNU_SOURCE", None)],
     extra_compile_args=["-std=c11", "-O3", "-fno-math-errno", "-fopenmp", "-fvisibility=hidden", "-Wall", "-Wextra"]
     + os.environ.get("GEAR_TRANSFER_CFLAGS", "").split(),

@@ -34,7 +34,7 @@ if ! grep -q amx_tile /proc/cpuinfo; then
     elsewhere=gt_constants_amx
 fi
 if ! grep -q avx512_bf16 /proc/cpuinfo; then
-    elsewhere="$elsewhere head_rounded.c allocate_columns"
+    elsewhere="$elsewhere head/gemm_bf16.c allocate_columns"
 fi
 if [ -n "$elsewhere" ]; then
     echo "not for this processor: $elsewhere"
@@ -63,7 +63,6 @@ awk '{ print $1 }' "$objects/calls" | addr2line -f -e "$program" | sed 's/ (disc
         place = substr($0, at + length(folder))
         file = place
         sub(/:.*/, "", file)
-        sub(/.*\//, "", file)
     }
     !at || file in left_out || $3 in left_out { next }
     !($1 in failed) {
