@@ -286,7 +286,7 @@ def test_interrupt_during_training():
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
-    assert time.time() - start < 3
+    assert time.time() - start < 20  # all epochs would take many minutes
     timer.join()
     model.set_params(epochs=2)
     assert same_weights(model.fit(X, y), HeadClassifier(epochs=2, random_state=1).fit(X, y))
