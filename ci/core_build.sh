@@ -60,12 +60,13 @@ compile_all() {
     first=
     second=
     core=
-    for source in "$here"/csrc/*.c "$here"/tests/core/*.c; do
+    sources=$(find "$here/csrc" -name '*.c' ! -path '*/python/*' | sort)
+    for source in $sources "$here"/tests/core/*.c; do
         spare=$first
         first="$second $source"
         second=$spare
     done
-    for source in "$here"/csrc/*.c; do
+    for source in $sources; do
         core="$core $objects/$(basename "$source" .c).o"
     done
     # shellcheck disable=SC2086

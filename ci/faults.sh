@@ -1,5 +1,5 @@
 #!/bin/sh
-# How many calls of the core (csrc/*.c) can fail, and how many of them the test of faults has let
+# How many calls of the core (csrc/) can fail, and how many of them the test of faults has let
 # fail: allocations, mappings, starts of threads and oneDNN, each place in the sources by itself.
 #
 #   sh ci/faults.sh [build-folder]
@@ -28,7 +28,7 @@ if ! grep -q amx_tile /proc/cpuinfo; then
     elsewhere=gt_constants_amx
 fi
 if ! grep -q avx512_bf16 /proc/cpuinfo; then
-    elsewhere="$elsewhere head_rounded.c allocate_columns"
+    elsewhere="$elsewhere head/gemm_bf16.c allocate_columns"
 fi
 if [ -n "$elsewhere" ]; then
     echo "not for this processor: $elsewhere"

@@ -74,7 +74,7 @@ def test_quality_sets_layer_and_size(quality, layer, side):
     assert Backbone.load(quality=quality, input_size=128).input_size == (128, 128)
     extractor = FeatureExtractor(quality=quality).fit()
     assert (extractor.backbone_.layer, extractor.backbone_.input_size) == (layer, (side, side))
-    assert TransferClassifier(quality=quality)._parts()[0].quality == quality
+    assert TransferClassifier(quality=quality).make_parts()[0].quality == quality
     copy = pickle.loads(pickle.dumps(loaded))
     assert (copy.layer, copy.input_size) == (layer, (side, side))
 

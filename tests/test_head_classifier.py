@@ -230,7 +230,7 @@ def test_precision():
 
 def test_precision_of_a_transfer_classifier():
     for asked, expected in [("auto", "auto"), ("int8", "auto"), ("float32", "float32")]:
-        assert TransferClassifier(precision=asked)._parts()[1].precision == expected
+        assert TransferClassifier(precision=asked).make_parts()[1].precision == expected
 
 
 def test_bad_data():

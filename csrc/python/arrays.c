@@ -1,4 +1,4 @@
-#include "core.h"
+#include "python/core.h"
 
 PyArrayObject *
 gt_as_array(PyObject *object, const char *what, int type, int ndim, int same_kind)
@@ -8,11 +8,11 @@ gt_as_array(PyObject *object, const char *what, int type, int ndim, int same_kin
         return NULL;
     }
     PyArray_Descr *wanted = PyArray_DescrFromType(type);
-    int fits = wanted != NULL &&
-               (same_kind ? PyArray_CanCastTypeTo(PyArray_DESCR(given), wanted,
-                                                  NPY_SAME_KIND_CASTING)
-                          : PyArray_EquivTypes(PyArray_DESCR(given), wanted) ||
-                                PyArray_TYPE(given) == type);
+    int fits =
+        wanted != NULL &&
+        (same_kind
+             ? PyArray_CanCastTypeTo(PyArray_DESCR(given), wanted, NPY_SAME_KIND_CASTING)
+             : PyArray_EquivTypes(PyArray_DESCR(given), wanted) || PyArray_TYPE(given) == type);
     if (!fits) {
         PyErr_Format(PyExc_TypeError, "%s must be an array of %S, not of %S", what,
                      (PyObject *)wanted, (PyObject *)PyArray_DESCR(given));

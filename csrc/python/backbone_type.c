@@ -1,9 +1,9 @@
 /* The type Backbone: a network that runs. */
 #include <string.h>
 
-#include "core.h"
+#include "python/core.h"
 
-#include "../backbone.h"
+#include "runtime/backbone.h"
 
 typedef struct {
     PyObject_HEAD
@@ -64,8 +64,7 @@ choose_outputs(PyObject *module, gt_graph *graph, PyObject *outputs)
         }
         int index = gt_graph_find(graph, layer);
         if (index < 0) {
-            PyErr_Format(gt_get_state(module)->graph_error, "the network has no layer '%s'",
-                         layer);
+            PyErr_Format(gt_get_state(module)->graph_error, "the network has no layer '%s'", layer);
             return -1;
         }
         chosen[i] = index;
@@ -90,8 +89,8 @@ choose_outputs(PyObject *module, gt_graph *graph, PyObject *outputs)
 PyObject *
 gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"nodes",   "arrays",    "height", "width",  "outputs",
-                            "threads", "sub_batch", "scale",  "offset", "precision", NULL};
+    static char *names[] = {"nodes",     "arrays", "height", "width",     "outputs", "threads",
+                            "sub_batch", "scale",  "offset", "precision", NULL};
     PyObject *nodes = NULL;
     PyObject *arrays = NULL;
     PyObject *outputs = NULL;
@@ -258,10 +257,9 @@ done:
     return results;
 }
 
-PyDoc_STRVAR(run_doc,
-             "run(images)\n--\n\n"
-             "Run uint8 images (n, height, width, channels); a list of float32 arrays\n"
-             "(n, height_k, width_k, channels_k), one an output.");
+PyDoc_STRVAR(run_doc, "run(images)\n--\n\n"
+                      "Run uint8 images (n, height, width, channels); a list of float32 arrays\n"
+                      "(n, height_k, width_k, channels_k), one an output.");
 
 static PyObject *
 backbone_run(backbone_object *self, PyObject *object)
@@ -303,9 +301,10 @@ backbone_ranges(backbone_object *self, PyObject *unused)
     return ranges;
 }
 
-PyDoc_STRVAR(set_ranges_doc,
-             "set_ranges(ranges)\n--\n\n"
-             "Set what ranges() of a calibrated backbone gave, a list of (layer, range, negative).");
+PyDoc_STRVAR(
+    set_ranges_doc,
+    "set_ranges(ranges)\n--\n\n"
+    "Set what ranges() of a calibrated backbone gave, a list of (layer, range, negative).");
 
 /* One (layer, range, negative); -1 with an exception. */
 static int
@@ -380,8 +379,7 @@ steps_to_python(const listing *list)
     PyObject *result = PyList_New(list->count);
     for (Py_ssize_t i = 0; result != NULL && i < list->count; i++) {
         const gt_step *step = &list->steps[i];
-        PyObject *item = Py_BuildValue("(sss)", step->layer, step->operation,
-                                       step->implementation);
+        PyObject *item = Py_BuildValue("(sss)", step->layer, step->operation, step->implementation);
         if (item == NULL) {
             Py_CLEAR(result);
             break;
@@ -391,10 +389,9 @@ steps_to_python(const listing *list)
     return result;
 }
 
-PyDoc_STRVAR(steps_doc,
-             "steps()\n--\n\n"
-             "The primitives that run, in order: a list of (layer, operation,\n"
-             "implementation).");
+PyDoc_STRVAR(steps_doc, "steps()\n--\n\n"
+                        "The primitives that run, in order: a list of (layer, operation,\n"
+                        "implementation).");
 
 static PyObject *
 backbone_steps(backbone_object *self, PyObject *unused)

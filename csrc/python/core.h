@@ -13,8 +13,8 @@
 #endif
 #include <numpy/arrayobject.h>
 
-#include "../graph.h"
-#include "../status.h"
+#include "common/status.h"
+#include "graph/graph.h"
 
 /* State of one module instance. */
 typedef struct {

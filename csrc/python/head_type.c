@@ -2,9 +2,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "core.h"
+#include "python/core.h"
 
-#include "../head.h"
+#include "head/head.h"
 
 typedef struct {
     PyObject_HEAD
@@ -197,13 +197,27 @@ release_request(request *wanted)
 static int
 read_request(const head_object *self, PyObject *args, PyObject *kwargs, request *wanted)
 {
-    static char *names[] = {"features",      "labels",   "validation_features",
-                            "validation_labels", "mean", "inverse_deviation",
-                            "class_weights", "epochs",   "batch_size",
-                            "optimizer",     "schedule", "learning_rate",
-                            "momentum",      "l2",       "dropout",
-                            "seed",          "threads",  "callback",
-                            "rows",          "rounds",   NULL};
+    static char *names[] = {"features",
+                            "labels",
+                            "validation_features",
+                            "validation_labels",
+                            "mean",
+                            "inverse_deviation",
+                            "class_weights",
+                            "epochs",
+                            "batch_size",
+                            "optimizer",
+                            "schedule",
+                            "learning_rate",
+                            "momentum",
+                            "l2",
+                            "dropout",
+                            "seed",
+                            "threads",
+                            "callback",
+                            "rows",
+                            "rounds",
+                            NULL};
     static const char *const optimisers[] = {"adam", "sgd", NULL};
     static const char *const schedules[] = {"constant", "cosine", NULL};
     PyObject *features = NULL;
@@ -229,8 +243,7 @@ read_request(const head_object *self, PyObject *args, PyObject *kwargs, request 
             args, kwargs, "OO|$OOOOOLLssddddKiOOp", names, &features, &labels, &validation_features,
             &validation_labels, &mean, &inverse_deviation, &class_weights, &epochs, &batch_size,
             &optimiser, &schedule, &config->learning_rate, &config->momentum, &config->l2,
-            &config->dropout, &seed, &config->threads, &wanted->callback, &rows,
-            &rounds)) {
+            &config->dropout, &seed, &config->threads, &wanted->callback, &rows, &rounds)) {
         return -1;
     }
     config->epochs = epochs;
@@ -251,14 +264,13 @@ read_request(const head_object *self, PyObject *args, PyObject *kwargs, request 
         read_vector(mean, "mean", shape->widths[0], &arrays[3], &wanted->scaling.mean) < 0 ||
         read_vector(inverse_deviation, "inverse_deviation", shape->widths[0], &arrays[4],
                     &wanted->scaling.inverse_deviation) < 0 ||
-        read_vector(class_weights, "class_weights", classes, &arrays[5],
-                    &config->class_weights) < 0) {
+        read_vector(class_weights, "class_weights", classes, &arrays[5], &config->class_weights) <
+            0) {
         return -1;
     }
     wanted->has_validation = validation_features != Py_None;
-    if (wanted->has_validation &&
-        read_data(self, validation_features, validation_labels, Py_None, arrays + 6,
-                  &wanted->validation) < 0) {
+    if (wanted->has_validation && read_data(self, validation_features, validation_labels, Py_None,
+                                            arrays + 6, &wanted->validation) < 0) {
         return -1;
     }
     return 0;
@@ -283,8 +295,8 @@ call_back(void *context, const gt_epoch *epoch)
         result = caller->callback == Py_None
                      ? Py_BuildValue("O", Py_None)
                      : PyObject_CallFunction(caller->callback, "Ldddd", (long long)epoch->epoch,
-                                             epoch->loss, epoch->accuracy,
-                                             epoch->validation_loss, epoch->validation_accuracy);
+                                             epoch->loss, epoch->accuracy, epoch->validation_loss,
+                                             epoch->validation_accuracy);
     }
     answer = result == NULL ? -1 : PyObject_IsTrue(result);
     Py_XDECREF(result);
@@ -293,11 +305,10 @@ call_back(void *context, const gt_epoch *epoch)
     return answer;
 }
 
-PyDoc_STRVAR(train_doc,
-             "train(features, labels, **settings)\n--\n\n"
-             "Train from the present weights. After each epoch\n"
-             "callback(epoch, loss, accuracy, validation_loss, validation_accuracy) is\n"
-             "called; training ends early when it returns something true.");
+PyDoc_STRVAR(train_doc, "train(features, labels, **settings)\n--\n\n"
+                        "Train from the present weights. After each epoch\n"
+                        "callback(epoch, loss, accuracy, validation_loss, validation_accuracy) is\n"
+                        "called; training ends early when it returns something true.");
 
 static PyObject *
 head_train(head_object *self, PyObject *args, PyObject *kwargs)
@@ -365,9 +376,8 @@ head_loss_gradient(head_object *self, PyObject *args, PyObject *kwargs)
     return Py_BuildValue("(dN)", loss, gradient);
 }
 
-PyDoc_STRVAR(predict_doc,
-             "predict(features, threads, logits=False)\n--\n\n"
-             "Probabilities, or logits, float32 (n, classes), of features (n, d).");
+PyDoc_STRVAR(predict_doc, "predict(features, threads, logits=False)\n--\n\n"
+                          "Probabilities, or logits, float32 (n, classes), of features (n, d).");
 
 static PyObject *
 head_predict(head_object *self, PyObject *args, PyObject *kwargs)
@@ -425,8 +435,8 @@ head_standardisation(head_object *self, PyObject *args, PyObject *kwargs)
     gt_head_data data = {0};
     gt_error error = {""};
     gt_status status = GT_OK;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Oi|O:standardisation", names, &object,
-                                     &threads, &rows)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Oi|O:standardisation", names, &object, &threads,
+                                     &rows)) {
         return NULL;
     }
     PyArrayObject *places = NULL;
@@ -444,8 +454,8 @@ head_standardisation(head_object *self, PyObject *args, PyObject *kwargs)
     status = gt_head_standardise(&data, width, threads, PyArray_DATA((PyArrayObject *)mean),
                                  PyArray_DATA((PyArrayObject *)inverse), &error);
     Py_END_ALLOW_THREADS
-    pair = status == GT_OK ? PyTuple_Pack(2, mean, inverse)
-                           : gt_raise(self->module, status, &error);
+    pair =
+        status == GT_OK ? PyTuple_Pack(2, mean, inverse) : gt_raise(self->module, status, &error);
 done:
     Py_XDECREF(places);
     Py_XDECREF(features);
@@ -454,9 +464,8 @@ done:
     return pair;
 }
 
-PyDoc_STRVAR(fold_scaling_doc,
-             "fold_scaling(mean, inverse_deviation)\n--\n\n"
-             "Fold the scaling used in training into the first layer.");
+PyDoc_STRVAR(fold_scaling_doc, "fold_scaling(mean, inverse_deviation)\n--\n\n"
+                               "Fold the scaling used in training into the first layer.");
 
 static PyObject *
 head_fold_scaling(head_object *self, PyObject *args)
@@ -510,8 +519,7 @@ head_get_layers(head_object *self, PyObject *unused)
     }
     PyObject *layers = PyList_New(head->config.layers);
     for (int k = 0; layers != NULL && k < head->config.layers; k++) {
-        npy_intp dims[2] = {(npy_intp)head->config.widths[k],
-                            (npy_intp)head->config.widths[k + 1]};
+        npy_intp dims[2] = {(npy_intp)head->config.widths[k], (npy_intp)head->config.widths[k + 1]};
         PyObject *kernel = copy_floats(head->weights.kernel[k], 2, dims);
         PyObject *bias = copy_floats(head->weights.bias[k], 1, dims + 1);
         PyObject *layer = kernel == NULL || bias == NULL ? NULL : PyTuple_Pack(2, kernel, bias);
@@ -526,9 +534,8 @@ head_get_layers(head_object *self, PyObject *unused)
     return layers;
 }
 
-PyDoc_STRVAR(set_layer_doc,
-             "set_layer(index, kernel, bias)\n--\n\n"
-             "Replace the weights of one layer: kernel (in, out), bias (out,).");
+PyDoc_STRVAR(set_layer_doc, "set_layer(index, kernel, bias)\n--\n\n"
+                            "Replace the weights of one layer: kernel (in, out), bias (out,).");
 
 static PyObject *
 head_set_layer(head_object *self, PyObject *args)
@@ -566,8 +573,8 @@ head_set_layer(head_object *self, PyObject *args)
 
 static PyMethodDef head_methods[] = {
     {"train", (PyCFunction)(void (*)(void))head_train, METH_VARARGS | METH_KEYWORDS, train_doc},
-    {"loss_gradient", (PyCFunction)(void (*)(void))head_loss_gradient,
-     METH_VARARGS | METH_KEYWORDS, loss_gradient_doc},
+    {"loss_gradient", (PyCFunction)(void (*)(void))head_loss_gradient, METH_VARARGS | METH_KEYWORDS,
+     loss_gradient_doc},
     {"predict", (PyCFunction)(void (*)(void))head_predict, METH_VARARGS | METH_KEYWORDS,
      predict_doc},
     {"standardisation", (PyCFunction)(void (*)(void))head_standardisation,

@@ -1,14 +1,14 @@
 /* The module gear_transfer._core. */
 #define GT_IMPORT_ARRAY
-#include "core.h"
+#include "python/core.h"
 
 #include <oneapi/dnnl/dnnl.h>
 
-#include "../amx.h"
-#include "../engine.h"
-#include "../random.h"
-#include "../threads.h"
-#include "../winograd.h"
+#include "common/onednn.h"
+#include "common/random.h"
+#include "kernels/amx/amx.h"
+#include "kernels/winograd/winograd.h"
+#include "threads/processors.h"
 
 gt_module_state *
 gt_get_state(PyObject *module)
@@ -55,9 +55,8 @@ isa_name(dnnl_cpu_isa_t isa)
     }
 }
 
-PyDoc_STRVAR(engine_info_doc,
-             "engine_info()\n--\n\n"
-             "oneDNN's version and the instruction set it uses, two str.");
+PyDoc_STRVAR(engine_info_doc, "engine_info()\n--\n\n"
+                              "oneDNN's version and the instruction set it uses, two str.");
 
 static PyObject *
 engine_info(PyObject *module, PyObject *unused)
@@ -65,8 +64,8 @@ engine_info(PyObject *module, PyObject *unused)
     (void)module;
     (void)unused;
     const dnnl_version_t *version = dnnl_version();
-    PyObject *text = PyUnicode_FromFormat("%d.%d.%d", version->major, version->minor,
-                                          version->patch);
+    PyObject *text =
+        PyUnicode_FromFormat("%d.%d.%d", version->major, version->minor, version->patch);
     if (text == NULL) {
         return NULL;
     }
@@ -89,12 +88,13 @@ has_fast(PyObject *module, PyObject *args)
     return PyBool_FromLong(precision >= 0 && gt_precision_is_fast((gt_precision)precision));
 }
 
-PyDoc_STRVAR(int8_rounding_doc,
-             "int8_rounding()\n--\n\n"
-             "How int8 rounds on this processor; where that is the same, features are. First \"VNNI\"\n"
-             "where weights have all 8 bits, \"pairs\" where their steps keep two products within 16\n"
-             "bits; then \"tiles\" where convolutions run on matrix units, else the numbers of\n"
-             "Winograd's kernels.");
+PyDoc_STRVAR(
+    int8_rounding_doc,
+    "int8_rounding()\n--\n\n"
+    "How int8 rounds on this processor; where that is the same, features are. First \"VNNI\"\n"
+    "where weights have all 8 bits, \"pairs\" where their steps keep two products within 16\n"
+    "bits; then \"tiles\" where convolutions run on matrix units, else the numbers of\n"
+    "Winograd's kernels.");
 
 static PyObject *
 int8_rounding(PyObject *module, PyObject *unused)
@@ -105,9 +105,8 @@ int8_rounding(PyObject *module, PyObject *unused)
                                 gt_amx_is_offered() ? "tiles" : gt_winograd_byte_kernels());
 }
 
-PyDoc_STRVAR(shuffle_doc,
-             "shuffle(n, seed, epoch)\n--\n\n"
-             "The order in which an epoch visits n rows, int64 (n,).");
+PyDoc_STRVAR(shuffle_doc, "shuffle(n, seed, epoch)\n--\n\n"
+                          "The order in which an epoch visits n rows, int64 (n,).");
 
 static PyObject *
 shuffle(PyObject *module, PyObject *args)
@@ -139,9 +138,8 @@ PyDoc_STRVAR(backbone_doc,
              "seen as byte * scale + offset. outputs holds pairs (layer, pool) where pool is\n"
              "None or the name of a global pooling operation.");
 
-PyDoc_STRVAR(infer_shapes_doc,
-             "infer_shapes(nodes, arrays, height, width)\n--\n\n"
-             "The (height, width, channels) of each node's result.");
+PyDoc_STRVAR(infer_shapes_doc, "infer_shapes(nodes, arrays, height, width)\n--\n\n"
+                               "The (height, width, channels) of each node's result.");
 
 PyDoc_STRVAR(head_doc,
              "head(widths, seed)\n--\n\n"
@@ -176,8 +174,8 @@ module_exec(PyObject *module)
     Py_DECREF(errors);
     state->backbone_type = PyType_FromSpec(&gt_backbone_spec);
     state->head_type = PyType_FromSpec(&gt_head_spec);
-    if (state->graph_error == NULL || state->engine_error == NULL ||
-        state->backbone_type == NULL || state->head_type == NULL) {
+    if (state->graph_error == NULL || state->engine_error == NULL || state->backbone_type == NULL ||
+        state->head_type == NULL) {
         return -1;
     }
     return 0;

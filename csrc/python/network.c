@@ -2,7 +2,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "core.h"
+#include "python/core.h"
 
 /* The attribute of that name, borrowed, or NULL (with an exception only if the look-up failed). */
 static PyObject *
@@ -96,8 +96,8 @@ read_padding(PyObject *attributes, const char *layer, gt_window *window)
             window->pad_mode = GT_PAD_SAME;
         }
         else if (PyUnicode_CompareWithASCIIString(object, "valid") != 0) {
-            PyErr_Format(PyExc_ValueError, "layer '%s': padding %R is not 'same' or 'valid'",
-                         layer, object);
+            PyErr_Format(PyExc_ValueError, "layer '%s': padding %R is not 'same' or 'valid'", layer,
+                         object);
             return -1;
         }
         return 0;
@@ -240,8 +240,7 @@ read_arrays(PyObject *attributes, PyObject *arrays, PyObject *keep, gt_node *nod
 }
 
 static int
-add_node(PyObject *module, gt_graph *graph, const gt_node *node, const char *name,
-         PyObject *inputs)
+add_node(PyObject *module, gt_graph *graph, const gt_node *node, const char *name, PyObject *inputs)
 {
     Py_ssize_t count = PyTuple_GET_SIZE(inputs);
     gt_error error = {""};
@@ -290,8 +289,8 @@ read_node(PyObject *module, PyObject *item, PyObject *arrays, PyObject *keep, gt
     }
     gt_op op = gt_op_from_name(op_name);
     if (op == GT_OP_COUNT) {
-        PyErr_Format(gt_get_state(module)->graph_error, "layer '%s': unknown operation '%s'",
-                     name, op_name);
+        PyErr_Format(gt_get_state(module)->graph_error, "layer '%s': unknown operation '%s'", name,
+                     op_name);
         return -1;
     }
     gt_node_init(&node, op);

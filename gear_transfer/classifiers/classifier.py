@@ -20,7 +20,7 @@ from .novelty import KEEP, UNKNOWN, NoveltyDetector, is_unknown
 
 _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
                          "precision", "cache", "verbose", "executor", "quality")
-_HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learning_rate",
+HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learning_rate",
                     "optimizer", "momentum", "l2", "validation_fraction", "early_stopping",
                     "patience", "class_weight", "calibrate", "random_state", "threads", "verbose")
 
@@ -142,12 +142,12 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         self.executor = executor
         self.quality = quality
 
-    def _parts(self):
+    def make_parts(self):
         """A new extractor and a new head with these parameters."""
         return (FeatureExtractor(**dict((name, getattr(self, name))
                                         for name in _EXTRACTOR_PARAMETERS)),
                 HeadClassifier(precision="float32" if self.precision == "float32" else "auto",
-                               **dict((name, getattr(self, name)) for name in _HEAD_PARAMETERS)))
+                               **dict((name, getattr(self, name)) for name in HEAD_PARAMETERS)))
 
     def fit(self, X, y=None, validation_data=None, groups=None):
         """Compute the features of the photographs and train the head.
@@ -187,11 +187,11 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
                 raise ValueError("{} must be True or False, not {!r}".format(
                     name, getattr(self, name)))
         augmentation = as_augmentation(self.augment)
-        X, y = _labelled(X, y, "y")
+        X, y = check_labelled(X, y, "y")
         if groups is not None and np.shape(groups) != (len(X),):
             raise ValueError("{} images need as many groups, found groups of shape {}".format(
                 len(X), np.shape(groups)))
-        extractor, head = self._parts()
+        extractor, head = self.make_parts()
         extractor.fit()
         keeps_together = groups is None and validation_data is None and (
             self.group_duplicates and self.validation_fraction > 0)
@@ -208,7 +208,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         if validation_data is not None:
             pair = (validation_data, None) if isinstance(
                 validation_data, ImageSet) else validation_data
-            X_held, y_held = _labelled(*(tuple(pair) + ("validation_data",)))
+            X_held, y_held = check_labelled(*(tuple(pair) + ("validation_data",)))
             held, held_labels, held_positions, held_skipped = _extract_labelled(
                 extractor, X_held, y_held, self.strict)
             head.fit(features, labels, validation_data=(held, held_labels), views=views)
@@ -246,9 +246,10 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         ndarray of float32, shape (n, c)
             In the order of `classes_`; NaN for an image that cannot be read.
         """
-        return self._probabilities(self._extract(X))
+        return self.probabilities_of(self._extract(X))
 
-    def _probabilities(self, extraction):
+    def probabilities_of(self, extraction):
+        """Probabilities (images, classes) of features computed before; NaN for an unreadable image."""
         if not len(extraction.positions):
             return np.full((len(extraction.failures), len(self.classes_)), np.nan, np.float32)
         return _in_place(extraction, self.head_.predict_proba(extraction.features))
@@ -277,9 +278,10 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         DatasetError
             If the training photographs were too few to tell.
         """
-        return self._known_scores(self._extract(X))
+        return self.known_scores_of(self._extract(X))
 
-    def _known_scores(self, extraction):
+    def known_scores_of(self, extraction):
+        """What `known_score` says of features computed before; NaN for an unreadable image."""
         detector = self._novelty_detector()
         if not len(extraction.positions):
             return np.full(len(extraction.failures), np.nan)
@@ -317,10 +319,10 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
             array of objects.
         """
         extraction = self._extract(X)
-        probabilities = self._probabilities(extraction)
+        probabilities = self.probabilities_of(extraction)
         if unknown is None:
             return self.classes_from(probabilities)
-        return self.classes_from(probabilities, self._known_scores(extraction), unknown, keep)
+        return self.classes_from(probabilities, self.known_scores_of(extraction), unknown, keep)
 
     def classes_from(self, probabilities, known_scores=None, unknown=UNKNOWN, keep=KEEP):
         """The most probable classes, given what `predict_proba` returned.
@@ -366,7 +368,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         float
         """
         from sklearn.metrics import accuracy_score
-        X, y = _labelled(X, y, "y", least=1)
+        X, y = check_labelled(X, y, "y", least=1)
         extraction = self._extract(X)
         if not len(extraction.positions):
             raise DatasetError("none of the {} images can be read".format(len(y)))
@@ -409,7 +411,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         return tags
 
 
-def _labelled(X, y, name, least=2):
+def check_labelled(X, y, name, least=2):
     """Images and their labels, checked before any image is read."""
     if isinstance(X, ImageSet):
         y = X.labels if y is None else y

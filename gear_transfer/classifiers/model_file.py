@@ -310,7 +310,7 @@ def _rebuild(network, settings, path, threads, verbose):
     precision = settings["precision"] if _core.has_fast(settings["precision"]) else "float32"
     model = TransferClassifier(backbone=path, layer=layer, input_size=size, threads=threads,
                                precision=precision, verbose=verbose, **parameters)
-    extractor, head = model._parts()
+    extractor, head = model.make_parts()
     backbone = Backbone.from_network(network, path, layer=layer, input_size=size,
                                      pooling=parameters["pooling"], threads=threads,
                                      precision=precision,

@@ -21,8 +21,7 @@ check_note(int passed, const char *file, int line, const char *text)
 }
 
 static inline void
-check_note_close(double a, double b, double tolerance, const char *file, int line,
-                 const char *text)
+check_note_close(double a, double b, double tolerance, const char *file, int line, const char *text)
 {
     int passed = fabs(a - b) <= tolerance; /* false for NaN */
 
@@ -33,12 +32,12 @@ check_note_close(double a, double b, double tolerance, const char *file, int lin
 }
 
 #define CHECK(condition) check_note((condition) ? 1 : 0, __FILE__, __LINE__, #condition)
-#define CHECK_CLOSE(a, b, tolerance) \
+#define CHECK_CLOSE(a, b, tolerance)                                                               \
     check_note_close((a), (b), (tolerance), __FILE__, __LINE__, #a " ~ " #b)
-#define RUN(test_function)                        \
-    do {                                          \
-        fprintf(stderr, "%s\n", #test_function);  \
-        test_function();                          \
+#define RUN(test_function)                                                                         \
+    do {                                                                                           \
+        fprintf(stderr, "%s\n", #test_function);                                                   \
+        test_function();                                                                           \
     } while (0)
 
 /* What main returns: 0 when every check held. */

@@ -3,10 +3,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "amx.h"
-#include "amx_products.h"
-#include "bf16.h"
 #include "check.h"
+#include "common/bf16.h"
+#include "kernels/amx/amx.h"
+#include "kernels/amx/amx_tiles.h"
 #include "older.h"
 #include "twin.h"
 
@@ -456,8 +456,9 @@ static bool
 takes_too_long(const layer *like)
 {
     gt_amx amx = describe(like, GT_MAP_BF16);
-    return is_plain && (double)count_numbers(amx.batch, amx.to) * like->in * like->size[0] *
-                               like->size[1] > MOST_PLAIN;
+    return is_plain &&
+           (double)count_numbers(amx.batch, amx.to) * like->in * like->size[0] * like->size[1] >
+               MOST_PLAIN;
 }
 
 /* What the layers are chosen for: all ways to run come about. */
@@ -591,7 +592,8 @@ int
 main(void)
 {
     open_edge();
-    check_on_older(dnnl_cpu_isa_avx512_core, test_none_is_offered); /* first: oneDNN is not asked yet */
+    check_on_older(dnnl_cpu_isa_avx512_core,
+                   test_none_is_offered); /* first: oneDNN is not asked yet */
     check_on_older(dnnl_cpu_isa_avx512_core_fp16, test_none_is_offered); /* all but AMX */
     RUN(test_what_fits);
     if (gt_amx_is_offered()) { /* by this also oneDNN asks the system to let us use AMX */

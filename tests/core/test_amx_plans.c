@@ -1,7 +1,7 @@
 /* Plans with convolutions on matrix units, which write into the concatenation that follows: the
  * numbers, and which concatenations are left as steps. */
-#include "amx.h"
-#include "bytes.h"
+#include "kernels/amx/amx.h"
+#include "kernels/u8/u8.h"
 #include "older.h"
 #include "trial.h"
 
@@ -506,7 +506,9 @@ verify(trial *job, gt_precision precision, tally wanted)
     static const int counts[] = {1, 3, MANY};
     for (int threads = 1; threads <= 3; threads += 2) {
         gt_graph graph = gt_net_graph(job->net, job->outputs, job->n);
-        gt_backbone_config config = {.threads = threads, .sub_batch = 2, .precision = precision,
+        gt_backbone_config config = {.threads = threads,
+                                     .sub_batch = 2,
+                                     .precision = precision,
                                      .preprocessing = preprocessing};
         CHECK(gt_backbone_create(&job->backbone, &graph, config, &error) == GT_OK);
         if (precision == GT_PRECISION_INT8) {

@@ -113,8 +113,7 @@ test_inception_network(void)
     gt_node valid = gt_net_conv(&net, c, 3, 3, 9, 1);
     valid.window.pad_mode = GT_PAD_VALID;
     valid.window.strides[0] = valid.window.strides[1] = 2;
-    int f = gt_net_join(&net, GT_OP_CONCAT, NULL,
-                        (int[]){d, gt_net_add(&net, valid, NULL, c)}, 2);
+    int f = gt_net_join(&net, GT_OP_CONCAT, NULL, (int[]){d, gt_net_add(&net, valid, NULL, c)}, 2);
     verify(&net, (int[]){f, b, e}, 3, true);
     gt_net_clear(&net);
 }

@@ -4,8 +4,8 @@
 #include <sys/mman.h>
 
 #include "faults.h"
-#include "head.h"
-#include "threads.h"
+#include "head/head.h"
+#include "threads/processors.h"
 #include "trial.h"
 
 enum { IMAGES = 5, THREADS = 2 };
@@ -15,9 +15,9 @@ enum { IMAGES = 5, THREADS = 2 };
 /* A task whose calls fail one after the other, and the state that it works on. */
 typedef struct {
     const char *name;
-    void (*prepare)(void *context);                         /* NULL for nothing */
-    gt_status (*run)(void *context, gt_error *problem);     /* checks its result in success */
-    void (*finish)(void *context);                          /* NULL for nothing */
+    void (*prepare)(void *context);                     /* NULL for nothing */
+    gt_status (*run)(void *context, gt_error *problem); /* checks its result in success */
+    void (*finish)(void *context);                      /* NULL for nothing */
     void *context;
 } fragile;
 
@@ -80,9 +80,8 @@ survive(fragile task)
     static const struct {
         dnnl_status_t code;
         bool lasts;
-    } ways[] = {{dnnl_out_of_memory, false},
-                {dnnl_runtime_error, false},
-                {dnnl_unimplemented, true}};
+    } ways[] = {
+        {dnnl_out_of_memory, false}, {dnnl_runtime_error, false}, {dnnl_unimplemented, true}};
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         long nth = 1;
         while (fail_one(&task, nth, ways[i].code, ways[i].lasts)) {
@@ -208,8 +207,8 @@ make_and_run(void *context, gt_error *problem)
     const trial *job = context;
     gt_graph graph;
     gt_backbone *backbone = NULL;
-    gt_backbone_config config = {.threads = THREADS, .sub_batch = 2,
-                                 .preprocessing = preprocessing};
+    gt_backbone_config config = {
+        .threads = THREADS, .sub_batch = 2, .preprocessing = preprocessing};
     gt_status status = gt_net_copy(job->net, job->outputs, job->n, &graph, problem);
     if (status == GT_OK) {
         status = gt_backbone_create(&backbone, &graph, config, problem);
@@ -228,7 +227,8 @@ static gt_status
 make_and_learn(const trial *job, gt_backbone **backbone, float *const *places, gt_error *problem)
 {
     gt_graph graph;
-    gt_backbone_config config = {.threads = THREADS, .sub_batch = 2,
+    gt_backbone_config config = {.threads = THREADS,
+                                 .sub_batch = 2,
                                  .preprocessing = preprocessing,
                                  .precision = GT_PRECISION_INT8};
     gt_status status = gt_net_copy(job->net, job->outputs, job->n, &graph, problem);
@@ -346,10 +346,10 @@ test_backbone(void)
     start_network(&net, &job);
     survive((fragile){"a backbone from nothing", NULL, make_and_run, NULL, &job});
     survive((fragile){"a backbone in int8 from nothing", NULL, make_and_calibrate, NULL, &job});
-    survive((fragile){"the first runs of a backbone", make_backbone, run_backbone, use_backbone,
+    survive(
+        (fragile){"the first runs of a backbone", make_backbone, run_backbone, use_backbone, &job});
+    survive((fragile){"later runs of a backbone", make_and_use_backbone, run_backbone, use_backbone,
                       &job});
-    survive((fragile){"later runs of a backbone", make_and_use_backbone, run_backbone,
-                      use_backbone, &job});
     end_network(&net, &job);
     start_chain(&net, &job);
     survive((fragile){"a chain in int8 from nothing", NULL, make_and_calibrate, NULL, &job});
@@ -426,8 +426,8 @@ measure(lesson *all, gt_error *problem)
     gt_train_config config = gt_train_defaults();
     double loss = -1.0;
     double accuracy = -1.0;
-    gt_status status = gt_head_loss_gradient(all->head, &data, NULL, &config, &loss, gradient,
-                                             problem);
+    gt_status status =
+        gt_head_loss_gradient(all->head, &data, NULL, &config, &loss, gradient, problem);
     CHECK((status == GT_OK) == (loss > 0.0));
     if (status == GT_OK) {
         status = gt_head_evaluate(all->head, &data, NULL, &config, &loss, &accuracy, problem);
@@ -560,7 +560,6 @@ test_every_kind_of_call_is_counted(void)
     CHECK(dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success);
     CHECK(gt_faults_balance() == before + 1);
     CHECK(dnnl_engine_destroy(engine) == dnnl_success && gt_faults_balance() == before);
-    
 }
 
 /* --- files of the system ------------------------------------------------------------------- */

@@ -3,14 +3,14 @@
 #include <string.h>
 
 #include "head_data.h"
-#include "threads.h"
+#include "threads/parallel.h"
 
 /* --- softmax ------------------------------------------------------------------------------- */
 
 static void
 test_softmax_at_the_extremes(void)
 {
-    float rows[4 * 3] = {1000.0f, -1000.0f, 0.0f, -3e38f, 3e38f, 0.0f,
+    float rows[4 * 3] = {1000.0f, -1000.0f, 0.0f, -3e38f, 3e38f,  0.0f,
                          0.0f,    0.0f,     0.0f, -90.0f, -91.0f, -92.0f};
     const int32_t own[4] = {1, 1, 2, 0};
     double loss = 0.0;
@@ -202,8 +202,7 @@ dropout_task(void *context, int worker, gt_error *message)
 
     (void)worker;
     if (status == GT_OK) {
-        status = gt_head_forward(job->head, &state, &one, 1, job->rate, &random, 0,
-                                 message);
+        status = gt_head_forward(job->head, &state, &one, 1, job->rate, &random, 0, message);
         memcpy(job->output, state.active[1], sizeof(job->output));
     }
     gt_head_state_free(&state);

@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bf16.h"
 #include "check.h"
-#include "engine.h"
-#include "head.h"
-#include "head_product.h"
-#include "head_rounded.h"
-#include "threads.h"
+#include "common/bf16.h"
+#include "common/onednn.h"
+#include "head/gemm_bf16.h"
+#include "head/gemm_f32.h"
+#include "head/head.h"
+#include "threads/parallel.h"
 
 static gt_error error;
 
@@ -124,8 +124,8 @@ verify(product own, bool rounds)
     run_product(&own);
     for (int64_t place = 0; place < own.m * own.n; place += step) {
         double magnitude = 0.0;
-        double wanted = twin_product(&own, place / own.n, place % own.n, (double)begin[place],
-                                     &magnitude);
+        double wanted =
+            twin_product(&own, place / own.n, place % own.n, (double)begin[place], &magnitude);
         wrong += !(fabs((double)own.c[place] - wanted) <= 1e-5 * magnitude);
     }
     CHECK(wrong == 0);
@@ -225,8 +225,7 @@ verify_what_stays(const gt_head *head, const gt_head_data *data, gt_train_config
     double accuracy[2];
     for (int i = 0; i < 2; i++) {
         config.rounds = i == 1;
-        CHECK(gt_head_evaluate(head, data, NULL, &config, &loss[i], &accuracy[i], &error) ==
-              GT_OK);
+        CHECK(gt_head_evaluate(head, data, NULL, &config, &loss[i], &accuracy[i], &error) == GT_OK);
     }
     CHECK(loss[0] == loss[1] && accuracy[0] == accuracy[1]);
 }
@@ -282,8 +281,7 @@ test_training(void)
     static float rounded[COUNT];
     static float again[COUNT];
     for (int threads = 1; threads <= 2; threads++) {
-        bool is_rounded =
-            gt_rounding_pays(&(gt_head_config){1, {FEATURES, CLASSES}}, BATCH);
+        bool is_rounded = gt_rounding_pays(&(gt_head_config){1, {FEATURES, CLASSES}}, BATCH);
         double loss = train(false, threads, full);
         CHECK(loss < 2.0); /* from ln(64) = 4.2 */
         CHECK_CLOSE(train(true, threads, rounded), loss, is_rounded ? 0.01 : 0.0);

@@ -2,12 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
+#include "common/onednn.h"
+#include "head/gemm_bf16.h"
+#include "head/head_minibatch.h"
 #include "head_data.h"
-#include "head_rounded.h"
-#include "head_run.h"
 #include "head_wide.h"
-#include "threads.h"
+#include "threads/parallel.h"
 
 /* --- gradients ----------------------------------------------------------------------------- */
 

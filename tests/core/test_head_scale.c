@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "head/head_minibatch.h"
 #include "head_data.h"
-#include "head_run.h"
 #include "head_wide.h"
-#include "threads.h"
+#include "threads/parallel.h"
 
 /* N is no multiple of 2 to 9: parts are uneven, and some threads have no weights of a layer. */
 enum { MOST_THREADS = 9 };
@@ -202,8 +202,8 @@ verify_threads(gt_optimiser optimiser, bool hidden, int threads, const gt_head *
     CHECK(epochs[0].loss == epochs[1].loss);
     CHECK(epochs[0].validation_loss == epochs[1].validation_loss);
     for (int64_t i = 0; i < head->weights.count; i++) {
-        furthest = fmax(furthest,
-                        fabs((double)head->weights.block[i] - (double)one->weights.block[i]));
+        furthest =
+            fmax(furthest, fabs((double)head->weights.block[i] - (double)one->weights.block[i]));
     }
     CHECK_CLOSE(furthest, 0.0, 1e-6);
     CHECK_CLOSE(epochs[0].loss, wanted->loss, 1e-6);
@@ -348,8 +348,7 @@ test_the_first_bad_value_of_many_rows(void)
     CHECK(gt_head_create(&shape, 0, &head, &error) == GT_OK);
     x[(size_t)9000 * MANY_COLUMNS + 3] = NAN;
     x[(size_t)4000 * MANY_COLUMNS + 5] = INFINITY;
-    CHECK(gt_head_train(head, &data, NULL, NULL, &config, NULL, NULL, &error) ==
-          GT_ERROR_ARGUMENT);
+    CHECK(gt_head_train(head, &data, NULL, NULL, &config, NULL, NULL, &error) == GT_ERROR_ARGUMENT);
     CHECK(says("the training features: row 4000, column 5 is infinite"));
     gt_head_free(head);
     free(x);

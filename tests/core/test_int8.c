@@ -9,7 +9,9 @@ make_int8(const gt_net *net, const int *outputs, int n_outputs, gt_preprocessing
           int threads)
 {
     gt_graph graph = gt_net_graph(net, outputs, n_outputs);
-    gt_backbone_config config = {.threads = threads, .sub_batch = 2, .preprocessing = scaling,
+    gt_backbone_config config = {.threads = threads,
+                                 .sub_batch = 2,
+                                 .preprocessing = scaling,
                                  .precision = GT_PRECISION_INT8};
     gt_backbone *backbone = NULL;
     CHECK(gt_backbone_create(&backbone, &graph, config, &error) == GT_OK && backbone != NULL);
@@ -220,8 +222,8 @@ test_mixture_is_close(void)
         job.backbone = make_int8(&net, outputs, 5, preprocessing, 2);
         float *results[5];
         for (int k = 0; k < 5; k++) {
-            results[k] = malloc((size_t)(MOST * gt_shape_size(
-                net.graph.nodes[outputs[k]].shape)) * sizeof(float));
+            results[k] = malloc((size_t)(MOST * gt_shape_size(net.graph.nodes[outputs[k]].shape)) *
+                                sizeof(float));
         }
         CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, results, &error) == GT_OK);
         for (int k = 0; k < 5; k++) { /* a calibration computes in float32 */

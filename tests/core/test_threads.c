@@ -6,10 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "barrier.h"
 #include "check.h"
-#include "team.h"
-#include "threads.h"
+#include "threads/barrier.h"
+#include "threads/parallel.h"
+#include "threads/processors.h"
+#include "threads/team.h"
 
 enum { WORKERS = 7 };
 
@@ -115,7 +116,7 @@ enum { ROUNDS = 500 };
 
 typedef struct {
     gt_barrier barrier;
-    int done[WORKERS]; /* rounds */
+    int done[WORKERS];  /* rounds */
     int early[WORKERS]; /* rounds in which another had not come as far */
 } race;
 

@@ -2,18 +2,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bf16.h"
 #include "check.h"
-#include "engine.h"
+#include "common/bf16.h"
+#include "common/onednn.h"
+#include "kernels/winograd/winograd_dispatch.h"
 #include "older.h"
 #include "twin.h"
-#include "winograd_stages.h"
 
 /* A convolution and everything it reads and writes, each in memory of exactly its size. */
 typedef struct {
     gt_winograd winograd;
-    gt_net net;     /* keeps the random numbers */
-    float *source;  /* (batch, height, width, channels), as its type can hold them */
+    gt_net net;    /* keeps the random numbers */
+    float *source; /* (batch, height, width, channels), as its type can hold them */
     gt_array kernel;
     gt_array shift;
     double *wanted; /* (batch, height, width, channels) of the result */
@@ -39,8 +39,9 @@ convolve(const bench *job, int image, int y, int x, int out)
         if (row < 0 || row >= from.height || column < 0 || column >= from.width) {
             continue;
         }
-        const float *pixel = job->source + (((int64_t)image * from.height + row) * from.width +
-                                            column) * from.channels;
+        const float *pixel =
+            job->source +
+            (((int64_t)image * from.height + row) * from.width + column) * from.channels;
         for (int in = 0; in < from.channels; in++) {
             int64_t place = ((int64_t)i * from.channels + in) * winograd->to.channels + out;
             sum += (double)pixel[in] * gt_array_at(&job->kernel, place);
@@ -229,18 +230,18 @@ static gt_winograd
 describe(int batch, gt_shape from, int channels, int size, int above, int left, int padding,
          gt_map_type type)
 {
-    gt_winograd winograd = {.batch = batch,
-                            .from = from,
-                            .to = {from.height + padding - size + 1,
-                                   from.width + padding - size + 1, channels},
-                            .before = {above, left},
-                            .size = size,
-                            .type = type,
-                            .step = 1.0f,
-                            .lanes = gt_winograd_lanes(type),
-                            .low = -INFINITY,
-                            .high = INFINITY,
-                            .threads = 1};
+    gt_winograd winograd = {
+        .batch = batch,
+        .from = from,
+        .to = {from.height + padding - size + 1, from.width + padding - size + 1, channels},
+        .before = {above, left},
+        .size = size,
+        .type = type,
+        .step = 1.0f,
+        .lanes = gt_winograd_lanes(type),
+        .low = -INFINITY,
+        .high = INFINITY,
+        .threads = 1};
     winograd.source = gt_winograd_channels_last(winograd.from, winograd.lanes);
     winograd.target = gt_winograd_channels_last(winograd.to, winograd.lanes);
     if (winograd.lanes > 0) {
@@ -344,8 +345,8 @@ test_weights_of_16_bits_are_close(void)
     for (int i = 0; i < 6; i++) {
         int size = shapes[i][0];
         gt_shape from = {shapes[i][1], shapes[i][1], shapes[i][2]};
-        gt_winograd winograd = describe(1, from, 64, size, size / 2, size / 2, size - 1,
-                                        GT_MAP_BYTES);
+        gt_winograd winograd =
+            describe(1, from, 64, size, size / 2, size / 2, size - 1, GT_MAP_BYTES);
         bench job;
         if (winograd.lanes == 0 || (i >= 4 && has_words(&winograd))) {
             continue;
@@ -414,8 +415,8 @@ lift_results(bench *job)
     for (int out = 0; out < winograd->to.channels; out++) {
         double least = 0.0;
         for (int i = 0; i < winograd->to.height * winograd->to.width; i++) {
-            least = fmin(least, convolve(job, 0, i / winograd->to.width, i % winograd->to.width,
-                                         out));
+            least =
+                fmin(least, convolve(job, 0, i / winograd->to.width, i % winograd->to.width, out));
         }
         shift[out] = (float)-least;
     }

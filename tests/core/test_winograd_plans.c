@@ -1,7 +1,7 @@
 /* Where Winograd's convolution pays, and the plans that use it. */
+#include "kernels/winograd/winograd.h"
 #include "older.h"
 #include "trial.h"
-#include "winograd.h"
 
 static bool
 pays(int extent, int in, int out, int size, gt_map_type type)
@@ -28,7 +28,7 @@ test_where_it_pays(void)
     CHECK(pays(35, 96, 96, 3, GT_MAP_FLOAT32) && pays(35, 96, 96, 3, GT_MAP_BF16) == bf16);
     CHECK(pays(35, 48, 64, 5, GT_MAP_FLOAT32) && pays(35, 48, 64, 5, GT_MAP_BF16) == bf16);
     CHECK(pays(13, 32, 32, 3, GT_MAP_FLOAT32) && !pays(13, 32, 32, 3, GT_MAP_BF16));
-    CHECK(!pays(1, 64, 64, 3, GT_MAP_FLOAT32));    /* one result of 36 */
+    CHECK(!pays(1, 64, 64, 3, GT_MAP_FLOAT32));   /* one result of 36 */
     CHECK(pays(56, 128, 128, 3, GT_MAP_FLOAT32)); /* 4 MB, the most */
     CHECK(!pays(56, 128, 160, 3, GT_MAP_FLOAT32));
     CHECK(!pays(8, 448, 384, 3, GT_MAP_FLOAT32)); /* 42 MB */
@@ -62,7 +62,9 @@ verify_plan(gt_net *net, const int *outputs, int n, gt_precision precision)
     start_trial(&job, net, outputs, n);
     for (int threads = 1; threads <= 3; threads += 2) {
         gt_graph graph = gt_net_graph(net, outputs, n);
-        gt_backbone_config config = {.threads = threads, .sub_batch = 2, .precision = precision,
+        gt_backbone_config config = {.threads = threads,
+                                     .sub_batch = 2,
+                                     .precision = precision,
                                      .preprocessing = preprocessing};
         CHECK(gt_backbone_create(&job.backbone, &graph, config, &error) == GT_OK);
         for (int i = 0; i < 3; i++) {
@@ -126,10 +128,12 @@ verify_plan_of_bytes(int channels, int wanted)
     int c = gt_net_add(&net, gt_net_conv(&net, b, 1, 1, 24, 1), NULL, b);
     start_trial(&job, &net, &c, 1);
     gt_graph graph = gt_net_graph(&net, &c, 1);
-    gt_backbone_config config = {.threads = 2, .sub_batch = 2, .preprocessing = preprocessing,
+    gt_backbone_config config = {.threads = 2,
+                                 .sub_batch = 2,
+                                 .preprocessing = preprocessing,
                                  .precision = GT_PRECISION_INT8};
-    float *result = malloc((size_t)(MOST * gt_shape_size(net.graph.nodes[c].shape)) *
-                           sizeof(float));
+    float *result =
+        malloc((size_t)(MOST * gt_shape_size(net.graph.nodes[c].shape)) * sizeof(float));
     CHECK(gt_backbone_create(&job.backbone, &graph, config, &error) == GT_OK);
     CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, &result, &error) == GT_OK);
     for (int count = 1; count < 8; count += 3) {

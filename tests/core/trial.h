@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backbone.h"
 #include "check.h"
+#include "runtime/backbone.h"
 #include "twin.h"
 
 enum { MOST = 16 }; /* images in one call */
@@ -19,8 +19,8 @@ static inline gt_backbone *
 make(const gt_net *net, const int *outputs, int n_outputs, int threads, int sub_batch)
 {
     gt_graph graph = gt_net_graph(net, outputs, n_outputs);
-    gt_backbone_config config = {.threads = threads, .sub_batch = sub_batch,
-                                 .preprocessing = preprocessing};
+    gt_backbone_config config = {
+        .threads = threads, .sub_batch = sub_batch, .preprocessing = preprocessing};
     gt_backbone *backbone = NULL;
     error.message[0] = '\0';
     gt_status status = gt_backbone_create(&backbone, &graph, config, &error);

@@ -102,7 +102,10 @@ gt_array
 gt_net_byte_kernel(gt_net *net, int height, int width, int in, int out)
 {
     float limit = (float)(1.7 / sqrt((double)height * width * in));
-    gt_array array = {.type = GT_UINT8, .scale = limit / 127.5f, .minimum = -limit, .rank = 4,
+    gt_array array = {.type = GT_UINT8,
+                      .scale = limit / 127.5f,
+                      .minimum = -limit,
+                      .rank = 4,
                       .shape = {height, width, in, out}};
     size_t size = (size_t)height * (size_t)width * (size_t)in * (size_t)out;
     uint8_t *data = new_block(net, size);
@@ -166,8 +169,8 @@ add(gt_net *net, const gt_node *node, const char *name, const int *from, int n_f
     int index = -1;
     gt_error error = {""};
     (void)snprintf(fresh, sizeof(fresh), "node_%d", net->graph.count);
-    gt_status status = gt_graph_add(&net->graph, node, name != NULL ? name : fresh, from, n_from,
-                                    &index, &error);
+    gt_status status =
+        gt_graph_add(&net->graph, node, name != NULL ? name : fresh, from, n_from, &index, &error);
     must(status == GT_OK, error.message);
     status = gt_graph_infer_shapes(&net->graph, net->height, net->width, &error);
     must(status == GT_OK, error.message);
@@ -326,10 +329,9 @@ slide(const gt_node *node, map in, map out)
             int from_y = y * window->strides[0] - above;
             int from_x = x * window->strides[1] - left;
             for (int c = 0; c < out.shape.channels; c++) {
-                *at(out, y, x, c) =
-                    node->op == GT_OP_CONV2D || node->op == GT_OP_DENSE
-                        ? finish(node, convolve(node, in, from_y, from_x, c), c)
-                        : (float)pool(node, in, from_y, from_x, c);
+                *at(out, y, x, c) = node->op == GT_OP_CONV2D || node->op == GT_OP_DENSE
+                                        ? finish(node, convolve(node, in, from_y, from_x, c), c)
+                                        : (float)pool(node, in, from_y, from_x, c);
             }
         }
     }
@@ -451,8 +453,7 @@ evaluate_image(const gt_graph *graph, gt_twin *twin, int image)
 }
 
 gt_twin
-gt_twin_run(const gt_graph *graph, const uint8_t *images, int count,
-            gt_preprocessing preprocessing)
+gt_twin_run(const gt_graph *graph, const uint8_t *images, int count, gt_preprocessing preprocessing)
 {
     gt_twin twin = {.n_nodes = graph->count, .count = count};
     twin.values = calloc((size_t)graph->count, sizeof(*twin.values));

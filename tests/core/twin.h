@@ -3,8 +3,8 @@
 #ifndef GT_TEST_TWIN_H
 #define GT_TEST_TWIN_H
 
-#include "graph.h"
-#include "run.h"
+#include "graph/graph.h"
+#include "runtime/executor.h"
 
 /* A network under construction, with the numbers of its arrays.  Everything here ends the program
  * when a step fails that must not fail. */

@@ -1,0 +1,173 @@
+#include "graph/quantize.h"
+
+#include <stdlib.h>
+
+bool
+gt_is_8_bit(dnnl_data_type_t type)
+{
+    return type == dnnl_u8 || type == dnnl_s8;
+}
+
+bool
+gt_same_number(gt_number a, gt_number b)
+{
+    return a.type == b.type && a.step == b.step;
+}
+
+static bool
+has_padding(const gt_window *window)
+{
+    return window->before[0] + window->before[1] + window->after[0] + window->after[1] > 0;
+}
+
+/* Layers whose result is of the same numbers as their inputs, or of means of them. */
+static bool
+passes_numbers_on(const gt_node *node)
+{
+    return !node->relu && (node->op == GT_OP_CONCAT || node->op == GT_OP_MAX_POOL ||
+                           node->op == GT_OP_AVERAGE_POOL);
+}
+
+/* A convolution can read 8 bits where the range of what it reads is known.  Bytes of photographs
+ * stand for numbers with an offset, which is part of the bias only where every pixel of the
+ * window is one of the photograph's. */
+static bool
+can_convolve(const gt_graph *graph, const gt_node *node, gt_preprocessing preprocessing)
+{
+    if (node->op != GT_OP_CONV2D || node->groups != 1) {
+        return false;
+    }
+    if (node->inputs[0] == 0) {
+        return preprocessing.offset == 0.0f || !has_padding(&node->window);
+    }
+    return graph->nodes[node->inputs[0]].range > 0.0f;
+}
+
+/* Mark in `wanted` the nodes whose result is read in 8 bits.  From the last node to the first, so
+ * that all readers of a node are known before it. */
+static void
+mark_wanted(const gt_graph *graph, gt_preprocessing preprocessing, bool *wanted)
+{
+    for (int i = graph->count - 1; i > 0; i--) {
+        const gt_node *node = &graph->nodes[i];
+        bool reads =
+            can_convolve(graph, node, preprocessing) || (wanted[i] && passes_numbers_on(node));
+        for (int k = 0; reads && k < node->n_inputs; k++) {
+            int input = node->inputs[k];
+            wanted[input] = wanted[input] || input == 0 || graph->nodes[input].range > 0.0f;
+        }
+    }
+    /* The bytes of photographs lack the offset: none but a convolution can add it. */
+    for (int i = 1; i < graph->count; i++) {
+        const gt_node *node = &graph->nodes[i];
+        for (int k = 0; k < node->n_inputs; k++) {
+            if (node->inputs[k] == 0 && !can_convolve(graph, node, preprocessing)) {
+                wanted[0] = false;
+            }
+        }
+    }
+    for (int i = 0; i < graph->n_outputs; i++) {
+        wanted[0] = wanted[0] && graph->outputs[i] != 0;
+    }
+}
+
+static int
+find_root(const int *parent, int i)
+{
+    while (parent[i] != i) {
+        i = parent[i];
+    }
+    return i;
+}
+
+/* Nodes whose results must share a step get one root. */
+static void
+unite(const gt_graph *graph, const bool *wanted, int *parent)
+{
+    for (int i = 0; i < graph->count; i++) {
+        parent[i] = i;
+    }
+    for (int i = 1; i < graph->count; i++) {
+        const gt_node *node = &graph->nodes[i];
+        for (int k = 0; wanted[i] && passes_numbers_on(node) && k < node->n_inputs; k++) {
+            if (node->inputs[k] != 0 && wanted[node->inputs[k]]) {
+                parent[find_root(parent, node->inputs[k])] = find_root(parent, i);
+            }
+        }
+    }
+}
+
+/* One step for each root, from the largest range and any negative number of its members. */
+static void
+set_steps(const gt_graph *graph, const bool *wanted, const int *parent, gt_number *numbers)
+{
+    float *range = NULL;
+    for (int i = 1; i < graph->count; i++) {
+        int root = find_root(parent, i);
+        if (!wanted[i]) {
+            continue;
+        }
+        range = &numbers[root].step; /* the range until all members are seen */
+        if (graph->nodes[i].range > *range) {
+            *range = graph->nodes[i].range;
+        }
+        if (graph->nodes[i].negative) {
+            numbers[root].type = dnnl_s8;
+        }
+    }
+    for (int i = 1; i < graph->count; i++) {
+        if (wanted[i] && parent[i] == i) {
+            numbers[i].step /= numbers[i].type == dnnl_s8 ? 127.0f : 255.0f;
+        }
+    }
+    for (int i = 1; i < graph->count; i++) {
+        if (wanted[i]) {
+            numbers[i] = numbers[find_root(parent, i)];
+        }
+    }
+}
+
+gt_status
+gt_quantize(const gt_graph *graph, gt_precision precision, gt_preprocessing preprocessing,
+            gt_number *numbers, gt_error *error)
+{
+    gt_number full = {precision == GT_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32, 1.0f};
+    for (int i = 0; i < graph->count; i++) {
+        numbers[i] = full;
+    }
+    if (precision != GT_PRECISION_INT8) {
+        return GT_OK;
+    }
+    gt_status status = GT_OK;
+    bool *wanted = calloc((size_t)graph->count, sizeof(*wanted));
+    int *parent = calloc((size_t)graph->count, sizeof(*parent));
+    if (wanted == NULL || parent == NULL) {
+        status = gt_fail_memory(error, "choosing 8-bit values");
+        goto done;
+    }
+    mark_wanted(graph, preprocessing, wanted);
+    unite(graph, wanted, parent);
+    for (int i = 1; i < graph->count; i++) {
+        if (wanted[i]) {
+            numbers[i] = (gt_number){dnnl_u8, 0.0f};
+        }
+    }
+    set_steps(graph, wanted, parent, numbers);
+    if (wanted[0] && preprocessing.scale > 0.0f) {
+        numbers[0] = (gt_number){dnnl_u8, preprocessing.scale};
+    }
+done:
+    free(parent);
+    free(wanted);
+    return status;
+}
+
+bool
+gt_runs_in_int8(const gt_graph *graph, const gt_number *numbers, int index)
+{
+    const gt_node *node = &graph->nodes[index];
+    if (node->op == GT_OP_CONV2D) {
+        return node->groups == 1 && gt_is_8_bit(numbers[node->inputs[0]].type);
+    }
+    return passes_numbers_on(node) && gt_is_8_bit(numbers[index].type);
+}

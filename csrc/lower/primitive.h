@@ -1,0 +1,25 @@
+/* What all layers need to become oneDNN primitives. */
+#ifndef GT_PRIMITIVE_H
+#define GT_PRIMITIVE_H
+
+#include "plan/builder.h"
+
+/* Attributes of every primitive: the scratchpad is the caller's, a ReLU may follow. */
+gt_status gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node,
+                                  bool with_relu, gt_error *error);
+
+/* Whether oneDNN would run its reference implementation, a hundred times slower than a fast one. */
+bool gt_primitive_is_reference(const_dnnl_primitive_desc_t desc);
+
+/* Fail with GT_ERROR_ENGINE, naming the node, if it would. */
+gt_status gt_primitive_refuse_reference(const_dnnl_primitive_desc_t desc, const gt_node *node,
+                                        gt_error *error);
+
+const_dnnl_memory_desc_t gt_primitive_query(const_dnnl_primitive_desc_t desc, dnnl_query_t what);
+
+/* Add the value of a node's result and the step of the plan that makes it from `args`, which has
+ * room for one argument more. */
+gt_status gt_primitive_finish(gt_builder *builder, int index, const_dnnl_primitive_desc_t desc,
+                              gt_number number, gt_arg *args, int n_args, gt_error *error);
+
+#endif
