@@ -18,6 +18,14 @@ SHARED = os.environ.get("GEAR_TRANSFER_SHARED", os.path.join(os.path.dirname(ROO
 SHARED_PRESENT = os.path.isdir(os.path.join(SHARED, "gear"))
 
 
+def pytest_configure():
+    """Say once that the core is missing, not once for each file of tests."""
+    try:
+        gear_transfer._core
+    except ImportError as error:
+        raise pytest.UsageError(str(error))
+
+
 # Audit hooks came with Python 3.8; what they show does not depend on the interpreter.
 collect_ignore = [] if hasattr(sys, "addaudithook") else ["test_no_code_on_load.py"]
 

@@ -73,7 +73,7 @@ def main(arguments=None):
     except KeyboardInterrupt:
         complain("interrupted")
         return 130
-    except (GearTransferError, OSError, ValueError) as error:
+    except (GearTransferError, ImportError, OSError, ValueError) as error:
         complain(str(error))
         return 1
     return code
