@@ -130,7 +130,7 @@ def test_folder_is_flushed_after_the_file_has_its_name(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(os, "replace", watched_replace)
     write_whole(tmp_path / "a", lambda stream: stream.write(b"new"))
-    assert len(done) == 3 and done[0].startswith(str(tmp_path / "a.")) and done[0].endswith(".tmp")
+    assert len(done) == 3 and done[0].startswith(str(tmp_path / ".")) and done[0].endswith(".tmp")
     assert done[1:] == ["replace", str(tmp_path)]
     assert content(tmp_path / "a") == b"new"
 

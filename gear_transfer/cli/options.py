@@ -2,6 +2,7 @@
 import argparse
 import os
 
+from ..common.atomic import file_to_write
 from ..errors import GearTransferError
 
 
@@ -75,9 +76,11 @@ def fraction(text):
 
 def check_destination(path):
     """Refuse a path that cannot be written before hours of work, not after them."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(path):
-        raise GearTransferError("{}: it is a folder; name the file to write".format(path))
+    try:
+        target, _ = file_to_write(path)
+    except OSError as error:
+        raise GearTransferError("{}: {}".format(path, error.strerror or error))
+    folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise GearTransferError("{}: there is no folder {}".format(path, folder))
     if not os.access(folder, os.W_OK):

@@ -405,7 +405,7 @@ check_standardisation(const gt_head_data *data, int threads)
             CHECK_CLOSE((double)factor[j] * sqrt(variance), 1.0, 1e-6);
         }
         else {
-            CHECK(factor[j] == 1.0f);
+            CHECK(factor[j] == 0.0f);
         }
     }
     CHECK(mean[CONSTANT] == 0.1f);
