@@ -248,3 +248,11 @@ def test_killed_writer_leaves_whole_vectors(tmp_path):
     with sqlite3.connect(cache.path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_only_regular_files_are_hashed(tmp_path):
+    """A pipe would be waited for, and a device read, for ever."""
+    os.mkfifo(str(tmp_path / "pipe"))
+    for path in (str(tmp_path / "pipe"), "/dev/zero", str(tmp_path), "a\0", "\ud800"):
+        assert content_hash(path) is None

@@ -592,3 +592,13 @@ def test_the_golden_picture_stays():
     assert picture.shape == (128, 128, 3) and picture.dtype == np.uint8
     assert picture.astype(int).sum() == 6489975 and len(np.unique(picture)) > 200
     assert golden.golden_features().std() > 0.3
+
+
+def test_largest_photograph_that_is_read(model, tmp_path, capsys):
+    path = str(tmp_path / "large.png")
+    Image.new("RGB", (1100, 1000)).save(path)
+    limit = Image.MAX_IMAGE_PIXELS
+    assert run(capsys, "predict", model, path, "--no-cache", "--max-pixels", "1.2")[0] == 0
+    code, output, _ = run(capsys, "predict", model, path, "--no-cache", "--max-pixels", "1")
+    assert code == 3 and "--max-pixels" in table(output)[0]["error"]
+    assert Image.MAX_IMAGE_PIXELS == limit

@@ -3,6 +3,7 @@ import collections
 
 import numpy as np
 
+from ..common.arguments import is_missing
 from ..common.caller import warn_caller
 from ..common.estimator import Estimator, check_is_fitted
 from ..common.labels import as_labels, labels_of_classes
@@ -12,8 +13,8 @@ from ..features.distributed import KeepsExecutor
 from ..features.extractor import FeatureExtractor
 from ..photographs.augmentation import as_augmentation
 from ..photographs.duplicates import group_hashes
-from ..photographs.image_set import ImageSet, SkippedFile, is_missing
-from ..photographs.images import check_images
+from ..photographs.image_set import ImageSet, SkippedFile
+from ..photographs.sequences import check_images
 from ..photographs.splits import Split, relative_names
 from .description import ShowsSummary, describe
 from .head import HeadClassifier, check_settings

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from ..common.arguments import check_list, check_path, is_path
+from ..common.arguments import check_list, check_path, is_missing, is_path
 from ..common.labels import KINDS, as_labels
 from ..common.markup import escape_html
 from ..errors import DatasetError, ImageError
@@ -439,12 +439,6 @@ class _Search:
         except ImageError as error:
             self.skip(path, error.reason)
             return False
-
-
-def is_missing(value):
-    """Whether a value of a table is None, not a number, or pandas' mark of a missing one."""
-    return value is None or isinstance(value, (float, np.floating)) and bool(
-        np.isnan(value)) or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _expression_with_one_group(pattern):
