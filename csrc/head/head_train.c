@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/arithmetic.h"
 #include "common/multiversion.h"
 #include "head/gemm_bf16.h"
 #include "threads/parallel.h"
@@ -326,7 +327,7 @@ static gt_status
 allocate_training(gt_trainer *trainer, int64_t rows, gt_error *error)
 {
     const int64_t n = trainer->training->n;
-    const int64_t per_epoch = (n - 1) / trainer->config->batch_size + 1;
+    const int64_t per_epoch = gt_divide_up(n, trainer->config->batch_size);
     const int64_t held_out = trainer->validation != NULL ? trainer->validation->n : 0;
     gt_status status;
 
