@@ -47,10 +47,22 @@ package=${GEAR_TRANSFER_WHEEL:-.}
 # What to say of it before.
 installing="Installing gear_transfer (${GEAR_TRANSFER_WHEEL:-this compiles its core})"
 
-# build_wheel FOLDER: sets GEAR_TRANSFER_WHEEL to a wheel of these sources, made in an environment.
+# copy_sources FOLDER: what a build needs, for one that meets neither another build at the same time nor
+# what an earlier one has left.
+copy_sources() {
+    rm -rf "$1"
+    mkdir -p "$1"
+    tar -cf - --exclude='*.so*' --exclude=__pycache__ ci csrc gear_transfer setup.py pyproject.toml ./*.md \
+        LICENSE MANIFEST.in | tar -xf - -C "$1"
+}
+
+# build_wheel FOLDER: sets GEAR_TRANSFER_WHEEL to a wheel of these sources, made with the environment
+# in that folder.
 build_wheel() {
-    if ! "$1/bin/python" -m pip wheel --disable-pip-version-check --no-deps --wheel-dir "$1/wheel" . \
-        >"$1/wheel.log" 2>&1; then
+    copy_sources "$1/sources"
+    rm -rf "$1/wheel"
+    if ! "$1/environment/bin/python" -m pip wheel --disable-pip-version-check --no-deps \
+        --wheel-dir "$1/wheel" "$1/sources" >"$1/wheel.log" 2>&1; then
         cat "$1/wheel.log" >&2
         fail "'pip wheel .' failed"
     fi

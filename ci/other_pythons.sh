@@ -95,8 +95,9 @@ for python in $PYTHONS; do
     echo "Testing with Python $version ($python)"
     PYTHON=$python
     make_environment "$folder/$version"
+    copy_sources "$folder/$version-sources"
     # shellcheck disable=SC2046
-    install "$folder/$version" $(libraries "$version") ".[test]"
+    install "$folder/$version" $(libraries "$version") "$folder/$version-sources[test]"
     # From another folder, so that the sources here are not imported in place of what was installed.
     # shellcheck disable=SC2046
     (cd "$folder" && PATH="$folder/$version/bin:$PATH" python -m pytest -q -p no:cacheprovider \
