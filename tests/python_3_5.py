@@ -75,16 +75,28 @@ def forget_order():
     json.loads = unordered_loads
 
 
+def _is_from_the_package(frame):
+    """Whether the package called this, itself or by functions of os and shutil."""
+    between = ("posixpath", "genericpath", "os", "shutil", "io")
+    while frame is not None and frame.f_globals.get("__name__") in between:
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename.startswith(ROOTS)
+
+
 def forget_paths():
-    """open() and others take no path of pathlib, json.loads() takes no bytes."""
-    del pathlib.PurePath.__fspath__
-    loads = json.loads
+    """The package gives no path of pathlib to open() and others, and no bytes to json.loads()."""
+    as_text, loads = pathlib.PurePath.__fspath__, json.loads
+
+    def checked(path):
+        if _is_from_the_package(sys._getframe(1)):
+            raise TypeError("Python 3.5 takes no path of pathlib here")
+        return as_text(path)
 
     def strict_loads(text, *arguments, **named):
         if not isinstance(text, str):
             raise TypeError("the JSON object must be str")
         return loads(text, *arguments, **named)
-    json.loads = strict_loads
+    pathlib.PurePath.__fspath__, json.loads = checked, strict_loads
 
 
 def pytest_configure():

@@ -18,7 +18,6 @@ PROGRAM = """
 import pathlib, sys
 sys.path.insert(0, sys.argv[1])
 import python_3_5
-import matplotlib.pyplot, PIL.Image, sklearn.metrics
 python_3_5.forget_order()
 python_3_5.forget_paths()
 import gear_transfer as gt
@@ -103,3 +102,17 @@ def test_order_is_taken(tmp_path, text, result):
     output = subprocess.check_output(
         [sys.executable, "-c", program, str(tmp_path), os.path.join(ROOT, "tests")], cwd=HOME)
     assert output.decode().strip() == result
+
+
+@pytest.mark.parametrize("call", ["open(path)", "os.path.join(path, 'a')", "json.loads(b'{}')",
+                                  "shutil.copyfile(path, str(path) + 'b')"])
+def test_paths_and_bytes_are_refused(tmp_path, call):
+    (tmp_path / "caller.py").write_text(
+        "import json, os, pathlib, shutil\npath = pathlib.Path(__file__)\nopen(str(path)).close()\n"
+        "path.exists(), path.resolve(), path.read_text()\ntry:\n    {}\n"
+        "except TypeError:\n    print('refused')\n".format(call))
+    program = ("import sys; sys.path[:0] = sys.argv[1:]; import python_3_5; "
+               "python_3_5.ROOTS = (sys.argv[1],); python_3_5.forget_paths(); import caller")
+    output = subprocess.check_output(
+        [sys.executable, "-c", program, str(tmp_path), os.path.join(ROOT, "tests")], cwd=HOME)
+    assert output.decode().strip() == "refused"
