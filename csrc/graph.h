@@ -36,7 +36,7 @@ typedef enum {
     GT_ROLE_COUNT
 } gt_role;
 
-typedef enum { GT_FLOAT32, GT_UINT8 } gt_type;
+typedef enum { GT_FLOAT32, GT_FLOAT16, GT_UINT8 } gt_type;
 
 /* How a map has its numbers.  A byte times the step of its map is a number, from 0 up. */
 typedef enum { GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_BYTES } gt_map_type;
@@ -49,6 +49,8 @@ typedef struct {
     gt_type type;
     float scale;
     float minimum;
+    const float *scales; /* (last of shape,) each channel's in place of scale and minimum, or NULL */
+    const float *minima;
     int rank;
     int64_t shape[4];
     bool mapped; /* the data are pages of a file, mapped read-only */

@@ -3,9 +3,9 @@ import os
 
 from ..common.arguments import check_path
 from ..errors import WeightsError
-from .network import Network, Node, QuantizedArray
+from .network import ChannelQuantizedArray, Network, Node, QuantizedArray
 
-__all__ = ["Network", "Node", "QuantizedArray", "load_network"]
+__all__ = ["ChannelQuantizedArray", "Network", "Node", "QuantizedArray", "load_network"]
 
 READABLE = ("Keras HDF5 (.h5: official Inception V3 weights or a whole saved model), EfficientNet-Lite "
             "(.safetensors, PyTorch names) and the native format (.gtw, safetensors layout)")

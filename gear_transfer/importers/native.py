@@ -4,10 +4,15 @@
     header     JSON: {"__metadata__": {...}, name: {"dtype", "shape", "data_offsets"}, ...}
     data       the tensors one after the other, without gaps
 
-Tensors are F32, or U8 with a scale and a minimum (see `QuantizedArray`).
-The float32 ones come first, so that all are aligned. Those whose names begin
-with "extra/" are a network's `extra_arrays`; each other one is used by a node.
-The metadata are texts, as safetensors demands; those that hold more are JSON.
+Tensors are F32, F16, or U8 with a scale and a minimum: two numbers (see
+`QuantizedArray`) or the names of two F32 tensors, "scale/..." and "minimum/...",
+with a number for each channel (see `ChannelQuantizedArray`). Larger types come
+first, so that all are aligned. Those whose names begin with "extra/" are a
+network's `extra_arrays`; each other one is used by a node. The metadata are
+texts, as safetensors demands; those that hold more are JSON.
+
+A file without F16 and without scales of channels is of version 1, which earlier
+releases read too; others are of version 2.
 """
 import json
 import mmap
@@ -21,16 +26,17 @@ from ..common.arguments import check_path
 from ..common.atomic import write_whole
 from ..errors import WeightsError
 from .json_text import parse_json
-from .network import Network, Node, QuantizedArray, used_arrays
+from .network import ChannelQuantizedArray, Network, Node, QuantizedArray, used_arrays
 from .operations import LARGEST_EXTENT, check_nodes
 from .safetensors import LONGEST_HEADER, check_entries, is_size, read_header
 
 FORMAT = "gear_transfer network"
-VERSION = "1"
+VERSIONS = ("1", "2")
 
 _EXTRA = "extra/"
+_SCALE, _MINIMUM = "scale/", "minimum/"
 
-_DTYPES = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+_DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "U8": np.dtype("u1")}
 _METADATA = ("format", "version", "name", "graph", "preprocessing", "input_size", "provenance",
              "quantization", "extra")
 
@@ -52,10 +58,10 @@ def write_network(path, network):
     check_nodes(network.nodes, network.arrays, path)
     _check_preprocessing(network.preprocessing, path)
     arrays = dict((name, network.arrays[name]) for name in used_arrays(network.nodes))
-    reserved = [name for name in arrays if name.startswith(_EXTRA)]
+    reserved = [name for name in arrays if name.startswith((_EXTRA, _SCALE, _MINIMUM))]
     if reserved:
-        raise WeightsError("{}: the name of the array '{}' is kept for what no node uses".format(
-            path, reserved[0]))
+        raise WeightsError("{}: the name of the array '{}' begins like those kept for what no node "
+                           "uses".format(path, reserved[0]))
     for name, array in network.extra_arrays.items():
         arrays[_EXTRA + name] = array
     header, tensors = _header(network, arrays, path)
@@ -83,16 +89,23 @@ def _header(network, arrays, path):
     entries = OrderedDict()
     tensors = []
     end = 0
-    for name in sorted(arrays, key=lambda name: (isinstance(arrays[name], QuantizedArray), name)):
+    plain = {}
+    for name in sorted(arrays):
         array = arrays[name]
-        kind = "F32"
         if isinstance(array, QuantizedArray):
-            kind = "U8"
             quantization[name] = [array.scale, array.minimum]
             array = array.values
-        elif array.dtype != np.float32:
-            raise WeightsError("{}: array '{}' is {}, expected float32".format(
+        elif isinstance(array, ChannelQuantizedArray):
+            quantization[name] = [_SCALE + name, _MINIMUM + name]
+            plain[_SCALE + name], plain[_MINIMUM + name] = array.scale, array.minimum
+            array = array.values
+        elif array.dtype not in (np.float32, np.float16):
+            raise WeightsError("{}: array '{}' is {}, expected float32 or float16".format(
                 path, name, array.dtype))
+        plain[name] = array
+    for name in sorted(plain, key=lambda name: (-plain[name].itemsize, name)):
+        array = plain[name]
+        kind = {4: "F32", 2: "F16", 1: "U8"}[array.itemsize]
         array = np.ascontiguousarray(array, dtype=_DTYPES[kind])
         start, end = end, end + array.nbytes
         entries[name] = OrderedDict([("dtype", kind), ("shape", list(array.shape)),
@@ -104,7 +117,7 @@ def _header(network, arrays, path):
     size = None if network.input_size is None else list(network.input_size)
     metadata = OrderedDict([
         ("format", FORMAT),
-        ("version", VERSION),
+        ("version", VERSIONS[_needs_version_2(arrays)]),
         ("name", network.name),
         ("input_size", json.dumps(size)),
         ("preprocessing", json.dumps(OrderedDict(sorted(network.preprocessing.items())))),
@@ -116,6 +129,11 @@ def _header(network, arrays, path):
     header = OrderedDict([("__metadata__", metadata)])
     header.update(entries)
     return header, tensors
+
+
+def _needs_version_2(arrays):
+    return any(isinstance(array, ChannelQuantizedArray)
+               or getattr(array, "dtype", None) == np.float16 for array in arrays.values())
 
 
 def read_network(path):
@@ -170,9 +188,9 @@ def _check_metadata(metadata, fail):
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         fail("a safetensors file, but not one of gear_transfer's networks (its metadata do not "
              "say so) and not EfficientNet-Lite (no tensor '_conv_stem.weight')")
-    if metadata.get("version") != VERSION:
-        fail("has version {!r} of the native format, this gear_transfer reads {!r}".format(
-            metadata.get("version"), VERSION))
+    if metadata.get("version") not in VERSIONS:
+        fail("has version {!r} of the native format, this gear_transfer reads {}".format(
+            metadata.get("version"), " and ".join(VERSIONS)))
     for key in _METADATA:
         if not isinstance(metadata.get(key), str):
             fail("its metadata lack the text '{}'".format(key))
@@ -189,28 +207,37 @@ def _json(metadata, key, kind, fail):
 
 def _arrays(mapped, start, entries, quantization, fail):
     """Views of the mapped file by name."""
-    arrays = OrderedDict()
+    plain = OrderedDict()
     for first, last, name, dtype, shape in entries:
         if dtype.itemsize > 1 and (start + first) % dtype.itemsize:
             fail("tensor '{}' is not aligned to {} bytes".format(name, dtype.itemsize))
         count = (last - first) // dtype.itemsize
         values = np.frombuffer(mapped, dtype, count, start + first).reshape(shape)
-        if dtype == np.uint8:
-            arrays[name] = _quantized(name, values, quantization, fail)
-            continue
-        if name in quantization:
-            fail("tensor '{}' is F32 but has a scale".format(name))
-        if not (np.isfinite(values.min()) and np.isfinite(values.max())):
+        if dtype.itemsize > 1 and not (np.isfinite(values.min()) and np.isfinite(values.max())):
             fail("tensor '{}' holds NaN or infinity".format(name))
-        arrays[name] = values
+        plain[name] = values
+    arrays = OrderedDict((name, values) for name, values in plain.items()
+                         if not name.startswith((_SCALE, _MINIMUM)))
+    for name, values in arrays.items():
+        if values.dtype == np.uint8:
+            arrays[name] = _quantized(name, values, quantization.get(name), plain, fail)
+        elif name in quantization:
+            fail("tensor '{}' is {} but has a scale".format(
+                name, "F32" if values.itemsize == 4 else "F16"))
     for name in quantization:
         if name not in arrays:
             fail("its metadata have a scale for '{}', which is missing".format(name))
+    for name in plain:
+        owner = name.split("/", 1)[1] if name not in arrays else name
+        if not (name in arrays or isinstance(arrays.get(owner), ChannelQuantizedArray)):
+            fail("tensor '{}' is the scale or minimum of no other one".format(name))
     return arrays
 
 
-def _quantized(name, values, quantization, fail):
-    pair = quantization.get(name)
+def _quantized(name, values, pair, plain, fail):
+    """The array of bytes with its scale and minimum, or with those of its channels."""
+    if pair == [_SCALE + name, _MINIMUM + name]:
+        return _channel_quantized(name, values, plain, fail)
     if (not isinstance(pair, list) or len(pair) != 2
             or not all(type(number) in (int, float) for number in pair)):
         fail("tensor '{}' is U8 but its metadata have no scale and minimum for it".format(name))
@@ -222,6 +249,21 @@ def _quantized(name, values, quantization, fail):
     if not fine:
         fail("tensor '{}' has scale {!r} and minimum {!r}".format(name, pair[0], pair[1]))
     return array
+
+
+def _channel_quantized(name, values, plain, fail):
+    scales = [plain.get(prefix + name) for prefix in (_SCALE, _MINIMUM)]
+    for prefix, scale in zip((_SCALE, _MINIMUM), scales):
+        if scale is None:
+            fail("the tensor '{}' is missing".format(prefix + name))
+        if scale.dtype != np.float32 or scale.shape != values.shape[-1:]:
+            fail("tensor '{}' must be F32 of shape {}".format(prefix + name,
+                                                              list(values.shape[-1:])))
+    with np.errstate(over="ignore"):
+        largest = scales[0] * np.float32(255) + scales[1]
+    if not (scales[0].min() > 0.0 and np.isfinite(largest).all()):
+        fail("tensor '{}' holds a scale that is not above zero or too large".format(_SCALE + name))
+    return ChannelQuantizedArray(values, *scales)
 
 
 def _nodes(graph, fail):
