@@ -167,17 +167,62 @@ is_mapped(PyArrayObject *array)
     return read_only;
 }
 
-/* Describe `object`, a float32 array or a tuple (uint8 array, scale, minimum), to the core. */
+/* A scale or a minimum of bytes: one number, or a float32 array with one for each channel. */
+static int
+read_scale(PyObject *object, const char *name, npy_intp channels, PyObject *keep, float *one,
+           const float **each)
+{
+    if (!PyArray_Check(object)) {
+        *one = (float)PyFloat_AsDouble(object);
+        return *one == -1.0f && PyErr_Occurred() ? -1 : 0;
+    }
+    PyArrayObject *array = gt_as_array(object, name, NPY_FLOAT32, 1, 0);
+    if (array == NULL || gt_check_axis(array, name, 0, channels) < 0) {
+        Py_XDECREF(array);
+        return -1;
+    }
+    *each = PyArray_DATA(array);
+    int code = PyList_Append(keep, (PyObject *)array);
+    Py_DECREF(array);
+    return code;
+}
+
+static int
+read_scales(PyObject *scale, PyObject *minimum, const char *name, PyObject *keep, gt_array *array)
+{
+    npy_intp channels = (npy_intp)array->shape[array->rank - 1];
+    if (read_scale(scale, name, channels, keep, &array->scale, &array->scales) < 0 ||
+        read_scale(minimum, name, channels, keep, &array->minimum, &array->minima) < 0) {
+        return -1;
+    }
+    if ((array->scales == NULL) != (array->minima == NULL)) {
+        PyErr_Format(PyExc_TypeError,
+                     "array %s: scale and minimum must both be numbers or both be arrays", name);
+        return -1;
+    }
+    return 0;
+}
+
+/* Describe `object` to the core: a float32 or float16 array, or a tuple (uint8 array, scale,
+ * minimum). */
 static int
 read_array(PyObject *object, const char *name, PyObject *keep, gt_array *array)
 {
     PyObject *values = object;
+    PyObject *scale = NULL;
+    PyObject *minimum = NULL;
+    int type = NPY_FLOAT32;
     array->type = GT_FLOAT32;
     if (PyTuple_Check(object)) {
-        if (!PyArg_ParseTuple(object, "Off", &values, &array->scale, &array->minimum)) {
+        if (!PyArg_ParseTuple(object, "OOO", &values, &scale, &minimum)) {
             return -1;
         }
         array->type = GT_UINT8;
+        type = NPY_UINT8;
+    }
+    else if (PyArray_Check(object) && PyArray_TYPE((PyArrayObject *)object) == NPY_HALF) {
+        array->type = GT_FLOAT16;
+        type = NPY_HALF;
     }
     if (!PyArray_Check(values)) {
         PyErr_Format(PyExc_TypeError, "array %s is not a NumPy array", name);
@@ -189,8 +234,7 @@ read_array(PyObject *object, const char *name, PyObject *keep, gt_array *array)
                      ndim);
         return -1;
     }
-    PyArrayObject *converted =
-        gt_as_array(values, name, array->type == GT_UINT8 ? NPY_UINT8 : NPY_FLOAT32, ndim, 0);
+    PyArrayObject *converted = gt_as_array(values, name, type, ndim, 0);
     if (converted == NULL) {
         return -1;
     }
@@ -202,7 +246,7 @@ read_array(PyObject *object, const char *name, PyObject *keep, gt_array *array)
     }
     int code = PyList_Append(keep, (PyObject *)converted);
     Py_DECREF(converted);
-    return code;
+    return code < 0 || scale == NULL ? code : read_scales(scale, minimum, name, keep, array);
 }
 
 static int
