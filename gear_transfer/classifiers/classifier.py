@@ -210,7 +210,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         if validation_data is not None:
             pair = (validation_data, None) if isinstance(
                 validation_data, ImageSet) else validation_data
-            X_held, y_held = check_labelled(*(tuple(pair) + ("validation_data",)))
+            X_held, y_held = check_labelled(*(tuple(pair) + ("validation_data", 1)))
             held, held_labels, held_positions, held_skipped = _extract_labelled(
                 extractor, X_held, y_held, self.strict)
             head.fit(features, labels, validation_data=(held, held_labels), views=views)

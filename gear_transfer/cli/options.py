@@ -49,6 +49,13 @@ def add_running(parser):
                        help="no progress bars and no warnings; errors only")
 
 
+def add_links(parser):
+    """--follow-links, of commands that search folders."""
+    parser.add_argument("--follow-links", action="store_true",
+                        help="follow symbolic links out of the folder, such as DVC and git-annex make "
+                             "to a shared store")
+
+
 def cache_of(arguments):
     """The value of the parameter ``cache`` that the options ask for."""
     return False if arguments.no_cache else arguments.cache or True
