@@ -44,7 +44,7 @@ def run(arguments):
     images = _part(arguments.folder, arguments.part, arguments.follow_links)
     _take_over_names(images, model.classes_)
     labels = _known_labels(images, model.classes_, arguments)
-    model.extractor_.set_params(verbose=wants_progress(arguments))
+    model.set_params(verbose=wants_progress(arguments))
     predicted = model.predict(images.paths)
     readable = np.array([each is not None for each in predicted.tolist()])
     if not readable.any():

@@ -40,7 +40,7 @@ def run(arguments):
     check_page(arguments.page)
     check_destination(arguments.page)
     model = load_classifier(arguments)
-    model.extractor_.set_params(verbose=wants_progress(arguments))
+    model.set_params(verbose=wants_progress(arguments))
     target = TARGET if arguments.target is None else arguments.target
     folder = arguments.folder
     if arguments.follow_links:

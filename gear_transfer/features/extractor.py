@@ -192,10 +192,19 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         return extraction._replace(features=extraction.features.reshape(
             len(extraction.positions), augmentation.views, self.backbone_.n_features))
 
+    def follow_threads(self):
+        """Let ``threads``, if it was set after `fit`, count for the backbone.
+
+        One that was given as a `Backbone` keeps its own.
+        """
+        if not isinstance(self.backbone, Backbone):
+            self.backbone_ = self.backbone_.with_threads(self.threads)
+
     def _extract(self, X, strict, augmentation=None, hashes=None):
         """Features of images or, with an augmentation, those of all views in one row."""
         if not hasattr(self, "backbone_"):
             self.fit()
+        self.follow_threads()
         X = check_images(X)
         cache, contents = open_cache(self.cache), self._contents(X, hashes)
         self._choose_precision(X, contents, cache)
