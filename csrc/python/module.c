@@ -172,10 +172,16 @@ module_exec(PyObject *module)
     state->graph_error = PyObject_GetAttrString(errors, "GraphError");
     state->engine_error = PyObject_GetAttrString(errors, "EngineError");
     Py_DECREF(errors);
+    PyObject *mmap = PyImport_ImportModule("mmap");
+    if (mmap == NULL) {
+        return -1;
+    }
+    state->mmap_type = PyObject_GetAttrString(mmap, "mmap");
+    Py_DECREF(mmap);
     state->backbone_type = PyType_FromSpec(&gt_backbone_spec);
     state->head_type = PyType_FromSpec(&gt_head_spec);
-    if (state->graph_error == NULL || state->engine_error == NULL || state->backbone_type == NULL ||
-        state->head_type == NULL) {
+    if (state->graph_error == NULL || state->engine_error == NULL || state->mmap_type == NULL ||
+        state->backbone_type == NULL || state->head_type == NULL) {
         return -1;
     }
     return 0;
@@ -188,6 +194,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     if (state != NULL) {
         Py_VISIT(state->graph_error);
         Py_VISIT(state->engine_error);
+        Py_VISIT(state->mmap_type);
         Py_VISIT(state->backbone_type);
         Py_VISIT(state->head_type);
     }
@@ -201,6 +208,7 @@ module_clear(PyObject *module)
     if (state != NULL) {
         Py_CLEAR(state->graph_error);
         Py_CLEAR(state->engine_error);
+        Py_CLEAR(state->mmap_type);
         Py_CLEAR(state->backbone_type);
         Py_CLEAR(state->head_type);
     }
