@@ -28,37 +28,39 @@ check_dimensions(PyArrayObject *array, const char *what, int ndim)
     return -1;
 }
 
-/* `object` as any array; a view that nobody else knows unless it is to be the array itself. */
+/* A view of the base class: no code of a subclass runs, and nobody else knows it. */
 static PyArrayObject *
-as_any_array(PyObject *object, int flags)
+as_view(PyObject *array)
 {
-    PyObject *array = PyArray_FROM_O(object);
-    if (array == NULL || (flags & GT_ITSELF) != 0) {
-        return (PyArrayObject *)array;
-    }
-    PyObject *view = PyArray_View((PyArrayObject *)array, NULL, &PyArray_Type);
-    Py_DECREF(array);
-    return (PyArrayObject *)view;
+    return (PyArrayObject *)PyArray_View((PyArrayObject *)array, NULL, &PyArray_Type);
+}
+
+static bool
+is_right(PyArrayObject *array, int type, int ndim)
+{
+    return PyArray_TYPE(array) == type && PyArray_NDIM(array) == ndim && PyArray_ISCARRAY_RO(array);
 }
 
 PyArrayObject *
 gt_as_array(PyObject *object, const char *what, int type, int ndim, int flags)
 {
-    PyArrayObject *given = as_any_array(object, flags);
+    PyObject *given = PyArray_FROM_O(object);
     PyObject *array = NULL;
-    if (given == NULL) {
+    if (given == NULL ||
+        ((flags & GT_ITSELF) != 0 && is_right((PyArrayObject *)given, type, ndim))) {
+        return (PyArrayObject *)given;
+    }
+    PyArrayObject *view = as_view(given);
+    Py_DECREF(given);
+    if (view == NULL) {
         return NULL;
     }
-    if (check_type(given, what, type, flags) == 0 && check_dimensions(given, what, ndim) == 0) {
+    if (check_type(view, what, type, flags) == 0 && check_dimensions(view, what, ndim) == 0) {
         int layout = NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_FORCECAST |
                      ((flags & GT_COPY) != 0 ? NPY_ARRAY_ENSURECOPY : 0);
-        array = PyArray_FromArray(given, PyArray_DescrFromType(type), layout);
+        array = PyArray_FromArray(view, PyArray_DescrFromType(type), layout);
     }
-    Py_DECREF(given);
-    /* once more, for code of a subclass sees what is made of its array */
-    if (array != NULL && check_dimensions((PyArrayObject *)array, what, ndim) < 0) {
-        Py_CLEAR(array);
-    }
+    Py_DECREF(view);
     return (PyArrayObject *)array;
 }
 

@@ -110,7 +110,7 @@ gt_read_request(const gt_head *head, PyObject *args, PyObject *kwargs, gt_head_r
                             "threads",
                             "callback",
                             "rows",
-                            "rounds",
+                            "allow_bf16",
                             NULL};
     static const char *const optimisers[] = {"adam", "sgd", NULL};
     static const char *const schedules[] = {"constant", "cosine", NULL};
@@ -128,7 +128,7 @@ gt_read_request(const gt_head *head, PyObject *args, PyObject *kwargs, gt_head_r
     long long batch_size = 32;
     unsigned long long seed = 0;
     int choice = 0;
-    int rounds = 0;
+    int allow_bf16 = 0;
     gt_train_config *config = &wanted->config;
     const gt_head_config *shape = &head->config;
     *config = gt_train_defaults();
@@ -140,13 +140,13 @@ gt_read_request(const gt_head *head, PyObject *args, PyObject *kwargs, gt_head_r
                                      &mean, &inverse_deviation, &class_weights, &epochs,
                                      &batch_size, &optimiser, &schedule, &config->learning_rate,
                                      &config->momentum, &config->l2, &config->dropout, &seed,
-                                     &config->threads, &wanted->callback, &rows, &rounds)) {
+                                     &config->threads, &wanted->callback, &rows, &allow_bf16)) {
         return -1;
     }
     config->epochs = epochs;
     config->batch_size = batch_size;
     config->seed = seed;
-    config->rounds = rounds != 0;
+    config->allow_bf16 = allow_bf16 != 0;
     if (read_choice(optimiser, "optimizer", optimisers, &choice) < 0) {
         return -1;
     }
