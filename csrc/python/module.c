@@ -2,12 +2,11 @@
 #define GT_IMPORT_ARRAY
 #include "python/core.h"
 
-#include <oneapi/dnnl/dnnl.h>
-
 #include "common/onednn.h"
 #include "common/random.h"
 #include "kernels/amx/amx.h"
 #include "kernels/winograd/winograd.h"
+#include "threads/exit_gate.h"
 #include "threads/processors.h"
 
 gt_module_state *
@@ -160,11 +159,26 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* The interpreter leaves its daemon threads to run on while the process ends.  It remembers few such
+ * functions, and the module can be imported many times. */
+static void
+close_gate_at_exit(void)
+{
+    static int is_asked;
+    if (!is_asked) {
+        is_asked = 1;
+        if (Py_AtExit(gt_exit_gate_close) < 0) {
+            (void)atexit(gt_exit_gate_close);
+        }
+    }
+}
+
 static int
 module_exec(PyObject *module)
 {
     gt_module_state *state = gt_get_state(module);
     import_array1(-1);
+    close_gate_at_exit();
     PyObject *errors = PyImport_ImportModule("gear_transfer.errors");
     if (errors == NULL) {
         return -1;
