@@ -2,8 +2,6 @@
 #ifndef GT_QUANTIZE_H
 #define GT_QUANTIZE_H
 
-#include <oneapi/dnnl/dnnl.h>
-
 #include "common/onednn.h"
 #include "graph/graph.h"
 

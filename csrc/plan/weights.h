@@ -2,8 +2,7 @@
 #ifndef GT_WEIGHTS_H
 #define GT_WEIGHTS_H
 
-#include <oneapi/dnnl/dnnl.h>
-
+#include "common/exceptions.h"
 #include "graph/graph.h"
 #include "kernels/amx/amx.h"
 #include "kernels/winograd/winograd.h"

@@ -15,6 +15,7 @@
 #include "lower/compile.h"
 #include "plan/builder.h"
 #include "runtime/range_histogram.h"
+#include "threads/exit_gate.h"
 #include "threads/parallel.h"
 #include "threads/team.h"
 
@@ -189,8 +190,10 @@ build_task(void *context, int worker, gt_error *error)
     (void)worker;
     build_job *job = context;
     executor_pool *pool = job->pool;
+    gt_exit_gate_enter();
     gt_status status =
         gt_compile(&pool->plan, job->graph, job->plan, job->engine, job->weights, error);
+    gt_exit_gate_leave();
     if (status != GT_OK) {
         return status;
     }

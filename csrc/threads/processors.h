@@ -2,8 +2,8 @@
 #ifndef GT_PROCESSORS_H
 #define GT_PROCESSORS_H
 
-/* Processors this process may use: its affinity mask, lowered to the limit of its control group
- * (cpu.max, or cpu.cfs_quota_us of version 1), at least 1. */
+/* Processors this process may use: its affinity mask, lowered to the limit of its control
+ * groups, at least 1. */
 int gt_available_threads(void);
 
 #endif

@@ -591,6 +591,10 @@ test_every_kind_of_call_is_counted(void)
 static int
 count_threads(const char *both, const char *quota, const char *period)
 {
+    gt_faults_file("/proc/self/cgroup", "2:cpu,cpuacct:/\n0::/\n");
+    gt_faults_file("/proc/self/mountinfo",
+                   "31 30 0:1 / /sys/fs/cgroup rw - cgroup2 none rw\n"
+                   "32 30 0:2 / /sys/fs/cgroup/cpu rw - cgroup none rw,cpu,cpuacct\n");
     gt_faults_file("/sys/fs/cgroup/cpu.max", both);
     gt_faults_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", quota);
     gt_faults_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period);
