@@ -281,7 +281,7 @@ def test_precision():
 
 def test_precision_of_a_transfer_classifier():
     for asked, expected in [("auto", "auto"), ("int8", "auto"), ("float32", "float32")]:
-        assert TransferClassifier(precision=asked)._parts()[1].precision == expected
+        assert TransferClassifier(precision=asked).make_parts()[1].precision == expected
 
 
 def test_bad_data():
@@ -337,7 +337,7 @@ def test_interrupt_during_training():
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
-    assert time.time() - start < 3
+    assert time.time() - start < 20  # all epochs would take many minutes
     timer.join()
     model.set_params(epochs=2)
     assert same_weights(model.fit(X, y), HeadClassifier(epochs=2, random_state=1).fit(X, y))

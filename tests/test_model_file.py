@@ -14,6 +14,8 @@ from gear_transfer.importers.native import read_network, write_network
 from gear_transfer.importers.weights import default_backbone_path
 from gear_transfer.photographs.images import read_image
 
+pytestmark = pytest.mark.every_python
+
 QUICK = dict(layer="mixed0", input_size=64, batch_size=16, epochs=3, precision="float32",
              cache=False)
 

@@ -3,6 +3,7 @@ import collections
 
 import numpy as np
 
+from ..common.arguments import is_missing
 from ..common.caller import warn_caller
 from ..common.estimator import Estimator, check_is_fitted
 from ..common.labels import as_labels, labels_of_classes
@@ -12,8 +13,8 @@ from ..features.distributed import KeepsExecutor
 from ..features.extractor import FeatureExtractor
 from ..photographs.augmentation import as_augmentation
 from ..photographs.duplicates import group_hashes
-from ..photographs.image_set import ImageSet, SkippedFile, is_missing
-from ..photographs.images import check_images
+from ..photographs.image_set import ImageSet, SkippedFile
+from ..photographs.sequences import check_images
 from ..photographs.splits import Split, relative_names
 from .description import ShowsSummary, describe
 from .head import HeadClassifier, check_settings
@@ -22,7 +23,7 @@ from .training_record import TrainingRecord
 
 _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
                          "precision", "cache", "verbose", "executor", "quality")
-_HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learning_rate",
+HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learning_rate",
                     "optimizer", "momentum", "l2", "validation_fraction", "early_stopping",
                     "patience", "class_weight", "calibrate", "random_state", "threads", "verbose")
 
@@ -147,12 +148,12 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         self.executor = executor
         self.quality = quality
 
-    def _parts(self):
+    def make_parts(self):
         """A new extractor and a new head with these parameters."""
         return (FeatureExtractor(**dict((name, getattr(self, name))
                                         for name in _EXTRACTOR_PARAMETERS)),
                 HeadClassifier(precision="float32" if self.precision == "float32" else "auto",
-                               **dict((name, getattr(self, name)) for name in _HEAD_PARAMETERS)))
+                               **dict((name, getattr(self, name)) for name in HEAD_PARAMETERS)))
 
     def fit(self, X, y=None, validation_data=None, groups=None):
         """Compute the features of the photographs and train the head.
@@ -192,11 +193,11 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
                 raise ValueError("{} must be True or False, not {!r}".format(
                     name, getattr(self, name)))
         augmentation = as_augmentation(self.augment)
-        X, y = _labelled(X, y, "y")
+        X, y = check_labelled(X, y, "y")
         if groups is not None and np.shape(groups) != (len(X),):
             raise ValueError("{} images need as many groups, found groups of shape {}".format(
                 len(X), np.shape(groups)))
-        extractor, head = self._parts()
+        extractor, head = self.make_parts()
         extractor.fit()
         keeps_together = groups is None and validation_data is None and (
             self.group_duplicates and self.validation_fraction > 0)
@@ -214,7 +215,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         if validation_data is not None:
             pair = (validation_data, None) if isinstance(
                 validation_data, ImageSet) else validation_data
-            X_held, y_held = _labelled(*(tuple(pair) + ("validation_data",)))
+            X_held, y_held = check_labelled(*(tuple(pair) + ("validation_data", 1)))
             hashes = extractor.hashes(X_held)
             held, held_labels, held_positions, held_skipped = _extract_labelled(
                 extractor, X_held, y_held, self.strict, hashes)
@@ -290,9 +291,10 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         ndarray of float32, shape (n, c)
             In the order of `classes_`; NaN for an image that cannot be read.
         """
-        return self._probabilities(self._extract(X))
+        return self.probabilities_of(self._extract(X))
 
-    def _probabilities(self, extraction):
+    def probabilities_of(self, extraction):
+        """Probabilities (images, classes) of features computed before; NaN for an unreadable image."""
         if not len(extraction.positions):
             return np.full((len(extraction.failures), len(self.classes_)), np.nan, np.float32)
         return _in_place(extraction, self.head_.predict_proba(extraction.features))
@@ -321,9 +323,10 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         DatasetError
             If the training photographs were too few to tell.
         """
-        return self._known_scores(self._extract(X))
+        return self.known_scores_of(self._extract(X))
 
-    def _known_scores(self, extraction):
+    def known_scores_of(self, extraction):
+        """What `known_score` says of features computed before; NaN for an unreadable image."""
         detector = self._novelty_detector()
         if not len(extraction.positions):
             return np.full(len(extraction.failures), np.nan)
@@ -361,10 +364,10 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
             array of objects.
         """
         extraction = self._extract(X)
-        probabilities = self._probabilities(extraction)
+        probabilities = self.probabilities_of(extraction)
         if unknown is None:
             return self.classes_from(probabilities)
-        return self.classes_from(probabilities, self._known_scores(extraction), unknown, keep)
+        return self.classes_from(probabilities, self.known_scores_of(extraction), unknown, keep)
 
     def seen_in_training(self, images):
         """Which photographs the classifier was trained on, or held back to watch its training.
@@ -435,7 +438,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         """
         from sklearn.metrics import accuracy_score
         check_is_fitted(self, "head_")
-        X, y = _labelled(X, y, "y", least=1)
+        X, y = check_labelled(X, y, "y", least=1)
         if (y.dtype.kind == "U") != (self.classes_.dtype.kind == "U"):
             y = labels_of_classes(y, self.classes_)
         extraction = self._extract(X)
@@ -480,7 +483,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         return tags
 
 
-def _labelled(X, y, name, least=2):
+def check_labelled(X, y, name, least=2):
     """Images and their labels, checked before any image is read."""
     if isinstance(X, ImageSet):
         y = X.labels if y is None else y

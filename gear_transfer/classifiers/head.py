@@ -233,7 +233,7 @@ class HeadClassifier(Estimator):
                        learning_rate=automatic_learning_rate(X.shape[1])
                        if self.learning_rate == "auto" else self.learning_rate,
                        momentum=self.momentum, l2=self.l2, dropout=self.dropout, seed=seed,
-                       threads=threads, callback=watch, rounds=self.precision == "auto")
+                       threads=threads, callback=watch, allow_bf16=self.precision == "auto")
         watch.restore_best()
         is_far = np.abs(mean.astype(float) * inverse_deviation) > _FAR
         offset = np.where(is_far, mean, np.float32(0)) if is_far.any() else None

@@ -360,7 +360,7 @@ def _rebuild(network, settings, path, threads, verbose, cache):
                                precision=choice.precision, verbose=verbose, **parameters)
     if cache is not None:
         model.cache = cache
-    extractor, head = model._parts()
+    extractor, head = model.make_parts()
     backbone = Backbone.from_network(network, path, layer=layer, input_size=size,
                                      pooling=parameters["pooling"], threads=threads)
     backbone.settle(choice)

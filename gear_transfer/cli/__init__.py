@@ -10,10 +10,11 @@ import sys
 
 from .. import __version__
 from ..errors import GearTransferError
-from . import check, convert, download, evaluate, predict, report, train, tune
+from . import cache, check, convert, download, evaluate, predict, report, train, tune
+from .options import pixels_allowed
 from .output import complain, messages_to_stderr, open_closed_streams
 
-_COMMANDS = (train, tune, predict, evaluate, report, check, convert, download)
+_COMMANDS = (train, tune, predict, evaluate, report, check, convert, download, cache)
 
 _EXIT_CODES = """\
 exit codes:
@@ -64,7 +65,7 @@ def main(arguments=None):
         parser.print_help()
         return 2
     try:
-        with messages_to_stderr(getattr(parsed, "quiet", False)):
+        with messages_to_stderr(getattr(parsed, "quiet", False)), pixels_allowed(parsed):
             code = parsed.run(parsed)
             sys.stdout.flush()
     except BrokenPipeError:
@@ -74,7 +75,7 @@ def main(arguments=None):
     except KeyboardInterrupt:
         complain("interrupted")
         return 130
-    except (GearTransferError, OSError, ValueError) as error:
+    except (GearTransferError, ImportError, OSError, ValueError) as error:
         complain(str(error))
         return 1
     return code

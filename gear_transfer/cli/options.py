@@ -1,5 +1,6 @@
 """Options that several commands share, and the types of their values."""
 import argparse
+import contextlib
 import os
 
 from ..common.atomic import file_to_write
@@ -42,8 +43,18 @@ def add_running(parser):
                        help="keep computed features here (default: the platform's cache folder; "
                             "none for a classifier that was trained without)")
     group.add_argument("--no-cache", action="store_true", help="keep no features")
+    group.add_argument("--max-pixels", type=positive, metavar="MILLIONS", dest="max_pixels",
+                       help="largest photograph that is read, in million pixels (default: 89; a JPEG "
+                            "may have four times as many)")
     group.add_argument("-q", "--quiet", action="store_true",
                        help="no progress bars and no warnings; errors only")
+
+
+def add_links(parser):
+    """--follow-links, of commands that search folders."""
+    parser.add_argument("--follow-links", action="store_true",
+                        help="follow symbolic links out of the folder, such as DVC and git-annex make "
+                             "to a shared store")
 
 
 def cache_of(arguments):
@@ -63,6 +74,27 @@ def load_classifier(arguments):
     from ..classifiers.model_file import load_model
     return load_model(arguments.model, threads=arguments.threads,
                       cache=False if arguments.no_cache else arguments.cache)
+
+
+def positive(text):
+    """A number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be above 0, not {}".format(text))
+    return value
+
+
+@contextlib.contextmanager
+def pixels_allowed(arguments):
+    """Read photographs of up to --max-pixels, where the command has the option and it is given."""
+    from PIL import Image
+    before, millions = Image.MAX_IMAGE_PIXELS, getattr(arguments, "max_pixels", None)
+    if millions is not None:
+        Image.MAX_IMAGE_PIXELS = int(millions * 1e6)
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def fraction(text):

@@ -71,6 +71,12 @@ def check_float32_matrix(value, **options):
     return check_array(value, dtype=np.float32, **options)
 
 
+def is_missing(value):
+    """Whether a value of a table is None, not a number, or pandas' mark of a missing one."""
+    return value is None or isinstance(value, (float, np.floating)) and bool(
+        np.isnan(value)) or type(value).__name__ in ("NAType", "NaTType")
+
+
 def is_path(value):
     """Whether a value is the path of a file or folder, a str or one of pathlib's."""
     return isinstance(value, (str, pathlib.PurePath))

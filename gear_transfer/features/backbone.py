@@ -9,7 +9,7 @@ import numpy as np
 from .. import _core
 from ..common.threads import check_threads
 from ..errors import GraphError, WeightsError
-from ..importers import QuantizedArray, load_network
+from ..importers import ChannelQuantizedArray, QuantizedArray, load_network
 from ..importers.operations import LARGEST_EXTENT
 from ..importers.weights import default_backbone_path, find_official_weights
 from ..photographs import DEFAULT_INPUT_SIZE
@@ -509,7 +509,7 @@ def describe(network):
     nodes = [(node.name, node.op, node.inputs, node.attributes) for node in network.nodes]
     arrays = {}
     for name, array in network.arrays.items():
-        is_bytes = isinstance(array, QuantizedArray)
+        is_bytes = isinstance(array, (ChannelQuantizedArray, QuantizedArray))
         arrays[name] = (array.values, array.scale, array.minimum) if is_bytes else array
     return nodes, arrays
 

@@ -8,12 +8,13 @@ from ..common.arguments import check_whole_number
 from ..common.threads import ThreadPool, available_cpus, result_of
 from ..errors import ImageError
 from .images import RESIZE_RULES, centred_on_white, read_picture, size_pair
+from .sequences import check_images, listed
 
 _Pending = collections.namedtuple("_Pending", ["start", "pixels", "futures"])
 
 
 def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=None, ahead=None,
-                    augmentation=None, see=None):
+                    augmentation=None, see=None, contents=None):
     """Decode images in batches, in order, while earlier batches are being used.
 
     Wrap it in ``contextlib.closing`` where the loop may be left early: closing
@@ -39,6 +40,8 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
     see : callable, optional
         Called in the decoding thread with the position of every image that can be read and
         what `read_picture` made of it; not with an augmentation.
+    contents : KnownContents, optional
+        What the files held when they were hashed; is told what they hold now.
 
     Returns
     -------
@@ -52,10 +55,7 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
     TypeError, ValueError
         An argument makes no sense.
     """
-    if isinstance(images, str):
-        raise TypeError("images must be a sequence of images, not the one path {!r}".format(images))
-    if not isinstance(images, np.ndarray):
-        images = list(images)
+    images = check_images(listed(images))
     size = size_pair(input_size)
     if resize not in RESIZE_RULES:
         raise ValueError("resize must be 'pad' or 'stretch', not {!r}".format(resize))
@@ -66,9 +66,10 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
     shape = size + (3,) if augmentation is None else (augmentation.views,) + size + (3,)
 
     def read(i):
+        see_content = None if contents is None else contents.watch(i)
         if augmentation is not None:
-            return augmentation.views_of(images[i], size, resize)
-        picture = read_picture(images[i], size, resize)
+            return augmentation.views_of(images[i], size, resize, see_content)
+        picture = read_picture(images[i], size, resize, see_content)
         if see is not None:
             see(i, picture)
         return centred_on_white(picture, size)

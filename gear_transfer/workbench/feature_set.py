@@ -127,7 +127,7 @@ def compute_features(images, model=None, groups=None, augment=None):
     model = TransferClassifier() if model is None else model
     extractor = getattr(model, "extractor_", None)
     if extractor is None:
-        extractor = model._parts()[0].fit()
+        extractor = model.make_parts()[0].fit()
     hashes = extractor.hashes(images.paths) if groups is None else None
     extraction = extractor.extract(images.paths, model.strict, hashes=hashes)
     warn_of_failures(extraction.failures)
@@ -181,7 +181,7 @@ def head_of(estimator):
     """
     if estimator is None:
         estimator = TransferClassifier()
-    head = estimator._parts()[1] if isinstance(estimator, TransferClassifier) else clone(estimator)
+    head = estimator.make_parts()[1] if isinstance(estimator, TransferClassifier) else clone(estimator)
     if not hasattr(head, "predict_proba"):
         raise TypeError("the estimator must be a classifier with predict_proba, not {!r}".format(
             type(estimator).__name__))

@@ -10,7 +10,7 @@ import numpy as np
 from ..common.estimator import check_is_fitted
 from ..features.backbone import Backbone
 from ..features.extractor import FeatureExtractor
-from ..photographs.images import check_images
+from ..photographs.sequences import check_images
 
 _BATCH = 32
 

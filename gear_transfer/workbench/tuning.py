@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
-from ..classifiers.classifier import (_HEAD_PARAMETERS, TransferClassifier, _labelled,
+from ..classifiers.classifier import (HEAD_PARAMETERS, TransferClassifier, check_labelled,
                                       warn_of_failures)
 from ..classifiers.head import check_settings
 from ..common.arguments import check_list, check_whole_number, is_path
@@ -113,7 +113,8 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
     model = _checked_model(model)
     grid = _head_grid(model, l2, heads)
     candidates = _Candidates(model, layers, sizes)
-    images, labels = _labelled(load_folder(images) if is_path(images) else images, labels, "labels")
+    images, labels = check_labelled(load_folder(images) if is_path(images) else images, labels,
+                                    "labels")
     if groups is None:
         groups = find_duplicates(images, cache=model.cache, threads=model.threads).groups
     elif np.shape(groups) != (len(images),):
@@ -150,9 +151,9 @@ def _head_grid(model, l2, heads):
                   for name, given in (heads or {}).items())
     values.setdefault("l2", check_list("l2", l2))
     for name, given in values.items():
-        if name not in _HEAD_PARAMETERS or not given:
+        if name not in HEAD_PARAMETERS or not given:
             raise ValueError("heads must have one value or more for parameters of the head ({}), "
-                             "not {!r} for {!r}".format(", ".join(_HEAD_PARAMETERS), given, name))
+                             "not {!r} for {!r}".format(", ".join(HEAD_PARAMETERS), given, name))
     grid = list(ParameterGrid(values))
     for setting in grid:
         check_settings(clone(model).set_params(**setting))
@@ -240,7 +241,7 @@ class _Judge(object):
 
     def extract(self, backbone, places):
         """An Extraction of the photographs at some places, with the positions among all."""
-        extractor = self.model._parts()[0].set_params(backbone=backbone, verbose=self.verbose)
+        extractor = self.model.make_parts()[0].set_params(backbone=backbone, verbose=self.verbose)
         extraction = extractor.fit().extract([self.images[i] for i in places], self.model.strict)
         if not self._warned and len(places) == len(self.images):
             warn_of_failures(extraction.failures)
