@@ -1,4 +1,4 @@
-"""Little memory, and an end of the process that finds threads at work."""
+"""Little memory, other work on the processors, and an end that finds threads at work."""
 import os
 import subprocess
 import sys
@@ -63,6 +63,38 @@ def test_short_of_memory():
     assert code == 0, errors[-1000:]
     refused, all_of_them = map(int, output.split())
     assert 10 < refused < all_of_them
+
+
+# Threads that wait for each other on the processor, each in the other's way.
+ONE_BY_ONE = """
+import time
+import numpy as np
+from gear_transfer import Backbone
+image = np.random.RandomState(0).randint(0, 256, (1, 96, 96, 3)).astype(np.uint8)
+for threads in (1, os.cpu_count()):
+    backbone = Backbone.load(threads=threads, input_size=96, precision="float32")
+    backbone.features(image)
+    start = time.time()
+    for _ in range(10):
+        backbone.features(image)
+    print(time.time() - start)
+"""
+
+
+@pytest.mark.slow
+def test_one_photograph_on_a_busy_machine():
+    """Took 30 times as long as on one thread."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
+              for _ in range(2 * os.cpu_count())]
+    try:
+        code, output, errors = python(ONE_BY_ONE)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    assert code == 0, errors
+    alone, together = map(float, output.split())
+    assert together < 5 * alone
 
 
 # The interpreter ends while daemon threads, which nobody stops, are in the core.
