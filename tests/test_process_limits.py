@@ -140,3 +140,33 @@ def test_daemon_threads_at_the_end(jobs):
     for delay in ("0.3", "0.5", "0.7", "0.9"):
         code, output, errors = python(ENDS_AT_ONCE, delay, *jobs.split())
         assert (code, output) == (0, ""), errors[-1000:]
+
+
+# Who is in the core at the moment of a fork does not come along: nobody waits for him at the end.
+FORKS_AND_ENDS = """
+import signal, threading
+from small import make_backbone, pictures
+images = pictures(400)
+backbone, other = make_backbone(), make_backbone()
+wanted = other.run(images[:5])[0].tobytes()
+
+def run():
+    while True:
+        backbone.run(images)
+
+for _ in range(3):
+    threading.Thread(target=run, daemon=True).start()
+for i in range(12):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(8)
+        sys.exit(0 if other.run(images[:5])[0].tobytes() == wanted else 1)
+    assert os.waitpid(child, 0)[1] == 0, i
+"""
+
+
+@pytest.mark.slow
+def test_children_of_a_working_process_end():
+    code, output, errors = python("import warnings\nwarnings.simplefilter('ignore')\n" +
+                                  FORKS_AND_ENDS)
+    assert (code, output) == (0, ""), errors[-1000:]

@@ -509,7 +509,9 @@ test_limits_of_control_groups(void)
     CHECK(count_threads("100001 100000\n", NULL, NULL) == two);
     CHECK(count_threads("9223372036854775807 1\n", NULL, NULL) == all);
     CHECK(count_threads("", NULL, NULL) == all);
-    CHECK(count_threads("-1 0", "50000", "100000") == all);
+    CHECK(count_threads("-1 0", NULL, NULL) == all);
+    CHECK(count_threads("-1 0", "50000", "100000") == 1);
+    CHECK(count_threads("100000 100000", "150000", "100000") == 1);
     CHECK(count_threads(NULL, "-1\n", "100000\n") == all);
     CHECK(count_threads(NULL, "150000\n", "100000\n") == two);
     CHECK(count_threads(NULL, "20000\n", "100000\n") == 1);
