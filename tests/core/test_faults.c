@@ -2,6 +2,7 @@
  * of them: each time an error comes out or the right result, nothing is left behind, and what was there before
  * still works. */
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "fragile.h"
 #include "head/head.h"
@@ -508,7 +509,9 @@ test_limits_of_control_groups(void)
     CHECK(count_threads("100001 100000\n", NULL, NULL) == two);
     CHECK(count_threads("9223372036854775807 1\n", NULL, NULL) == all);
     CHECK(count_threads("", NULL, NULL) == all);
-    CHECK(count_threads("-1 0", "50000", "100000") == all);
+    CHECK(count_threads("-1 0", NULL, NULL) == all);
+    CHECK(count_threads("-1 0", "50000", "100000") == 1);
+    CHECK(count_threads("100000 100000", "150000", "100000") == 1);
     CHECK(count_threads(NULL, "-1\n", "100000\n") == all);
     CHECK(count_threads(NULL, "150000\n", "100000\n") == two);
     CHECK(count_threads(NULL, "20000\n", "100000\n") == 1);
@@ -518,11 +521,36 @@ test_limits_of_control_groups(void)
     CHECK(gt_available_threads() == all && strcmp(gt_faults_disarm(), "fopen") == 0);
 }
 
+/* Whether `count` processors are free where the system tells of so many running tasks, us included. */
+static bool
+free_beside(int running, int count)
+{
+    char text[64];
+    (void)snprintf(text, sizeof(text), "0.50 1.25 3.00 %d/312 4711\n", running);
+    (void)usleep(20000); /* the last look lasts a while */
+    gt_faults_file("/proc/loadavg", running > 0 ? text : NULL);
+    bool are_free = gt_processors_are_free(count);
+    gt_faults_file(NULL, NULL);
+    return are_free;
+}
+
+static void
+test_processors_that_have_other_work(void)
+{
+    int online = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    CHECK(free_beside(1, online) && !free_beside(1, online + 1));
+    CHECK(!free_beside(2, online) && free_beside(online, 1));
+    CHECK(!free_beside(online + 1, 1));
+    CHECK(!free_beside(online + 1, 1) && !gt_processors_are_free(1)); /* of the same look */
+    CHECK(free_beside(0, online));                                    /* the system does not tell */
+}
+
 int
 main(void)
 {
     RUN(test_every_kind_of_call_is_counted);
     RUN(test_limits_of_control_groups);
+    RUN(test_processors_that_have_other_work);
     RUN(test_head);
     RUN(test_head_on_threads);
     RUN(test_backbone);
