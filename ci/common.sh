@@ -40,3 +40,91 @@ install() {
     fi
     rm -f "$environment.log"
 }
+
+# What of the package is installed: a wheel made beforehand for this Python, or these sources.
+package=${GEAR_TRANSFER_WHEEL:-.}
+
+# What to say of it before.
+installing="Installing gear_transfer (${GEAR_TRANSFER_WHEEL:-this compiles its core})"
+
+# build_wheel FOLDER: sets GEAR_TRANSFER_WHEEL to a wheel of these sources, made in an environment.
+build_wheel() {
+    if ! "$1/bin/python" -m pip wheel --disable-pip-version-check --no-deps --wheel-dir "$1/wheel" . \
+        >"$1/wheel.log" 2>&1; then
+        cat "$1/wheel.log" >&2
+        fail "'pip wheel .' failed"
+    fi
+    GEAR_TRANSFER_WHEEL=$(ls "$1"/wheel/*.whl)
+}
+
+# How many processes may work at a time.
+jobs=${GEAR_TRANSFER_JOBS:-$(nproc 2>/dev/null || echo 1)}
+
+# in_parallel FUNCTION ARGUMENT...: call it with each of the arguments, in their order and as many at a
+# time as there are jobs; false if one of the calls fails, after all of them.
+in_parallel() {
+    called=$1
+    shift
+    # Who makes the folder of an argument has it.
+    claims=$(mktemp -d) || return 1
+    workers=
+    number=0
+    while [ "$number" -lt "$jobs" ]; do
+        (
+            code=0
+            number=0
+            for argument in "$@"; do
+                number=$((number + 1))
+                mkdir "$claims/$number" 2>/dev/null || continue
+                "$called" "$argument" || code=1
+            done
+            exit $code
+        ) &
+        workers="$workers $!"
+        number=$((number + 1))
+    done
+    code=0
+    for worker in $workers; do
+        wait "$worker" || code=1
+    done
+    rm -rf "$claims"
+    return $code
+}
+
+# run_step NAME: call `step` with it, its output and its exit code in files of the folder `logs`.
+run_step() {
+    file=$logs/$(echo "$1" | tr '/ ' '__')
+    started=$(date +%s)
+    echo "$1: begins"
+    (
+        GEAR_TRANSFER_JOBS=1
+        export GEAR_TRANSFER_JOBS
+        step "$1"
+    ) >"$file.log" 2>&1
+    code=$?
+    echo "$code" >"$file.code"
+    echo "$1: ends after $(($(date +%s) - started)) s$([ $code -eq 0 ] || echo ", FAILED")"
+    return $code
+}
+
+# run_steps NAME...: call `step`, which the caller defines, with each of the names, as many at a time as
+# there are jobs; then all that they printed, in order. The exit code is that of the first to fail.
+run_steps() {
+    mkdir -p "$logs"
+    rm -f "$logs"/*.log "$logs"/*.code
+    in_parallel run_step "$@" || true
+    first=0
+    for name in "$@"; do
+        file=$logs/$(echo "$name" | tr '/ ' '__')
+        code=$(cat "$file.code" 2>/dev/null || echo 1)
+        echo
+        echo "----- $name"
+        cat "$file.log" || true
+        if [ "$code" -ne 0 ]; then
+            echo "$0: $name failed with the exit code $code" >&2
+            [ $first -ne 0 ] || first=$code
+        fi
+    done
+    echo
+    return $first
+}

@@ -2,11 +2,13 @@
 # Build, install and run the tests with the other interpreters at hand. With the oldest, the libraries
 # are the oldest as well (ci/oldest.txt).
 #
-#     sh ci/other_pythons.sh [FOLDER]
+#     sh ci/other_pythons.sh [--list | FOLDER]
 #
-# PYTHONS lists interpreters; the default is what is found of 3.5, 3.6, 3.8 and the newest one. Tests
-# with the mark `main_python` are for ci/test.sh alone, and left_out() below has the rest that is not
-# run, with reasons.
+# PYTHONS lists interpreters; the default is what is found of 3.5, 3.6, 3.8 and the newest one, and
+# --list prints it. Tests marked `every_python`, those of what differs between interpreters, run with
+# all of them; with the oldest, whose libraries differ as well, all but the slow ones do. With
+# GEAR_TRANSFER_THOROUGH=1 all tests run with all of them. left_out() below has what is never run, with
+# reasons.
 set -eu
 cd "$(dirname "$0")/.."
 . ci/common.sh
@@ -63,6 +65,15 @@ left_out() {
     esac
 }
 
+# chosen VERSION: which tests run with that Python, as an option of pytest.
+chosen() {
+    case ${GEAR_TRANSFER_THOROUGH:-}:$1 in
+    1:*) echo "not main_python" ;;
+    :3.5 | :3.6) echo "not main_python and (every_python or not slow)" ;;
+    *) echo "every_python" ;;
+    esac
+}
+
 # libraries VERSION: options of pip.
 libraries() {
     case $1 in
@@ -70,9 +81,16 @@ libraries() {
     esac
 }
 
+PYTHONS=${PYTHONS:-$(find_python 3.5) $(find_python 3.6) $(find_python 3.8) $(find_newest)}
+if [ "${1:-}" = --list ]; then
+    for python in $PYTHONS; do
+        echo "$python"
+    done
+    exit
+fi
 mkdir -p "$folder"
 tested=0
-for python in ${PYTHONS:-$(find_python 3.5) $(find_python 3.6) $(find_python 3.8) $(find_newest)}; do
+for python in $PYTHONS; do
     version=$("$python" -c "import sys; print('%d.%d' % sys.version_info[:2])")
     echo "Testing with Python $version ($python)"
     PYTHON=$python
@@ -82,7 +100,7 @@ for python in ${PYTHONS:-$(find_python 3.5) $(find_python 3.6) $(find_python 3.8
     # From another folder, so that the sources here are not imported in place of what was installed.
     # shellcheck disable=SC2046
     (cd "$folder" && PATH="$folder/$version/bin:$PATH" python -m pytest -q -p no:cacheprovider \
-        -c "$root/pyproject.toml" --rootdir "$root" -m "not main_python" $(left_out "$version") \
+        -c "$root/pyproject.toml" --rootdir "$root" -m "$(chosen "$version")" $(left_out "$version") \
         "$root/tests")
     tested=$((tested + 1))
 done

@@ -1,8 +1,12 @@
 """Fixtures and rules that all tests share."""
+import contextlib
+import fcntl
 import importlib.util
 import os
+import shutil
 import signal
 import sys
+import tempfile
 
 import pytest
 
@@ -64,6 +68,40 @@ def shared():
     if not SHARED_PRESENT:
         pytest.skip("needs the photographs, weights and references in " + SHARED)
     return SHARED
+
+
+# Turns: where pytest-xdist has several processes run the tests, none runs beside one marked `alone`.
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Tell each process of pytest-xdist where the locks are."""
+    config = node.config
+    if not hasattr(config, "folder_of_locks"):
+        config.folder_of_locks = tempfile.mkdtemp(prefix="gear_transfer_tests_")
+        config.add_cleanup(lambda: shutil.rmtree(config.folder_of_locks, ignore_errors=True))
+    node.workerinput["folder_of_locks"] = config.folder_of_locks
+
+
+@contextlib.contextmanager
+def locked(folder, name, kind):
+    with open(os.path.join(folder, name), "a") as stream:
+        fcntl.flock(stream, kind)
+        yield
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """Wait at the gate, then run beside others, or alone with the gate closed until all are out."""
+    folder = getattr(item.config, "workerinput", {}).get("folder_of_locks")
+    if folder is None:
+        yield
+        return
+    alone = item.get_closest_marker("alone") is not None
+    gate = locked(folder, "gate", fcntl.LOCK_EX)
+    gate.__enter__()
+    with locked(folder, "room", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+        gate.__exit__(None, None, None)
+        yield
 
 
 @pytest.hookimpl(hookwrapper=True)

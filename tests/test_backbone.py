@@ -160,6 +160,7 @@ def smallest(layer):
 
 
 @pytest.mark.parametrize("layer", ["mixed0", "mixed4", "mixed7"])
+@pytest.mark.slow
 def test_smallest_input(layer):
     tapped = smallest(layer)
     size = tapped.input_size[0]
@@ -295,7 +296,7 @@ def test_profile(images, features):
     rows = tapped.profile(images[:3], repeats=3)
     assert rows[0][:2] == ("input_1", "input")
     assert [row[:3] for row in rows[1:]] == tapped.primitives()
-    assert all(0 < row.seconds < 1 for row in rows)
+    assert all(0 < row.seconds < 10 for row in rows)
     by_operation = dict.fromkeys((row.operation for row in rows), 0)
     for row in rows:
         by_operation[row.operation] += row.seconds
@@ -363,12 +364,14 @@ def test_official_weights_not_found(monkeypatch, tmp_path):
     assert "nowhere.h5" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_official_weights(monkeypatch, shared, features, images):
     monkeypatch.setenv("GEAR_TRANSFER_WEIGHTS", os.path.join(shared, "weights"))
     tapped = Backbone.load("inception_v3_imagenet", layer="mixed2", input_size=SIZE)
     np.testing.assert_array_equal(tapped.features(images[:2]), features[:2])
 
 
+@pytest.mark.slow
 def test_threads_that_come_first_at_once(images):
     """Several threads decide on the precision and build the engine; all compute the same."""
     expected = Backbone.load(layer="mixed0", input_size=SIZE, precision="auto").features(images)

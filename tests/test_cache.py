@@ -18,6 +18,8 @@ from gear_transfer.features.extractor import FeatureExtractor
 from gear_transfer.importers.convert import convert
 from gear_transfer.importers.weights import default_backbone_path
 
+pytestmark = pytest.mark.every_python
+
 SIZE = 96
 
 
@@ -122,6 +124,7 @@ def test_arrays_are_not_cached(tmp_path):
     assert not os.path.exists(str(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 def test_an_unreadable_file_is_reported_each_time(shapes, tmp_path):
     bad = str(tmp_path / "bad.jpg")
     with open(bad, "w") as stream:
@@ -212,6 +215,7 @@ def write_some(folder, first):
         cache.put([str(i).encode()], np.full((1, 50), i, np.float32))
 
 
+@pytest.mark.slow
 def test_several_writers(tmp_path):
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=write_some, args=(str(tmp_path), 20 * i)) for i in range(4)]
@@ -244,3 +248,11 @@ def test_killed_writer_leaves_whole_vectors(tmp_path):
     with sqlite3.connect(cache.path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_only_regular_files_are_hashed(tmp_path):
+    """A pipe would be waited for, and a device read, for ever."""
+    os.mkfifo(str(tmp_path / "pipe"))
+    for path in (str(tmp_path / "pipe"), "/dev/zero", str(tmp_path), "a\0", "\ud800"):
+        assert content_hash(path) is None

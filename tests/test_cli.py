@@ -23,6 +23,8 @@ from gear_transfer import cli, load_folder, load_images
 from gear_transfer.cli import checkup, predict
 from gear_transfer.features import golden
 
+pytestmark = pytest.mark.every_python
+
 QUICK = ["--layer", "mixed2", "--input-size", "64", "--epochs", "12", "--no-cache"]
 
 
@@ -116,6 +118,7 @@ def test_train(folder, model, tmp_path, capsys):
     assert loaded.hidden_layers == (8, 4) and loaded.random_state == 3
 
 
+@pytest.mark.slow
 def test_train_on_a_split_folder(folder, tmp_path, capsys):
     for part, numbers in (("train", range(1, 8)), ("val", [8]), ("test", [9, 10])):
         for name in ("circle", "square", "triangle"):
@@ -260,6 +263,7 @@ def test_predict_errors(folder, model, tmp_path, arguments, part, capsys):
 
 # Tune
 
+@pytest.mark.slow
 def test_tune(folder, tmp_path, capsys):
     options = ["--layers", "mixed0,mixed2", "--sizes", "75,80x84", "--l2", "0.001,0.01", "--folds",
                "3", "--cache", tmp_path / "cache", "--seed", "1", "--threads", "1"]
@@ -279,6 +283,7 @@ def test_tune(folder, tmp_path, capsys):
     assert (code, output) == (1, "") and "mixd0" in errors
 
 
+@pytest.mark.slow
 def test_train_tunes(folder, tmp_path, capsys):
     target = tmp_path / "tuned.gtm"
     options = ["--layer", "mixed0,mixed1", "--input-size", "75", "--epochs", "12", "--cache",
@@ -379,6 +384,7 @@ def test_evaluate_an_unknown_class(folder, model, tmp_path, capsys):
 
 # Report
 
+@pytest.mark.slow
 def test_report(confused, model, tmp_path, capsys):
     page = tmp_path / "page.html"
     code, output, errors = run(capsys, "report", model, confused, page, "--title", "Shapes & more")
@@ -397,6 +403,7 @@ def check_file(facts, path):
     assert facts["sha256"] == hashlib.sha256(content).hexdigest()
 
 
+@pytest.mark.slow
 def test_report_as_json(confused, model, tmp_path, capsys):
     page = tmp_path / "page.html"
     code, output, errors = run(capsys, "report", model, confused, page, "--json")
@@ -417,6 +424,7 @@ def test_report_as_json(confused, model, tmp_path, capsys):
     assert "{:.1f} %".format(100 * result.accuracy) in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_report_against_a_target_and_of_what_cannot_be_read(folder, model, tmp_path, capsys):
     root, page = tmp_path / "split", tmp_path / "page.html"
     for number, part in enumerate(("train", "test"), 3):
@@ -472,6 +480,7 @@ COMMANDS = [["train", "{folder}", "{new}.gtm"] + QUICK, ["predict", "{model}", "
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[command[0] for command in COMMANDS])
 @pytest.mark.parametrize("kind, quiet", [("terminal", False), ("terminal", True), ("pipe", False)])
+@pytest.mark.slow
 def test_bars_of_every_command(folder, model, tmp_path, monkeypatch, capsys, command, kind, quiet):
     """Drawn on a terminal alone, to standard error, unless --quiet is given."""
     own, other = open_terminal() if kind == "terminal" else os.pipe()
@@ -492,6 +501,7 @@ def test_bars_of_every_command(folder, model, tmp_path, monkeypatch, capsys, com
     assert "100%" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves(folder, model):
     process = start("predict", model, *([folder] * 40))
     assert process.stdout.readline() == b"path,predicted,probability,error\n"
@@ -511,6 +521,7 @@ def test_interrupt(folder, model, capsys, monkeypatch):
 
 # Check
 
+@pytest.mark.slow
 def test_check(capsys, folder):
     code, output, errors = run(capsys, "check", folder)
     assert (code, errors) == (0, "")
@@ -526,6 +537,7 @@ def test_check(capsys, folder):
         "golden picture", "precisions", "image formats", "head", "cache", "numpy", "Pillow"}
 
 
+@pytest.mark.slow
 def test_check_finds_wrong_features(capsys, monkeypatch):
     features = golden.golden_features()
     features[700] += 1e-4 * features.max()
@@ -580,3 +592,13 @@ def test_the_golden_picture_stays():
     assert picture.shape == (128, 128, 3) and picture.dtype == np.uint8
     assert picture.astype(int).sum() == 6489975 and len(np.unique(picture)) > 200
     assert golden.golden_features().std() > 0.3
+
+
+def test_largest_photograph_that_is_read(model, tmp_path, capsys):
+    path = str(tmp_path / "large.png")
+    Image.new("RGB", (1100, 1000)).save(path)
+    limit = Image.MAX_IMAGE_PIXELS
+    assert run(capsys, "predict", model, path, "--no-cache", "--max-pixels", "1.2")[0] == 0
+    code, output, _ = run(capsys, "predict", model, path, "--no-cache", "--max-pixels", "1")
+    assert code == 3 and "--max-pixels" in table(output)[0]["error"]
+    assert Image.MAX_IMAGE_PIXELS == limit

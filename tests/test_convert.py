@@ -126,6 +126,7 @@ def test_embedded_backbone():
         assert "conv2d_56" in stream.read()
 
 
+@pytest.mark.slow
 def test_embedded_backbone_equals_the_source(shared, tmp_path):
     source = os.path.join(shared, OFFICIAL)
     original = load_network(source, "mixed7")

@@ -20,6 +20,8 @@ from gear_transfer.importers import download, load_network, weights
 from gear_transfer.importers.weights import default_backbone_path
 from keras_files import small_model
 
+pytestmark = pytest.mark.every_python
+
 PACKAGE = os.path.join(ROOT, "gear_transfer")
 HEAVY = ("tensorflow", "torch", "keras", "matplotlib", "sklearn", "scipy", "h5py", "PIL", "tqdm",
          "pandas", "IPython")
@@ -51,6 +53,7 @@ def test_a_backbone_without_the_rest():
     assert (code, output.strip()) == (0, "[]"), errors
 
 
+@pytest.mark.slow
 def test_the_whole_job_with_numpy_and_pillow(tmp_path):
     """scikit-learn takes longer to import than photographs to predict; it comes when asked for."""
     code, output, errors = python("-c", (
@@ -105,6 +108,7 @@ def modules():
 
 
 @pytest.mark.parametrize("name", modules())
+@pytest.mark.slow
 def test_examples(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 

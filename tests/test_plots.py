@@ -242,6 +242,7 @@ def test_no_duplicates_and_numbers_out_of_range(photographs):
 
 # Augmented views
 
+@pytest.mark.slow
 def test_views_beside_their_photographs(photographs):
     augmentation = Augmentation(views=2, seed=5)
     axes = plot_views(photographs[:3], augmentation, input_size=(40, 48))
@@ -317,6 +318,7 @@ def many_classes():
     return learning_curve(centres[labels] + rng.randn(240, 6), np.array(NAMES)[labels])
 
 
+@pytest.mark.slow
 def test_learning_curves_of_all_classes(many_classes):
     axes = plot_learning_curves(many_classes)
     assert axes.shape == (12,) and len(axes[0].figure.axes) == 12
@@ -357,6 +359,7 @@ def test_learning_curves_that_are_chosen(many_classes):
             plot_learning_curves(many_classes, *arguments)
 
 
+@pytest.mark.slow
 def test_large_numbers_of_a_learning_curve_do_not_touch(many_classes):
     large = LearningCurve(many_classes.samples, 1000 * many_classes.sizes, many_classes.right)
     axes = plot_learning_curves(large)
@@ -394,6 +397,7 @@ def test_confusion_matrix_with_given_classes():
 
 
 @pytest.mark.parametrize("count", [2, 12, 20])
+@pytest.mark.slow
 def test_confusion_matrix_is_readable(count):
     names = ["insulated_jackets_{}".format(i) for i in range(count)]
     ax = plot_confusion_matrix(names * 400, names * 399 + [names[0]] * count)
@@ -413,6 +417,7 @@ def test_confusion_matrix_on_given_axes():
 
 # First images
 
+@pytest.mark.slow
 def test_first_images_of_each_class():
     paths = ["/{}".format(i) for i in range(7)]
     images = ImageSet(paths, ["b", "a", "b", "a", "b", "c", "b"])

@@ -36,6 +36,7 @@ def test_bf16_agrees_with_float32_or_is_refused():
     assert least_cosine(exact, rounded) > 0.9997
 
 
+@pytest.mark.slow
 def test_bf16_is_the_same_in_a_batch_alone_and_on_one_thread():
     if not HAS_BF16:
         with pytest.raises(ValueError, match="no instructions for bf16"):
@@ -49,6 +50,7 @@ def test_bf16_is_the_same_in_a_batch_alone_and_on_one_thread():
     assert np.array_equal(together, alone) and np.array_equal(together, single)
 
 
+@pytest.mark.slow
 def test_bf16_against_the_reference(shared):
     if not HAS_BF16:
         assert Backbone.load(precision="auto").precision == "auto"
@@ -63,6 +65,7 @@ def test_bf16_against_the_reference(shared):
         assert least_cosine(features, reference["gap_" + layer]) > 0.9995
 
 
+@pytest.mark.slow
 def test_int8_agrees_with_float32_or_is_refused():
     if not HAS_INT8:
         with pytest.raises(ValueError, match="no instructions for int8"):
@@ -80,6 +83,7 @@ def test_int8_agrees_with_float32_or_is_refused():
     assert layers["conv2d_1"][0] > 0 and not layers["conv2d_1"][1]
 
 
+@pytest.mark.slow
 def test_int8_is_the_same_in_a_batch_alone_and_with_known_ranges():
     if not HAS_INT8:
         return check_refused("int8")
@@ -100,6 +104,7 @@ def check_refused(precision):
         Backbone.load(precision=precision)
 
 
+@pytest.mark.slow
 def test_int8_against_the_reference(shared):
     if not HAS_INT8:
         return check_refused("int8")
@@ -135,6 +140,7 @@ def test_int8_needs_an_image_to_learn_from():
             backbone._make_engine("int8").set_ranges(wrong)
 
 
+@pytest.mark.slow
 def test_auto_says_what_was_chosen_and_why():
     backbone = Backbone.load(input_size=128, precision="auto")
     assert backbone.precision == "auto"
@@ -204,6 +210,7 @@ def test_choices_survive_as_text_and_others_are_refused():
         assert choice_from_text(text) is None
 
 
+@pytest.mark.slow
 def test_the_choice_is_the_same_for_the_same_photographs_in_any_order(tmp_path):
     folder = gt.make_shapes(str(tmp_path / "shapes"), per_class=12)
     paths = gt.load_folder(folder).paths
@@ -243,6 +250,7 @@ def test_model_keeps_its_precision(tmp_path):
 
 
 @pytest.mark.parametrize("isa", ["SSE41", "AVX2", "AVX512_CORE"])
+@pytest.mark.slow
 def test_older_processors(isa, tmp_path):
     """oneDNN held to an older instruction set: the features are right, and int8 is for AVX2 on."""
     np.save(str(tmp_path / "images.npy"), pictures())
@@ -258,7 +266,7 @@ def test_older_processors(isa, tmp_path):
     output = subprocess.check_output([sys.executable, "-c", script, str(tmp_path)],
                                      env=dict(os.environ, ONEDNN_MAX_CPU_ISA=isa))
     instructions, rounding, chosen = output.decode().split()
-    assert rounding == ("pairs/none" if instructions[0] == "S" else "pairs/words+halves")
+    assert rounding == ("pairs/none" if instructions[0] == "S" else "pairs/int16+fp16")
     assert chosen == ("float32" if instructions[0] == "S" else "int8")
     here = Backbone.load(input_size=128).features(pictures())
     there = np.load(str(tmp_path / "float32.npy"))

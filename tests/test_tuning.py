@@ -208,6 +208,7 @@ def computed(monkeypatch):
     return numbers
 
 
+@pytest.mark.slow
 def test_what_was_tried(found):
     assert [t.photographs for t in found.trials] == [60] * 4 + [30] * 2
     pairs = set((t.layer, t.input_size) for t in found.trials)
@@ -244,12 +245,14 @@ def test_the_best_head_of_each_place_is_judged_by_all_repeats(found):
         assert (t.right * 3 == np.rint(t.right * 3)).all()
 
 
+@pytest.mark.slow
 def test_one_repeat_compares_all_heads(shapes, model):
     result = gt.tune(shapes, model=model, **dict(SETTINGS, repeats=1, sizes=[75]))
     assert len(result.finalists) == len(result.judged) == 4
     assert {t.repeats for t in result.trials} == {1}
 
 
+@pytest.mark.slow
 def test_the_classifier_costs_nothing_more(found, shapes, model, computed):
     for pick in ("best", "fast", "accurate", found.judged[-1]):
         classifier = found.classifier(pick)
@@ -287,6 +290,7 @@ def test_a_long_table_is_cut():
     assert len(str(many).splitlines()) == 2 + 1 + 15
 
 
+@pytest.mark.slow
 def test_layers_that_are_worse_twice_are_dropped(shapes, model, monkeypatch):
     monkeypatch.setattr(tuning, "worse_layers", lambda trials: {"mixed0"})
     result = gt.tune(shapes, model=model, **dict(SETTINGS, sizes=[75, (75, 80), 90], finalists=1))
@@ -295,6 +299,7 @@ def test_layers_that_are_worse_twice_are_dropped(shapes, model, monkeypatch):
     assert (90, 90) in [t.input_size for t in result.trials]
 
 
+@pytest.mark.slow
 def test_more_parameters_of_the_head(shapes, model):
     result = gt.tune(shapes.paths, shapes.labels, model=model, heads={"hidden_layers": [(), (8,)]},
                      **dict(SETTINGS, sizes=[75], finalists=1))
@@ -318,6 +323,7 @@ def test_a_folder_with_a_broken_photograph(shapes, model, tmp_path):
     assert len(result.trials) == 2
 
 
+@pytest.mark.slow
 def test_an_interrupt_loses_nothing(shapes, model, monkeypatch, tmp_path, computed):
     def interrupted(*arguments, **keywords):
         raise KeyboardInterrupt
@@ -413,6 +419,7 @@ def test_plot_where_the_sample_is_all():
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_layers_tapped_together(shapes, model):
     """A pair has the features of both and costs what its later layer costs."""
     pair = ("mixed0", "mixed2")

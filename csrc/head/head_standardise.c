@@ -9,6 +9,9 @@
 
 #define BLOCK_ROWS 64 /* few enough to stay in the second-level cache */
 
+/* Weights for features that change less would be beyond what float32 holds. */
+#define SMALLEST_DEVIATION 1e-32
+
 /* Of the rows that one worker has seen. */
 typedef struct {
     double count;
@@ -144,10 +147,11 @@ gt_head_standardise(const gt_head_data *data, int64_t d, int threads, float *mea
         merge(&job.found[0], job.found[i].count, job.found[i].mean, job.found[i].squares, d);
     }
     for (int64_t j = 0; status == GT_OK && j < d; j++) {
-        const double variance = job.found[0].squares[j] / (double)data->n;
+        const double deviation = sqrt(job.found[0].squares[j] / (double)data->n);
 
         mean[j] = (float)job.found[0].mean[j];
-        inverse_deviation[j] = variance > 0.0 ? (float)(1.0 / sqrt(variance)) : 1.0f;
+        /* A feature that never changes says nothing: its weights become 0 when this is folded in. */
+        inverse_deviation[j] = deviation > SMALLEST_DEVIATION ? (float)(1.0 / deviation) : 0.0f;
     }
     if (job.found != NULL) {
         free(job.found[0].mean);

@@ -3,16 +3,18 @@ import collections
 
 import numpy as np
 
+from ..common.arguments import is_missing
 from ..common.caller import warn_caller
 from ..common.estimator import Estimator, check_is_fitted
+from ..common.labels import as_labels, labels_of_classes
 from ..errors import DatasetError, SkippedImageWarning
 from ..features.backbone import DEFAULT_BACKBONE, DEFAULT_QUALITY
 from ..features.distributed import KeepsExecutor
 from ..features.extractor import FeatureExtractor
 from ..photographs.augmentation import as_augmentation
 from ..photographs.duplicates import group_hashes
-from ..photographs.image_set import ImageSet, SkippedFile, is_missing
-from ..photographs.images import check_images
+from ..photographs.image_set import ImageSet, SkippedFile
+from ..photographs.sequences import check_images
 from ..photographs.splits import Split, relative_names
 from .description import ShowsSummary, describe
 from .head import HeadClassifier, check_settings
@@ -157,7 +159,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         X : sequence of str, Path, PIL.Image.Image or uint8 ndarray; or ImageSet
             The photographs.
         y : array-like of shape (n,)
-            Their labels; not needed with an ImageSet.
+            Their labels, whose type is that of the predictions; not needed with an ImageSet.
         validation_data : ImageSet or tuple (X, y), optional
             Photographs to validate on, in place of a share of these. Default is
             the ``validation`` of an ImageSet that has one.
@@ -361,6 +363,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         ----------
         X : sequence or ImageSet
         y : array-like of shape (n,)
+            Text counts for classes that are numbers, as in the names of folders.
         sample_weight : array-like of shape (n,), optional
 
         Returns
@@ -368,7 +371,10 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         float
         """
         from sklearn.metrics import accuracy_score
+        check_is_fitted(self, "head_")
         X, y = check_labelled(X, y, "y", least=1)
+        if (y.dtype.kind == "U") != (self.classes_.dtype.kind == "U"):
+            y = labels_of_classes(y, self.classes_)
         extraction = self._extract(X)
         if not len(extraction.positions):
             raise DatasetError("none of the {} images can be read".format(len(y)))
@@ -419,14 +425,15 @@ def check_labelled(X, y, name, least=2):
     X = check_images(X)
     if y is None:
         raise ValueError("labels are missing: give {} or an ImageSet".format(name))
-    y = np.asarray(y)
-    if y.ndim != 1 or len(y) != len(X):
+    if np.ndim(y) != 1 or len(y) != len(X):
         raise ValueError("{} images need as many labels, found labels of shape {}".format(
-            len(X), y.shape))
-    missing = [i for i, label in enumerate(y.tolist()) if is_missing(label)]
+            len(X), np.shape(y)))
+    # Before NumPy makes text of them.
+    missing = [i for i, label in enumerate(list(y)) if is_missing(label)]
     if missing:
         raise ValueError("{} has no label for {} of the images, the first is number {}".format(
             name, len(missing), missing[0]))
+    y = as_labels(y)
     _check_classes(y, least)
     return X, y
 

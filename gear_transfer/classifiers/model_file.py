@@ -7,12 +7,14 @@ metadata. Nothing in it is ever executed.
 """
 import collections
 import json
+import re
 
 import numpy as np
 
 from .. import _core
 from ..common.arguments import check_path
 from ..common.estimator import check_is_fitted, parameter_names
+from ..common.labels import KINDS, as_labels
 from ..errors import DatasetError, GraphError, ModelFileError, WeightsError
 from ..features.backbone import POOLINGS, Backbone
 from ..features.precision import PRECISIONS, are_ranges
@@ -25,6 +27,8 @@ from ..photographs.splits import Split
 
 _PREFIX = "classifier"
 _NOVELTY = "novelty/"
+_OFFSET = "head/offset"
+_BIAS = "head/bias"  # that belongs to the offset; that of the network has it folded in
 _VERSION = 1
 _PART_LETTERS = {0: "t", 1: "v", 2: "s", -1: "-"}
 
@@ -63,6 +67,10 @@ def save_model(model, path):
     network = _with_head(backbone, model.head_)
     network.extra = {_PREFIX: json.dumps(_settings(model, backbone), sort_keys=True)}
     network.extra_arrays = _novelty_arrays(model)
+    offset = getattr(model.head_, "offset_", None)
+    if offset is not None:
+        network.extra_arrays[_OFFSET] = offset
+        network.extra_arrays[_BIAS] = model.head_.intercepts_[0]
     try:
         write_network(path, network)
     except WeightsError as error:
@@ -80,10 +88,9 @@ def _novelty_arrays(model):
 
 def _settings(model, backbone):
     """All of the classifier that is not a weight, for JSON."""
-    labels = model.classes_
-    if labels.dtype.kind not in "UOiub" or not all(
-            isinstance(name, (str, int, bool)) for name in labels.tolist()):
-        raise ModelFileError("class names of type {} cannot be saved; use text or whole "
+    labels = as_labels(model.classes_)
+    if labels.dtype.kind not in KINDS:
+        raise ModelFileError("class names of type {} cannot be saved; use text or "
                              "numbers".format(labels.dtype))
     parameters = dict((name, getattr(model, name)) for name in _PARAMETERS)
     parameters["hidden_layers"] = [int(width) for width in model.hidden_layers]
@@ -101,6 +108,7 @@ def _settings(model, backbone):
     return {
         "version": _VERSION,
         "classes": labels.tolist(),
+        "classes_type": None if labels.dtype.kind == "U" else labels.dtype.str,
         "layers": layers,
         "single_layer": isinstance(backbone.layer, str),
         "input_size": list(backbone.input_size),
@@ -167,7 +175,8 @@ def _with_head(backbone, head):
     if len(last) > 1:
         nodes.append(Node(_PREFIX + "/features", "concat", last))
         last = [_PREFIX + "/features"]
-    for i, (kernel, bias) in enumerate(zip(head.coefs_, head.intercepts_)):
+    biases = [head.first_intercept()] + head.intercepts_[1:]
+    for i, (kernel, bias) in enumerate(zip(head.coefs_, biases)):
         name = "{}/dense_{}".format(_PREFIX, i + 1)
         arrays[name + "/kernel"], arrays[name + "/bias"] = kernel, bias
         nodes.append(Node(name, "dense", last, {"kernel": name + "/kernel",
@@ -231,8 +240,10 @@ def _checked_settings(network, path):
                              "version {}".format(path, settings.get("version"), _VERSION))
     classes = settings.get("classes")
     require(isinstance(classes, list) and len(classes) > 1 and len(set(
-        type(name) for name in classes)) == 1 and isinstance(classes[0], (str, int, bool))
+        type(name) for name in classes)) == 1 and isinstance(classes[0], (str, int, float))
         and len(set(classes)) == len(classes), "list of classes")
+    settings["classes"] = _typed_classes(classes, settings.get("classes_type"))
+    require(settings["classes"] is not None, "type of classes")
     layers = settings.get("layers")
     require(isinstance(layers, list) and layers and all(isinstance(name, str) for name in layers)
             and settings.get("single_layer") in ((True, False) if len(layers) == 1 else (False,)),
@@ -265,6 +276,19 @@ def _checked_settings(network, path):
     if parameters["augment"] is not None:
         require(_is_augmentation(parameters["augment"]), "augment")
     return settings
+
+
+def _typed_classes(classes, kind):
+    """The classes as an array of the type that they had; None if they cannot be of it."""
+    if kind is None:
+        return np.array(classes)
+    if not isinstance(kind, str) or not re.match("[<|][biuf][1248]$", kind):
+        return None
+    try:
+        found = np.array(classes, dtype=kind)
+    except (OverflowError, ValueError, TypeError):
+        return None
+    return found if found.tolist() == classes else None
 
 
 def _is_augmentation(settings):
@@ -320,17 +344,30 @@ def _rebuild(network, settings, path, threads, verbose):
         raise ModelFileError("{}: the head takes {} features, the backbone gives {}".format(
             path, kernels[0].shape[0], backbone.n_features))
     extractor.backbone_ = backbone
-    head.classes_ = np.array(settings["classes"])
+    head.classes_ = settings["classes"]
     head.n_features_in_ = backbone.n_features
     head.history_ = collections.OrderedDict(
         (key, settings["history"][key]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")
         if key in settings["history"])
-    head.set_layers(list(zip(kernels, biases)))
+    offset = _offset(network, biases, backbone, path)
+    head.set_layers(list(zip(kernels, biases)), offset)
     model.extractor_, model.head_, model.skipped_ = extractor, head, []
     model.classes_, model.history_ = head.classes_, head.history_
     model.n_images_, model.split_ = settings["n_images"], settings["split"]
     model.training_, model._novelty = None, _novelty_detector(network, backbone, path)
     return model
+
+
+def _offset(network, biases, backbone, path):
+    """What the head takes from its features first, None for nothing; its bias goes into `biases`."""
+    offset = network.extra_arrays.pop(_OFFSET, None)
+    bias = network.extra_arrays.pop(_BIAS, None)
+    if offset is None and bias is None:
+        return None
+    if np.shape(offset) != (backbone.n_features,) or np.shape(bias) != biases[0].shape:
+        raise ModelFileError("{}: the saved offset of the features is damaged".format(path))
+    biases[0] = np.array(bias, np.float32)
+    return np.array(offset, np.float32)
 
 
 def _novelty_detector(network, backbone, path):

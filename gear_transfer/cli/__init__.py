@@ -11,6 +11,7 @@ import sys
 from .. import __version__
 from ..errors import GearTransferError
 from . import check, convert, download, evaluate, predict, report, train, tune
+from .options import pixels_allowed
 from .output import complain, messages_to_stderr
 
 _COMMANDS = (train, tune, predict, evaluate, report, check, convert, download)
@@ -63,7 +64,7 @@ def main(arguments=None):
         parser.print_help()
         return 2
     try:
-        with messages_to_stderr(getattr(parsed, "quiet", False)):
+        with messages_to_stderr(getattr(parsed, "quiet", False)), pixels_allowed(parsed):
             code = parsed.run(parsed)
             sys.stdout.flush()
     except BrokenPipeError:

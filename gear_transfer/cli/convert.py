@@ -1,7 +1,7 @@
 """gear-transfer convert: a weight file into the native format."""
 import os
 
-from .options import add_json
+from .options import add_json, check_destination
 from .output import file_facts, write, write_json
 
 SUMMARY = "turn a weight file into the native format"
@@ -27,6 +27,7 @@ def add_arguments(parser):
 
 def run(arguments):
     from ..importers.convert import convert
+    check_destination(arguments.destination)
     written = convert(arguments.source, arguments.destination, layer=arguments.layer,
                       quantize=not arguments.float32)
     if arguments.json:

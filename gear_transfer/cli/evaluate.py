@@ -3,6 +3,7 @@ import collections
 
 import numpy as np
 
+from ..common.labels import labels_of_classes
 from ..common.tables import text_table
 from ..errors import DatasetError
 from .options import add_json, add_running, fraction, load_classifier
@@ -75,12 +76,12 @@ def _part(folder, part):
 
 def _known_labels(images, classes, arguments):
     """The labels, as the model has them."""
-    by_name = dict((str(name), name) for name in classes.tolist())
-    unknown = [name for name in images.classes if name not in by_name]
+    known = [str(name) for name in classes.tolist()]
+    unknown = [name for name in images.classes if name not in known]
     if unknown:
         raise DatasetError("{!r} has the class {!r}, which {} does not know; it knows {}".format(
-            arguments.folder, unknown[0], arguments.model, ", ".join(sorted(by_name))))
-    return np.array([by_name[name] for name in images.labels.tolist()], dtype=classes.dtype)
+            arguments.folder, unknown[0], arguments.model, ", ".join(sorted(known))))
+    return labels_of_classes(images.labels, classes)
 
 
 def _measure(labels, predicted, classes, target):

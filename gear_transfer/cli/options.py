@@ -1,7 +1,9 @@
 """Options that several commands share, and the types of their values."""
 import argparse
+import contextlib
 import os
 
+from ..common.atomic import file_to_write
 from ..errors import GearTransferError
 
 
@@ -40,6 +42,9 @@ def add_running(parser):
     group.add_argument("--cache", metavar="FOLDER",
                        help="keep computed features here (default: the platform's cache folder)")
     group.add_argument("--no-cache", action="store_true", help="keep no features")
+    group.add_argument("--max-pixels", type=positive, metavar="MILLIONS", dest="max_pixels",
+                       help="largest photograph that is read, in million pixels (default: 89; a JPEG "
+                            "may have four times as many)")
     group.add_argument("-q", "--quiet", action="store_true",
                        help="no progress bars and no warnings; errors only")
 
@@ -65,6 +70,27 @@ def load_classifier(arguments):
     return model
 
 
+def positive(text):
+    """A number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be above 0, not {}".format(text))
+    return value
+
+
+@contextlib.contextmanager
+def pixels_allowed(arguments):
+    """Read photographs of up to --max-pixels, where the command has the option and it is given."""
+    from PIL import Image
+    before, millions = Image.MAX_IMAGE_PIXELS, getattr(arguments, "max_pixels", None)
+    if millions is not None:
+        Image.MAX_IMAGE_PIXELS = int(millions * 1e6)
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 def fraction(text):
     """A number from 0 to 1."""
     value = float(text)
@@ -75,9 +101,11 @@ def fraction(text):
 
 def check_destination(path):
     """Refuse a path that cannot be written before hours of work, not after them."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(path):
-        raise GearTransferError("{}: it is a folder; name the file to write".format(path))
+    try:
+        target, _ = file_to_write(path)
+    except OSError as error:
+        raise GearTransferError("{}: {}".format(path, error.strerror or error))
+    folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise GearTransferError("{}: there is no folder {}".format(path, folder))
     if not os.access(folder, os.W_OK):

@@ -34,7 +34,8 @@ def add_arguments(parser):
 
 def run(arguments):
     from ..reporting.evidence import Evidence
-    from ..reporting.page import TARGET, write_page
+    from ..reporting.page import TARGET, check_page, write_page
+    check_page(arguments.page)
     check_destination(arguments.page)
     model = load_classifier(arguments)
     model.extractor_.set_params(verbose=wants_progress(arguments))

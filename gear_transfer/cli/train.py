@@ -71,7 +71,9 @@ def add_arguments(parser):
 
 def run(arguments):
     from ..classifiers.classifier import TransferClassifier
+    from ..importers.native import check_native_ending
     from ..photographs.image_set import load_folder
+    check_native_ending(arguments.model)
     check_destination(arguments.model)
     images = load_folder(arguments.folder, strict=arguments.strict)
     given = dict((name, getattr(arguments, name)) for name in _PARAMETERS

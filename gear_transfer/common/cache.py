@@ -21,6 +21,7 @@ import numpy as np
 
 from .arguments import check_path, check_whole_number
 from .caller import warn_caller
+from .regular_file import open_regular
 
 #: Raise it whenever photographs are prepared in another way, or the core computes other numbers
 #: from them, so that features of before are not found again.
@@ -64,14 +65,19 @@ def default_folder():
 
 
 def content_hash(path):
-    """SHA-256 of a file's content; None where it cannot be read."""
-    digest = hashlib.sha256()
+    """SHA-256 of a regular file's content, bytes; None where it cannot be read."""
     try:
-        with open(path, "rb") as stream:
-            for block in iter(lambda: stream.read(1 << 20), b""):
-                digest.update(block)
-    except OSError:
+        with open_regular(path) as stream:
+            return stream_hash(stream)
+    except (OSError, ValueError):  # a text may be none that a file can be called by
         return None
+
+
+def stream_hash(stream):
+    """SHA-256 of what is left of an open file, bytes."""
+    digest = hashlib.sha256()
+    for block in iter(lambda: stream.read(1 << 20), b""):
+        digest.update(block)
     return digest.digest()
 
 

@@ -15,7 +15,8 @@ from ..common.threads import check_threads, deferred_interrupts
 from ..errors import ImageError
 from ..photographs.augmentation import as_augmentation
 from ..photographs.hashes import ImageHashes, image_hashes
-from ..photographs.images import RESIZE_RULES, check_images, read_image
+from ..photographs.images import RESIZE_RULES, read_image
+from ..photographs.sequences import check_images
 from .backbone import DEFAULT_BACKBONE, DEFAULT_QUALITY, Backbone
 from .distributed import KeepsExecutor, check_executor, iterate_chunks, make_task
 from .extraction import iterate_features

@@ -4,6 +4,7 @@ import os
 from ..common.arguments import check_path
 from ..errors import WeightsError
 from .network import Network, Node, QuantizedArray
+from .on_disk import open_regular
 
 __all__ = ["Network", "Node", "QuantizedArray", "load_network"]
 
@@ -14,7 +15,7 @@ READABLE = ("Keras HDF5 (.h5: official Inception V3 weights or a whole saved mod
 def _head(path):
     """The first 16 bytes of a file and its size."""
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             return stream.read(16), os.fstat(stream.fileno()).st_size
     except FileNotFoundError:
         raise WeightsError("{}: no such file".format(path))

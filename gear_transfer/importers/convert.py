@@ -4,8 +4,9 @@ from collections import OrderedDict
 
 import numpy as np
 
+from ..common.arguments import check_path
 from . import load_network
-from .native import write_network
+from .native import check_native_ending, write_network
 from .quantize import recover_quantization
 
 
@@ -43,6 +44,7 @@ def convert(source, destination, layer=None, quantize=True, preprocessing=None, 
     GraphError
         If `layer` does not exist.
     """
+    check_native_ending(check_path("destination", destination))
     network = load_network(source, layer, preprocessing)
     if quantize:
         arrays = OrderedDict()

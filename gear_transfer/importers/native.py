@@ -8,20 +8,23 @@ Tensors are F32, or U8 with a scale and a minimum (see `QuantizedArray`).
 The float32 ones come first, so that all are aligned. Those whose names begin
 with "extra/" are a network's `extra_arrays`; each other one is used by a node.
 The metadata are texts, as safetensors demands; those that hold more are JSON.
+The first of them, "crc32", is a checksum of the whole file in which its own
+eight digits count as zeros; files of earlier releases have none.
 """
 import json
-import mmap
 import os
 import struct
+import zlib
 from collections import OrderedDict
 
 import numpy as np
 
-from ..common.arguments import check_path
+from ..common.arguments import check_ending, check_path
 from ..common.atomic import write_whole
 from ..errors import WeightsError
 from .json_text import parse_json
 from .network import Network, Node, QuantizedArray, used_arrays
+from .on_disk import copy_privately, open_regular
 from .operations import LARGEST_EXTENT, check_nodes
 
 FORMAT = "gear_transfer network"
@@ -36,6 +39,9 @@ _EXTRA = "extra/"
 _DTYPES = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
 _METADATA = ("format", "version", "name", "graph", "preprocessing", "input_size", "provenance",
              "quantization", "extra")
+
+_CHECKSUM = "crc32"
+_NO_DIGITS = "0" * 8
 
 
 def write_network(path, network):
@@ -52,6 +58,7 @@ def write_network(path, network):
         If the network is not valid or the file cannot be written.
     """
     path = check_path("path", path)
+    check_native_ending(path)
     check_nodes(network.nodes, network.arrays, path)
     _check_preprocessing(network.preprocessing, path)
     arrays = dict((name, network.arrays[name]) for name in used_arrays(network.nodes))
@@ -67,9 +74,13 @@ def write_network(path, network):
     if len(text) > LONGEST_HEADER:
         raise WeightsError("{}: the header would take {} bytes, at most {} are allowed".format(
             path, len(text), LONGEST_HEADER))
+    text = struct.pack("<Q", len(text)) + text
+    crc = zlib.crc32(text)
+    for tensor in tensors:
+        crc = zlib.crc32(tensor.data, crc)
+    text = _with_digits(text, _NO_DIGITS, _digits(crc))
 
     def write(stream):
-        stream.write(struct.pack("<Q", len(text)))
         stream.write(text)
         for tensor in tensors:
             stream.write(tensor.data)
@@ -78,6 +89,28 @@ def write_network(path, network):
         write_whole(path, write)
     except OSError as error:
         raise WeightsError("{}: cannot be written ({})".format(path, error.strerror or error))
+
+
+def check_native_ending(path):
+    """Refuse a name that promises another format; WeightsError."""
+    try:
+        check_ending(path, "a file in gear_transfer's own format", "*.gtm or *.gtw")
+    except ValueError as error:
+        raise WeightsError(str(error))
+
+
+def _digits(crc):
+    """A checksum as it stands in the file."""
+    return "{:08x}".format(crc & 0xFFFFFFFF)
+
+
+def _with_digits(text, old, new):
+    """The beginning of a file with another checksum in it, as bytes.
+
+    No other text of the header looks like it, for JSON escapes quotes within texts.
+    """
+    form = '"' + _CHECKSUM + '":"{}"'
+    return text.replace(form.format(old).encode("ascii"), form.format(new).encode("ascii"), 1)
 
 
 def _header(network, arrays, path):
@@ -106,6 +139,7 @@ def _header(network, arrays, path):
              for node in network.nodes]
     size = None if network.input_size is None else list(network.input_size)
     metadata = OrderedDict([
+        (_CHECKSUM, _NO_DIGITS),
         ("format", FORMAT),
         ("version", VERSION),
         ("name", network.name),
@@ -122,7 +156,7 @@ def _header(network, arrays, path):
 
 
 def read_network(path):
-    """Read a network; the arrays are views of the mapped file, not writable.
+    """Read a network; its arrays are not writable, and no longer depend on the file.
 
     Parameters
     ----------
@@ -143,18 +177,21 @@ def read_network(path):
         raise WeightsError("{}: {}".format(path, reason))
 
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             size = os.fstat(stream.fileno()).st_size
-            header, start = _read_header(stream, size, fail)
+            text, header = _read_header(stream, size, fail)
             metadata = _check_metadata(header.pop("__metadata__", None), fail)
-            entries = _check_entries(header, size - start, fail)
-            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            entries = _check_entries(header, size - len(text), fail)
+            data, crc = copy_privately(stream, size - len(text), zlib.crc32(
+                _with_digits(text, metadata.get(_CHECKSUM), _NO_DIGITS)))
     except (OSError, ValueError) as error:
         if isinstance(error, WeightsError):
             raise
         fail("cannot be read ({})".format(error))
+    if metadata.get(_CHECKSUM, _digits(crc)) != _digits(crc):
+        fail("damaged: its bytes do not have the checksum that it says; get or save it again")
     quantization = _json(metadata, "quantization", dict, fail)
-    arrays = _arrays(mapped, start, entries, quantization, fail)
+    arrays = _arrays(data, entries, quantization, fail)
     extra_arrays = OrderedDict((name[len(_EXTRA):], arrays.pop(name))
                                for name in list(arrays) if name.startswith(_EXTRA))
     nodes = _nodes(_json(metadata, "graph", list, fail), fail)
@@ -170,7 +207,7 @@ def read_network(path):
 
 
 def _read_header(stream, size, fail):
-    """The parsed header and the offset of the data."""
+    """What lies before the data, as bytes, and the parsed header."""
     lead = stream.read(8)
     if len(lead) < 8:
         fail("cut short: it has only {} bytes".format(size))
@@ -180,10 +217,11 @@ def _read_header(stream, size, fail):
              "format".format(length, LONGEST_HEADER))
     if length > size - 8:
         fail("cut short: its header claims {} bytes, {} are there".format(length, size - 8))
-    header = parse_json(stream.read(length), fail, "header")
+    text = stream.read(length)
+    header = parse_json(text, fail, "header")
     if not isinstance(header, dict):
         fail("its header is not a JSON object")
-    return header, 8 + length
+    return lead + text, header
 
 
 def _check_metadata(metadata, fail):
@@ -196,6 +234,11 @@ def _check_metadata(metadata, fail):
     for key in _METADATA:
         if not isinstance(metadata.get(key), str):
             fail("its metadata lack the text '{}'".format(key))
+    # So that a checksum whose name is damaged is not taken for none.
+    unknown = sorted(set(metadata) - set(_METADATA) - {_CHECKSUM})
+    if unknown:
+        fail("its metadata have the unknown entry '{}': damaged, or of a later release".format(
+            unknown[0]))
     return metadata
 
 
@@ -253,14 +296,14 @@ def _check_entries(header, data_size, fail):
     return entries
 
 
-def _arrays(mapped, start, entries, quantization, fail):
-    """Views of the mapped file by name."""
+def _arrays(data, entries, quantization, fail):
+    """Views of the data by name."""
     arrays = OrderedDict()
     for first, last, name, dtype, shape in entries:
-        if dtype.itemsize > 1 and (start + first) % dtype.itemsize:
+        if dtype.itemsize > 1 and first % dtype.itemsize:
             fail("tensor '{}' is not aligned to {} bytes".format(name, dtype.itemsize))
         count = (last - first) // dtype.itemsize
-        values = np.frombuffer(mapped, dtype, count, start + first).reshape(shape)
+        values = np.frombuffer(data, dtype, count, first).reshape(shape)
         if dtype == np.uint8:
             arrays[name] = _quantized(name, values, quantization, fail)
             continue

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..common.tables import Result, counted, plain
 from .hashes import BITS, ImageHashes
-from .images import check_images
+from .sequences import check_images
 from .linkage import average_linkage, connected_parts, numbered
 from .splits import clusters, relative_names
 
@@ -61,7 +61,7 @@ def find_duplicates(images, threshold=DEFAULT_THRESHOLD, cache=True, threads=Non
     if not valid or not 0 <= threshold < 0.5:
         raise ValueError("threshold must be a number from 0 to below 0.5, not {!r}".format(
             threshold))
-    images = check_images(getattr(images, "paths", images))
+    images = check_images(images)
     return group_hashes(images, ImageHashes(images, cache, threads), threshold)
 
 

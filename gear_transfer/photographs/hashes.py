@@ -16,6 +16,7 @@ from ..common.threads import ThreadPool, check_threads
 from ..errors import ImageError
 from . import DEFAULT_INPUT_SIZE
 from .images import read_picture
+from .sequences import MissingImage
 
 SIDE = 16
 BITS = 2 * SIDE * SIDE
@@ -200,6 +201,8 @@ def image_hash(image):
     """
     if is_path(image):
         return content_hash(str(image))
+    if isinstance(image, MissingImage):
+        return None
     try:
         pixels = np.ascontiguousarray(image)
     except Exception:  # a damaged PIL image makes decoders raise nearly anything

@@ -6,67 +6,68 @@ they are decoded, where transparency lands and how the size is changed.
 import contextlib
 import operator
 import os
-import stat
 
 import numpy as np
 from PIL import (BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin,
                  WebPImagePlugin, features)
 
 from ..common.arguments import is_path
+from ..common.regular_file import NotRegularError, open_regular
 from ..errors import ImageError
+from .decoding import BYTES_A_PIXEL, check_pixels, from_array, too_large, upright_rgb
 from .jpeg_file import JpegFile
+from .sequences import MissingImage
 
 RESIZE_RULES = ("pad", "stretch")
 
-_WHITE = (255, 255, 255)
-_FILTER = Image.BICUBIC
-_REDUCING_GAP = 3.0  # from here on Pillow's result equals the slow one to the eye
-_EXIF_ORIENTATION = 0x0112
+# More pixels of a JPEG than of others are allowed, as many times, for it is decoded at a fraction of
+# its size; and less of WebP, whose decoder keeps several copies.
+_JPEG_SHARE = 4.0
+_WEBP_SHARE = 0.7
 
-# The transposition that brings a picture of each EXIF orientation upright.
-_UPRIGHT = {
-    2: Image.FLIP_LEFT_RIGHT,
-    3: Image.ROTATE_180,
-    4: Image.FLIP_TOP_BOTTOM,
-    5: Image.TRANSPOSE,
-    6: Image.ROTATE_270,
-    7: Image.TRANSVERSE,
-    8: Image.ROTATE_90,
-}
-_SIDEWAYS = (5, 6, 7, 8)
+# Pillow decodes run-lengths in Python.
+_MOST_RUN_LENGTH_PIXELS = 8000000
+
+
+class _JpegWithoutTags(JpegImagePlugin.JpegImageFile):
+    """A JPEG whose Exif data are not gone through for a resolution, on opening, that nobody asks for.
+
+    Hostile data make Pillow warn thousands of times on the way, and take memory.
+    """
+
+    def getexif(self):
+        """No tags."""
+        return {}
+
 
 # The decoders are called directly and never through Image.open: no other
 # decoder ever sees the file, in any version of Pillow, and Image.open's warning
 # about huge images, which only process-wide filters could catch, is not needed.
 _DECODERS = {
-    "JPEG": JpegImagePlugin.JpegImageFile,
+    "JPEG": _JpegWithoutTags,
     "PNG": PngImagePlugin.PngImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
     "GIF": GifImagePlugin.GifImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
 }
 
-_SPECIAL_FILES = (
-    (stat.S_ISDIR, "it is a folder, not a file"),
-    (stat.S_ISFIFO, "it is a named pipe, not a regular file"),
-    (stat.S_ISSOCK, "it is a socket, not a regular file"),
-    (stat.S_ISCHR, "it is a device, not a regular file"),
-    (stat.S_ISBLK, "it is a device, not a regular file"),
-)
-
-
 def read_image(image, input_size, resize="pad"):
     """Read one image as RGB pixels of a given size.
 
     The format of a file is decided by its content; JPEG, PNG, BMP, GIF and WebP
-    are read. EXIF orientation is obeyed, transparent pixels land on white, the
-    first frame of an animation is taken and 16-bit grey is scaled to 8 bit.
+    are read. EXIF orientation is obeyed, transparent pixels land on white (where all are
+    transparent, that is left out), the first frame of an animation is taken, and 16 bits
+    are scaled to 8, also where only the lower 8, 10, 12 or 14 of them are used.
+
+    An image that ``PIL.Image.open`` returned obeys its EXIF orientation as its file would;
+    one that was made of it (turned, converted, copied) is taken as it is.
 
     Parameters
     ----------
     image : str, pathlib.Path, PIL.Image.Image or uint8 ndarray
         A file, an opened image, or an array of shape (h, w), (h, w, 1),
-        (h, w, 3) or (h, w, 4), the last with transparency.
+        (h, w, 3) or (h, w, 4), the last with transparency. Colours are red, green and blue:
+        what OpenCV reads is in the reverse order, ``image[..., ::-1]`` turns it.
     input_size : int or (int, int)
         Side of a square, or height and width, in pixels.
     resize : {"pad", "stretch"}
@@ -114,16 +115,18 @@ def read_picture(image, input_size, resize="pad"):
     if is_path(image):
         name = str(image)
         with open_image(name) as opened, _as_image_error(name, _decoding_reason):
-            return _upright_rgb(opened, (width, height), resize, draft=True)
+            return upright_rgb(opened, (width, height), resize, draft=True)
     if isinstance(image, Image.Image):
         name = _describe(image)
         _check_size(image, name)
         with _as_image_error(name, _decoding_reason):
-            return _upright_rgb(image, (width, height), resize, draft=False)
+            return upright_rgb(image, (width, height), resize)
     if isinstance(image, np.ndarray):
         name = "array of shape {} and type {}".format(image.shape, image.dtype)
         with _as_image_error(name, _decoding_reason):
-            return _upright_rgb(_from_array(image, name), (width, height), resize, draft=False)
+            return upright_rgb(from_array(image, name), (width, height), resize)
+    if isinstance(image, MissingImage):
+        raise image.error()
     raise TypeError("an image must be a path, a PIL image or a uint8 array, not {}".format(
         type(image).__name__))
 
@@ -171,10 +174,11 @@ def open_image(path):
     ------
     ImageError
         No such file, not a regular file, not an image of a known format, more
-        pixels than ``PIL.Image.MAX_IMAGE_PIXELS``, or a JPEG made to take long.
+        pixels than ``PIL.Image.MAX_IMAGE_PIXELS`` (in a JPEG up to four times as many, for it
+        is decoded at a fraction of its size), or a file made to take long.
     """
     with _as_image_error(path, _opening_reason):
-        stream = _open_regular(path)
+        stream = open_regular(path)
     try:
         with _as_image_error(path, _opening_reason):
             start = stream.read(32)
@@ -188,6 +192,8 @@ def open_image(path):
             image = _DECODERS[format_name](
                 JpegFile(stream, path) if format_name == "JPEG" else stream)
         _check_size(image, path)
+        if format_name == "BMP":
+            _check_run_lengths(image, stream, path)
         yield image
     finally:
         stream.close()
@@ -214,59 +220,7 @@ def size_pair(size):
     return height, width
 
 
-def check_images(X):
-    """A sequence of images, as opposed to one image or one path.
-
-    A table of one column counts as that column, so that what selects columns
-    of a frame can hand on the paths.
-    """
-    if hasattr(X, "tocsr"):
-        raise TypeError("images cannot be sparse; give paths, PIL images or uint8 arrays")
-    if isinstance(X, (str, bytes)) or not hasattr(X, "__len__"):
-        raise TypeError("expected a sequence of images, not {!r}".format(
-            X if isinstance(X, str) else type(X).__name__))
-    if hasattr(X, "columns"):
-        if len(X.columns) != 1:
-            raise TypeError("expected a sequence of images, not a {} of several columns: give the "
-                            "column of paths, or ImageSet.from_frame(frame)".format(
-                                type(X).__name__))
-        X = X[X.columns[0]]
-    if not isinstance(X, np.ndarray):
-        return list(X)
-    if X.dtype.kind in "OU":
-        return X.ravel().tolist() if X.ndim == 2 and X.shape[1] == 1 else X.tolist()
-    if X.dtype != np.uint8:
-        raise TypeError("an array of images must be of type uint8 with values from 0 to 255, not "
-                        "{}".format(X.dtype))
-    return X
-
-
 # Opening
-
-def _open_regular(path):
-    """Open a regular file for reading; a pipe or device is refused without blocking."""
-    _refuse_special(path, os.stat(path).st_mode)
-    # Another file may have taken the name since: hence not blocking, and looking again.
-    flags = os.O_RDONLY
-    for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"):
-        flags |= getattr(os, name, 0)
-    descriptor = os.open(path, flags)
-    try:
-        _refuse_special(path, os.fstat(descriptor).st_mode)
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _refuse_special(path, mode):
-    if stat.S_ISREG(mode):
-        return
-    for is_kind, reason in _SPECIAL_FILES:
-        if is_kind(mode):
-            raise ImageError(path, reason)
-    raise ImageError(path, "it is not a regular file")
-
 
 def _format_of(start):
     """Name of the format that a file's first bytes announce, or None."""
@@ -300,14 +254,41 @@ def _why_unknown(start):
 
 
 def _check_size(image, name):
-    """Refuse what Pillow would only warn of: more pixels than its limit."""
+    """Refuse pictures without pixels, with too many, and such as take very long to decode."""
     width, height = image.size
     if width < 1 or height < 1:
         raise ImageError(name, "it has no pixels")
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        _check_jpeg_size(image, name)
+        return
+    check_pixels(image, name, _WEBP_SHARE if image.format == "WEBP" else 1.0)
+
+
+def _check_jpeg_size(image, name):
+    """Refuse a JPEG whose coefficients may take too much memory; its pixels count when decoded."""
+    width, height = image.size
     limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and width * height > limit:
-        raise ImageError(name, "it claims {} x {} pixels, more than the {:.0f} million allowed "
-                         "(PIL.Image.MAX_IMAGE_PIXELS)".format(width, height, limit / 1e6))
+    if limit is None:
+        return
+    sampling = [layer[1] * layer[2] for layer in image.layer] or [1]
+    densest = max(layer[1] for layer in image.layer) * max(layer[2] for layer in image.layer)
+    coefficient_bytes = 2.0 * sum(sampling) / densest
+    most = limit * min(_JPEG_SHARE, BYTES_A_PIXEL / coefficient_bytes)
+    if width * height > most:
+        raise ImageError(name, too_large(width, height, most))
+
+
+def _check_run_lengths(image, stream, name):
+    """Refuse a BMP whose run-lengths would take long, for its size or for codes without pixels."""
+    if not any(tile[0] == "bmp_rle" for tile in image.tile):
+        return
+    width, height = image.size
+    if width * height > _MOST_RUN_LENGTH_PIXELS:
+        raise ImageError(name, "it is a BMP of run-lengths with more than the {:,} pixels allowed; save "
+                         "it as PNG".format(_MOST_RUN_LENGTH_PIXELS))
+    if os.fstat(stream.fileno()).st_size > 2 * width * height + 4 * height + (1 << 16):
+        raise ImageError(name, "it is a BMP of run-lengths that is larger than its pixels; save it as "
+                         "PNG")
 
 
 # Reasons
@@ -324,6 +305,10 @@ def _as_image_error(name, reason_of):
 
 
 def _opening_reason(error):
+    if isinstance(error, NotRegularError):
+        return str(error)
+    if isinstance(error, UnicodeError) or "null byte" in str(error) or "null character" in str(error):
+        return "this text cannot be a path ({})".format(_message(error))
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, OSError) and error.strerror:
@@ -351,105 +336,3 @@ def _describe(image):
     width, height = image.size
     return getattr(image, "filename", "") or "PIL image, {} of {} x {} pixels".format(
         image.mode, width, height)
-
-
-# Decoding
-
-def _from_array(array, name):
-    """Wrap a uint8 array as a PIL image."""
-    if array.dtype != np.uint8:
-        raise ImageError(name, "pixels must be of type uint8, 0 to 255")
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
-        raise ImageError(name, "the shape must be (h, w), (h, w, 1), (h, w, 3) or (h, w, 4)")
-    if array.size == 0:
-        raise ImageError(name, "it has no pixels")
-    return Image.fromarray(array)
-
-
-def _upright_rgb(image, box_size, resize, draft):
-    """Decode, put on white, resize and turn upright.
-
-    `box_size` is (width, height) as seen upright. With `draft` a JPEG decoder may
-    shrink while it decodes, which changes `image`.
-    """
-    box = None
-    if draft and image.format == "JPEG":
-        size = _target_size(image, _orientation(image), box_size, resize)
-        drafted = image.draft(None, size)
-        box = drafted and drafted[1]
-        image.load()
-        orientation = _orientation(image)
-    else:
-        image.load()  # some formats keep their orientation behind the pixels
-        orientation = _orientation(image)
-        size = _target_size(image, orientation, box_size, resize)
-    picture = _to_rgb(image)
-    if picture.size != size:
-        picture = picture.resize(size, _FILTER, box=box, reducing_gap=_REDUCING_GAP)
-    if orientation in _UPRIGHT:
-        picture = picture.transpose(_UPRIGHT[orientation])
-    return picture
-
-
-def _orientation(image):
-    """EXIF orientation of an image, 1 (upright) where there is none that makes sense."""
-    if "exif" not in image.info and "Raw profile type exif" not in image.info:
-        return 1
-    try:
-        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception:  # damaged EXIF data: the picture itself may be fine
-        return 1
-    return orientation if orientation in _UPRIGHT else 1
-
-
-def _target_size(image, orientation, box_size, resize):
-    """(width, height) to give the image before it is turned upright."""
-    box_width, box_height = box_size
-    if orientation in _SIDEWAYS:
-        box_width, box_height = box_height, box_width
-    if resize == "stretch":
-        return box_width, box_height
-    width, height = image.size
-    scale = min(box_width / width, box_height / height)
-    return (min(box_width, max(1, int(round(width * scale)))),
-            min(box_height, max(1, int(round(height * scale)))))
-
-
-def _to_rgb(image):
-    """Convert any colour mode to RGB, transparency composited on white."""
-    mode = image.mode
-    if mode == "F":
-        raise ValueError("floating-point pixels have no known range")
-    if mode == "1" or mode.startswith("I"):
-        return _deep_grey_to_rgb(image)
-    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or (
-            mode in ("L", "RGB", "P") and "transparency" in image.info):
-        return _on_white(image)
-    return image if mode == "RGB" else image.convert("RGB")
-
-
-def _deep_grey_to_rgb(image):
-    """Convert 1-bit and 16-bit grey (modes 1, I and I;16), one grey being transparent or none."""
-    values = np.asarray(image)
-    if image.mode == "1":
-        grey = np.where(values, 255, 0).astype(np.uint8)
-    else:
-        clipped = np.clip(values, 0, 65535).astype(np.uint32)
-        grey = ((clipped + 128) // 257).astype(np.uint8)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == (bool(transparent) if image.mode == "1" else transparent)] = 255
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _on_white(image):
-    if image.mode == "La":
-        image = image.convert("LA")
-    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-    if rgba.getchannel("A").getextrema()[0] == 255:
-        return rgba.convert("RGB")
-    background = Image.new("RGB", rgba.size, _WHITE)
-    background.paste(rgba, (0, 0), rgba)
-    return background

@@ -8,6 +8,7 @@ from ..common.arguments import check_whole_number
 from ..common.threads import ThreadPool, available_cpus, result_of
 from ..errors import ImageError
 from .images import RESIZE_RULES, centred_on_white, read_picture, size_pair
+from .sequences import check_images, listed
 
 _Pending = collections.namedtuple("_Pending", ["start", "pixels", "futures"])
 
@@ -52,10 +53,7 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
     TypeError, ValueError
         An argument makes no sense.
     """
-    if isinstance(images, str):
-        raise TypeError("images must be a sequence of images, not the one path {!r}".format(images))
-    if not isinstance(images, np.ndarray):
-        images = list(images)
+    images = check_images(listed(images))
     size = size_pair(input_size)
     if resize not in RESIZE_RULES:
         raise ValueError("resize must be 'pad' or 'stretch', not {!r}".format(resize))

@@ -31,16 +31,16 @@ def plot_confusion_matrix(true_labels, predicted_labels, classes=None, normalize
     """
     from sklearn.metrics import confusion_matrix
 
+    occurring = sorted_classes(list(true_labels) + list(predicted_labels))
     true_labels = [str(label) for label in true_labels]
     predicted_labels = [str(label) for label in predicted_labels]
     if len(true_labels) != len(predicted_labels) or not true_labels:
         raise ValueError("{} true but {} predicted labels; as many are needed, and one at least"
                          .format(len(true_labels), len(predicted_labels)))
-    occurring = set(true_labels) | set(predicted_labels)
-    classes = sorted(occurring) if classes is None else [str(name) for name in classes]
-    if occurring - set(classes):
+    classes = occurring if classes is None else [str(name) for name in classes]
+    if set(occurring) - set(classes):
         raise ValueError("labels that are not among the classes: {}".format(
-            ", ".join(sorted(occurring - set(classes)))))
+            ", ".join(sorted(set(occurring) - set(classes)))))
     counts = confusion_matrix(true_labels, predicted_labels, labels=classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
@@ -58,6 +58,15 @@ def plot_confusion_matrix(true_labels, predicted_labels, classes=None, normalize
     if figure is not None:
         figure.tight_layout()
     return ax
+
+
+def sorted_classes(labels):
+    """The different labels as text, sorted as what they are: 2 before 10."""
+    labels = set(label.item() if isinstance(label, np.generic) else label for label in labels)
+    try:
+        return [str(label) for label in sorted(labels)]
+    except TypeError:  # of several types
+        return sorted(set(str(label) for label in labels))
 
 
 def _draw_matrix(ax, counts, shares, normalize, aspect):

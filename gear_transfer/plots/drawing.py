@@ -7,6 +7,7 @@ import numpy as np
 from ..common.arguments import check_whole_number
 from ..errors import ImageError
 from ..photographs.images import read_image
+from ..photographs.sequences import check_images, listed
 
 # From the palette of Okabe and Ito, told apart with any kind of colour vision.
 BLUE = "#0072B2"
@@ -94,8 +95,7 @@ def as_images(images):
     """A sequence of images, the paths of an ImageSet."""
     if isinstance(images, str):
         raise TypeError("images must be a sequence of images, not the one path {!r}".format(images))
-    images = getattr(images, "paths", images)
-    return images if isinstance(images, np.ndarray) else list(images)
+    return check_images(listed(images))
 
 
 def show_image(ax, image):

@@ -4,6 +4,7 @@ import os
 import numpy as np
 
 from ..classifiers.classifier import TransferClassifier
+from ..common.labels import labels_of_classes
 from ..common.tables import counted
 from ..errors import DatasetError
 from ..photographs.augmentation import as_augmentation
@@ -73,7 +74,7 @@ class Evidence(object):
         self.images = folder if isinstance(folder, ImageSet) else load_folder(folder)
         self.root = _common_folder(self.images) if isinstance(folder, ImageSet) else str(folder)
         known = [str(name) for name in model.classes_.tolist()]
-        unknown = sorted(set(self.images.classes) - set(known))
+        unknown = sorted(set(str(name) for name in self.images.classes) - set(known))
         if unknown:
             raise DatasetError("the classifier does not know the class {!r} of this folder; it "
                                "knows {}".format(unknown[0], ", ".join(known)))
@@ -107,7 +108,8 @@ class Evidence(object):
         if not len(extraction.positions):
             raise DatasetError("none of the {} photographs can be read".format(len(held)))
         self.paths = [held.paths[i] for i in extraction.positions]
-        self.labels = held.labels[extraction.positions]
+        self._typed = labels_of_classes(held.labels[extraction.positions], self.model.classes_)
+        self.labels = np.array([str(label) for label in self._typed.tolist()])
         self.features = extraction.features
         self.duplicates = find_duplicates(self.paths, cache=self.model.cache,
                                           threads=self.model.threads)
@@ -116,10 +118,10 @@ class Evidence(object):
         augmentation = as_augmentation(self.model.augment)
         views = None if augmentation is None else self.model.extractor_.extract_views(
             self.paths, augmentation, strict=True).features
-        self.samples = FeatureSet(self.features, self.labels, self.duplicates.groups, self.paths,
+        self.samples = FeatureSet(self.features, self._typed, self.duplicates.groups, self.paths,
                                   views)
         self.validation = cross_validate(self.samples, estimator=self.model, folds=FOLDS)
-        self.classes = self.validation.classes.tolist()
+        self.classes = [str(name) for name in self.validation.classes.tolist()]
         self.probabilities = self.validation.probabilities
         self.method = (
             "Cross-validation in {} folds: each photograph was predicted by a head that was "

@@ -4,6 +4,7 @@ from sklearn.base import clone
 
 from ..classifiers.classifier import TransferClassifier
 from ..classifiers.head import HeadClassifier
+from ..common.labels import as_labels
 from ..common.tables import counted
 from ..errors import DatasetError
 from ..photographs.augmentation import as_augmentation, with_views
@@ -46,7 +47,7 @@ class FeatureSet(object):
 
     def __init__(self, features, labels, groups=None, paths=None, views=None):
         self.features = np.ascontiguousarray(features, dtype=np.float32)
-        self.labels = np.asarray(labels)
+        self.labels = as_labels(labels)
         self.groups = None if groups is None else np.asarray(groups)
         self.paths = None if paths is None else [str(path) for path in paths]
         self.views = None if views is None else np.ascontiguousarray(views, dtype=np.float32)

@@ -4,7 +4,10 @@
 #define GT_CHECK_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static int check_passed;
 static int check_failed;
@@ -39,6 +42,25 @@ check_note_close(double a, double b, double tolerance, const char *file, int lin
         fprintf(stderr, "%s\n", #test_function);                                                   \
         test_function();                                                                           \
     } while (0)
+
+/* Whether long sweeps run whole, as ci/thorough.sh has them. */
+static inline bool
+check_is_thorough(void)
+{
+    const char *value = getenv("GEAR_TRANSFER_THOROUGH");
+    return value != NULL && strcmp(value, "1") == 0;
+}
+
+/* Grows with each process for an older processor, so that these run other cases. */
+static long check_turn;
+
+/* Whether the case of that number, from 0, runs: one of so many does, or all.  With a number that has
+ * no factor in common with the lengths of nested lists, each entry of each list is met. */
+static inline bool
+check_runs(long number, long one_in)
+{
+    return (number + check_turn) % one_in == 0 || check_is_thorough();
+}
 
 /* What main returns: 0 when every check held. */
 static inline int
