@@ -10,7 +10,7 @@ from ..common.estimator import Estimator, check_is_fitted, sklearn_view
 from ..common.progress import progress_bar
 from ..common.threads import check_threads
 from ..photographs.augmentation import with_views
-from ..photographs.splits import held_out_indices
+from ..photographs.splits import held_out_indices, warn_of_lonely
 from .calibration import fit_temperature
 
 #: Keys of `history_`, named as Keras names them.
@@ -196,6 +196,8 @@ class HeadClassifier(Estimator):
                         "alike,"), UserWarning)
             return _to_train_on(X, labels, None, views), (None, None)
         train, held = indices
+        lonely = np.setdiff1d(labels, labels[held])
+        warn_of_lonely(self.classes_[lonely], self.classes_[labels], "trained on, not validated")
         self.validation_indices_ = held
         return _to_train_on(X, labels, train, views), (X[held], labels[held])
 
