@@ -19,8 +19,9 @@ from ..importers.network import needed_nodes
 from ..photographs.duplicates import find_duplicates
 from ..photographs.image_set import load_folder
 from ..photographs.images import read_image
+from ..photographs.splits import lonely_classes, warn_of_lonely
 from .evaluation import cross_validate
-from .feature_set import FeatureSet
+from .feature_set import ALONE, FeatureSet
 from .intervals import sign_test, wilson_interval
 from .trials import PICKS, Trial, Tuning, choose, layer_text, place, size_text
 
@@ -120,6 +121,7 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
     elif np.shape(groups) != (len(images),):
         raise ValueError("{} images need as many groups, found groups of shape {}".format(
             len(images), np.shape(groups)))
+    warn_of_lonely(lonely_classes(labels, groups), np.asarray(labels), ALONE)
     judge = _Judge(model, images, labels, np.asarray(groups), folds, random_state, verbose)
     places = sample_places(labels, judge.groups, sample, random_state)
     head = dict((name, getattr(model, name)) for name in grid[0])
@@ -250,8 +252,10 @@ class _Judge(object):
 
     def samples(self, extraction, features=None):
         """The FeatureSet of an extraction, or of some of its features."""
-        return FeatureSet(extraction.features if features is None else features,
-                          self.labels[extraction.positions], self.groups[extraction.positions])
+        samples = FeatureSet(extraction.features if features is None else features,
+                             self.labels[extraction.positions], self.groups[extraction.positions])
+        samples.told_of_lonely = True  # once for all trials is enough
+        return samples
 
     def judge(self, trial, samples, repeats=1):
         """The trial after so many repeats of cross-validation in all."""
