@@ -19,6 +19,7 @@ from ..photographs.splits import Split, relative_names
 from .description import ShowsSummary, describe
 from .head import HeadClassifier, check_settings
 from .novelty import KEEP, UNKNOWN, NoveltyDetector, is_unknown
+from .training_record import TrainingRecord
 
 _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
                          "precision", "cache", "verbose", "executor", "quality")
@@ -200,22 +201,25 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         extractor.fit()
         keeps_together = groups is None and validation_data is None and (
             self.group_duplicates and self.validation_fraction > 0)
-        hashes = extractor.hashes(X) if keeps_together else None
+        hashes = extractor.hashes(X)
         features, labels, positions, skipped = _extract_labelled(extractor, X, y, self.strict,
                                                                  hashes)
         read = [X[i] for i in positions]
         views = None if augmentation is None else _views_when_asked(extractor, read, augmentation)
         parts = np.full(len(X), -1)
         parts[positions] = 0
-        if hashes is not None:
+        hashed = [(hashes, positions)]
+        if keeps_together:
             groups = group_hashes(X, hashes).groups
         groups_read = None if groups is None else np.asarray(groups)[positions]
         if validation_data is not None:
             pair = (validation_data, None) if isinstance(
                 validation_data, ImageSet) else validation_data
             X_held, y_held = check_labelled(*(tuple(pair) + ("validation_data", 1)))
+            hashes = extractor.hashes(X_held)
             held, held_labels, held_positions, held_skipped = _extract_labelled(
-                extractor, X_held, y_held, self.strict)
+                extractor, X_held, y_held, self.strict, hashes)
+            hashed.append((hashes, held_positions))
             head.fit(features, labels, validation_data=(held, held_labels), views=views)
             parts = np.concatenate([parts, np.full(len(X_held), -1)])
             parts[len(X) + held_positions] = 1
@@ -230,6 +234,12 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         self.n_images_ = len(features)
         self.training_ = TrainingPhotographs(read, labels, features, groups_read)
         self._novelty = None
+        held = self.split_.parts == 1
+        if getattr(head, "trained_on_all_", False):
+            held[:] = False
+        self._record = TrainingRecord.of(*(
+            (hashes, places, held[first + places]) for first, (hashes, places) in zip(
+                (0, len(X)), hashed)))
         return self
 
     def set_params(self, **parameters):
@@ -358,6 +368,29 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         if unknown is None:
             return self.classes_from(probabilities)
         return self.classes_from(probabilities, self.known_scores_of(extraction), unknown, keep)
+
+    def seen_in_training(self, images):
+        """Which photographs the classifier was trained on, or held back to watch its training.
+
+        Measured on these it looks better than it is.
+
+        Parameters
+        ----------
+        images : sequence or ImageSet
+
+        Returns
+        -------
+        Seen or None
+            ``trained``, bool (n,), for those that were trained on, or are nearly the same as one
+            that was; ``held`` for others that were held back. None for a model that was saved by
+            a release that kept no hashes.
+        """
+        check_is_fitted(self, "head_")
+        record = getattr(self, "_record", None)
+        if record is None:
+            return None
+        images = check_images(getattr(images, "paths", images))
+        return record.find(self.extractor_.hashes(images))
 
     def classes_from(self, probabilities, known_scores=None, unknown=UNKNOWN, keep=KEEP):
         """The most probable classes, given what `predict_proba` returned.

@@ -19,13 +19,15 @@ from ..features.backbone import POOLINGS, Backbone
 from ..features.precision import PRECISIONS, Choice, are_ranges, runnable_choice
 from ..importers.json_text import parse_json
 from ..importers.native import read_network, write_network
-from ..importers.network import Network, Node
+from ..importers.network import Network, Node, QuantizedArray
 from ..importers.operations import LARGEST_EXTENT
 from ..photographs.augmentation import Augmentation, as_augmentation
 from ..photographs.splits import Split
+from .training_record import record_from_arrays
 
 _PREFIX = "classifier"
 _NOVELTY = "novelty/"
+_RECORD = ("training/contents", "training/bits", "training/held")
 _OFFSET = "head/offset"
 _BIAS = "head/bias"  # that belongs to the offset; that of the network has it folded in
 _VERSION = 1
@@ -66,6 +68,10 @@ def save_model(model, path):
     network = _with_head(backbone, model.head_)
     network.extra = {_PREFIX: json.dumps(_settings(model, backbone), sort_keys=True)}
     network.extra_arrays = _novelty_arrays(model)
+    record = getattr(model, "_record", None)
+    if record is not None:
+        for name, values in zip(_RECORD, (record.contents, record.bits, record.held)):
+            network.extra_arrays[name] = QuantizedArray(values, 1.0, 0.0)
     offset = getattr(model.head_, "offset_", None)
     if offset is not None:
         network.extra_arrays[_OFFSET] = offset
@@ -375,8 +381,21 @@ def _rebuild(network, settings, path, threads, verbose, cache):
     model.extractor_, model.head_, model.skipped_ = extractor, head, []
     model.classes_, model.history_ = head.classes_, head.history_
     model.n_images_, model.split_ = settings["n_images"], settings["split"]
+    model._record = _training_record(network, path)
     model.training_, model._novelty = None, _novelty_detector(network, backbone, path)
     return model
+
+
+def _training_record(network, path):
+    """The hashes of the photographs of the training; None in files of earlier releases."""
+    arrays = [network.extra_arrays.pop(name, None) for name in _RECORD]
+    if all(array is None for array in arrays):
+        return None
+    try:
+        return record_from_arrays(*[array.values for array in arrays])
+    except (AttributeError, ValueError) as error:
+        raise ModelFileError("{}: the hashes of the training photographs are damaged".format(
+            path)) from error
 
 
 def _offset(network, biases, backbone, path):

@@ -72,6 +72,9 @@ def _description(arguments, evidence):
         ("interval", evidence.interval),
         ("target", evidence.target),
         ("verdict", evidence.verdict),
+        ("measures", evidence.measures),
+        ("seen_in_training", evidence.seen),
+        ("other", None if evidence.other is None else evidence.other._asdict()),
         ("method", evidence.method),
         ("groups_of_duplicates", len(evidence.duplicates.clusters())),
         ("suspects", None if evidence.validation is None

@@ -125,6 +125,7 @@ def _description(arguments, model, test, skipped, tuning):
         ("model", arguments.model),
         ("classes", model.classes_),
         ("images", model.n_images_),
+        ("trained_on", len(model.split_.training)),
         ("backbone", backbone.name),
         ("layer", backbone.layer),
         ("input_size", backbone.input_size),

@@ -13,6 +13,7 @@ from ..importers import ChannelQuantizedArray, QuantizedArray, load_network
 from ..importers.operations import LARGEST_EXTENT
 from ..importers.weights import default_backbone_path, find_official_weights
 from ..photographs import DEFAULT_INPUT_SIZE
+from .memory import check_maps
 from .precision import (SAMPLE_SIZE, Choice, check_precision, choose_precision, known_ranges,
                         runnable_choice)
 
@@ -92,6 +93,8 @@ class Backbone(object):
         self.layers = list(network.layers)
         self._network = network.upto(self._tapped())
         self._node_shapes = self._infer()
+        check_maps(self._network.nodes, self._node_shapes, self._tapped(),
+                   threads * self.sub_batch)
         self._engine = None
         self._fingerprint = None
         self.shapes = [self._feature_shape(layer) for layer in self._tapped()]
