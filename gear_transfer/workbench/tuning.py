@@ -13,7 +13,8 @@ from ..classifiers.head import check_settings
 from ..common.arguments import check_list, check_whole_number, is_path
 from ..common.progress import progress_bar
 from ..errors import GraphError
-from ..features.backbone import QUALITIES, Backbone, find_backbone
+from ..features.backbone import Backbone, find_backbone
+from ..features.settings import default_backbone, named_layers
 from ..importers import load_network
 from ..importers.network import needed_nodes
 from ..photographs.duplicates import find_duplicates
@@ -227,8 +228,7 @@ def default_layers(network):
     """
     mixed = [name for name in network.layers if re.match("mixed[0-9]+$", name)]
     joins = [node.name for node in network.nodes if node.op in ("add", "concat")]
-    together = sorted(set(layers for layers, _ in QUALITIES.values()
-                          if all(name in mixed for name in layers)))
+    together = named_layers(network)
     return mixed + together or joins[-_MOST_JOINS:] or [
         Backbone.from_network(network, network.name).layer]
 
