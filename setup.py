@@ -295,7 +295,8 @@ setup(
     ext_modules=[CORE],
     cmdclass={"build_ext": BuildCore},
     python_requires=">=3.5",
-    setup_requires=onednn_requirements("onednn-devel-cpu-gomp", "onednn-cpu-gomp"),
+    setup_requires=[] if "sdist" in sys.argv else onednn_requirements(
+        "onednn-devel-cpu-gomp", "onednn-cpu-gomp"),
     install_requires=[
         "numpy>=1.11",
         "Pillow>=7.0",
@@ -308,8 +309,8 @@ setup(
         "hub": ["ipykernel>=5.5", "ipywidgets>=8.0", "jupyterhub>=5.0", "jupyterlab>=4.0",
                 "nbclassic>=1.0", "psutil", "selenium>=4.10"],
         "notebook": ["nbconvert>=5.6", "ipykernel>=5.5"],
-        "test": ["h5py>=2.10", "pandas>=0.25", "pytest>=6.1",
-                 "pytest-xdist>=1.34",
+        "test": ["h5py>=2.10", "pandas>=0.25", "pytest>=6.1", "pytest-xdist>=1.34",
+                 "setuptools>=40.8",
                  "dask>=2022.2; python_version >= '3.9'",
                  "distributed>=2022.2; python_version >= '3.9'",
                  "ipywidgets>=8.0; python_version >= '3.9'"] + onednn_requirements(

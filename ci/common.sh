@@ -56,17 +56,27 @@ copy_sources() {
         LICENSE MANIFEST.in | tar -xf - -C "$1"
 }
 
-# build_wheel FOLDER: sets GEAR_TRANSFER_WHEEL to a wheel of these sources, made with the environment
-# in that folder.
-build_wheel() {
-    copy_sources "$1/sources"
-    rm -rf "$1/wheel"
-    if ! "$1/environment/bin/python" -m pip wheel --disable-pip-version-check --no-deps \
-        --wheel-dir "$1/wheel" "$1/sources" >"$1/wheel.log" 2>&1; then
-        cat "$1/wheel.log" >&2
-        fail "'pip wheel .' failed"
-    fi
-    GEAR_TRANSFER_WHEEL=$(ls "$1"/wheel/*.whl)
+# package_for VERSION: the wheel for that Python in the folder GEAR_TRANSFER_WHEELS, or these sources.
+package_for() {
+    wheel=$(ls "${GEAR_TRANSFER_WHEELS:-/nowhere}"/*-cp"$(echo "$1" | tr -d .)"-*.whl 2>/dev/null || true)
+    echo "${wheel:-.}"
+}
+
+# version_of PYTHON: as in 3.11.
+version_of() {
+    "$1" -c "import sys; print('%d.%d' % sys.version_info[:2])"
+}
+
+# find_python VERSION: path of a working interpreter of that version, from PATH or pyenv.
+find_python() {
+    for candidate in "$(command -v "python$1" || true)" \
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
+        if [ -x "$candidate" ] && "$candidate" -c "import sys, venv
+sys.exit('%d.%d' % sys.version_info[:2] != '$1')" 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
 }
 
 # How many processes may work at a time.

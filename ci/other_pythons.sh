@@ -18,18 +18,6 @@ folder=$(absolute "${1:-build/pythons}")
 GEAR_TRANSFER_SHARED=${GEAR_TRANSFER_SHARED:-$(dirname "$root")/shared}
 export GEAR_TRANSFER_SHARED
 
-# find_python VERSION: path of a working interpreter of that version, from PATH or pyenv.
-find_python() {
-    for candidate in "$(command -v "python$1" || true)" \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
-        if [ -x "$candidate" ] && "$candidate" -c "import sys, venv
-sys.exit('%d.%d' % sys.version_info[:2] != '$1')" 2>/dev/null; then
-            echo "$candidate"
-            return
-        fi
-    done
-}
-
 find_newest() {
     for minor in 16 15 14 13 12; do
         newest=$(find_python "3.$minor")
@@ -95,9 +83,13 @@ for python in $PYTHONS; do
     echo "Testing with Python $version ($python)"
     PYTHON=$python
     make_environment "$folder/$version"
-    copy_sources "$folder/$version-sources"
+    package=$(package_for "$version")
+    if [ "$package" = . ]; then
+        copy_sources "$folder/$version-sources"
+        package=$folder/$version-sources
+    fi
     # shellcheck disable=SC2046
-    install "$folder/$version" $(libraries "$version") "$folder/$version-sources[test]"
+    install "$folder/$version" $(libraries "$version") "${package}[test]"
     # From another folder, so that the sources here are not imported in place of what was installed.
     # shellcheck disable=SC2046
     (cd "$folder" && PATH="$folder/$version/bin:$PATH" python -m pytest -q -p no:cacheprovider \

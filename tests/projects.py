@@ -63,9 +63,10 @@ def run(*command, **options):
 
 
 def build(folder, *options, **environment):
-    """Build the core of a project in place."""
+    """Build the core of a project in place; with `code` it must end with that."""
+    code = environment.pop("code", 0)
     return run(sys.executable, "-W", "ignore", "setup.py", "build_ext", "--inplace", *options,
-               cwd=folder, env=dict(os.environ, **environment))
+               cwd=folder, code=code, env=dict(os.environ, **environment))
 
 
 def copy_sources(folder, *left_out):

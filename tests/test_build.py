@@ -96,6 +96,22 @@ def test_oneDNN_lies_beside_the_core(project):
     assert re.search(r"R(UN)?PATH.*\[\$ORIGIN[:\]]", text), "oneDNN elsewhere would be taken first"
 
 
+@pytest.mark.slow
+def test_another_onednn_stays_where_it_is(tmp_path, monkeypatch):
+    include, library = load_setup(monkeypatch).find_onednn_folders()
+    root = os.path.dirname(library)
+    folder = make_project(str(tmp_path / "project"))
+    build(folder, ONEDNN_ROOT=root)
+    core = [name for name in os.listdir(os.path.join(folder, "gear_transfer")) if "so" in name]
+    assert len(core) == 1 and core[0].startswith("_core."), "the library was copied"
+    text = run("readelf", "-d", "gear_transfer/" + core[0], cwd=folder)
+    assert re.search(r"R(UN)?PATH.*\[" + re.escape(library) + r"[:\]]", text)
+    output = build(make_project(str(tmp_path / "other")), code=1, ONEDNN_ROOT=str(tmp_path))
+    assert output.splitlines()[-1] == (
+        "error: oneDNN's header was not found in {}, which ONEDNN_ROOT names: it must hold include/ "
+        "and lib/ of oneDNN 3.x.".format(tmp_path))
+
+
 def test_the_version_stands_in_one_place(tmp_path):
     folder = make_project(str(tmp_path / "project"))
     assert run(sys.executable, "-W", "ignore", "setup.py", "--version",

@@ -24,7 +24,7 @@ from gear_transfer.common.cache import (CacheWarning, FeatureCache, content_hash
 from gear_transfer.features import extractor as extractor_module
 from gear_transfer.features.extractor import FeatureExtractor
 from gear_transfer.importers.convert import convert
-from gear_transfer.importers.weights import default_backbone_path
+from gear_transfer.importers.weights import packaged_path
 from gear_transfer.photographs import augmentation, images, prefetch
 from gear_transfer.photographs import hashes as hashes_module
 
@@ -91,7 +91,7 @@ def test_other_settings_find_nothing(shapes, tmp_path, monkeypatch, change):
 
 
 def test_changed_weights_or_photographs_find_nothing(shapes, tmp_path, monkeypatch):
-    network = convert(default_backbone_path(), str(tmp_path / "a.gtw"), layer="mixed0")
+    network = convert(packaged_path("inception_v3"), str(tmp_path / "a.gtw"), layer="mixed0")
     extractor(tmp_path, backbone=str(tmp_path / "a.gtw"), layer="mixed0").transform(shapes)
     name = sorted(network.arrays)[0]
     network.arrays[name].scale *= 1.5

@@ -215,3 +215,42 @@ def test_known_groups_of_gear(shared):
     whole = [len(set(found.groups[truth == name].tolist())) == 1 for name in names[counts > 1]]
     assert len(whole) == 107 and all(whole)
     assert len(np.unique(found.groups)) > 0.75 * len(images)
+
+
+def test_colours_tell_things_of_one_shape_apart(tmp_path):
+    """The same outline in another colour belongs on the same side of a split, but is no duplicate."""
+    pixels = np.asarray(scene(0))
+    small = scene(0).resize((100, 100))
+    given = [pixels, pixels[:, :, ::-1], np.asarray(small), pixels]
+    for cache in (False, str(tmp_path / "cache")):
+        for _ in range(2):  # the second time from the cache
+            found = find_duplicates(given, threshold=0.3, cache=cache)
+            assert found.groups.tolist() == [0, 0, 0, 0] and found.exact.tolist() == [0, 1, 2, 0]
+            assert found.alike.tolist() == [0, 1, 0, 0]
+    assert [each.tolist() for each in found.clusters(alike=True)] == [[0, 2, 3]]
+    assert found.sentence() == (
+        "4 of 4 photographs have the outlines of others, in these or other colours, and are kept "
+        "together in 1 group; 3 show nearly the same, 2 are byte for byte the same.")
+    assert found.to_dict()["alike"] == [0, 1, 0, 0]
+
+
+def test_colours_are_kept_in_the_cache(files, tmp_path):
+    first, again = [ImageHashes(files, str(tmp_path / "cache")) for _ in range(2)]
+    first.complete(), again.complete()
+    np.testing.assert_array_equal(first.colours, again.colours)
+    assert first.colours[:5].any()
+
+
+def test_what_is_said_to_show_the_same_does(shared):
+    """Pairs of gear, against the known groups; none of these is torn apart by the groups."""
+    folder = os.path.join(shared, "gear", "images")
+    with open(os.path.join(shared, "gear", "groups.csv")) as stream:
+        known = dict((row["file"], row["group"]) for row in csv.DictReader(stream))
+    images = load_folder(folder)
+    found = find_duplicates(images)
+    group = np.array([known[os.path.relpath(path, folder)] for path in images.paths])
+    upper = np.triu_indices(len(group), 1)
+    same = (group[:, None] == group)[upper]
+    alike = (found.alike[:, None] == found.alike)[upper]
+    assert same[alike].mean() >= 0.9 and alike.sum() >= 80
+    assert (found.groups[:, None] == found.groups)[upper][same].all()

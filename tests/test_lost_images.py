@@ -208,3 +208,24 @@ def test_unreadable_files_are_told_of_and_exit_with_3(shapes, model, tmp_path, c
     page = str(tmp_path / "page.html")
     assert cli.main(["report", model, str(tmp_path), page, "--no-cache"]) == 3
     assert str(bad) in capsys.readouterr()[1]
+
+
+def test_a_class_of_one_photograph_stays_in_training(shapes):
+    images = load_folder(shapes)
+    lonely = images.subset(np.append(np.flatnonzero(images.labels != "triangle"),
+                                     np.flatnonzero(images.labels == "triangle")[0]))
+    model = gt.TransferClassifier(calibrate=False, **QUICK)
+    with pytest.warns(DatasetWarning, match="1 class .*'triangle' .1 photograph.*not validated"):
+        model.fit(lonely)
+    assert model.classes_.tolist() == ["circle", "square", "triangle"]
+    assert "val_accuracy" in model.history_ and len(model.split_.validation) == 2
+    samples = gt.compute_features(lonely, model)
+    with pytest.warns(DatasetWarning, match="triangle"):
+        result = gt.cross_validate(samples, estimator=model, folds=4)
+    assert result.right[:-1].mean() > 0.7 and not result.right[-1]
+    assert gt.learning_curve(samples, estimator=model, folds=4).sizes[-1] > 10
+    with pytest.warns(DatasetWarning, match="triangle"):
+        gt.learning_curve(gt.compute_features(lonely, model), estimator=model, folds=4)
+    with pytest.warns(DatasetWarning, match="triangle") as seen:
+        gt.tune(lonely, sizes=[64], layers=["mixed0"], model=model, folds=4, repeats=2)
+    assert len(seen) == 1

@@ -11,7 +11,7 @@ import pytest
 from gear_transfer import (Backbone, ModelFileError, TransferClassifier, convert, load_folder,
                            load_model, make_shapes)
 from gear_transfer.importers.native import read_network, write_network
-from gear_transfer.importers.weights import default_backbone_path
+from gear_transfer.importers.weights import packaged_path
 from gear_transfer.photographs.images import read_image
 
 pytestmark = pytest.mark.every_python
@@ -61,7 +61,7 @@ def content(path):
     dict(hidden_layers=(12, 8), dropout=0.1), dict(resize="stretch", input_size=(64, 90)),
     dict(class_weight={"circle": 2, "square": 1, "triangle": 1}), dict(early_stopping=True),
     dict(random_state=np.random.RandomState(3)), dict(epochs=np.int64(2), l2=np.float32(0.01)),
-    dict(backbone=default_backbone_path())])
+    dict(backbone=packaged_path("inception_v3"))])
 def test_round_trip(shapes, tmp_path, settings):
     model = TransferClassifier(**dict(QUICK, **settings)).fit(shapes)
     path = tmp_path / "model.gtw"
@@ -238,7 +238,7 @@ def test_cut_short(saved, tmp_path):
 
 def test_other_files(tmp_path):
     cut = tmp_path / "cut.gtw"
-    convert(default_backbone_path(), str(cut), layer="conv2d_1")
+    convert(packaged_path("inception_v3"), str(cut), layer="conv2d_1")
     with pytest.raises(ModelFileError) as caught:
         load_model(cut)
     assert "a network without a classifier" in str(caught.value)

@@ -1,4 +1,4 @@
-"""Little memory, and an end of the process that finds threads at work."""
+"""Little memory, other work on the processors, and an end that finds threads at work."""
 import os
 import subprocess
 import sys
@@ -65,6 +65,38 @@ def test_short_of_memory():
     assert 10 < refused < all_of_them
 
 
+# Threads that wait for each other on the processor, each in the other's way.
+ONE_BY_ONE = """
+import time
+import numpy as np
+from gear_transfer import Backbone
+image = np.random.RandomState(0).randint(0, 256, (1, 96, 96, 3)).astype(np.uint8)
+for threads in (1, os.cpu_count()):
+    backbone = Backbone.load(threads=threads, input_size=96, precision="float32")
+    backbone.features(image)
+    start = time.time()
+    for _ in range(10):
+        backbone.features(image)
+    print(time.time() - start)
+"""
+
+
+@pytest.mark.slow
+def test_one_photograph_on_a_busy_machine():
+    """Took 30 times as long as on one thread."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
+              for _ in range(2 * os.cpu_count())]
+    try:
+        code, output, errors = python(ONE_BY_ONE)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    assert code == 0, errors
+    alone, together = map(float, output.split())
+    assert together < 5 * alone
+
+
 # The interpreter ends while daemon threads, which nobody stops, are in the core.
 ENDS_AT_ONCE = """
 import threading, time
@@ -108,3 +140,33 @@ def test_daemon_threads_at_the_end(jobs):
     for delay in ("0.3", "0.5", "0.7", "0.9"):
         code, output, errors = python(ENDS_AT_ONCE, delay, *jobs.split())
         assert (code, output) == (0, ""), errors[-1000:]
+
+
+# Who is in the core at the moment of a fork does not come along: nobody waits for him at the end.
+FORKS_AND_ENDS = """
+import signal, threading
+from small import make_backbone, pictures
+images = pictures(400)
+backbone, other = make_backbone(), make_backbone()
+wanted = other.run(images[:5])[0].tobytes()
+
+def run():
+    while True:
+        backbone.run(images)
+
+for _ in range(3):
+    threading.Thread(target=run, daemon=True).start()
+for i in range(12):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(8)
+        sys.exit(0 if other.run(images[:5])[0].tobytes() == wanted else 1)
+    assert os.waitpid(child, 0)[1] == 0, i
+"""
+
+
+@pytest.mark.slow
+def test_children_of_a_working_process_end():
+    code, output, errors = python("import warnings\nwarnings.simplefilter('ignore')\n" +
+                                  FORKS_AND_ENDS)
+    assert (code, output) == (0, ""), errors[-1000:]

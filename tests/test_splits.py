@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 import sklearn.model_selection
 
-from gear_transfer import (DatasetError, HeadClassifier, TransferClassifier, load_folder,
-                           load_model, make_shapes, split_images)
+from gear_transfer import (DatasetError, DatasetWarning, HeadClassifier, TransferClassifier,
+                           load_folder, load_model, make_shapes, split_images)
 from gear_transfer.photographs.splits import (Split, assign_groups, clusters, group_folds,
+                                              lonely_classes, warn_of_lonely,
                                               held_out_indices, relative_names)
 
 
@@ -200,3 +201,17 @@ def test_split_rows():
     assert repr(split) == "<Split: 2 training, 1 validation>" and split.clusters() == []
     assert str(split).splitlines()[1:] == ["part        photographs", "training              2",
                                            "validation            1"]
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(41)])
+def test_a_class_of_one_photograph_does_not_decide_for_all(groups):
+    labels = np.append(np.repeat([0, 1], 20), 2)
+    train, held = held_out_indices(labels, 0.2, 0, groups)
+    assert 40 in train and set(labels[held].tolist()) == {0, 1} and len(held) == 8
+    assert sorted(np.concatenate([train, held]).tolist()) == list(range(41))
+    assert held_out_indices(np.append(np.zeros(20, int), 1), 0.2, 0, None if groups is None else groups[:21]) is None
+    assert lonely_classes(labels, groups).tolist() == [2]
+    folds = group_folds(labels, groups, 4, 0)
+    assert np.bincount(folds).min() >= 10
+    with pytest.warns(DatasetWarning, match="'2' .1 photograph"):
+        warn_of_lonely([2], labels, "so")

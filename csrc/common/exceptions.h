@@ -76,6 +76,7 @@ dnnl_status_t gt_exceptions_caught(void);
     GT_CAUGHT(dnnl_primitive_attr_set_scales_mask(__VA_ARGS__))
 #define dnnl_primitive_create(...)                                                                 \
     (gt_memory_is_left(0) ? GT_CAUGHT(dnnl_primitive_create(__VA_ARGS__)) : dnnl_out_of_memory)
+#define dnnl_primitive_desc_next_impl(...) GT_CAUGHT(dnnl_primitive_desc_next_impl(__VA_ARGS__))
 #define dnnl_primitive_execute(...) GT_CAUGHT(dnnl_primitive_execute(__VA_ARGS__))
 #define dnnl_sgemm(...) GT_CAUGHT(dnnl_sgemm(__VA_ARGS__))
 #define dnnl_stream_create(...) GT_CAUGHT(dnnl_stream_create(__VA_ARGS__))

@@ -129,8 +129,8 @@ lower_onednn_pool(gt_builder *builder, int index, gt_error *error)
     int source = builder->plan->value_of[node->inputs[0]];
     gt_status status = choose_variant(builder, index, &chosen, &layout, &desc, error);
     if (status == GT_OK) {
-        status =
-            gt_builder_reorder(builder, source, layout, chosen.format, node->name, &source, error);
+        const char *layer = builder->graph->nodes[node->inputs[0]].name;
+        status = gt_builder_reorder(builder, source, layout, chosen.format, layer, &source, error);
     }
     if (status == GT_OK) {
         gt_arg args[2] = {gt_value_arg(DNNL_ARG_SRC, source)};

@@ -1,6 +1,10 @@
 #include "threads/processors.h"
 
 #include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "threads/control_groups.h"
@@ -27,4 +31,43 @@ gt_available_threads(void)
         count = limit;
     }
     return count < 1 ? 1 : count;
+}
+
+/* Running tasks of the whole machine, this thread one of them; 0 if unknown. */
+static int
+count_running(void)
+{
+    int running = 0;
+    FILE *file = fopen("/proc/loadavg", "r");
+    if (file != NULL) {
+        if (fscanf(file, "%*f %*f %*f %d/", &running) != 1) {
+            running = 0;
+        }
+        (void)fclose(file);
+    }
+    return running;
+}
+
+static int64_t
+now(void)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* A look takes longer than a small network's image, so that it is worth some milliseconds. */
+bool
+gt_processors_are_free(int count)
+{
+    static const int64_t lasting = 10000000; /* nanoseconds */
+    static _Atomic(int64_t) looked;          /* when */
+    static atomic_int running;
+    int64_t time = now();
+    if (atomic_load(&looked) == 0 || time - atomic_load(&looked) > lasting) {
+        atomic_store(&running, count_running());
+        atomic_store(&looked, time);
+    }
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 || atomic_load(&running) - 1 + count <= online;
 }

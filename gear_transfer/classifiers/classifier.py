@@ -8,9 +8,9 @@ from ..common.caller import warn_caller
 from ..common.estimator import Estimator, check_is_fitted
 from ..common.labels import as_labels, labels_of_classes
 from ..errors import DatasetError, SkippedImageWarning
-from ..features.backbone import DEFAULT_BACKBONE, DEFAULT_QUALITY
 from ..features.distributed import KeepsExecutor
 from ..features.extractor import FeatureExtractor
+from ..features.settings import DEFAULT_QUALITY
 from ..photographs.augmentation import as_augmentation
 from ..photographs.duplicates import group_hashes
 from ..photographs.image_set import ImageSet, SkippedFile
@@ -46,12 +46,12 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
 
     Parameters
     ----------
-    backbone : str, Path or Backbone
-        See `Backbone.load`.
+    backbone : str, Path or Backbone, optional
+        See `Backbone.load`; default what `quality` says.
     layer : str or sequence of str, optional
-        Tapped layer or layers; default "mixed3" and "mixed4" of an Inception V3, see `quality`.
+        Tapped layer or layers; default what `quality` says.
     input_size : int or (int, int), optional
-        Size to which photographs are brought; default 128 for those layers.
+        Size to which photographs are brought; default what `quality` says.
     pooling : {"average", "max"} or None
     resize : {"pad", "stretch"}
         Whether photographs become square by white borders or by stretching.
@@ -81,8 +81,8 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     executor : concurrent.futures.Executor, optional
         Computes the features in place of this process, see `FeatureExtractor`.
     quality : {"balanced", "fast", "accurate"}
-        Which layer and input size count where no layer is given, see
-        `Backbone.load`.
+        Which backbone, layer and input size count where these are not given,
+        see `Backbone.load`.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
 
     _sklearn_mixins = ("ClassifierMixin",)
 
-    def __init__(self, backbone=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
+    def __init__(self, backbone=None, layer=None, input_size=None, pooling="average",
                  resize="pad", hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
                  learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.005,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,

@@ -11,7 +11,7 @@ from ..common.labels import as_labels
 from ..common.progress import progress_bar
 from ..common.threads import check_threads
 from ..photographs.augmentation import with_views
-from ..photographs.splits import held_out_indices
+from ..photographs.splits import held_out_indices, warn_of_lonely
 from .calibration import fit_temperature
 
 # Of means so many deviations from zero the scaling is not folded into the weights: products with
@@ -204,6 +204,8 @@ class HeadClassifier(Estimator):
                         "alike,"), UserWarning)
             return _to_train_on(X, labels, None, views), (None, None)
         train, held = indices
+        lonely = np.setdiff1d(labels, labels[held])
+        warn_of_lonely(self.classes_[lonely], self.classes_[labels], "trained on, not validated")
         self.validation_indices_ = held
         return _to_train_on(X, labels, train, views), (X[held], labels[held])
 

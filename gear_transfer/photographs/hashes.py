@@ -21,8 +21,12 @@ from .sequences import MissingImage
 SIDE = 16
 BITS = 2 * SIDE * SIDE
 
-# Raise the number whenever the bits change, so that hashes kept before are not found again.
-_VERSION = "difference hash 2"
+#: Colours, red, green and blue of 8 x 8 places, that are kept beside the bits.
+COLOUR_SIDE = 8
+COLOURS = COLOUR_SIDE * COLOUR_SIDE * 3
+
+# Raise the number whenever bits or colours change, so that those kept before are not found again.
+_VERSION = "difference hash 2 and colours 1"
 
 # Files that a thread hashes without a break: so few that a Ctrl-C is answered soon.
 _AT_ONCE = 8
@@ -67,6 +71,22 @@ def picture_hash(picture):
     columns = np.asarray(grey.resize((SIDE, SIDE + 1), Image.BICUBIC))
     return np.concatenate([(rows[:, 1:] > rows[:, :-1]).ravel(),
                            (columns[1:] > columns[:-1]).ravel()])
+
+
+def picture_colours(picture):
+    """The mean colours of the places of a photograph that has been decoded already.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        As `read_picture` returns it.
+
+    Returns
+    -------
+    ndarray of uint8, shape (192,)
+    """
+    from PIL import Image
+    return np.asarray(picture.resize((COLOUR_SIDE, COLOUR_SIDE), Image.BOX)).ravel()
 
 
 class KnownContents(object):
@@ -116,6 +136,11 @@ class ImageHashes(object):
         That the photographs are decoded at.
     resize : {"pad", "stretch"}
         How they are brought to it, see `read_image`.
+
+    Attributes
+    ----------
+    colours : ndarray of uint8, shape (n, 192)
+        See `picture_colours`; zeros until an image is read.
     """
 
     def __init__(self, images, cache=None, threads=None, input_size=DEFAULT_INPUT_SIZE,
@@ -125,6 +150,7 @@ class ImageHashes(object):
         self._threads = check_threads(threads)
         self._rule = (input_size, resize)
         self._bits = np.zeros((len(images), BITS), bool)
+        self.colours = np.zeros((len(images), COLOURS), np.uint8)
         self._known = np.zeros(len(images), bool)
         self._contents = None
         self._changed = set()
@@ -146,6 +172,7 @@ class ImageHashes(object):
             As `read_picture` returns it.
         """
         self._bits[i] = picture_hash(picture)
+        self.colours[i] = picture_colours(picture)
         self._known[i] = True
 
     def forget(self, positions):
@@ -181,7 +208,8 @@ class ImageHashes(object):
                if keys[i] and keys[i] not in kept and i not in self._changed]
         if new:
             self._cache.put([keys[i] for i in new],
-                            np.packbits(self._bits[new], axis=1).astype(np.float32))
+                            np.hstack([np.packbits(self._bits[new], axis=1), self.colours[new]])
+                            .astype(np.float32))
         return self._bits, self.contents, failures
 
     def _keys(self, contents):
@@ -194,11 +222,13 @@ class ImageHashes(object):
         """Fill in what the cache has; the keys that it had."""
         kept = {}
         if self._cache is not None:
-            kept = self._cache.get([key for key in keys if key], BITS // 8)
+            kept = self._cache.get([key for key in keys if key], BITS // 8 + COLOURS)
         for i, key in enumerate(keys):
             if key in kept:
                 # The cache keeps floats: one for each eight bits.
-                self._bits[i] = np.unpackbits(kept[key].astype(np.uint8))
+                numbers = kept[key].astype(np.uint8)
+                self._bits[i] = np.unpackbits(numbers[:BITS // 8])
+                self.colours[i] = numbers[BITS // 8:]
                 self._known[i] = True
         return kept
 

@@ -5,12 +5,15 @@ import os
 import numpy as np
 
 from ..common.arguments import check_whole_number, is_path
+from ..common.caller import warn_caller
 from ..common.tables import Result, counted, plain
-from ..errors import DatasetError
+from ..errors import DatasetError, DatasetWarning
 
 #: Names of the parts, in the order in which `Split.parts` numbers them; unreadable images are in
 #: none, which -1 says.
 PARTS = ("training", "validation", "test")
+
+_NAMED = 5  # classes that a warning names
 
 
 def split_images(images, validation=0.2, test=0.0, groups=None, random_state=0):
@@ -282,26 +285,70 @@ def group_folds(labels, groups, n_folds, seed):
     Raises
     ------
     DatasetError
-        If a class has too few groups to be both in training and held out.
+        If fewer than two classes have groups enough to be both in training and held out. Others,
+        see `lonely_classes`, are held out with nothing left to train on, once.
     """
     if isinstance(n_folds, bool) or not isinstance(n_folds, (int, np.integer)) or n_folds < 2:
         raise ValueError("folds must be a whole number from 2 on, not {!r}".format(n_folds))
     labels = np.asarray(labels)
     folds = assign_groups(labels, groups, np.ones(n_folds), seed)
-    for name in np.unique(labels):
-        if len(np.unique(folds[labels == name])) < 2:
-            raise DatasetError(
-                "all photographs of class {!r} are in one group of near-duplicates, so none can "
-                "be held out while others train; add photographs that differ, or give groups= of "
-                "your own".format(str(name)))
+    lonely = lonely_classes(labels, groups)
+    if len(lonely) and len(np.unique(labels)) - len(lonely) < 2:
+        raise DatasetError(
+            "all photographs of class {!r} are in one group of near-duplicates, so none can "
+            "be held out while others train; add photographs that differ, or give groups= of "
+            "your own".format(str(lonely[0])))
     if len(np.unique(folds)) < n_folds:
         raise DatasetError("{} groups of photographs are too few for {} folds".format(
             len(labels) if groups is None else len(np.unique(groups)), n_folds))
     return folds
 
 
+def lonely_classes(labels, groups=None):
+    """Classes with one photograph, or one group of near-duplicates, which cannot be divided.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n,)
+    groups : array-like of shape (n,), optional
+
+    Returns
+    -------
+    ndarray
+        Labels, sorted.
+    """
+    labels = np.asarray(labels)
+    names, codes = np.unique(labels, return_inverse=True)
+    groups = np.arange(len(labels)) if groups is None else np.unique(
+        np.asarray(groups), return_inverse=True)[1].ravel()
+    pairs = np.unique(np.stack([codes.ravel(), groups], axis=1), axis=0)
+    return names[np.bincount(pairs[:, 0], minlength=len(names)) < 2]
+
+
+def warn_of_lonely(lonely, labels, consequence):
+    """Warn that some classes cannot be divided, if there are any.
+
+    Parameters
+    ----------
+    lonely : sequence
+        What `lonely_classes` found.
+    labels : ndarray of shape (n,)
+    consequence : str
+        What follows from it, the end of a sentence.
+    """
+    if len(lonely):
+        named = ", ".join("{!r} ({})".format(str(name), counted(
+            int((labels == name).sum()), "photograph")) for name in lonely[:_NAMED])
+        warn_caller("{} with one photograph, or one group of near-duplicates, cannot be divided: "
+                    "{}{}; {}".format(
+                        counted(len(lonely), "class", "classes"), named,
+                        " and others" if len(lonely) > _NAMED else "", consequence), DatasetWarning)
+
+
 def held_out_indices(labels, fraction, seed, groups=None):
     """Positions (training, validation), or None where there are too few samples.
+
+    Classes of one photograph stay in training, where two others or more can be validated.
 
     Parameters
     ----------
@@ -319,20 +366,23 @@ def held_out_indices(labels, fraction, seed, groups=None):
     if fraction == 0:
         return None
     counts = np.bincount(labels)
+    divided = np.flatnonzero(counts[labels] > 1)
     counts = counts[counts > 0]
-    n_held = max(int(np.ceil(fraction * len(labels))), len(counts))
-    if counts.min() < 2 or len(labels) - n_held < len(counts):
+    if (counts > 1).sum() < min(2, len(counts)) or counts.min() < 2 and len(counts) < 3:
+        return None
+    n_held = max(int(np.ceil(fraction * len(divided))), int((counts > 1).sum()))
+    if len(labels) - n_held < len(counts):
         return None
     if groups is None:
         from sklearn.model_selection import StratifiedShuffleSplit
         splitter = StratifiedShuffleSplit(n_splits=1, test_size=n_held, random_state=seed % 2**32)
-        return next(splitter.split(labels, labels))
-    share = n_held / len(labels)
+        held = divided[next(splitter.split(divided, labels[divided]))[1]]
+        return np.setdiff1d(np.arange(len(labels)), held), held
+    share = n_held / len(divided)
     parts = assign_groups(labels, groups, [1 - share, share], seed)
-    for label in np.flatnonzero(np.bincount(labels)):
-        if (parts[labels == label] == 1).all():
-            return None
-    if not (parts == 1).any():
+    whole = [label for label in np.unique(labels) if (parts[labels == label] == 1).all()]
+    parts[np.isin(labels, whole)] = 0
+    if len(counts) - len(whole) < 2 or not (parts == 1).any():
         return None
     return np.flatnonzero(parts == 0), np.flatnonzero(parts == 1)
 

@@ -97,9 +97,7 @@ def _duplicates(evidence):
     if not clusters:
         return parts.paragraph("No photograph has a near-duplicate.")
     html = "<h3>Near-duplicates</h3>" + parts.paragraph(
-        "{} in {} that show nearly the same.".format(
-            counted(sum(len(cluster) for cluster in clusters), "photograph lies",
-                    "photographs lie"), counted(len(clusters), "group")))
+        evidence.duplicates.sentence())
     across = evidence.duplicates.across(evidence.labels)
     if across:
         html += parts.paragraph("{} of them {} photographs of different classes; one label may be "

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..common.tables import Result, counted, percent, plain
 from ..photographs.splits import group_folds
-from .feature_set import as_feature_set, fit_head, head_of
+from .feature_set import as_feature_set, fit_head, head_of, warn_of_lonely_in
 from .intervals import verdict, wilson_interval
 
 
@@ -53,6 +53,7 @@ def cross_validate(samples, labels=None, groups=None, estimator=None, folds=5, t
     """
     samples = as_feature_set(samples, labels, groups)
     check_target(target)
+    warn_of_lonely_in(samples)
     head = head_of(estimator)
     fold_of = group_folds(samples.labels, samples.groups, folds, random_state)
     probabilities = np.zeros((len(samples), len(samples.classes)), np.float32)

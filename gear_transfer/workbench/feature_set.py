@@ -9,7 +9,11 @@ from ..common.tables import counted
 from ..errors import DatasetError
 from ..photographs.augmentation import as_augmentation, with_views
 from ..photographs.duplicates import group_hashes
-from ..photographs.splits import relative_names
+from ..photographs.splits import lonely_classes, relative_names, warn_of_lonely
+
+
+#: What follows for classes of one photograph where each is held out in turn.
+ALONE = "held out, there is nothing of them to train on, so they count as mistakes"
 
 
 class FeatureSet(object):
@@ -36,6 +40,8 @@ class FeatureSet(object):
     views : ndarray of float32, shape (n, v, d), or None
     classes : ndarray
         The different labels, sorted.
+    told_of_lonely : bool
+        Whether somebody has been warned of classes that cannot be divided.
 
     Examples
     --------
@@ -65,6 +71,7 @@ class FeatureSet(object):
         if not np.isfinite(self.features).all():
             raise ValueError("features must be finite; sample {} is not".format(
                 int(np.flatnonzero(~np.isfinite(self.features).all(axis=1))[0])))
+        self.told_of_lonely = False
         self.classes = np.unique(self.labels)
         if len(self.classes) < 2:
             raise DatasetError("two classes or more are needed, found {}".format(
@@ -140,6 +147,13 @@ def compute_features(images, model=None, groups=None, augment=None):
         paths, augmentation, strict=True).features
     return FeatureSet(extraction.features, np.asarray(images.labels)[positions],
                       np.asarray(groups)[positions], paths, views)
+
+
+def warn_of_lonely_in(samples):
+    """Warn, once for a FeatureSet, of classes that cannot be held out while others train."""
+    if not samples.told_of_lonely:
+        samples.told_of_lonely = True
+        warn_of_lonely(lonely_classes(samples.labels, samples.groups), samples.labels, ALONE)
 
 
 def as_feature_set(samples, labels=None, groups=None):

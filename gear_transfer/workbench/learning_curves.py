@@ -5,7 +5,7 @@ import numpy as np
 
 from ..common.tables import Result, percent, plain
 from ..photographs.splits import assign_groups, group_folds
-from .feature_set import as_feature_set, fit_head, head_of
+from .feature_set import as_feature_set, fit_head, head_of, warn_of_lonely_in
 from .intervals import sign_test, wilson_interval
 
 #: What a learning curve says of the whole or of a class.
@@ -48,6 +48,7 @@ def learning_curve(samples, labels=None, groups=None, estimator=None, folds=5, r
     """
     samples = as_feature_set(samples, labels, groups)
     head = head_of(estimator)
+    warn_of_lonely_in(samples)
     fold_of = group_folds(samples.labels, samples.groups, folds, random_state)
     n_sizes = _DOUBLINGS + 1
     right = np.zeros((n_sizes, len(samples)), bool)

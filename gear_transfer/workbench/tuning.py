@@ -13,14 +13,16 @@ from ..classifiers.head import check_settings
 from ..common.arguments import check_list, check_whole_number, is_path
 from ..common.progress import progress_bar
 from ..errors import GraphError
-from ..features.backbone import QUALITIES, Backbone, find_backbone
+from ..features.backbone import Backbone, find_backbone
+from ..features.settings import default_backbone, named_layers
 from ..importers import load_network
 from ..importers.network import needed_nodes
 from ..photographs.duplicates import find_duplicates
 from ..photographs.image_set import load_folder
 from ..photographs.images import read_image
+from ..photographs.splits import lonely_classes, warn_of_lonely
 from .evaluation import cross_validate
-from .feature_set import FeatureSet
+from .feature_set import ALONE, FeatureSet
 from .intervals import sign_test, wilson_interval
 from .trials import PICKS, Trial, Tuning, choose, layer_text, place, size_text
 
@@ -120,6 +122,7 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
     elif np.shape(groups) != (len(images),):
         raise ValueError("{} images need as many groups, found groups of shape {}".format(
             len(images), np.shape(groups)))
+    warn_of_lonely(lonely_classes(labels, groups), np.asarray(labels), ALONE)
     judge = _Judge(model, images, labels, np.asarray(groups), folds, random_state, verbose)
     places = sample_places(labels, judge.groups, sample, random_state)
     head = dict((name, getattr(model, name)) for name in grid[0])
@@ -225,8 +228,7 @@ def default_layers(network):
     """
     mixed = [name for name in network.layers if re.match("mixed[0-9]+$", name)]
     joins = [node.name for node in network.nodes if node.op in ("add", "concat")]
-    together = sorted(set(layers for layers, _ in QUALITIES.values()
-                          if all(name in mixed for name in layers)))
+    together = named_layers(network)
     return mixed + together or joins[-_MOST_JOINS:] or [
         Backbone.from_network(network, network.name).layer]
 
@@ -250,8 +252,10 @@ class _Judge(object):
 
     def samples(self, extraction, features=None):
         """The FeatureSet of an extraction, or of some of its features."""
-        return FeatureSet(extraction.features if features is None else features,
-                          self.labels[extraction.positions], self.groups[extraction.positions])
+        samples = FeatureSet(extraction.features if features is None else features,
+                             self.labels[extraction.positions], self.groups[extraction.positions])
+        samples.told_of_lonely = True  # once for all trials is enough
+        return samples
 
     def judge(self, trial, samples, repeats=1):
         """The trial after so many repeats of cross-validation in all."""

@@ -153,12 +153,6 @@ gt_amx_is_supported(const gt_amx *amx)
            amx->to.height * amx->to.width >= GT_AMX_ROWS;
 }
 
-bool
-gt_amx_suits(const gt_amx *amx)
-{
-    return gt_amx_is_available() && gt_amx_is_supported(amx);
-}
-
 /* Bytes that are read or copied for an image. */
 static size_t
 image_size(const gt_amx *amx)
