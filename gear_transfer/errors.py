@@ -51,5 +51,9 @@ class EngineError(GearTransferError, RuntimeError):
     """The compute engine (oneDNN) refused or failed."""
 
 
+class DatasetWarning(UserWarning):
+    """A folder or set of images has lost a class, or may not be what it looks like."""
+
+
 class SkippedImageWarning(UserWarning):
     """Images were left out because they cannot be read."""

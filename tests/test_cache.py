@@ -1,22 +1,32 @@
 """The feature cache: what is found again, what never is, and what a damaged store does."""
+import concurrent.futures
 import multiprocessing
 import os
 import shutil
+import signal
 import sqlite3
 import stat
+import struct
 import subprocess
 import sys
+import threading
+import time
 import warnings
 
 import numpy as np
 import pytest
 
 import gear_transfer as gt
+from conftest import HOME
+from gear_transfer.common import store
 from gear_transfer.common.cache import (CacheWarning, FeatureCache, content_hash, default_folder,
                                         feature_key, open_cache)
+from gear_transfer.features import extractor as extractor_module
 from gear_transfer.features.extractor import FeatureExtractor
 from gear_transfer.importers.convert import convert
 from gear_transfer.importers.weights import default_backbone_path
+from gear_transfer.photographs import augmentation, images, prefetch
+from gear_transfer.photographs import hashes as hashes_module
 
 pytestmark = pytest.mark.every_python
 
@@ -256,3 +266,196 @@ def test_only_regular_files_are_hashed(tmp_path):
     os.mkfifo(str(tmp_path / "pipe"))
     for path in (str(tmp_path / "pipe"), "/dev/zero", str(tmp_path), "a\0", "\ud800"):
         assert content_hash(path) is None
+
+
+def hold(cache):
+    """Another connection that holds the file, as another process would."""
+    cache.put([b"k"], np.ones((1, 3), np.float32))
+    other = sqlite3.connect(cache.path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    return other
+
+
+def test_a_cache_that_another_process_holds_is_waited_for_once(shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "WAIT", 0.3)
+    cache = FeatureCache(tmp_path)
+    other = hold(cache)
+    with pytest.warns(CacheWarning, match="another process holds it"):
+        extractor(tmp_path).transform(shapes[:1])
+    start = time.time()
+    extractor(tmp_path).transform(shapes[:1])  # without a warning: those are errors here
+    assert FeatureCache(tmp_path).get([b"k"], 3) == {} and time.time() - start < 5
+    assert cache._store.is_resting()
+    other.close()
+    monkeypatch.setattr(store, "REST", -1)
+    cache._store.rest(OSError())
+    assert len(cache.get([b"k"], 3)) == 1  # looked at again when it has rested
+
+
+def test_another_writer_is_waited_for(tmp_path):
+    script = ("import sqlite3, sys, time\nother = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+              "other.execute('BEGIN EXCLUSIVE')\nprint('held', flush=True)\ntime.sleep(1)\n")
+    cache = FeatureCache(tmp_path)
+    cache.put([b"k"], np.ones((1, 3), np.float32))
+    with subprocess.Popen([sys.executable, "-c", script, cache.path], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        assert cache.put([b"l"], np.ones((1, 3), np.float32))
+    assert len(cache.get([b"k", b"l"], 3)) == 2
+
+
+def test_an_interrupt_is_heard_while_another_process_holds_the_cache(tmp_path):
+    other = hold(FeatureCache(tmp_path))
+    script = ("import sys\nfrom gear_transfer.common.cache import FeatureCache\n"
+              "cache = FeatureCache(sys.argv[1])\nprint('go', flush=True)\ncache.get([b'k'], 3)\n")
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=HOME)
+    process.stdout.readline()
+    time.sleep(0.5)
+    start = time.time()
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    process.stdout.close()
+    other.close()
+    assert time.time() - start < 2 and process.returncode != 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("suffix", ["", "-journal", "-wal", "-shm"])
+def test_a_pipe_in_the_place_of_a_file_is_no_hang(tmp_path, suffix):
+    cache = FeatureCache(tmp_path)
+    if suffix:
+        cache.put([b"k"], np.ones((1, 3), np.float32))
+    os.mkfifo(cache.path + suffix)
+    with pytest.warns(CacheWarning, match="named pipe"):
+        assert cache.get([b"k"], 3) == {}
+    assert not cache.put([b"k"], np.ones((1, 3), np.float32))
+    with pytest.raises(gt.GearTransferError, match="named pipe"):
+        cache.clear()
+
+
+def test_a_hundred_thousand_keys_in_a_new_cache(tmp_path):
+    """The bound on the work of damaged files is one of each statement."""
+    cache = FeatureCache(tmp_path)
+    keys = [struct.pack("<qq", i * 0x9e3779b97f4a7c % 2**61, i) for i in range(60000)]
+    assert cache.get(keys, 1) == {}
+    assert cache.put(keys, np.zeros((len(keys), 1), np.float32)) and len(cache.get(keys, 1)) == 60000
+    cache.limit = 0
+    cache.trim()
+    assert cache.info()["vectors"] == 0 and not cache._store.is_resting()
+
+
+def test_what_could_not_be_kept_is_kept_later(shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr(extractor_module._Work, "KEEP_EVERY", 0.0)
+    put, refused = FeatureCache.put, []
+
+    def sometimes(self, keys, vectors):
+        if not refused:
+            refused.extend(keys)
+            return False
+        return put(self, keys, vectors)
+
+    monkeypatch.setattr(FeatureCache, "put", sometimes)
+    extractor(tmp_path, batch_size=4).transform(shapes)
+    assert refused and FeatureCache(tmp_path).info()["vectors"] == len(shapes)
+
+
+def exchanging(path, other, again):
+    """`read_picture` of a sync program: another picture is in the file while it is decoded."""
+    real = images.read_picture
+
+    def read(image, *arguments):
+        if image != path:
+            return real(image, *arguments)
+        shutil.copy(other, path)
+        picture = real(image, *arguments)
+        if again is not None:
+            shutil.copy(again, path)
+        return picture
+    return read
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("how", ["extract", "views", "executor", "hashes", "choice"])
+def test_a_photograph_exchanged_while_it_is_read_is_not_kept(shapes, tmp_path, monkeypatch, how, back):
+    """Neither features nor hashes of the new picture may be found for the old one, ever."""
+    path, old = str(tmp_path / "a.jpg"), str(tmp_path / "old.jpg")
+    shutil.copy(shapes[0], path), shutil.copy(shapes[0], old)
+    read = exchanging(path, shapes[1], old if back else None)
+    for module in (prefetch, hashes_module, augmentation, extractor_module):
+        monkeypatch.setattr(module, "read_picture", read)
+    given, cache = [path] + shapes[2:4], tmp_path / "cache"
+    if how == "hashes":
+        gt.find_duplicates(given, cache=str(cache))
+    elif how == "choice":
+        extractor(cache, precision="int8").transform(given)
+    elif how == "executor":
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            extractor(cache, executor=pool).transform(given)
+    elif how == "views":
+        extractor(cache).extract_views(given, 1)
+    else:
+        extractor(cache).transform(given)
+    facts = FeatureCache(cache).info()
+    assert facts["vectors"] == 2 and facts["choices"] == 0
+
+
+def test_a_child_forked_while_a_thread_uses_the_cache(tmp_path):
+    """The fork waits for the end of the transaction; the child then has the cache as well."""
+    cache = FeatureCache(tmp_path)
+    cache.put([b"k"], np.ones((1, 3), np.float32))
+    inside, leave = threading.Event(), threading.Event()
+
+    def slowly(execute):
+        inside.set()
+        leave.wait(10)
+
+    thread = threading.Thread(target=cache._store.transact, args=(slowly,))
+    thread.start()
+    inside.wait(10)
+    threading.Timer(0.2, leave.set).start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python 3.12 warns of a fork beside threads
+        child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if len(FeatureCache(tmp_path).get([b"k"], 3)) == 1 else 1)
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_child_of_a_fork_that_could_not_wait_goes_without(tmp_path, monkeypatch):
+    """As before Python 3.7, where nothing makes a fork wait."""
+    guard = store._NotAcrossForks()
+    monkeypatch.setattr(store, "_forks", guard)
+    guard._is_open, guard._owner = True, os.getpid() + 1
+    with pytest.warns(CacheWarning, match="forked while another thread"):
+        assert FeatureCache(tmp_path).get([b"k"], 3) == {}
+
+
+def test_clearing_gives_the_room_back_and_removes_a_damaged_file(tmp_path):
+    cache = FeatureCache(tmp_path)
+    assert cache.info()["vectors"] == 0 and not os.path.exists(cache.path)
+    cache.clear()
+    cache.put([b"k"], np.ones((1, 100000), np.float32))
+    cache.put_choice(b"c", "text")
+    facts = cache.info()
+    assert (facts["vectors"], facts["choices"]) == (1, 1) and facts["bytes"] > 400000
+    cache.clear()
+    assert cache.info()["bytes"] < 50000 and cache.info()["choices"] == 0
+    with open(cache.path, "wb") as stream:
+        stream.write(b"this is no database" * 100)
+    with pytest.raises(gt.GearTransferError, match="cannot be used"):
+        cache.info()
+    cache.clear()
+    assert not os.path.exists(cache.path)
+    assert cache.put([b"k"], np.ones((1, 3), np.float32))
+
+
+def test_clearing_what_another_process_holds_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "WAIT", 0.1)
+    cache = FeatureCache(tmp_path)
+    other = hold(cache)
+    with pytest.raises(gt.GearTransferError, match="another process holds it"):
+        cache.clear()
+    other.close()
+    assert len(cache.get([b"k"], 3)) == 1

@@ -602,3 +602,19 @@ def test_largest_photograph_that_is_read(model, tmp_path, capsys):
     code, output, _ = run(capsys, "predict", model, path, "--no-cache", "--max-pixels", "1")
     assert code == 3 and "--max-pixels" in table(output)[0]["error"]
     assert Image.MAX_IMAGE_PIXELS == limit
+
+
+def test_cache_info_and_clear(model, folder, tmp_path, capsys):
+    paths = load_folder(folder).paths[:3]
+    assert run(capsys, "predict", model, *(paths + ["--cache", tmp_path / "c"]))[0] == 0
+    code, output, _ = run(capsys, "cache", "info", "--cache", tmp_path / "c", "--json")
+    facts = json.loads(output)
+    assert code == 0 and facts["vectors"] == 3 and facts["bytes"] == os.path.getsize(facts["path"])
+    code, output, _ = run(capsys, "cache", "info", "--cache", tmp_path / "c")
+    assert code == 0 and "3 in" in output and "used" in output
+    code, output, _ = run(capsys, "cache", "clear", "--cache", tmp_path / "c")
+    assert code == 0 and "0 in" in output
+    assert json.loads(run(capsys, "cache", "info", "--cache", tmp_path / "none", "--json")[1])["bytes"] == 0
+    os.makedirs(str(tmp_path / "bad" / "features.sqlite3"))
+    code, _, errors = run(capsys, "cache", "clear", "--cache", tmp_path / "bad")
+    assert code == 1 and "cannot be used" in errors

@@ -102,8 +102,10 @@ def test_images_that_lie_directly_in_parts(tmp_path):
     with pytest.raises(DatasetError, match="lie directly in.*train"):
         load_folder(tmp_path)
     write_classes(tmp_path / "train", "a", "b")
-    with pytest.raises(DatasetError, match="lie directly in.*test"):
-        load_folder(tmp_path)
+    with pytest.warns(gt.DatasetWarning, match="test.* no class folders"):
+        images = load_folder(tmp_path)
+    assert images.classes == ["a", "b"] and images.test is None
+    assert os.path.basename(images.skipped[-1].path) == "test"
 
 
 def test_fit_validates_on_the_validation_images(shapes, tmp_path):

@@ -3,6 +3,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -187,7 +188,67 @@ def test_auto_takes_the_fastest_that_agrees(monkeypatch, error_int8, error_bf16,
     assert choice.precision == chosen and "cosine" in choice.reason
     assert (choice.ranges is not None) == (chosen == "int8")
     assert ("int8 was tried and refused" in choice.reason) == (chosen != "int8")
-    assert (engine is None) == (chosen == "float32") and "float32" not in made
+    assert (choice.precision, engine is None) in (
+        ("int8", False), ("bf16", False), ("float32", True))
+
+
+class Slow(Engine):
+    """An engine that takes a while."""
+
+    def __init__(self, features, seconds):
+        super().__init__(features)
+        self.seconds = seconds
+
+    def run(self, images):
+        end = time.process_time() + self.seconds
+        while time.process_time() < end:
+            pass
+        return super().run(images)
+
+    def calibrate(self, images):
+        return [np.eye(3)]
+
+
+@pytest.mark.parametrize("seconds, error_bf16, chosen, reason", [
+    ((0.03, 0.002, 0.004), 1e-4, "bf16", "int8 was tried and refused: it is slower"),
+    ((0.03, 0.002, 0.008), 0.1, "float32", "int8 was tried and refused: it is slower here than fl"),
+    ((0.03, 0.02, 0.002), 1e-4, "float32", "bf16 was tried and refused: it is slower"),
+    ((0.002, 0.006, 0.02), 1e-4, "int8", "cosine"),
+    ((0.0100, 0.0097, 0.0098), 1e-4, "int8", "cosine")])
+def test_auto_measures(monkeypatch, seconds, error_bf16, chosen, reason):
+    """Never one that is slower than another that agrees as well."""
+    monkeypatch.setattr(precision._core, "has_fast", lambda name: True)
+    times = dict(zip(("int8", "bf16", "float32"), seconds))
+    errors = {"int8": 1e-4, "bf16": error_bf16, "float32": 0.0}
+    choice, _ = choose_precision(pictures(3), lambda name: Slow(
+        np.eye(3) + errors[name], times[name]))
+    assert choice.precision == chosen and reason in choice.reason
+    assert (choice.ranges is None) == (chosen != "int8")
+
+
+@pytest.mark.parametrize("where", ["make", "calibrate", "run"])
+@pytest.mark.parametrize("failing, chosen", [
+    ({"int8"}, "bf16"), ({"bf16"}, "int8"), ({"int8", "bf16"}, "float32"),
+    ({"float32"}, "int8"), (set(), "int8")])
+def test_auto_goes_on_where_an_engine_fails(monkeypatch, where, failing, chosen):
+    monkeypatch.setattr(precision._core, "has_fast", lambda name: True)
+
+    def fail(*_):
+        raise gt.EngineError("the layer 'conv' has only its slow reference implementation")
+
+    def make_engine(name):
+        engine = Slow(np.eye(3), {"int8": 0.001, "bf16": 0.004, "float32": 0.01}[name])
+        if name in failing:
+            if where == "make" or where == "calibrate" and name != "int8":
+                fail()
+            setattr(engine, where, fail)
+        return engine
+
+    choice, _ = choose_precision(pictures(3), make_engine)
+    assert choice.precision == chosen
+    for name in failing - {"float32"}:
+        if name == "int8" or "int8" in failing:
+            assert name + " was tried and refused: the layer 'conv'" in choice.reason
 
 
 def test_auto_without_int8_compares_with_float32(monkeypatch):

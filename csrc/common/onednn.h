@@ -2,9 +2,9 @@
 #ifndef GT_ONEDNN_H
 #define GT_ONEDNN_H
 
-#include <oneapi/dnnl/dnnl.h>
 #include <stdbool.h>
 
+#include "common/exceptions.h"
 #include "common/status.h"
 
 /* The type in which values travel between layers; sums are float32, in int8 32-bit integers. */

@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/arithmetic.h"
+
 static const char *const op_names[GT_OP_COUNT] = {
     "input",           "conv2d",       "batch_norm", "bias",    "relu",
     "max_pool",        "average_pool", "concat",     "add",     "global_average_pool",
@@ -38,6 +40,43 @@ gt_role_name(gt_role role)
     return role < GT_ROLE_COUNT ? role_names[role] : "unknown";
 }
 
+static size_t
+element_size(gt_type type)
+{
+    return type == GT_FLOAT32 ? sizeof(float) : type == GT_FLOAT16 ? sizeof(uint16_t) : 1;
+}
+
+/* IEEE 754 binary16, exactly and whatever the processor does with denormal numbers. */
+static float
+from_float16(uint16_t bits)
+{
+    uint32_t exponent = bits >> 10 & 31u;
+    uint32_t fraction = bits & 1023u;
+    if (exponent == 0) {
+        float magnitude = (float)fraction * 0x1p-24f;
+        return bits >> 15 ? -magnitude : magnitude;
+    }
+    uint32_t wide = (uint32_t)(bits >> 15) << 31 | fraction << 13;
+    wide |= (exponent == 31 ? 255u : exponent + 112u) << 23;
+    float value = 0.0f;
+    memcpy(&value, &wide, sizeof(value));
+    return value;
+}
+
+/* Bytes of which each channel, along the last axis, has a scale and a minimum of its own. */
+static void
+read_channels(const gt_array *array, int64_t first, int64_t count, float *restrict values)
+{
+    const uint8_t *bytes = (const uint8_t *)array->data + first;
+    int64_t channels = array->shape[array->rank - 1];
+    int64_t c = first % channels;
+    for (int64_t i = 0; i < count; i++) {
+        float product = (float)bytes[i] * array->scales[c];
+        values[i] = product + array->minima[c];
+        c = c + 1 == channels ? 0 : c + 1;
+    }
+}
+
 void
 gt_array_release_pages(const gt_array *array)
 {
@@ -45,7 +84,7 @@ gt_array_release_pages(const gt_array *array)
         return;
     }
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t size = array->type == GT_FLOAT32 ? sizeof(float) : sizeof(uint8_t);
+    uintptr_t size = element_size(array->type);
     for (int axis = 0; axis < array->rank; axis++) {
         size *= (uintptr_t)array->shape[axis];
     }
@@ -60,8 +99,19 @@ gt_array_release_pages(const gt_array *array)
 void
 gt_array_read(const gt_array *array, int64_t first, int64_t count, float *restrict values)
 {
-    if (array->type != GT_UINT8) {
+    if (array->type == GT_FLOAT32) {
         memcpy(values, (const float *)array->data + first, (size_t)count * sizeof(*values));
+        return;
+    }
+    if (array->type == GT_FLOAT16) {
+        const uint16_t *halves = (const uint16_t *)array->data + first;
+        for (int64_t i = 0; i < count; i++) {
+            values[i] = from_float16(halves[i]);
+        }
+        return;
+    }
+    if (array->scales != NULL) {
+        read_channels(array, first, count, values);
         return;
     }
     const uint8_t *bytes = (const uint8_t *)array->data + first;
@@ -186,13 +236,11 @@ reserve_node(gt_graph *graph, gt_error *error)
     if (graph->count < graph->capacity) {
         return GT_OK;
     }
-    int capacity = graph->capacity == 0 ? 64 : 2 * graph->capacity;
-    gt_node *nodes = realloc(graph->nodes, (size_t)capacity * sizeof(*nodes));
+    gt_node *nodes = gt_grow(graph->nodes, &graph->capacity, sizeof(*nodes));
     if (nodes == NULL) {
         return gt_fail_memory(error, "the network's layers");
     }
     graph->nodes = nodes;
-    graph->capacity = capacity;
     return GT_OK;
 }
 

@@ -37,7 +37,7 @@ typedef enum {
     GT_ROLE_COUNT
 } gt_role;
 
-typedef enum { GT_FLOAT32, GT_UINT8 } gt_type;
+typedef enum { GT_FLOAT32, GT_FLOAT16, GT_UINT8 } gt_type;
 
 /* Numbers that the caller keeps alive as long as the graph; data is NULL where there is none.
  * An element of type GT_UINT8 means byte * scale + minimum, each step rounded to float, as
@@ -47,6 +47,8 @@ typedef struct {
     gt_type type;
     float scale;
     float minimum;
+    const float *scales; /* (last of shape,) each channel's in place of scale and minimum, or NULL */
+    const float *minima;
     int rank;
     int64_t shape[4];
     bool mapped; /* the data are pages of a file, mapped read-only */

@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/arithmetic.h"
 #include "common/bf16.h"
 #include "common/multiversion.h"
 #include "common/onednn.h"
 #include "head/gemm_f32.h"
+#include "threads/exit_gate.h"
 
 /* Samples and multiplications of a minibatch from which rounding pays: then products are large enough
  * to gain more than it costs to round and prepare what they read.  Of narrow or short products, which
@@ -51,7 +53,7 @@ take_array(uint16_t *block, int64_t *taken, int64_t rows, int64_t columns)
 {
     uint16_t *array = block != NULL ? block + *taken : NULL;
 
-    *taken += (rows * columns + LINE - 1) / LINE * LINE;
+    *taken += gt_divide_up(rows * columns, LINE) * LINE;
     return array;
 }
 
@@ -205,6 +207,7 @@ gt_bf16_product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const uin
                 const uint16_t *b, bool adds, float *c, gt_error *error)
 {
     product made = {.engine = NULL};
+    gt_exit_gate_enter();
     dnnl_status_t code = dnnl_engine_create(&made.engine, dnnl_cpu, 0);
     if (code == dnnl_success) {
         code = dnnl_stream_create(&made.stream, made.engine, dnnl_stream_in_order);
@@ -225,5 +228,6 @@ gt_bf16_product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const uin
         code = run_primitive(&made);
     }
     clear_product(&made);
+    gt_exit_gate_leave();
     return gt_check_product(code, m, n, k, error);
 }

@@ -1,5 +1,7 @@
 #include "head/gemm_f32.h"
 
+#include "threads/exit_gate.h"
+
 gt_status
 gt_check_product(dnnl_status_t answer, int64_t m, int64_t n, int64_t k, gt_error *error)
 {
@@ -18,8 +20,9 @@ gt_status
 gt_matrix_product(gt_factor a, gt_factor b, int64_t m, int64_t n, int64_t k, float beta, float *c,
                   gt_error *error)
 {
+    gt_exit_gate_enter();
     const dnnl_status_t answer =
         dnnl_sgemm(a.op, b.op, m, n, k, 1.0f, a.values, a.stride, b.values, b.stride, beta, c, n);
-
+    gt_exit_gate_leave();
     return gt_check_product(answer, m, n, k, error);
 }

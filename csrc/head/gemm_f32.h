@@ -2,9 +2,9 @@
 #ifndef GT_GEMM_F32_H
 #define GT_GEMM_F32_H
 
-#include <oneapi/dnnl/dnnl.h>
 #include <stdint.h>
 
+#include "common/exceptions.h"
 #include "common/status.h"
 
 /* A factor of a product: rows `stride` floats apart; op is 'N' or, where they are columns of the

@@ -52,7 +52,8 @@ gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl
     for (int i = 0; i < graph->count; i++) {
         created->value_of[i] = GT_NO_VALUE;
     }
-    status = gt_quantize(graph, config.precision, config.preprocessing, builder.formats, error);
+    status =
+        gt_choose_formats(graph, config.precision, config.preprocessing, builder.formats, error);
     if (status == GT_OK) {
         status = build(&builder, error);
     }

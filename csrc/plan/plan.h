@@ -3,7 +3,6 @@
 #ifndef GT_PLAN_H
 #define GT_PLAN_H
 
-#include <oneapi/dnnl/dnnl.h>
 #include <stddef.h>
 
 #include "common/onednn.h"

@@ -2,8 +2,7 @@
 #ifndef GT_WEIGHTS_H
 #define GT_WEIGHTS_H
 
-#include <oneapi/dnnl/dnnl.h>
-
+#include "common/exceptions.h"
 #include "graph/graph.h"
 #include "kernels/amx/amx.h"
 #include "kernels/winograd/winograd.h"
@@ -45,7 +44,7 @@ gt_status gt_weights_onednn(gt_weight_store *store, const gt_node *node, dnnl_en
 /* The kernel of a convolution, its scale multiplied in, transformed by gt_winograd_pack; a flat
  * float32 array.  Otherwise like gt_weights_onednn. */
 gt_status gt_weights_winograd(gt_weight_store *store, const gt_node *node,
-                              const gt_winograd *winograd, float scale, dnnl_engine_t engine,
+                              const gt_winograd *winograd, float source_scale, dnnl_engine_t engine,
                               int *index, gt_error *error);
 
 /* The kernel laid out by gt_amx_pack; otherwise likewise. */

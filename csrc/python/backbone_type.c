@@ -96,41 +96,44 @@ gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
     PyObject *outputs = NULL;
     PyObject *keep = NULL;
     const char *precision = NULL;
+    PyObject *made = NULL;
     int height = 0;
     int width = 0;
     gt_backbone_config config = {0};
     gt_graph graph;
     gt_error error = {""};
     gt_status status = GT_OK;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOiiO!iiffs:backbone", names, &nodes, &arrays,
+    backbone_object *self = NULL;
+    PyTypeObject *type = (PyTypeObject *)gt_get_state(module)->backbone_type;
+    gt_graph_init(&graph);
+    if (gt_own_keywords(&kwargs) < 0 ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "OOiiO!iiffs:backbone", names, &nodes, &arrays,
                                      &height, &width, &PyTuple_Type, &outputs, &config.threads,
                                      &config.sub_batch, &config.preprocessing.scale,
                                      &config.preprocessing.offset, &precision)) {
-        return NULL;
+        goto done;
     }
     if (gt_precision_from_name(precision) < 0) {
         PyErr_Format(PyExc_ValueError, "precision cannot be '%s'", precision);
-        return NULL;
+        goto done;
     }
     config.precision = (gt_precision)gt_precision_from_name(precision);
-    PyTypeObject *type = (PyTypeObject *)gt_get_state(module)->backbone_type;
-    backbone_object *self = (backbone_object *)type->tp_alloc(type, 0);
+    self = (backbone_object *)type->tp_alloc(type, 0);
     if (self == NULL) {
-        return NULL;
+        goto done;
     }
     PyObject_GC_UnTrack(self); /* until it is whole, for whoever lists all objects */
-    gt_graph_init(&graph);
     Py_INCREF(module);
     self->module = module;
     self->sub_batch = config.sub_batch;
-    keep = PyList_New(0);
+    keep = gt_new_hidden_list();
     if (keep == NULL || gt_graph_from_python(module, nodes, arrays, keep, &graph) < 0 ||
         choose_outputs(module, &graph, outputs) < 0) {
-        goto failed;
+        goto done;
     }
     self->arrays = PyList_AsTuple(keep);
     if (self->arrays == NULL) {
-        goto failed;
+        goto done;
     }
     Py_BEGIN_ALLOW_THREADS
     status = gt_graph_infer_shapes(&graph, height, width, &error);
@@ -141,16 +144,17 @@ gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
     Py_END_ALLOW_THREADS
     if (status != GT_OK) {
         (void)gt_raise(module, status, &error);
-        goto failed;
+        goto done;
     }
-    Py_DECREF(keep);
     PyObject_GC_Track(self);
-    return (PyObject *)self;
-failed:
+    made = (PyObject *)self;
+    self = NULL;
+done:
     gt_graph_clear(&graph);
     Py_XDECREF(keep);
-    Py_DECREF(self);
-    return NULL;
+    Py_XDECREF(self);
+    Py_XDECREF(kwargs);
+    return made;
 }
 
 PyObject *
@@ -159,14 +163,14 @@ gt_infer_shapes(PyObject *module, PyObject *args, PyObject *kwargs)
     static char *names[] = {"nodes", "arrays", "height", "width", NULL};
     PyObject *nodes = NULL;
     PyObject *arrays = NULL;
-    PyObject *keep = PyList_New(0);
+    PyObject *keep = gt_new_hidden_list();
     PyObject *shapes = NULL;
     int height = 0;
     int width = 0;
     gt_graph graph;
     gt_error error = {""};
     gt_graph_init(&graph);
-    if (keep == NULL ||
+    if (gt_own_keywords(&kwargs) < 0 || keep == NULL ||
         !PyArg_ParseTupleAndKeywords(args, kwargs, "OOii:infer_shapes", names, &nodes, &arrays,
                                      &height, &width) ||
         gt_graph_from_python(module, nodes, arrays, keep, &graph) < 0) {
@@ -190,25 +194,27 @@ gt_infer_shapes(PyObject *module, PyObject *args, PyObject *kwargs)
 done:
     gt_graph_clear(&graph);
     Py_XDECREF(keep);
+    Py_XDECREF(kwargs);
     return shapes;
 }
 
-/* Empty float32 arrays for `count` images, as a list; their data go into `data`. */
+/* Empty float32 arrays for `count` images, as a hidden list; their data go into `data`. */
 static PyObject *
 make_results(backbone_object *self, npy_intp count, float **data)
 {
     int n_outputs = gt_backbone_output_count(self->backbone);
-    PyObject *results = PyList_New(n_outputs);
+    PyObject *results = gt_new_hidden_list();
     for (int k = 0; results != NULL && k < n_outputs; k++) {
         gt_shape shape = gt_backbone_output_shape(self->backbone, k);
         npy_intp dims[4] = {count, shape.height, shape.width, shape.channels};
         PyObject *array = PyArray_SimpleNew(4, dims, NPY_FLOAT32);
-        if (array == NULL) {
+        if (array == NULL || PyList_Append(results, array) < 0) {
+            Py_XDECREF(array);
             Py_CLEAR(results);
             break;
         }
         data[k] = PyArray_DATA((PyArrayObject *)array);
-        PyList_SET_ITEM(results, k, array);
+        Py_DECREF(array); /* the list has it */
     }
     return results;
 }
@@ -222,7 +228,7 @@ typedef gt_status (*runner)(gt_backbone *backbone, const uint8_t *images, int64_
 static PyObject *
 run_with(backbone_object *self, PyObject *object, runner run, double *seconds)
 {
-    PyArrayObject *images = gt_as_array(object, "images", NPY_UINT8, 4, 0);
+    PyArrayObject *images = gt_as_array(object, "images", NPY_UINT8, 4, GT_AS_IT_IS);
     PyObject *results = NULL;
     float **data = NULL;
     gt_error error = {""};
@@ -250,7 +256,9 @@ run_with(backbone_object *self, PyObject *object, runner run, double *seconds)
     if (status != GT_OK) {
         Py_CLEAR(results);
         (void)gt_raise(self->module, status, &error);
+        goto done;
     }
+    PyObject_GC_Track(results);
 done:
     PyMem_Free(data);
     Py_XDECREF(images);

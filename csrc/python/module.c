@@ -2,12 +2,11 @@
 #define GT_IMPORT_ARRAY
 #include "python/core.h"
 
-#include <oneapi/dnnl/dnnl.h>
-
 #include "common/onednn.h"
 #include "common/random.h"
 #include "kernels/amx/amx.h"
 #include "kernels/winograd/winograd.h"
+#include "threads/exit_gate.h"
 #include "threads/processors.h"
 
 gt_module_state *
@@ -160,11 +159,26 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* The interpreter leaves its daemon threads to run on while the process ends.  It remembers few such
+ * functions, and the module can be imported many times. */
+static void
+close_gate_at_exit(void)
+{
+    static int is_asked;
+    if (!is_asked) {
+        is_asked = 1;
+        if (Py_AtExit(gt_exit_gate_close) < 0) {
+            (void)atexit(gt_exit_gate_close);
+        }
+    }
+}
+
 static int
 module_exec(PyObject *module)
 {
     gt_module_state *state = gt_get_state(module);
     import_array1(-1);
+    close_gate_at_exit();
     PyObject *errors = PyImport_ImportModule("gear_transfer.errors");
     if (errors == NULL) {
         return -1;
@@ -172,10 +186,16 @@ module_exec(PyObject *module)
     state->graph_error = PyObject_GetAttrString(errors, "GraphError");
     state->engine_error = PyObject_GetAttrString(errors, "EngineError");
     Py_DECREF(errors);
+    PyObject *mmap = PyImport_ImportModule("mmap");
+    if (mmap == NULL) {
+        return -1;
+    }
+    state->mmap_type = PyObject_GetAttrString(mmap, "mmap");
+    Py_DECREF(mmap);
     state->backbone_type = PyType_FromSpec(&gt_backbone_spec);
     state->head_type = PyType_FromSpec(&gt_head_spec);
-    if (state->graph_error == NULL || state->engine_error == NULL || state->backbone_type == NULL ||
-        state->head_type == NULL) {
+    if (state->graph_error == NULL || state->engine_error == NULL || state->mmap_type == NULL ||
+        state->backbone_type == NULL || state->head_type == NULL) {
         return -1;
     }
     return 0;
@@ -188,6 +208,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     if (state != NULL) {
         Py_VISIT(state->graph_error);
         Py_VISIT(state->engine_error);
+        Py_VISIT(state->mmap_type);
         Py_VISIT(state->backbone_type);
         Py_VISIT(state->head_type);
     }
@@ -201,6 +222,7 @@ module_clear(PyObject *module)
     if (state != NULL) {
         Py_CLEAR(state->graph_error);
         Py_CLEAR(state->engine_error);
+        Py_CLEAR(state->mmap_type);
         Py_CLEAR(state->backbone_type);
         Py_CLEAR(state->head_type);
     }

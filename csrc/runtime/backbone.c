@@ -1,5 +1,4 @@
 #include "runtime/backbone.h"
-#include "lower/compile.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -9,12 +8,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/arithmetic.h"
 #include "common/malloc_trim.h"
 #include "graph/passes.h"
 #include "graph/segments.h"
+#include "lower/compile.h"
 #include "plan/builder.h"
 #include "runtime/range_histogram.h"
+#include "threads/exit_gate.h"
 #include "threads/parallel.h"
+#include "threads/processors.h"
 #include "threads/team.h"
 
 /* A plan and the executors that run it at once. */
@@ -188,8 +191,10 @@ build_task(void *context, int worker, gt_error *error)
     (void)worker;
     build_job *job = context;
     executor_pool *pool = job->pool;
+    gt_exit_gate_enter();
     gt_status status =
         gt_compile(&pool->plan, job->graph, job->plan, job->engine, job->weights, error);
+    gt_exit_gate_leave();
     if (status != GT_OK) {
         return status;
     }
@@ -353,16 +358,26 @@ run_pool(gt_backbone *backbone, executor_pool *pool, int batch, run_job job, gt_
     return status;
 }
 
+/* Threads inside primitives wait for each other some hundred times an image, and on the processor:
+ * where they do not run at once, an image takes 30 times as long as on one thread. */
+static int
+threads_inside(const gt_backbone *backbone)
+{
+    int threads = backbone->config.threads;
+    return gt_processors_are_free(threads) ? threads : 1;
+}
+
 /* The pool for so many images, too few for batches.  Inside primitives threads wait for each other,
  * which takes about as long as one in five of them having no image of its own. */
 static executor_pool *
 pool_for_rest(gt_backbone *backbone, int64_t count)
 {
     int64_t threads = backbone->config.threads;
-    int64_t turns = (count + threads - 1) / threads;
+    int64_t turns = gt_divide_up(count, threads);
     bool nearly_all_have_one = 5 * count > 4 * threads * turns;
-    return threads > 1 && nearly_all_have_one ? &backbone->image_per_thread
-                                              : &backbone->single_image;
+    return threads > 1 && (nearly_all_have_one || threads_inside(backbone) == 1)
+               ? &backbone->image_per_thread
+               : &backbone->single_image;
 }
 
 gt_status
@@ -400,7 +415,7 @@ begin_ranges(gt_backbone *backbone, gt_error *error)
 static gt_status
 count_segment(const gt_backbone *backbone, gt_segment *segment, run_job job, gt_error *error)
 {
-    executor_pool pool = {.n_executors = 1, .inner = backbone->config.threads};
+    executor_pool pool = {.n_executors = 1, .inner = threads_inside(backbone)};
     gt_weight_store weights = {0};
     gt_status status = build_pool((build_job){.graph = &segment->graph,
                                               .engine = backbone->engine,

@@ -6,6 +6,7 @@
 #include "common/bf16.h"
 #include "common/multiversion.h"
 #include "common/pages.h"
+#include "threads/exit_gate.h"
 
 struct gt_executor {
     const gt_plan *plan;
@@ -261,7 +262,9 @@ gt_executor_run(gt_executor *executor, const void *images, gt_preprocessing prep
     write_input(executor, images, preprocessing);
     tell(&observer, executor, GT_INPUT_WRITTEN);
     for (int i = 0; i < plan->n_steps; i++) {
+        gt_exit_gate_enter();
         dnnl_status_t code = run_step(executor, i);
+        gt_exit_gate_leave();
         if (code != dnnl_success) {
             return gt_check_engine(code, "running", plan->steps[i].layer, error);
         }

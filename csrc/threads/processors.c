@@ -1,8 +1,13 @@
 #include "threads/processors.h"
 
 #include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "threads/control_groups.h"
 
 static int
 affinity_count(void)
@@ -17,59 +22,52 @@ affinity_count(void)
     return online > 0 ? (int)online : 1;
 }
 
-/* Whole processors that `quota` microseconds in every `period` amount to; 0 without a limit. */
-static int
-quota_to_count(long long quota, long long period)
-{
-    if (quota <= 0 || period <= 0) {
-        return 0;
-    }
-    long long count = (quota - 1) / period + 1;
-    return count < 1 ? 1 : (count > 1 << 16 ? 1 << 16 : (int)count);
-}
-
-/* The number in a one-number file, or -1. */
-static long long
-read_number(const char *path)
-{
-    long long value = -1;
-    FILE *file = fopen(path, "r");
-    if (file != NULL) {
-        if (fscanf(file, "%lld", &value) != 1) {
-            value = -1;
-        }
-        (void)fclose(file);
-    }
-    return value;
-}
-
-static int
-control_group_count(void)
-{
-    long long quota = -1;
-    long long period = -1;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (file != NULL) {
-        /* The first word is "max" where there is no limit, and then does not scan. */
-        if (fscanf(file, "%lld %lld", &quota, &period) != 2) {
-            quota = -1;
-        }
-        (void)fclose(file);
-    }
-    else {
-        quota = read_number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-        period = read_number("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-    }
-    return quota_to_count(quota, period);
-}
-
 int
 gt_available_threads(void)
 {
     int count = affinity_count();
-    int limit = control_group_count();
+    int limit = gt_control_group_threads("");
     if (limit > 0 && limit < count) {
         count = limit;
     }
     return count < 1 ? 1 : count;
+}
+
+/* Running tasks of the whole machine, this thread one of them; 0 if unknown. */
+static int
+count_running(void)
+{
+    int running = 0;
+    FILE *file = fopen("/proc/loadavg", "r");
+    if (file != NULL) {
+        if (fscanf(file, "%*f %*f %*f %d/", &running) != 1) {
+            running = 0;
+        }
+        (void)fclose(file);
+    }
+    return running;
+}
+
+static int64_t
+now(void)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* A look takes longer than a small network's image, so that it is worth some milliseconds. */
+bool
+gt_processors_are_free(int count)
+{
+    static const int64_t lasting = 10000000; /* nanoseconds */
+    static _Atomic(int64_t) looked;          /* when */
+    static atomic_int running;
+    int64_t time = now();
+    if (atomic_load(&looked) == 0 || time - atomic_load(&looked) > lasting) {
+        atomic_store(&running, count_running());
+        atomic_store(&looked, time);
+    }
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 || atomic_load(&running) - 1 + count <= online;
 }

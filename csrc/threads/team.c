@@ -1,11 +1,14 @@
 #include "threads/team.h"
 
+#include <errno.h>
 #include <omp.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "common/exceptions.h"
 
 typedef struct {
     gt_team *team;
@@ -55,8 +58,8 @@ finish_task(gt_team *team)
     (void)pthread_mutex_unlock(&team->lock);
 }
 
-static void *
-serve(void *argument)
+static void
+work_until_end(void *argument)
 {
     member *self = argument;
     gt_team *team = self->team;
@@ -67,6 +70,12 @@ serve(void *argument)
         self->status = team->task(team->context, self->index, &self->error);
         finish_task(team);
     }
+}
+
+static void *
+serve(void *argument)
+{
+    gt_catch_exceptions(work_until_end, argument);
     return NULL;
 }
 
@@ -106,9 +115,57 @@ end_threads(gt_team *team)
     team->ending = false;
 }
 
+static void *
+wait_for(void *lock)
+{
+    (void)pthread_mutex_lock(lock);
+    (void)pthread_mutex_unlock(lock);
+    return NULL;
+}
+
+/* The code of a failure to start so many threads at once. */
+static int
+try_threads(int count)
+{
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t *threads = calloc((size_t)count + 1, sizeof(*threads));
+    int started = 0;
+    int code = threads != NULL ? 0 : ENOMEM;
+    (void)pthread_mutex_lock(&lock);
+    while (code == 0 && started < count) {
+        code = pthread_create(&threads[started], NULL, wait_for, &lock);
+        started += code == 0;
+    }
+    (void)pthread_mutex_unlock(&lock);
+    for (int i = 0; i < started; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    free(threads);
+    (void)pthread_mutex_destroy(&lock);
+    return code;
+}
+
+/* libgomp ends the process where it cannot start its threads, and oneDNN makes kernels when they are
+ * first used, so both are tried before. */
+static gt_status
+check_room(const gt_team *team, gt_error *error)
+{
+    if (!gt_memory_is_left(0)) {
+        return gt_fail_memory(error, "threads");
+    }
+    int code = team->inner > 1 ? try_threads(team->workers * team->inner - 1) : 0;
+    return code == 0 ? GT_OK
+                     : gt_fail(error, GT_ERROR_ENGINE, "cannot start %d threads: %s",
+                               team->workers * team->inner, strerror(code));
+}
+
 static gt_status
 start_threads(gt_team *team, gt_error *error)
 {
+    gt_status checked = check_room(team, error);
+    if (checked != GT_OK) {
+        return checked;
+    }
     team->round = 0;
     for (; team->started < team->workers; team->started++) {
         member *next = &team->members[team->started];

@@ -26,6 +26,9 @@ HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learning
                     "optimizer", "momentum", "l2", "validation_fraction", "early_stopping",
                     "patience", "class_weight", "calibrate", "random_state", "threads", "verbose")
 
+#: Those of the extractor that count at once after `fit`.
+_RUNNING = ("cache", "threads", "verbose", "executor")
+
 #: What a classifier was trained on: the images that could be read, a list of what `fit` was given
 #: for each; their labels (n,), their features (n, d) float32, and the groups (n,) of
 #: near-duplicates they belong to, or None.
@@ -210,7 +213,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         if validation_data is not None:
             pair = (validation_data, None) if isinstance(
                 validation_data, ImageSet) else validation_data
-            X_held, y_held = check_labelled(*(tuple(pair) + ("validation_data",)))
+            X_held, y_held = check_labelled(*(tuple(pair) + ("validation_data", 1)))
             held, held_labels, held_positions, held_skipped = _extract_labelled(
                 extractor, X_held, y_held, self.strict)
             head.fit(features, labels, validation_data=(held, held_labels), views=views)
@@ -229,8 +232,38 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         self._novelty = None
         return self
 
+    def set_params(self, **parameters):
+        """Change parameters of the classifier.
+
+        Of one that is fitted or loaded, ``cache``, ``threads``, ``verbose``, ``executor`` and
+        ``strict`` count at once, the others in the next `fit`.
+
+        Parameters
+        ----------
+        **parameters
+            By name.
+
+        Returns
+        -------
+        TransferClassifier
+            This one.
+        """
+        super().set_params(**parameters)
+        self._hand_on()
+        return self
+
+    def _hand_on(self):
+        """Let the parts of a fitted classifier follow what has been set since."""
+        for part, names in (("extractor_", _RUNNING), ("head_", ("threads", "verbose"))):
+            if part in self.__dict__:
+                for name in names:
+                    setattr(getattr(self, part), name, getattr(self, name))
+        if "extractor_" in self.__dict__:
+            self.extractor_.follow_threads()
+
     def _extract(self, X):
         check_is_fitted(self, "head_")
+        self._hand_on()
         extraction = self.extractor_.extract(X, self.strict)
         warn_of_failures(extraction.failures)
         return extraction

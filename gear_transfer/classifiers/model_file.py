@@ -11,13 +11,12 @@ import re
 
 import numpy as np
 
-from .. import _core
 from ..common.arguments import check_path
 from ..common.estimator import check_is_fitted, parameter_names
 from ..common.labels import KINDS, as_labels
 from ..errors import DatasetError, GraphError, ModelFileError, WeightsError
 from ..features.backbone import POOLINGS, Backbone
-from ..features.precision import PRECISIONS, are_ranges
+from ..features.precision import PRECISIONS, Choice, are_ranges, runnable_choice
 from ..importers.json_text import parse_json
 from ..importers.native import read_network, write_network
 from ..importers.network import Network, Node
@@ -38,13 +37,13 @@ _PARAMETERS = {
     "dropout": (float, int), "epochs": (int,), "batch_size": (int,),
     "learning_rate": (float, int, str), "optimizer": (str,), "momentum": (float, int),
     "l2": (float, int), "validation_fraction": (float, int), "early_stopping": (bool,),
-    "patience": (int,), "class_weight": (str, type(None)), "calibrate": (bool,),
+    "patience": (int,), "class_weight": (str, list, type(None)), "calibrate": (bool,),
     "random_state": (int, type(None)), "strict": (bool,),
-    "group_duplicates": (bool,), "augment": (dict, type(None)),
+    "group_duplicates": (bool,), "augment": (dict, type(None)), "cache": (bool,),
 }
 
 #: What those count as that files of earlier releases lack.
-_ADDED_PARAMETERS = {"calibrate": False, "group_duplicates": True, "augment": None}
+_ADDED_PARAMETERS = {"calibrate": False, "group_duplicates": True, "augment": None, "cache": True}
 
 
 def save_model(model, path):
@@ -94,6 +93,11 @@ def _settings(model, backbone):
                              "numbers".format(labels.dtype))
     parameters = dict((name, getattr(model, name)) for name in _PARAMETERS)
     parameters["hidden_layers"] = [int(width) for width in model.hidden_layers]
+    parameters["cache"] = model.cache is not None and model.cache is not False
+    if isinstance(model.class_weight, dict):
+        parameters["class_weight"] = [
+            [label.item() if isinstance(label, np.generic) else label, float(weight)]
+            for label, weight in sorted(model.class_weight.items())]
     parameters["pooling"], parameters["resize"] = backbone.pooling, model.extractor_.resize
     augmentation = as_augmentation(model.augment)
     parameters["augment"] = None if augmentation is None else augmentation.to_dict()
@@ -103,7 +107,7 @@ def _settings(model, backbone):
         if isinstance(parameters[name], np.generic):
             parameters[name] = parameters[name].item()
         if not isinstance(parameters[name], kinds):
-            parameters[name] = None  # a dict of class weights or a RandomState: of no use later
+            parameters[name] = None  # a RandomState: of no use later
     layers = [backbone.layer] if isinstance(backbone.layer, str) else list(backbone.layer)
     return {
         "version": _VERSION,
@@ -114,11 +118,13 @@ def _settings(model, backbone):
         "input_size": list(backbone.input_size),
         "backbone": backbone.name,
         "precision": backbone.precision,
+        "precision_reason": backbone.precision_reason,
         "ranges": backbone.ranges,
         "parameters": parameters,
         "history": dict((key, [float(value) for value in values])
                         for key, values in model.history_.items()),
         "n_images": int(model.n_images_),
+        "temperature": getattr(model.head_, "temperature_", None),
         "split": _split_settings(model.split_),
     }
 
@@ -189,7 +195,7 @@ def _with_head(backbone, head):
                    network.provenance)
 
 
-def load_model(path, threads=None, verbose=0):
+def load_model(path, threads=None, verbose=0, cache=None):
     """Read a classifier that `TransferClassifier.save` wrote.
 
     Parameters
@@ -198,6 +204,9 @@ def load_model(path, threads=None, verbose=0):
     threads : int, optional
         Default is the number of processors this process may use.
     verbose : bool or int
+    cache : bool, str, Path or FeatureCache, optional
+        Where features are kept, see `FeatureExtractor`. Default is False if the classifier was
+        trained with that, else True.
 
     Returns
     -------
@@ -213,7 +222,7 @@ def load_model(path, threads=None, verbose=0):
     try:
         network = read_network(path)
         settings = _checked_settings(network, path)
-        return _rebuild(network, settings, path, threads, verbose)
+        return _rebuild(network, settings, path, threads, verbose, cache)
     except ModelFileError:
         raise
     except WeightsError as error:
@@ -255,6 +264,9 @@ def _checked_settings(network, path):
     require(settings.get("precision") in PRECISIONS, "precision")
     require(are_ranges(settings.get("ranges")) if settings["precision"] == "int8"
             else settings.get("ranges") is None, "ranges of layers")
+    require(isinstance(settings.setdefault("precision_reason", "as it was saved"), str),
+            "reason for the precision")
+    require(isinstance(settings.get("temperature"), (float, type(None))), "temperature")
     require(type(settings.get("n_images")) is int, "number of images")
     history = settings.get("history")
     require(isinstance(history, dict) and isinstance(history.get("loss"), list) and all(
@@ -273,6 +285,10 @@ def _checked_settings(network, path):
         require(isinstance(parameters[name], kinds), name)
     require(parameters["resize"] in ("pad", "stretch") and parameters["pooling"] in POOLINGS,
             "preprocessing")
+    if isinstance(parameters["class_weight"], list):
+        require(all(isinstance(pair, list) and len(pair) == 2 and isinstance(
+            pair[0], (str, int, float)) and isinstance(pair[1], float)
+            for pair in parameters["class_weight"]), "class_weight")
     if parameters["augment"] is not None:
         require(_is_augmentation(parameters["augment"]), "augment")
     return settings
@@ -281,7 +297,7 @@ def _checked_settings(network, path):
 def _typed_classes(classes, kind):
     """The classes as an array of the type that they had; None if they cannot be of it."""
     if kind is None:
-        return np.array(classes)
+        return None if isinstance(classes[0], float) else np.array(classes)
     if not isinstance(kind, str) or not re.match("[<|][biuf][1248]$", kind):
         return None
     try:
@@ -321,7 +337,7 @@ def _head_arrays(network, n_classes, path):
     return kernels, biases
 
 
-def _rebuild(network, settings, path, threads, verbose):
+def _rebuild(network, settings, path, threads, verbose, cache):
     from .classifier import TransferClassifier
     parameters = dict(settings["parameters"])
     parameters["hidden_layers"] = tuple(parameters["hidden_layers"])
@@ -330,22 +346,27 @@ def _rebuild(network, settings, path, threads, verbose):
     layers = settings["layers"]
     layer = layers[0] if settings["single_layer"] else tuple(layers)
     size = tuple(settings["input_size"])
-    # Where the processor lacks the instructions float32 stands in, whose features agree.
-    precision = settings["precision"] if _core.has_fast(settings["precision"]) else "float32"
+    if isinstance(parameters["class_weight"], list):
+        parameters["class_weight"] = dict(parameters["class_weight"])
+    choice = runnable_choice(Choice(settings["precision"], settings["precision_reason"],
+                                    settings.get("ranges")))
     model = TransferClassifier(backbone=path, layer=layer, input_size=size, threads=threads,
-                               precision=precision, verbose=verbose, **parameters)
+                               precision=choice.precision, verbose=verbose, **parameters)
+    if cache is not None:
+        model.cache = cache
     extractor, head = model.make_parts()
     backbone = Backbone.from_network(network, path, layer=layer, input_size=size,
-                                     pooling=parameters["pooling"], threads=threads,
-                                     precision=precision,
-                                     ranges=settings.get("ranges") if precision == "int8" else None)
+                                     pooling=parameters["pooling"], threads=threads)
+    backbone.settle(choice)
     kernels, biases = _head_arrays(network, len(settings["classes"]), path)
     if kernels[0].shape[0] != backbone.n_features:
         raise ModelFileError("{}: the head takes {} features, the backbone gives {}".format(
             path, kernels[0].shape[0], backbone.n_features))
     extractor.backbone_ = backbone
     head.classes_ = settings["classes"]
-    head.n_features_in_ = backbone.n_features
+    head.n_features_in_, head.n_iter_ = backbone.n_features, len(settings["history"]["loss"])
+    if settings.get("temperature") is not None:
+        head.temperature_ = settings["temperature"]
     head.history_ = collections.OrderedDict(
         (key, settings["history"][key]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")
         if key in settings["history"])

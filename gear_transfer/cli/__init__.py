@@ -10,11 +10,11 @@ import sys
 
 from .. import __version__
 from ..errors import GearTransferError
-from . import check, convert, download, evaluate, predict, report, train, tune
+from . import cache, check, convert, download, evaluate, predict, report, train, tune
 from .options import pixels_allowed
 from .output import complain, messages_to_stderr
 
-_COMMANDS = (train, tune, predict, evaluate, report, check, convert, download)
+_COMMANDS = (train, tune, predict, evaluate, report, check, convert, download, cache)
 
 _EXIT_CODES = """\
 exit codes:

@@ -6,8 +6,9 @@ import numpy as np
 from ..common.labels import labels_of_classes
 from ..common.tables import text_table
 from ..errors import DatasetError
-from .options import add_json, add_running, fraction, load_classifier
-from .output import wants_progress, write, write_csv, write_json
+from .options import add_json, add_links, add_running, fraction, load_classifier
+from .output import (complain_of_unreadable, unreadable_files, wants_progress, write, write_csv,
+                     write_json)
 
 SUMMARY = "measure a classifier on labelled photographs"
 DESCRIPTION = """\
@@ -15,7 +16,8 @@ Measure a saved MODEL on the photographs of FOLDER, which has one sub-folder for
 each class: accuracy with its 95 % confidence interval (Wilson), precision and
 recall of each class, and what was taken for what. Of a folder with train/, val/
 and test/, test/ is used, or val/ where there is no test/. With --target the exit
-code is 4 unless the whole interval lies at or above the target."""
+code is 4 unless the whole interval lies at or above the target, otherwise 3 when some
+photographs cannot be read."""
 EXAMPLES = """\
 examples:
   gear-transfer evaluate gear.gtm held_out
@@ -33,14 +35,16 @@ def add_arguments(parser):
                         help="say whether this accuracy is met, not met or not proven")
     add_json(parser, "text").add_argument("--csv", action="store_true",
                                           help="print the table of classes as CSV")
+    add_links(parser)
     add_running(parser)
 
 
 def run(arguments):
     model = load_classifier(arguments)
-    images = _part(arguments.folder, arguments.part)
+    images = _part(arguments.folder, arguments.part, arguments.follow_links)
+    _take_over_names(images, model.classes_)
     labels = _known_labels(images, model.classes_, arguments)
-    model.extractor_.set_params(verbose=wants_progress(arguments))
+    model.set_params(verbose=wants_progress(arguments))
     predicted = model.predict(images.paths)
     readable = np.array([each is not None for each in predicted.tolist()])
     if not readable.any():
@@ -48,7 +52,10 @@ def run(arguments):
             len(images), arguments.folder))
     found = _measure(labels[readable], predicted[readable].astype(model.classes_.dtype),
                      model.classes_, arguments.target)
-    found["unreadable"] = [path for path, good in zip(images.paths, readable) if not good]
+    refused = unreadable_files(images.skipped)
+    complain_of_unreadable(refused, arguments.quiet)
+    found["unreadable"] = [path for path, good in zip(images.paths, readable) if not good] + [
+        each.path for each in refused]
     if arguments.json:
         write_json(found)
     elif arguments.csv:
@@ -57,13 +64,13 @@ def run(arguments):
         write(_text(found))
     if arguments.target is not None and found["verdict"] != "met":
         return 4
-    return 0 if readable.all() else 3
+    return 3 if found["unreadable"] else 0
 
 
-def _part(folder, part):
+def _part(folder, part, follow_links):
     """The images of the part that was asked for, or of the best one that there is."""
     from ..photographs.image_set import load_folder
-    images = load_folder(folder)
+    images = load_folder(folder, follow_links=follow_links, least_classes=1)
     if part == "train":
         return images
     if part is not None:
@@ -72,6 +79,15 @@ def _part(folder, part):
             raise DatasetError("{!r} has no folder of {} images".format(folder, part))
         return chosen
     return images.test or images.validation or images
+
+
+def _take_over_names(images, classes):
+    """Call the classes as the model does, where names differ in their form of Unicode alone."""
+    from ..photographs.image_set import normal_name
+    known = dict((normal_name(str(name)), str(name)) for name in classes.tolist())
+    images.labels = np.array([known.get(normal_name(label), label)
+                              for label in images.labels.tolist()])
+    images.classes = sorted(set(images.labels.tolist()))
 
 
 def _known_labels(images, classes, arguments):

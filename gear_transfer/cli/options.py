@@ -40,13 +40,21 @@ def add_running(parser):
     group.add_argument("--threads", type=whole_number, metavar="N",
                        help="threads (default: all processors that may be used)")
     group.add_argument("--cache", metavar="FOLDER",
-                       help="keep computed features here (default: the platform's cache folder)")
+                       help="keep computed features here (default: the platform's cache folder; "
+                            "none for a classifier that was trained without)")
     group.add_argument("--no-cache", action="store_true", help="keep no features")
     group.add_argument("--max-pixels", type=positive, metavar="MILLIONS", dest="max_pixels",
                        help="largest photograph that is read, in million pixels (default: 89; a JPEG "
                             "may have four times as many)")
     group.add_argument("-q", "--quiet", action="store_true",
                        help="no progress bars and no warnings; errors only")
+
+
+def add_links(parser):
+    """--follow-links, of commands that search folders."""
+    parser.add_argument("--follow-links", action="store_true",
+                        help="follow symbolic links out of the folder, such as DVC and git-annex make "
+                             "to a shared store")
 
 
 def cache_of(arguments):
@@ -64,10 +72,8 @@ def add_json(parser, default):
 def load_classifier(arguments):
     """The saved classifier that the command names, to run as its options say."""
     from ..classifiers.model_file import load_model
-    model = load_model(arguments.model, threads=arguments.threads)
-    model.set_params(cache=cache_of(arguments))
-    model.extractor_.set_params(cache=cache_of(arguments))
-    return model
+    return load_model(arguments.model, threads=arguments.threads,
+                      cache=False if arguments.no_cache else arguments.cache)
 
 
 def positive(text):

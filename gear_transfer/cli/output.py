@@ -91,6 +91,28 @@ def skipped_facts(skipped):
     return [collections.OrderedDict(zip(("path", "reason"), each)) for each in skipped]
 
 
+def unreadable_files(skipped):
+    """Those of the files left out of class folders that should have been photographs.
+
+    Parameters
+    ----------
+    skipped : sequence of SkippedFile
+
+    Returns
+    -------
+    list of SkippedFile
+    """
+    return [each for each in skipped
+            if not os.path.isdir(each.path) and not each.reason.startswith("it lies beside")]
+
+
+def complain_of_unreadable(files, quiet):
+    """Say how many photographs cannot be read, and which is the first, if there are any."""
+    if files and not quiet:
+        complain("warning: {} of the photographs cannot be read, the first is {}: {}".format(
+            len(files), *files[0]))
+
+
 def _csv_line(cells):
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(list(cells))

@@ -2,7 +2,7 @@
 import collections
 import os
 
-from .options import add_json, add_running, load_classifier
+from .options import add_json, add_links, add_running, load_classifier
 from .output import wants_progress, write_csv, write_json_rows
 
 SUMMARY = "predict the classes of photographs"
@@ -33,13 +33,14 @@ def add_arguments(parser):
     parser.add_argument("--unknown", nargs="?", const="none of these", metavar="NAME",
                         help="what to say of a photograph unlike all those of training (without "
                              "NAME: none of these); a column known says how usual each is")
+    add_links(parser)
     add_running(parser)
 
 
 def run(arguments):
     from ..common.progress import progress_bar
     model = load_classifier(arguments)
-    paths, refused = find_images(arguments.images)
+    paths, refused = find_images(arguments.images, arguments.follow_links)
     columns = ["path", "predicted", "probability", "error"]
     if arguments.probabilities:
         columns[3:3] = ["probability:{}".format(name) for name in model.classes_]
@@ -55,7 +56,7 @@ def run(arguments):
     return 3 if failed else 0
 
 
-def find_images(places):
+def find_images(places, follow_links=False):
     """The images among files and in folders.
 
     Returns
@@ -69,7 +70,7 @@ def find_images(places):
     paths, refused = [], []
     for place in places:
         if os.path.isdir(place):
-            images = load_images(place, recursive=True)
+            images = load_images(place, recursive=True, follow_links=follow_links)
             paths.extend(images.paths)
             refused.extend(images.skipped)
         else:

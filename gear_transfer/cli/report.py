@@ -1,8 +1,9 @@
 """gear-transfer report: one HTML page about a classifier and its photographs."""
 import collections
 
-from .options import add_json, add_running, check_destination, fraction, load_classifier
-from .output import complain, file_facts, skipped_facts, wants_progress, write, write_json
+from .options import add_json, add_links, add_running, check_destination, fraction, load_classifier
+from .output import (complain_of_unreadable, file_facts, skipped_facts, unreadable_files,
+                     wants_progress, write, write_json)
 
 SUMMARY = "write a page about a classifier and its photographs"
 DESCRIPTION = """\
@@ -29,6 +30,7 @@ def add_arguments(parser):
     parser.add_argument("--target", type=fraction, metavar="ACCURACY",
                         help="say whether this accuracy is met (default: 0.9, whatever comes out)")
     add_json(parser, "the path")
+    add_links(parser)
     add_running(parser)
 
 
@@ -38,20 +40,23 @@ def run(arguments):
     check_page(arguments.page)
     check_destination(arguments.page)
     model = load_classifier(arguments)
-    model.extractor_.set_params(verbose=wants_progress(arguments))
+    model.set_params(verbose=wants_progress(arguments))
     target = TARGET if arguments.target is None else arguments.target
-    evidence = Evidence(model, arguments.folder, target)
+    folder = arguments.folder
+    if arguments.follow_links:
+        from ..photographs.image_set import load_folder
+        folder = load_folder(folder, follow_links=True)
+    evidence = Evidence(model, folder, target)
     write_page(evidence, arguments.page, arguments.title)
-    if evidence.unreadable and not arguments.quiet:
-        complain("warning: {} of the photographs cannot be read, the first is {}: {}".format(
-            len(evidence.unreadable), *evidence.unreadable[0]))
+    unreadable = unreadable_files(evidence.skipped)
+    complain_of_unreadable(unreadable, arguments.quiet)
     if arguments.json:
         write_json(_description(arguments, evidence))
     else:
         write("{}\n".format(arguments.page))
     if arguments.target is not None and evidence.verdict != "met":
         return 4
-    return 3 if evidence.unreadable else 0
+    return 3 if unreadable else 0
 
 
 def _description(arguments, evidence):

@@ -1,8 +1,8 @@
 """gear-transfer train: a folder of photographs into a saved classifier."""
 import collections
 
-from .options import (add_json, add_running, cache_of, check_destination, image_size, names,
-                      whole_number, widths)
+from .options import (add_json, add_links, add_running, cache_of, check_destination, image_size,
+                      names, whole_number, widths)
 from .output import complain, skipped_facts, wants_progress, write, write_json
 
 SUMMARY = "train a classifier on a folder of photographs"
@@ -66,6 +66,7 @@ def add_arguments(parser):
                              "fastest within two points, or the most accurate")
     parser.add_argument("--strict", action="store_true",
                         help="a photograph that cannot be read is an error")
+    add_links(parser)
     add_running(parser)
 
 
@@ -75,7 +76,8 @@ def run(arguments):
     from ..photographs.image_set import load_folder
     check_native_ending(arguments.model)
     check_destination(arguments.model)
-    images = load_folder(arguments.folder, strict=arguments.strict)
+    images = load_folder(arguments.folder, strict=arguments.strict,
+                         follow_links=arguments.follow_links)
     given = dict((name, getattr(arguments, name)) for name in _PARAMETERS
                  if getattr(arguments, name) is not None)
     model = TransferClassifier(cache=cache_of(arguments), verbose=wants_progress(arguments),

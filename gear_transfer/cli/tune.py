@@ -1,5 +1,5 @@
 """gear-transfer tune: which layer, which input size, which regularisation."""
-from .options import add_json, add_running, cache_of, image_size, whole_number
+from .options import add_json, add_links, add_running, cache_of, image_size, whole_number
 from .output import wants_progress, write, write_csv, write_json
 
 SUMMARY = "find the layer, input size and regularisation that suit some photographs"
@@ -32,6 +32,7 @@ def add_arguments(parser):
     parser.add_argument("--seed", type=int, dest="random_state", metavar="SEED")
     parser.add_argument("--strict", action="store_true",
                         help="a photograph that cannot be read is an error")
+    add_links(parser)
     add_running(parser)
 
 
@@ -45,8 +46,9 @@ def run(arguments):
     settings = dict((name, getattr(arguments, name)) for name in ("backbone", "threads")
                     if getattr(arguments, name) is not None)
     model = TransferClassifier(cache=cache_of(arguments), strict=arguments.strict, **settings)
-    tuning = tune(load_folder(arguments.folder, strict=arguments.strict), model=model,
-                  verbose=wants_progress(arguments), **given)
+    images = load_folder(arguments.folder, strict=arguments.strict,
+                         follow_links=arguments.follow_links)
+    tuning = tune(images, model=model, verbose=wants_progress(arguments), **given)
     if arguments.json:
         write_json(tuning.to_dict())
     elif arguments.csv:

@@ -7,11 +7,8 @@ fail. Keys are hashes of what decides the features, so nothing stale is ever
 found; values are plain float32 bytes, never pickled.
 """
 import collections
-import contextlib
 import hashlib
-import itertools
 import os
-import sqlite3
 import struct
 import sys
 import time
@@ -19,9 +16,11 @@ import zlib
 
 import numpy as np
 
+from ..errors import GearTransferError
 from .arguments import check_path, check_whole_number
 from .caller import warn_caller
 from .regular_file import open_regular
+from .store import STORE_ERRORS, SqliteStore, is_damage, is_held
 
 #: Raise it whenever photographs are prepared in another way, or the core computes other numbers
 #: from them, so that features of before are not found again.
@@ -30,15 +29,13 @@ FEATURES_VERSION = 5
 DEFAULT_LIMIT = 1 << 30  # bytes of features
 
 _CHECKSUM = 4  # bytes behind each vector
-_BUSY = 30.0  # seconds to wait for another process that writes
 _FILE = "features.sqlite3"
 _TABLES = collections.OrderedDict(
     (name, "CREATE TABLE {} (key BLOB PRIMARY KEY, {} BLOB NOT NULL, used REAL NOT NULL)".format(
         name, value)) for name, value in [("features", "vector"), ("choices", "text")])
 _MOST_CHOICES = 100  # those used longest ago go first
 _LONGEST_CHOICE = 1 << 20  # bytes
-_STEPS = 10000  # of SQLite's virtual machine, after which a statement's work is looked at
-_MOST_VARIABLES = 500  # of one statement; SQLite's own limit was 999 for long
+_AT_ONCE = 500  # keys of one statement; SQLite's own limit was 999 for long
 
 
 class CacheWarning(UserWarning):
@@ -84,8 +81,10 @@ def stream_hash(stream):
 class FeatureCache(object):
     """Feature vectors by key, in one SQLite file.
 
-    Any failure of the store (read-only folder, full disk, damaged file) is
-    warned of once; from then on nothing is found and nothing is kept.
+    Any failure of the store (read-only folder, full disk, damaged file, another process that
+    holds it for seconds) is warned of once; from then on nothing is found and nothing is kept,
+    by no cache of this process on that file: for a minute, after which it is looked at again, or
+    where it is damaged for good.
 
     Parameters
     ----------
@@ -98,37 +97,29 @@ class FeatureCache(object):
     def __init__(self, folder=None, limit=DEFAULT_LIMIT):
         self.folder = default_folder() if folder is None else check_path("folder", folder)
         self.limit = check_whole_number("limit", limit, 0)
-        self._broken = False
 
     @property
     def path(self):
         """The file, str."""
         return os.path.join(self.folder, _FILE)
 
-    @contextlib.contextmanager
-    def _connected(self):
-        """A connection for one transaction.
+    @property
+    def _store(self):
+        return SqliteStore(self.path, _TABLES.items())
 
-        Opened anew each time: a connection must not cross a fork.
-        """
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        with contextlib.closing(sqlite3.connect(self.path, timeout=_BUSY)) as connection:
-            connection.set_progress_handler(_work_limit(os.path.getsize(self.path)), _STEPS)
-            with connection:
-                for schema in _TABLES.values():
-                    connection.execute(schema.replace("TABLE", "TABLE IF NOT EXISTS", 1))
-                _check_schema(connection)
-                yield connection
-
-    @contextlib.contextmanager
-    def _guarded(self):
-        """Turn a failure of the store into one warning."""
+    def _guarded(self, work, writing=False):
+        """Whether `work` was done; a failure of the store is one warning."""
+        store = self._store
+        if store.is_resting(writing):
+            return False
         try:
-            yield
-        except (OSError, sqlite3.Error, MemoryError, OverflowError, UnicodeError) as error:
-            self._broken = True
-            warn_caller("the feature cache {} cannot be used ({}); going on without it".format(
-                self.path, error), CacheWarning)
+            store.transact(work, writing)
+            return True
+        except STORE_ERRORS as error:
+            if store.rest(error, writing):
+                warn_caller("the feature cache {} cannot be used ({}); going on without it".format(
+                    self.path, _reason(error)), CacheWarning)
+            return False
 
     def get(self, keys, length):
         """The vectors that are there.
@@ -143,22 +134,23 @@ class FeatureCache(object):
         -------
         dict of bytes to ndarray of float32, shape (length,)
         """
-        found = {}
-        if self._broken or not keys:
-            return found
-        keys = list(set(keys))
+        found, keys = {}, list(set(keys))
         now = time.time()
-        with self._guarded(), self._connected() as connection:
-            for start in range(0, len(keys), _MOST_VARIABLES):
-                some = keys[start:start + _MOST_VARIABLES]
+
+        def look(execute):
+            for start in range(0, len(keys), _AT_ONCE):
+                some = keys[start:start + _AT_ONCE]
                 marks = ",".join("?" * len(some))
-                for key, value in connection.execute(
+                for key, value in execute(
                         "SELECT key, vector FROM features WHERE key IN ({}) AND "
                         "LENGTH(vector) = {}".format(marks, 4 * length + _CHECKSUM), some):
                     if _is_whole(key, value):
                         found[key] = np.frombuffer(value[:-_CHECKSUM], dtype="<f4")
-                connection.execute("UPDATE features SET used = ? WHERE key IN ({})".format(marks),
-                                   [now] + some)
+                execute("UPDATE features SET used = ? WHERE key IN ({})".format(marks),
+                        [now] + some)
+
+        if keys:
+            self._guarded(look)
         return found
 
     def put(self, keys, vectors):
@@ -168,14 +160,22 @@ class FeatureCache(object):
         ----------
         keys : sequence of bytes
         vectors : ndarray of float32, shape (n, length)
+
+        Returns
+        -------
+        bool
+            Whether they are kept.
         """
-        if self._broken or not keys:
-            return
         now = time.time()
         rows = [(key, _with_checksum(key, vector.astype("<f4").tobytes()), now)
                 for key, vector in zip(keys, vectors)]
-        with self._guarded(), self._connected() as connection:
-            connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
+
+        def write(execute):
+            for start in range(0, len(rows), _AT_ONCE):
+                execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?)",
+                        rows[start:start + _AT_ONCE], many=True)
+
+        return not rows or self._guarded(write, writing=True)
 
     def get_choice(self, key):
         """The text that `put_choice` kept, or None.
@@ -188,14 +188,16 @@ class FeatureCache(object):
         -------
         str or None
         """
-        if self._broken:
-            return None
-        with self._guarded(), self._connected() as connection:
-            row = connection.execute("SELECT text FROM choices WHERE key = ? AND LENGTH(text) < ?",
-                                     [key, _LONGEST_CHOICE]).fetchone()
+        found = []
+
+        def look(execute):
+            row = execute("SELECT text FROM choices WHERE key = ? AND LENGTH(text) < ?",
+                          [key, _LONGEST_CHOICE]).fetchone()
             if row is not None and _is_whole(key, row[0]):
-                return row[0][:-_CHECKSUM].decode("utf-8")
-        return None
+                found.append(row[0][:-_CHECKSUM].decode("utf-8"))
+
+        self._guarded(look)
+        return found[0] if found else None
 
     def put_choice(self, key, text):
         """Keep a short text: what was decided on the photographs that the key stands for.
@@ -205,60 +207,107 @@ class FeatureCache(object):
         key : bytes
         text : str
         """
-        if self._broken:
-            return
-        with self._guarded(), self._connected() as connection:
-            connection.execute("INSERT OR REPLACE INTO choices VALUES (?, ?, ?)",
-                               [key, _with_checksum(key, text.encode("utf-8")), time.time()])
-            connection.execute("DELETE FROM choices WHERE key NOT IN "
-                               "(SELECT key FROM choices ORDER BY used DESC LIMIT ?)",
-                               [_MOST_CHOICES])
+        def write(execute):
+            execute("INSERT OR REPLACE INTO choices VALUES (?, ?, ?)",
+                    [key, _with_checksum(key, text.encode("utf-8")), time.time()])
+            execute("DELETE FROM choices WHERE key NOT IN "
+                    "(SELECT key FROM choices ORDER BY used DESC LIMIT ?)", [_MOST_CHOICES])
+
+        self._guarded(write, writing=True)
 
     def trim(self):
         """Drop the vectors used longest ago until the rest keep to the limit."""
-        if self._broken:
-            return
-        with self._guarded(), self._connected() as connection:
-            total = connection.execute(
-                "SELECT COALESCE(SUM(LENGTH(vector)), 0) FROM features").fetchone()[0]
-            if total <= self.limit:
-                return
+        def drop(execute):
+            total = execute("SELECT COALESCE(SUM(LENGTH(vector)), 0) FROM features").fetchone()[0]
             dropped = []
-            for key, size in connection.execute(
-                    "SELECT key, LENGTH(vector) FROM features ORDER BY used"):
-                if total <= self.limit:
-                    break
-                dropped.append((key,))
-                total -= size or 0  # a damaged file may hold what the table forbids
-            connection.executemany("DELETE FROM features WHERE key = ?", dropped)
+            if total > self.limit:
+                for key, size in execute("SELECT key, LENGTH(vector) FROM features ORDER BY used"):
+                    if total <= self.limit:
+                        break
+                    dropped.append((key,))
+                    total -= size or 0  # a damaged file may hold what the table forbids
+            for start in range(0, len(dropped), _AT_ONCE):
+                execute("DELETE FROM features WHERE key = ?", dropped[start:start + _AT_ONCE],
+                        many=True)
+
+        self._guarded(drop, writing=True)
+
+    def info(self):
+        """What the cache holds; no file is made where there is none.
+
+        Returns
+        -------
+        OrderedDict
+            ``path``, ``bytes`` on disk, ``vectors``, ``vector_bytes``, ``choices`` of precision,
+            ``limit``, and when the vector used longest ago and that used last were used, in
+            seconds since 1970, or None.
+
+        Raises
+        ------
+        GearTransferError
+            The file cannot be used.
+        """
+        def count(execute):
+            row = execute("SELECT COUNT(*), COALESCE(SUM(LENGTH(vector)), 0), MIN(used), MAX(used) "
+                          "FROM features").fetchone()
+            return row[:2] + execute("SELECT COUNT(*) FROM choices").fetchone() + row[2:]
+
+        exists = os.path.lexists(self.path)
+        row = self._insist(count) if exists else (0, 0, 0, None, None)
+        return collections.OrderedDict(
+            [("path", self.path), ("bytes", os.path.getsize(self.path) if exists else 0)]
+            + list(zip(("vectors", "vector_bytes", "choices"), row)) + [("limit", self.limit)]
+            + list(zip(("first_used", "last_used"), row[3:])))
 
     def clear(self):
-        """Remove everything."""
-        with self._guarded(), self._connected() as connection:
-            connection.execute("DELETE FROM features")
-            connection.execute("DELETE FROM choices")
+        """Remove everything, and give its room back to the disk.
+
+        Raises
+        ------
+        GearTransferError
+            The file is in use, or cannot be removed.
+        """
+        def empty(execute):
+            for name in _TABLES:
+                execute("DELETE FROM {}".format(name))
+
+        if not os.path.lexists(self.path):
+            return
+        try:
+            self._insist(empty, self._store.shrink)
+        except _Damaged:
+            try:
+                self._store.remove()
+            except OSError as error:
+                raise GearTransferError("the feature cache {} is damaged and cannot be removed "
+                                        "({})".format(self.path, _reason(error))) from error
+
+    def _insist(self, work, then=None):
+        """What `work` gives; a failure of the store is an error."""
+        store = self._store
+        try:
+            result = store.transact(work)
+            if then is not None:
+                then()
+            return result
+        except STORE_ERRORS as error:
+            raise (_Damaged if is_damage(error) else GearTransferError)(
+                "the feature cache {} cannot be used ({})".format(self.path, _reason(error))) from error
 
     def __repr__(self):
         return "FeatureCache({!r}, limit={})".format(self.folder, self.limit)
 
 
-def _check_schema(connection):
-    """Refuse a file whose tables are not ours: views and triggers could keep us busy for ever."""
-    found = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
-    wanted = [("index", "sqlite_autoindex_{}_1".format(name), None) for name in _TABLES]
-    if sorted(found, key=str) != sorted(wanted + [("table",) + table for table in _TABLES.items()],
-                                        key=str):
-        raise sqlite3.DatabaseError("not a feature cache, or a damaged one")
+class _Damaged(GearTransferError):
+    """The file is no feature cache, or a damaged one."""
 
 
-def _work_limit(file_size):
-    """A progress handler that ends a statement which does more than the file can give reason for.
-
-    Pages of a damaged file may name each other in circles.
-    """
-    calls = (1000000 + file_size // 4) // _STEPS
-    # Not a function in Python: an interrupt that fell into it would be lost in SQLite.
-    return itertools.chain(itertools.repeat(0, calls), itertools.repeat(1)).__next__
+def _reason(error):
+    """What keeps a store from being used, in words."""
+    text = str(error)
+    if is_held(error):
+        return "another process holds it: {}".format(text)
+    return "a damaged file: {}".format(text) if text == "interrupted" else text
 
 
 def _with_checksum(key, vector):

@@ -8,12 +8,13 @@ import numpy as np
 
 from .. import _core
 from ..common.threads import check_threads
-from ..errors import GraphError
-from ..importers import QuantizedArray, load_network
+from ..errors import GraphError, WeightsError
+from ..importers import ChannelQuantizedArray, QuantizedArray, load_network
 from ..importers.operations import LARGEST_EXTENT
 from ..importers.weights import default_backbone_path, find_official_weights
 from ..photographs import DEFAULT_INPUT_SIZE
-from .precision import SAMPLE_SIZE, Choice, check_precision, choose_precision, known_ranges
+from .precision import (SAMPLE_SIZE, Choice, check_precision, choose_precision, known_ranges,
+                        runnable_choice)
 
 #: Backbones known by name.
 DEFAULT_BACKBONE = "inception_v3"
@@ -443,12 +444,49 @@ class Backbone(object):
                 "precision={!r})".format(self.name, self.layer, self.input_size, self.pooling,
                                          self.threads, self.precision))
 
+    def with_threads(self, threads):
+        """The same backbone, run by another number of threads.
+
+        Parameters
+        ----------
+        threads : int or None
+            None is the number of processors this process may use.
+
+        Returns
+        -------
+        Backbone
+            This one, if that is its number.
+        """
+        threads = check_threads(threads)
+        if threads == self.threads:
+            return self
+        other = object.__new__(Backbone)
+        other.__dict__.update(self.__dict__, threads=threads, _engine=None)
+        return other
+
     def __reduce__(self):
-        return (Backbone.load, (self.name, self.layer, self.input_size, self.pooling, self.threads,
-                                self.precision, self.ranges))
+        name = os.path.abspath(self.name) if os.path.isfile(self.name) else self.name
+        return _unpickled, (name, self.layer, self.input_size, self.pooling, self.threads,
+                            tuple(self.choice), self.fingerprint())
 
     def __deepcopy__(self, memo):
         return self  # never changes once loaded and its precision chosen
+
+
+def _unpickled(name, layer, input_size, pooling, threads, choice, fingerprint):
+    """A backbone that was pickled: its weights must be found under their name, and be the same."""
+    try:
+        backbone = Backbone.load(name, layer, input_size, pooling, threads)
+    except (GraphError, WeightsError, ValueError) as error:
+        raise WeightsError("a pickle holds the name of the weights of a backbone, not the weights, "
+                           "and they cannot be loaded: {}. Save classifiers with save, whose file "
+                           "needs no other".format(error)) from error
+    if backbone.fingerprint() != fingerprint:
+        raise WeightsError("{}: the weights under this name are no longer those that were there "
+                           "when the backbone was pickled. Save classifiers with save, whose file "
+                           "needs no other".format(name))
+    backbone.settle(runnable_choice(Choice(*choice)))
+    return backbone
 
 
 def find_backbone(name):
@@ -468,7 +506,7 @@ def describe(network):
     nodes = [(node.name, node.op, node.inputs, node.attributes) for node in network.nodes]
     arrays = {}
     for name, array in network.arrays.items():
-        is_bytes = isinstance(array, QuantizedArray)
+        is_bytes = isinstance(array, (ChannelQuantizedArray, QuantizedArray))
         arrays[name] = (array.values, array.scale, array.minimum) if is_bytes else array
     return nodes, arrays
 

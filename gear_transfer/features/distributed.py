@@ -22,6 +22,7 @@ import numpy as np
 from ..common.arguments import is_path
 from ..common.threads import as_completed, check_threads, result_of
 from ..errors import EngineError, ImageError, WeightsError
+from ..photographs.hashes import KnownContents
 from .backbone import Backbone
 from .extraction import iterate_features
 
@@ -35,6 +36,8 @@ Task = collections.namedtuple("Task", [
 #: workers are all at work to the end; and most batches in one.
 _CHUNKS = 1000
 _MOST_BATCHES = 8
+
+_CHANGED = "its file was changed after it was hashed"
 
 #: Backbones that a worker process keeps.
 _MOST_BACKBONES = 2
@@ -96,7 +99,7 @@ def make_task(backbone, resize, batch_size, threads, executor, augmentation=None
                 batch_size, augmentation, threads, sharing)
 
 
-def iterate_chunks(executor, task, images):
+def iterate_chunks(executor, task, images, contents=None):
     """Compute features by an executor, in the order in which they come back.
 
     Wrap it in ``contextlib.closing`` where the loop may be left early: closing
@@ -108,6 +111,8 @@ def iterate_chunks(executor, task, images):
     task : Task
     images : sequence
         Paths, or images as `read_image` takes them, which then travel themselves.
+    contents : KnownContents, optional
+        See `iterate_batches`.
 
     Yields
     ------
@@ -122,10 +127,35 @@ def iterate_chunks(executor, task, images):
         If a worker of a process pool has died; others repeat its work elsewhere.
     """
     size = _chunk_size(len(images), task.batch_size)
+    expected = [None] * len(images) if contents is None else contents.expected
+    chunks = [(start, [_travelling(image, content) for image, content in zip(
+        images[start:start + size], expected[start:start + size])])
+        for start in range(0, len(images), size)]
+    try:
+        changed = []
+        with contextlib.closing(_results(executor, task, chunks, images)) as results:
+            for indices, features, failures in results:
+                changed.extend(i for i, error in failures if error.reason == _CHANGED)
+                yield indices, features, [failure for failure in failures
+                                          if failure[1].reason != _CHANGED]
+        # Once more, as they are now.
+        if changed:
+            contents.changed.update(changed)
+            chunks = [(i, [_travelling(images[i])]) for i in changed]
+            with contextlib.closing(_results(executor, task, chunks, images)) as results:
+                for result in results:
+                    yield result
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise EngineError("a worker process has died, and with it its pool (was there enough "
+                          "memory?); what was computed before is in the cache, if there is one: "
+                          "run again with a new executor to go on") from error
+
+
+def _results(executor, task, chunks, images):
+    """What `iterate_chunks` yields, of chunks that are pairs of a position and some images."""
     starts = {}
     try:
-        for start in range(0, len(images), size):
-            chunk = [_absolute(image) for image in images[start:start + size]]
+        for start, chunk in chunks:
             starts[executor.submit(extract_chunk, task, chunk)] = start
         for future in as_completed(list(starts)):
             indices, features, failures = result_of(future)
@@ -133,18 +163,24 @@ def iterate_chunks(executor, task, images):
             yield (start + indices, features, [
                 (start + i, ImageError(str(images[start + i]) if is_path(images[start + i])
                                        else path, reason)) for i, path, reason in failures])
-    except concurrent.futures.process.BrokenProcessPool as error:
-        raise EngineError("a worker process has died, and with it its pool (was there enough "
-                          "memory?); what was computed before is in the cache, if there is one: "
-                          "run again with a new executor to go on") from error
     finally:
         for future in starts:
             future.cancel()
 
 
-def _absolute(image):
-    """The image, a path so that it holds in any working folder."""
-    return os.path.abspath(str(image)) if is_path(image) else image
+class HashedPath(str):
+    """A path that carries what its file held when it was hashed, or None, as ``content``."""
+
+    content = None
+
+
+def _travelling(image, content=None):
+    """The image as it goes to a worker, a path so that it holds in any working folder."""
+    if not is_path(image):
+        return image
+    path = HashedPath(os.path.abspath(str(image)))
+    path.content = content
+    return path
 
 
 def _chunk_size(n, batch_size):
@@ -166,17 +202,22 @@ def extract_chunk(task, images):
     indices : int ndarray of shape (n,)
     features : float32 ndarray of shape (n, d)
     failures : list of (int, str, str)
-        Position, path and reason of each image that cannot be read.
+        Position, path and reason of each image that cannot be read, or whose file was changed
+        since it was hashed.
     """
     backbone = _loaded(task)
+    contents = KnownContents([getattr(image, "content", None) if is_path(image) else None
+                              for image in images])
     indices, features, failures = [], [], []
     found = iterate_features(backbone, images, task.resize, task.batch_size, backbone.threads,
-                             task.augmentation)
+                             task.augmentation, contents=contents)
     with contextlib.closing(found):
         for some, their_features, failed in found:
-            indices.append(some)
-            features.append(their_features)
+            changed = sorted(contents.changed.intersection(some.tolist()))
+            indices.append(some[~np.isin(some, changed)])
+            features.append(their_features[~np.isin(some, changed)])
             failures.extend((i, error.path, error.reason) for i, error in failed)
+            failures.extend((i, str(images[i]), _CHANGED) for i in changed)
     return np.concatenate(indices), np.concatenate(features), failures
 
 

@@ -7,7 +7,7 @@ from ..photographs.prefetch import iterate_batches
 
 
 def iterate_features(backbone, images, resize, batch_size, workers, augmentation=None,
-                     see=None):
+                     see=None, contents=None):
     """Decode images and compute their features, in order.
 
     Wrap it in ``contextlib.closing`` where the loop may be left early.
@@ -27,6 +27,8 @@ def iterate_features(backbone, images, resize, batch_size, workers, augmentation
     see : callable, optional
         Called with the position and the picture of every image that can be read, see
         `iterate_batches`.
+    contents : KnownContents, optional
+        See `iterate_batches`.
 
     Yields
     ------
@@ -40,7 +42,7 @@ def iterate_features(backbone, images, resize, batch_size, workers, augmentation
     if augmentation is not None:
         batch_size = max(1, batch_size // augmentation.views)
     batches = iterate_batches(images, backbone.input_size, resize, batch_size, workers=workers,
-                              augmentation=augmentation, see=see)
+                              augmentation=augmentation, see=see, contents=contents)
     with contextlib.closing(batches):
         for indices, pixels, failures in batches:
             pixels = pixels.reshape((-1,) + pixels.shape[-3:])

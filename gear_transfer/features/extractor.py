@@ -14,8 +14,8 @@ from ..common.progress import progress_bar
 from ..common.threads import check_threads, deferred_interrupts
 from ..errors import ImageError
 from ..photographs.augmentation import as_augmentation
-from ..photographs.hashes import ImageHashes, image_hashes
-from ..photographs.images import RESIZE_RULES, read_image
+from ..photographs.hashes import ImageHashes, KnownContents, image_hashes
+from ..photographs.images import RESIZE_RULES, centred_on_white, read_picture
 from ..photographs.sequences import check_images
 from .backbone import DEFAULT_BACKBONE, DEFAULT_QUALITY, Backbone
 from .distributed import KeepsExecutor, check_executor, iterate_chunks, make_task
@@ -192,10 +192,19 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         return extraction._replace(features=extraction.features.reshape(
             len(extraction.positions), augmentation.views, self.backbone_.n_features))
 
+    def follow_threads(self):
+        """Let ``threads``, if it was set after `fit`, count for the backbone.
+
+        One that was given as a `Backbone` keeps its own.
+        """
+        if not isinstance(self.backbone, Backbone):
+            self.backbone_ = self.backbone_.with_threads(self.threads)
+
     def _extract(self, X, strict, augmentation=None, hashes=None):
         """Features of images or, with an augmentation, those of all views in one row."""
         if not hasattr(self, "backbone_"):
             self.fit()
+        self.follow_threads()
         X = check_images(X)
         cache, contents = open_cache(self.cache), self._contents(X, hashes)
         self._choose_precision(X, contents, cache)
@@ -206,14 +215,19 @@ class FeatureExtractor(KeepsExecutor, Estimator):
                                 self.verbose) as bar:
             missing = work.take_known()
             bar.update(len(X) - len(missing))
+            known = KnownContents([contents[i] for i in missing])
             batches = self._compute(
                 X[missing] if isinstance(X, np.ndarray) else [X[i] for i in missing], augmentation,
-                hashes and (lambda i, picture: hashes.see(int(missing[i]), picture)))
+                hashes and (lambda i, picture: hashes.see(int(missing[i]), picture)),
+                known if cache is not None else None)
             with contextlib.closing(batches):
                 for indices, features, failed in batches:
                     if failed and strict:
                         raise failed[0][1]
-                    work.add(missing[indices], features)
+                    changed = set(missing[i] for i in list(known.changed))
+                    work.add(missing[indices], features, changed)
+                    if hashes is not None:
+                        hashes.forget(changed)
                     work.failures.extend((int(missing[i]), error) for i, error in failed)
                     bar.update(len(indices) + len(failed))
         return work.result()
@@ -252,16 +266,16 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         return np.array(["{}_{}".format(layer, i) for layer, shape in zip(layers, backbone.shapes)
                          for i in range(int(np.prod(shape)))], dtype=object)
 
-    def _compute(self, images, augmentation, see):
+    def _compute(self, images, augmentation, see, contents):
         """Iterator over (indices, features, failures), from here or from the executor."""
         backbone = self.backbone_
         # As long as no photograph could be read to decide on the precision, all is done here.
         if self.executor is not None and backbone.is_settled:
             task = make_task(backbone, self.resize, self.batch_size, self.threads, self.executor,
                              augmentation)
-            return iterate_chunks(self.executor, task, images)
+            return iterate_chunks(self.executor, task, images, contents)
         return iterate_features(backbone, images, self.resize, self.batch_size,
-                                check_threads(self.threads), augmentation, see)
+                                check_threads(self.threads), augmentation, see, contents)
 
     def _contents(self, X, hashes):
         """Hash of the content of each image that is a file, else None."""
@@ -291,20 +305,23 @@ class FeatureExtractor(KeepsExecutor, Estimator):
             if choice is not None:
                 backbone.settle(choice)
                 return
-        sample = self._read_sample(X, places)
+        watched = KnownContents(contents)
+        sample = self._read_sample(X, places, watched)
         if sample:
             backbone.choose_precision(np.stack(sample))
-            if key is not None:
+            if key is not None and not watched.changed:
                 cache.put_choice(key, choice_to_text(backbone.choice))
 
-    def _read_sample(self, X, places):
+    def _read_sample(self, X, places, contents):
         """The pixels of the first images of those places that can be read."""
         sample = []
         for i in places:
             if len(sample) == SAMPLE_SIZE:
                 break
             with contextlib.suppress(ImageError):
-                sample.append(read_image(X[i], self.backbone_.input_size, self.resize))
+                size = self.backbone_.input_size
+                picture = read_picture(X[i], size, self.resize, contents.watch(i))
+                sample.append(centred_on_white(picture, size))
         return sample
 
     def _settings(self):
@@ -357,18 +374,18 @@ class _Work(object):
                     self._done[i] = True
         return np.flatnonzero(~self._done)
 
-    def add(self, positions, features):
-        """Take the features of the images at `positions`."""
+    def add(self, positions, features, changed=()):
+        """Take the features of the images at `positions`, and keep them unless they `changed`."""
         self._features[positions] = features
         self._done[positions] = True
         if self._cache is not None:
-            self._unkept.extend(i for i in positions if self._keys[i])
+            self._unkept.extend(i for i in positions if self._keys[i] and i not in changed)
             if time.time() - self._kept_at > self.KEEP_EVERY:
                 self._keep()
 
     def _keep(self):
-        self._cache.put([self._keys[i] for i in self._unkept], self._features[self._unkept])
-        self._unkept = []
+        if self._cache.put([self._keys[i] for i in self._unkept], self._features[self._unkept]):
+            self._unkept = []  # otherwise it may be possible later
         self._kept_at = time.time()
 
     def __enter__(self):

@@ -87,13 +87,15 @@ class Augmentation(Estimator):
         return dict((name, value.item() if isinstance(value, np.generic) else value)
                     for name, value in values)
 
-    def views_of(self, image, input_size, resize="pad"):
+    def views_of(self, image, input_size, resize="pad", see_content=None):
         """Decode an image once and make its views.
 
         Parameters
         ----------
         image, input_size, resize
             As `read_image` takes them.
+        see_content : callable, optional
+            See `read_picture`.
 
         Returns
         -------
@@ -108,7 +110,8 @@ class Augmentation(Estimator):
         height, width = size_pair(input_size)
         # Large enough that the closest crop need not be enlarged.
         scale = 1.0 / (1.0 - self.crop)
-        picture = read_picture(image, (_scaled(height, scale), _scaled(width, scale)), resize)
+        picture = read_picture(image, (_scaled(height, scale), _scaled(width, scale)), resize,
+                               see_content)
         content = image_hash(image)
         if content is None:
             raise ImageError(str(image), "it was there, but is no longer")

@@ -69,6 +69,38 @@ def picture_hash(picture):
                            (columns[1:] > columns[:-1]).ravel()])
 
 
+class KnownContents(object):
+    """What files held when they were hashed; finds out which hold something else when they are decoded.
+
+    Sync programs exchange files at any moment: what is computed from the new file must not be kept
+    for the old one.
+
+    Parameters
+    ----------
+    expected : list of bytes or None
+        SHA-256 of each; None for what is no file.
+
+    Attributes
+    ----------
+    changed : set of int
+        Positions of files that were not what they were.
+    """
+
+    def __init__(self, expected):
+        self.expected = expected
+        self.changed = set()
+
+    def watch(self, i):
+        """The ``see_content`` of `read_picture` for image number `i`; None where there is no hash."""
+        if self.expected[i] is None:
+            return None
+
+        def see_content(content):
+            if content != self.expected[i]:
+                self.changed.add(i)
+        return see_content
+
+
 class ImageHashes(object):
     """The hashes of many photographs, for the most part made while others decode them.
 
@@ -95,6 +127,7 @@ class ImageHashes(object):
         self._bits = np.zeros((len(images), BITS), bool)
         self._known = np.zeros(len(images), bool)
         self._contents = None
+        self._changed = set()
 
     @property
     def contents(self):
@@ -115,6 +148,15 @@ class ImageHashes(object):
         self._bits[i] = picture_hash(picture)
         self._known[i] = True
 
+    def forget(self, positions):
+        """Keep no bits of images whose files were changed after they were hashed.
+
+        Parameters
+        ----------
+        positions : iterable of int
+        """
+        self._changed.update(positions)
+
     def complete(self):
         """The bits and the content of all, reading the images that were not seen.
 
@@ -130,10 +172,13 @@ class ImageHashes(object):
         keys = self._keys(self.contents)
         kept = self._take_kept(keys)
         missing = np.flatnonzero(~self._known).tolist()
+        known = KnownContents(self.contents)
         with ThreadPool(self._threads) as pool:
-            errors = pool.map(self._read, missing)
+            errors = pool.map(lambda i: self._read(i, known.watch(i)), missing)
+        self.forget(known.changed)
         failures = [(i, error) for i, error in zip(missing, errors) if error is not None]
-        new = [i for i in np.flatnonzero(self._known).tolist() if keys[i] and keys[i] not in kept]
+        new = [i for i in np.flatnonzero(self._known).tolist()
+               if keys[i] and keys[i] not in kept and i not in self._changed]
         if new:
             self._cache.put([keys[i] for i in new],
                             np.packbits(self._bits[new], axis=1).astype(np.float32))
@@ -157,10 +202,10 @@ class ImageHashes(object):
                 self._known[i] = True
         return kept
 
-    def _read(self, i):
+    def _read(self, i, see_content):
         """Decode image number `i`; the ImageError if that fails, else None."""
         try:
-            self.see(i, read_picture(self._images[i], *self._rule))
+            self.see(i, read_picture(*((self._images[i],) + self._rule + (see_content,))))
         except ImageError as error:
             # A fresh error: the old one's traceback would keep the pixels alive.
             return ImageError(error.path, error.reason)

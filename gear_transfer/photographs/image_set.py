@@ -3,24 +3,20 @@ import collections
 import collections.abc
 import os
 import re
+import unicodedata
 
 import numpy as np
 
-from ..common.arguments import check_list, check_path, is_missing, is_path
+from ..common.arguments import check_list, check_path, check_whole_number, is_missing, is_path
+from ..common.caller import warn_caller
 from ..common.labels import KINDS, as_labels
 from ..common.markup import escape_html
-from ..errors import DatasetError, ImageError
-from .images import open_image
+from ..errors import DatasetError, DatasetWarning
+from .folder_search import NO_IMAGES, FolderSearch, role_of, same_below
 
 SkippedFile = collections.namedtuple("SkippedFile", ["path", "reason"])
 SkippedFile.__doc__ = "A file or folder that was left out, and why (both str)."
 
-_SYSTEM_FILES = ("thumbs.db", "desktop.ini")
-
-#: Names of the folders that hold the parts of a split, as Keras, PyTorch and Hugging Face have them.
-_TRAINING = "train"
-_VALIDATION = ("val", "valid", "validation", "dev")
-_TEST = "test"
 _ROWS_SHOWN = 20
 
 
@@ -143,7 +139,7 @@ class ImageSet:
             found = expression.search(os.path.basename(str(path)))
             if found and found.group(1):
                 paths.append(path)
-                labels.append(found.group(1))
+                labels.append(normal_name(found.group(1)))
             else:
                 skipped.append(SkippedFile(str(path), "its name does not fit the pattern"))
         if not paths:
@@ -220,19 +216,20 @@ class ImageList(collections.abc.Sequence):
             _count(len(self), "image"), len(self.skipped))
 
 
-def load_folder(folder, strict=False):
+def load_folder(folder, strict=False, follow_links=False, least_classes=2):
     """Find the images of a folder that has one sub-folder for each class.
 
     Or of a folder that is split already: class folders in ``train`` and, beside
-    it, in ``val`` (or ``valid``, ``validation``, ``dev``) and ``test``, each
-    where it is there. The training images are returned and have the others as
+    it, in ``val`` and ``test``, each where it is there, under these or their other usual
+    names: ``Training``, ``seg_train``, ``valid``, ``validation``, ``dev``, ``eval``, ``test_set``
+    and so on. The training images are returned and have the others as
     ``validation`` and ``test``; the classes are those of training.
 
     Class folders are searched to any depth. Hidden files and folders (a leading
-    dot), Thumbs.db and desktop.ini are ignored. Only the header of each file is
-    looked at, so a picture that is cut short is found out when it is decoded.
+    dot), Thumbs.db, desktop.ini, __MACOSX and the like are ignored. Only the header of each file
+    is looked at, so a picture that is cut short is found out when it is decoded.
     Links to files within the folder that holds the class folders are followed,
-    other symbolic links are not.
+    other symbolic links are not unless that is asked for.
 
     Parameters
     ----------
@@ -240,96 +237,154 @@ def load_folder(folder, strict=False):
         The folder with the class folders.
     strict : bool
         Raise at the first thing that would be skipped.
+    follow_links : bool
+        Follow symbolic links out of the folder too, such as DVC and git-annex make to a shared
+        store.
+    least_classes : int
+        Classes that are needed; 1 is enough to predict and to measure.
 
     Returns
     -------
     images : ImageSet
-        Sorted by class, then by path. What was left out is in ``skipped``.
+        Sorted by class, then by path. What was left out is in ``skipped``. Names of classes are
+        brought to the normal form of Unicode, NFC.
 
     Raises
     ------
     DatasetError
         The folder is missing or is no folder, has no class folders, or has fewer
-        than two with images; or a part of a split has a class that training lacks.
+        than are needed with images; or a part of a split has a class that training lacks.
     ImageError
         With `strict`, for the first file that cannot be used.
+
+    Warns
+    -----
+    DatasetWarning
+        A class or a part of a split is lost, for nothing in its folder can be used; or the
+        folder looks as if its parts were taken for classes.
     """
     folder = check_path("folder", folder)
-    parts = _parts_of_split(_Search(folder, strict))
+    check_whole_number("least_classes", least_classes)
+    options = (strict, follow_links)
+    search = FolderSearch(folder, *options)
+    parts = _parts_of_split(search)
     if parts is None:
-        return _load_classes(folder, strict)
-    training, validation, test, skipped = parts
-    images = _load_classes(training, strict)
-    images.validation = _load_part(validation, images.classes, strict)
-    images.test = _load_part(test, images.classes, strict)
-    images.skipped += skipped
+        return _load_classes(folder, options, least_classes)
+    images = _load_classes(parts["train"], options, least_classes)
+    for role, name in (("val", "validation"), ("test", "test")):
+        if role in parts:
+            setattr(images, name, _load_part(parts[role], parts["train"], images.classes, options,
+                                             search))
+    images.skipped += [SkippedFile(*entry) for entry in search.skipped]
     return images
 
 
 def _parts_of_split(search):
-    """Folders (training, validation, test) and what lies beside them; None for class folders."""
+    """Folders of "train", "val" and "test", as far as they are there; None for class folders."""
     folders, files = search.root_entries()
-    by_name = dict((os.path.basename(path), path) for path in folders)
-    validation = [name for name in _VALIDATION if name in by_name]
-    parts = validation + [name for name in (_TEST,) if name in by_name]
-    if _TRAINING not in by_name:
-        if parts and len(parts) == len(folders):
-            raise DatasetError("{!r} has the folder {}, but no folder {!r} to learn from".format(
-                search.folder, " and ".join(repr(name) for name in parts), _TRAINING))
+    by_role = collections.OrderedDict()
+    for path in folders:
+        by_role.setdefault(role_of(os.path.basename(path)), []).append(path)
+    classes = by_role.pop(None, [])
+    if "train" not in by_role:
+        if by_role and not classes:
+            raise DatasetError("{!r} has the folder {}, but no folder 'train' to learn from".format(
+                search.folder, " and ".join(_quoted_names(sum(by_role.values(), [])))))
         return None
-    if not parts and len(folders) > 1:
+    if classes and (set(by_role) == {"train"} or not any(
+            FolderSearch(path, False).root_entries()[0] for path in by_role["train"])):
         return None  # a class of its own, among other classes
-    if len(validation) > 1:
-        raise DatasetError("{!r} has the folders {}: only one may hold the validation images".format(
-            search.folder, " and ".join(repr(name) for name in validation)))
-    for path in folders + files:
-        if os.path.basename(path) not in [_TRAINING] + parts:
-            search.skip(path, "it lies beside {}, which has the class folders".format(
-                os.path.join(search.folder, _TRAINING)))
-    return (by_name[_TRAINING], by_name[validation[0]] if validation else None,
-            by_name.get(_TEST), search.skipped)
+    for role, paths in by_role.items():
+        if len(paths) > 1:
+            raise DatasetError("{!r} has the folders {}: only one may hold the {} images".format(
+                search.folder, " and ".join(_quoted_names(paths[::-1])),
+                {"train": "training", "val": "validation"}.get(role, role)))
+    training = by_role["train"][0]
+    for path in classes + files:
+        search.skip(path, "it lies beside {}, which has the class folders".format(training))
+    lost = [link for link in search.lost_links if role_of(os.path.basename(link))]
+    if lost:
+        _warn("left out beside {!r}: {}, for links are not followed without follow_links=True or "
+              "--follow-links".format(training, ", ".join(_quoted_names(lost))))
+    return dict((role, paths[0]) for role, paths in by_role.items())
 
 
-def _load_part(folder, classes, strict):
-    """The validation or test images of a split; None where there is no such folder."""
-    if folder is None:
+def _load_part(folder, training, classes, options, search):
+    """The validation or test images of a split; None where they have no labels."""
+    part = FolderSearch(folder, *options)
+    folders, files = part.root_entries()
+    if not folders and any(part.is_image(path) for path in files):
+        search.skip(folder, "its images have no class folders, so their classes are not known")
+        _warn("{!r} is left out: its images have no class folders, so their classes are not known. "
+              "load_images finds them, to predict their classes".format(folder))
         return None
-    images = _load_classes(folder, strict, least=1)
+    images = _load_classes(folder, options, 1)
     unknown = [name for name in images.classes if name not in classes]
     if unknown:
         raise DatasetError("{!r} has the class {!r}, which {!r} does not have; the classes there "
-                           "are {}".format(folder, unknown[0], _TRAINING, ", ".join(
+                           "are {}".format(folder, unknown[0], os.path.basename(training), ", ".join(
                                repr(name) for name in classes)))
     return images
 
 
-def _load_classes(folder, strict, least=2):
+def _load_classes(folder, options, least):
     """The images of a folder that has the class folders, of `least` classes or more."""
-    search = _Search(folder, strict)
+    search = FolderSearch(folder, *options)
     folders, files = search.root_entries()
     if not folders:
-        _raise_no_classes(folder, files)
+        _raise_no_classes(search, files)
     for path in files:
         search.skip(path, "it lies beside the class folders, not in one")
-    paths, labels = [], []
+    paths, labels, lost = [], [], [(link, "it is a link") for link in search.lost_links]
     for class_folder in folders:
         found = search.images_below(class_folder)
         if not found:
-            search.skip(class_folder, "no images")
+            lost.append((class_folder, search.reason_below(class_folder)))
+            search.skip(class_folder, NO_IMAGES)
         paths.extend(found)
-        labels.extend([os.path.basename(class_folder)] * len(found))
+        labels.extend([normal_name(os.path.basename(class_folder))] * len(found))
     images = ImageSet(paths, labels, search.skipped)
     if len(images) == 0:
         raise DatasetError("no readable images in {!r}{}".format(
             folder, _first_reasons(search.skipped)))
     if len(images.classes) < least:
+        below = [path for path in folders if FolderSearch(path, False).root_entries()[0]]
+        hint = " Did you mean {!r}?".format(below[0]) if len(folders) == len(below) == 1 else ""
         raise DatasetError(
-            "only one class with images in {!r}: {!r}. Two or more class folders are needed{}"
-            .format(folder, images.classes[0], _first_reasons(search.skipped)))
+            "only one class with images in {!r}: {!r}. Two or more class folders are needed{}.{}"
+            .format(folder, images.classes[0], _first_reasons(search.skipped), hint))
+    _warn_of_lost(folder, folders, lost)
     return images
 
 
-def load_images(folder, strict=False, recursive=False):
+def _warn_of_lost(folder, folders, lost):
+    """Warn of classes without images, and of parts of a split that are taken for classes."""
+    if lost:
+        named = "; ".join("{!r} ({})".format(os.path.basename(path), reason)
+                          for path, reason in lost[:_ROWS_SHOWN])
+        _warn("{} of {!r} lost, for nothing in {} can be used: {}".format(
+            _count(len(lost), "class", "classes"), folder,
+            "its folder" if len(lost) == 1 else "their folders", named))
+    below = same_below(folders)
+    if below:
+        are_parts = all(role_of(name) for name in below)
+        _warn("in {!r} every folder ({}) has the same sub-folders ({}): {}".format(
+            folder, ", ".join(_quoted_names(folders[:_ROWS_SHOWN])),
+            ", ".join(repr(name) for name in below[:_ROWS_SHOWN]),
+            "parts of a split within the classes are taken together; put the class folders into "
+            "train and val" if are_parts else "if they are parts of a split and not classes, "
+            "call them train and val or test"))
+
+
+def _warn(message):
+    warn_caller(message, DatasetWarning)
+
+
+def _quoted_names(paths):
+    return [repr(os.path.basename(path)) for path in paths]
+
+
+def load_images(folder, strict=False, recursive=False, follow_links=False):
     """Find the images that lie directly in a folder, for prediction.
 
     Parameters
@@ -339,6 +394,8 @@ def load_images(folder, strict=False, recursive=False):
         Raise at the first file that would be skipped.
     recursive : bool
         Search the folders below it as well.
+    follow_links : bool
+        Follow symbolic links out of the folder too.
 
     Returns
     -------
@@ -353,8 +410,10 @@ def load_images(folder, strict=False, recursive=False):
         With `strict`, for the first file that cannot be used.
     """
     folder = check_path("folder", folder)
-    search = _Search(folder, strict)
+    search = FolderSearch(folder, strict, follow_links)
     folders, files = search.root_entries()
+    # A link that is skipped would be noted by either search.
+    search = FolderSearch(folder, strict, follow_links) if recursive else search
     paths = search.images_below(folder) if recursive else [
         path for path in files if search.is_image(path)]
     if not paths:
@@ -362,83 +421,7 @@ def load_images(folder, strict=False, recursive=False):
                 if folders and not recursive else "")
         raise DatasetError("no readable images in {!r}{}{}".format(
             folder, hint, _first_reasons(search.skipped)))
-    return ImageList(paths, search.skipped)
-
-
-class _Search:
-    """One walk over a folder, which notes what is left out and why."""
-
-    def __init__(self, folder, strict):
-        if not os.path.exists(folder):
-            raise DatasetError("there is no folder {!r} (looked in {})".format(
-                folder, os.path.dirname(os.path.abspath(folder))))
-        if not os.path.isdir(folder):
-            raise DatasetError("{!r} is a file, not a folder".format(folder))
-        self.folder = folder
-        self.real_folder = os.path.realpath(folder)
-        self.strict = strict
-        self.skipped = []
-
-    def skip(self, path, reason):
-        if self.strict:
-            raise ImageError(path, reason)
-        self.skipped.append(SkippedFile(path, reason))
-
-    def root_entries(self):
-        try:
-            return self.entries(self.folder)
-        except OSError as error:
-            raise DatasetError("folder {!r} cannot be listed: {}".format(
-                self.folder, error.strerror)) from error
-
-    def entries(self, folder):
-        """Sorted paths of the folders and of the files in a folder, hidden ones left out."""
-        folders, files = [], []
-        for name in sorted(os.listdir(folder)):
-            if name.startswith(".") or name.lower() in _SYSTEM_FILES:
-                continue
-            path = os.path.join(folder, name)
-            if os.path.islink(path) and not self.may_follow(path):
-                continue
-            (folders if os.path.isdir(path) else files).append(path)
-        return folders, files
-
-    def may_follow(self, link):
-        """Whether a symbolic link is a file within the folder; if not it is skipped."""
-        real = os.path.realpath(link)
-        inside = (real + os.sep).startswith(os.path.join(self.real_folder, ""))
-        if not os.path.exists(link):
-            self.skip(link, "it is a symbolic link that leads nowhere or back to itself")
-        elif not inside:
-            self.skip(link, "it is a symbolic link that leads out of the folder")
-        elif os.path.isdir(link):
-            self.skip(link, "it is a symbolic link to a folder inside, which would count twice")
-        else:
-            return True
-        return False
-
-    def images_below(self, folder):
-        """Paths of the images in a folder and all folders below it."""
-        images = []
-        waiting = [folder]
-        while waiting:
-            current = waiting.pop()
-            try:
-                folders, files = self.entries(current)
-            except OSError as error:
-                self.skip(current, "the folder cannot be listed: {}".format(error.strerror))
-                continue
-            images.extend(path for path in files if self.is_image(path))
-            waiting.extend(folders)
-        return sorted(images, key=lambda path: path.split(os.sep))
-
-    def is_image(self, path):
-        try:
-            with open_image(path):
-                return True
-        except ImageError as error:
-            self.skip(path, error.reason)
-            return False
+    return ImageList(paths, [SkippedFile(*entry) for entry in search.skipped])
 
 
 def _expression_with_one_group(pattern):
@@ -467,18 +450,25 @@ def _column(frame, name):
     return frame[name]
 
 
-def _raise_no_classes(folder, files):
+def _raise_no_classes(search, files):
+    folder, skipped = search.folder, list(search.skipped)
     for path in files:
-        try:
-            with open_image(path):
-                raise DatasetError(
-                    "the images lie directly in {!r} ({}). Put them in one sub-folder for "
-                    "each class: {}".format(folder, os.path.basename(path),
-                                            os.path.join(folder, "<class>", "<image>")))
-        except ImageError:
-            continue
-    raise DatasetError("{!r} has no sub-folders. One for each class is needed: {}".format(
-        folder, os.path.join(folder, "<class>", "<image>")))
+        if search.is_image(path):
+            raise DatasetError(
+                "the images lie directly in {!r} ({}). Put them in one sub-folder for "
+                "each class: {}".format(folder, os.path.basename(path),
+                                        os.path.join(folder, "<class>", "<image>")))
+    raise DatasetError("{!r} has no sub-folders{}. One for each class is needed: {}{}".format(
+        folder, " that may be searched" if search.lost_links else "",
+        os.path.join(folder, "<class>", "<image>"), _first_reasons(skipped)))
+
+
+def normal_name(name):
+    """The name of a class in the one form of Unicode that all looking the same have (NFC).
+
+    A Mac writes accents as letters of their own.
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def _first_reasons(skipped, limit=3):

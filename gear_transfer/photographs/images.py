@@ -12,6 +12,7 @@ from PIL import (BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImag
                  WebPImagePlugin, features)
 
 from ..common.arguments import is_path
+from ..common.cache import stream_hash
 from ..common.regular_file import NotRegularError, open_regular
 from ..errors import ImageError
 from .decoding import BYTES_A_PIXEL, check_pixels, from_array, too_large, upright_rgb
@@ -91,13 +92,16 @@ def read_image(image, input_size, resize="pad"):
     return centred_on_white(read_picture(image, input_size, resize), input_size)
 
 
-def read_picture(image, input_size, resize="pad"):
+def read_picture(image, input_size, resize="pad", see_content=None):
     """Read one image as `read_image` does, without borders.
 
     Parameters
     ----------
     image, input_size, resize
         As for `read_image`.
+    see_content : callable, optional
+        Called, if the image is a file, with the SHA-256 of what was decoded, or None if the file
+        was changed meanwhile.
 
     Returns
     -------
@@ -114,8 +118,12 @@ def read_picture(image, input_size, resize="pad"):
         raise ValueError("resize must be 'pad' or 'stretch', not {!r}".format(resize))
     if is_path(image):
         name = str(image)
-        with open_image(name) as opened, _as_image_error(name, _decoding_reason):
-            return upright_rgb(opened, (width, height), resize, draft=True)
+        with _opened(name) as (opened, stream), _as_image_error(name, _decoding_reason):
+            before = os.fstat(stream.fileno())
+            picture = upright_rgb(opened, (width, height), resize, draft=True)
+            if see_content is not None:
+                see_content(_content_of(stream, before))
+            return picture
     if isinstance(image, Image.Image):
         name = _describe(image)
         _check_size(image, name)
@@ -177,26 +185,8 @@ def open_image(path):
         pixels than ``PIL.Image.MAX_IMAGE_PIXELS`` (in a JPEG up to four times as many, for it
         is decoded at a fraction of its size), or a file made to take long.
     """
-    with _as_image_error(path, _opening_reason):
-        stream = open_regular(path)
-    try:
-        with _as_image_error(path, _opening_reason):
-            start = stream.read(32)
-            stream.seek(0)
-        format_name = _format_of(start)
-        if format_name is None:
-            raise ImageError(path, _why_unknown(start))
-        if format_name == "WebP" and not features.check("webp"):
-            raise ImageError(path, "this installation of Pillow cannot read WebP images")
-        with _as_image_error(path, _opening_reason):
-            image = _DECODERS[format_name](
-                JpegFile(stream, path) if format_name == "JPEG" else stream)
-        _check_size(image, path)
-        if format_name == "BMP":
-            _check_run_lengths(image, stream, path)
+    with _opened(path) as (image, _):
         yield image
-    finally:
-        stream.close()
 
 
 def size_pair(size):
@@ -221,6 +211,41 @@ def size_pair(size):
 
 
 # Opening
+
+@contextlib.contextmanager
+def _opened(path):
+    """What `open_image` yields, and the file that it is read from."""
+    with _as_image_error(path, _opening_reason):
+        stream = open_regular(path)
+    try:
+        with _as_image_error(path, _opening_reason):
+            start = stream.read(32)
+            stream.seek(0)
+        format_name = _format_of(start)
+        if format_name is None:
+            raise ImageError(path, _why_unknown(start))
+        if format_name == "WebP" and not features.check("webp"):
+            raise ImageError(path, "this installation of Pillow cannot read WebP images")
+        with _as_image_error(path, _opening_reason):
+            image = _DECODERS[format_name](
+                JpegFile(stream, path) if format_name == "JPEG" else stream)
+        _check_size(image, path)
+        if format_name == "BMP":
+            _check_run_lengths(image, stream, path)
+        yield image, stream
+    finally:
+        stream.close()
+
+
+def _content_of(stream, before):
+    """SHA-256 of an open file; None if it is no longer as it was, by what fstat said before."""
+    stream.seek(0)
+    content = stream_hash(stream)
+    after = os.fstat(stream.fileno())
+    is_same = all(getattr(before, name) == getattr(after, name)
+                  for name in ("st_size", "st_mtime_ns", "st_ctime_ns"))
+    return content if is_same else None
+
 
 def _format_of(start):
     """Name of the format that a file's first bytes announce, or None."""
@@ -270,9 +295,10 @@ def _check_jpeg_size(image, name):
     limit = Image.MAX_IMAGE_PIXELS
     if limit is None:
         return
-    sampling = [layer[1] * layer[2] for layer in image.layer] or [1]
-    densest = max(layer[1] for layer in image.layer) * max(layer[2] for layer in image.layer)
-    coefficient_bytes = 2.0 * sum(sampling) / densest
+    # Numbers of 0 are an error that the decoder finds.
+    horizontal, vertical = [[max(1, layer[i]) for layer in image.layer] or [1] for i in (1, 2)]
+    coefficients = sum(h * v for h, v in zip(horizontal, vertical))
+    coefficient_bytes = 2.0 * coefficients / (max(horizontal) * max(vertical))
     most = limit * min(_JPEG_SHARE, BYTES_A_PIXEL / coefficient_bytes)
     if width * height > most:
         raise ImageError(name, too_large(width, height, most))

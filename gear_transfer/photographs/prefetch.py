@@ -14,7 +14,7 @@ _Pending = collections.namedtuple("_Pending", ["start", "pixels", "futures"])
 
 
 def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=None, ahead=None,
-                    augmentation=None, see=None):
+                    augmentation=None, see=None, contents=None):
     """Decode images in batches, in order, while earlier batches are being used.
 
     Wrap it in ``contextlib.closing`` where the loop may be left early: closing
@@ -40,6 +40,8 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
     see : callable, optional
         Called in the decoding thread with the position of every image that can be read and
         what `read_picture` made of it; not with an augmentation.
+    contents : KnownContents, optional
+        What the files held when they were hashed; is told what they hold now.
 
     Returns
     -------
@@ -64,9 +66,10 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
     shape = size + (3,) if augmentation is None else (augmentation.views,) + size + (3,)
 
     def read(i):
+        see_content = None if contents is None else contents.watch(i)
         if augmentation is not None:
-            return augmentation.views_of(images[i], size, resize)
-        picture = read_picture(images[i], size, resize)
+            return augmentation.views_of(images[i], size, resize, see_content)
+        picture = read_picture(images[i], size, resize, see_content)
         if see is not None:
             see(i, picture)
         return centred_on_white(picture, size)

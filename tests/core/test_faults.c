@@ -1,120 +1,15 @@
 /* The Nth allocation, start of a thread or call of oneDNN fails, for every N that there is or a sample
  * of them: each time an error comes out or the right result, nothing is left behind, and what was there before
  * still works. */
-#include <limits.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-#include "faults.h"
+#include "fragile.h"
 #include "head/head.h"
 #include "threads/processors.h"
 #include "trial.h"
 
 enum { IMAGES = 5, THREADS = 2 };
-
-/* --- every call of a task ------------------------------------------------------------------ */
-
-/* A task whose calls fail one after the other, and the state that it works on. */
-typedef struct {
-    const char *name;
-    void (*prepare)(void *context);                     /* NULL for nothing */
-    gt_status (*run)(void *context, gt_error *problem); /* checks its result in success */
-    void (*finish)(void *context);                      /* NULL for nothing */
-    void *context;
-} fragile;
-
-/* Whether a success with the right result may follow.  Memory that is out must be told, but where
- * it costs only speed, a name to read, or an object that is gone anyway; from another failure there
- * may be another way to the result, such as a pool without the ReLU that was fused to it. */
-static bool
-may_go_well(const char *failed, dnnl_status_t code)
-{
-    static const char *const harmless[] = {"madvise", "dnnl_primitive_desc_query",
-                                           "dnnl_primitive_desc_query_md",
-                                           "dnnl_memory_get_memory_desc"};
-    size_t length = strlen(failed);
-    for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++) {
-        if (strcmp(failed, harmless[i]) == 0) {
-            return true;
-        }
-    }
-    return strcmp(failed + (length > 8 ? length - 8 : 0), "_destroy") == 0 ||
-           (code != dnnl_out_of_memory && strncmp(failed, "dnnl_", 5) == 0);
-}
-
-static bool
-is_told(gt_status status, const gt_error *problem)
-{
-    return (status == GT_ERROR_MEMORY || status == GT_ERROR_ENGINE) && problem->message[0] != '\0';
-}
-
-/* The nth call fails, or all from the nth on; false when there are fewer. */
-static bool
-fail_one(const fragile *task, long nth, dnnl_status_t code, bool lasts)
-{
-    gt_error problem = {""};
-    long before = gt_faults_balance();
-    int wrong = check_failed;
-    if (task->prepare != NULL) {
-        task->prepare(task->context);
-    }
-    gt_faults_arm(nth, code, lasts);
-    gt_status status = task->run(task->context, &problem);
-    const char *failed = gt_faults_disarm();
-    if (task->finish != NULL) {
-        task->finish(task->context);
-    }
-    CHECK(status == GT_OK ? failed == NULL || may_go_well(failed, code)
-                          : is_told(status, &problem));
-    CHECK(gt_faults_balance() == before);
-    if (check_failed > wrong) {
-        fprintf(stderr, "    call %ld, %s: status %d, %ld left behind: %s\n", nth,
-                failed != NULL ? failed : "none", (int)status, gt_faults_balance() - before,
-                problem.message);
-    }
-    return failed != NULL;
-}
-
-/* Of the calls that others from the same place preceded, one in so many fails. */
-enum { SAMPLE = 23 };
-
-/* Choose the calls that fail: the first from each place in the sources, and of the others, which come
- * from loops and from what is done again, a sample or all.  How many calls there are in all. */
-static long
-choose_calls(const fragile *task, bool chosen[GT_FAULTS_MOST_CALLS + 2])
-{
-    bool failed = fail_one(task, LONG_MAX, dnnl_success, false);
-    long count = gt_faults_calls();
-    CHECK(!failed && count > 1 && count <= GT_FAULTS_MOST_CALLS);
-    for (long nth = 1; nth <= count && nth <= GT_FAULTS_MOST_CALLS; nth++) {
-        chosen[nth] = gt_faults_is_first(nth) || check_runs(nth, SAMPLE);
-    }
-    return count;
-}
-
-/* Calls fail, alone and with all that follow, in the ways that oneDNN knows. */
-static void
-survive(fragile task)
-{
-    static const struct {
-        dnnl_status_t code;
-        bool lasts;
-    } ways[] = {
-        {dnnl_out_of_memory, false}, {dnnl_runtime_error, false}, {dnnl_unimplemented, true}};
-    static bool chosen[GT_FAULTS_MOST_CALLS + 2];
-    long count = choose_calls(&task, chosen);
-    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-        long failed = 0;
-        for (long nth = 1; nth <= count && nth <= GT_FAULTS_MOST_CALLS; nth++) {
-            if (chosen[nth]) {
-                CHECK(fail_one(&task, nth, ways[i].code, ways[i].lasts));
-                failed++;
-            }
-        }
-        CHECK(!fail_one(&task, count + 1, ways[i].code, ways[i].lasts));
-        fprintf(stderr, "    %s: %ld of %ld calls failed once%s\n", task.name, failed, count,
-                ways[i].lasts ? ", with all that follow" : "");
-    }
-}
 
 /* --- backbones ----------------------------------------------------------------------------- */
 
@@ -591,6 +486,10 @@ test_every_kind_of_call_is_counted(void)
 static int
 count_threads(const char *both, const char *quota, const char *period)
 {
+    gt_faults_file("/proc/self/cgroup", "2:cpu,cpuacct:/\n0::/\n");
+    gt_faults_file("/proc/self/mountinfo",
+                   "31 30 0:1 / /sys/fs/cgroup rw - cgroup2 none rw\n"
+                   "32 30 0:2 / /sys/fs/cgroup/cpu rw - cgroup none rw,cpu,cpuacct\n");
     gt_faults_file("/sys/fs/cgroup/cpu.max", both);
     gt_faults_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", quota);
     gt_faults_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period);
@@ -610,7 +509,9 @@ test_limits_of_control_groups(void)
     CHECK(count_threads("100001 100000\n", NULL, NULL) == two);
     CHECK(count_threads("9223372036854775807 1\n", NULL, NULL) == all);
     CHECK(count_threads("", NULL, NULL) == all);
-    CHECK(count_threads("-1 0", "50000", "100000") == all);
+    CHECK(count_threads("-1 0", NULL, NULL) == all);
+    CHECK(count_threads("-1 0", "50000", "100000") == 1);
+    CHECK(count_threads("100000 100000", "150000", "100000") == 1);
     CHECK(count_threads(NULL, "-1\n", "100000\n") == all);
     CHECK(count_threads(NULL, "150000\n", "100000\n") == two);
     CHECK(count_threads(NULL, "20000\n", "100000\n") == 1);
@@ -620,11 +521,36 @@ test_limits_of_control_groups(void)
     CHECK(gt_available_threads() == all && strcmp(gt_faults_disarm(), "fopen") == 0);
 }
 
+/* Whether `count` processors are free where the system tells of so many running tasks, us included. */
+static bool
+free_beside(int running, int count)
+{
+    char text[64];
+    (void)snprintf(text, sizeof(text), "0.50 1.25 3.00 %d/312 4711\n", running);
+    (void)usleep(20000); /* the last look lasts a while */
+    gt_faults_file("/proc/loadavg", running > 0 ? text : NULL);
+    bool are_free = gt_processors_are_free(count);
+    gt_faults_file(NULL, NULL);
+    return are_free;
+}
+
+static void
+test_processors_that_have_other_work(void)
+{
+    int online = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    CHECK(free_beside(1, online) && !free_beside(1, online + 1));
+    CHECK(!free_beside(2, online) && free_beside(online, 1));
+    CHECK(!free_beside(online + 1, 1));
+    CHECK(!free_beside(online + 1, 1) && !gt_processors_are_free(1)); /* of the same look */
+    CHECK(free_beside(0, online));                                    /* the system does not tell */
+}
+
 int
 main(void)
 {
     RUN(test_every_kind_of_call_is_counted);
     RUN(test_limits_of_control_groups);
+    RUN(test_processors_that_have_other_work);
     RUN(test_head);
     RUN(test_head_on_threads);
     RUN(test_backbone);

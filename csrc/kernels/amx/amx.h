@@ -19,9 +19,8 @@
  * before the first one runs: only then does the system let the process use the registers. */
 bool gt_amx_is_available(void);
 
-/* Whether it can run this one, and whether one like this can be run at all.  Neither depends on the
- * batch or the threads, on which features must not depend. */
-bool gt_amx_suits(const gt_amx *amx);
+/* Whether such a convolution can run by them at all.  Does not depend on the batch or the threads, on
+ * which features must not depend. */
 bool gt_amx_is_supported(const gt_amx *amx);
 
 /* Choose how it runs. */
