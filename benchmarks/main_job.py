@@ -17,7 +17,8 @@ import models
 import processes
 import report
 
-#: Environment of the peer, None for ours; the network as it wants it, None for our own default.
+#: Environment of the peer, None for ours; the network as it wants it, None for our own default, or
+#: "default" for our default's network as ONNX.
 Job = collections.namedtuple("Job", ["label", "peer", "network"])
 JOBS = collections.OrderedDict([
     ("ours", Job("gear_transfer, defaults", None, None)),
@@ -25,6 +26,8 @@ JOBS = collections.OrderedDict([
                        None)),
     ("ours_fast", Job('gear_transfer, quality="fast"', None, None)),
     ("keras_load", Job("Keras, only import, build InceptionV3, load weights", "keras", "weights")),
+    ("openvino_expert", Job("OpenVINO and scikit-learn by an expert, our network and size",
+                            "openvino", "default")),
     ("openvino_byhand", Job("OpenVINO and scikit-learn by hand", "openvino", "onnx")),
     ("keras_features", Job("Keras, features computed once", "keras", "weights")),
     ("keras_sample", Job("Keras, the sample's way, 2 epochs", "keras", "weights"))])
@@ -55,13 +58,21 @@ def copy_some(folder, destination, count):
     return destination
 
 
+def default_setting(python):
+    """Backbone, layer and side of the images of our defaults."""
+    code = ("import json; from gear_transfer.features import settings; "
+            "print(json.dumps(settings.QUALITIES[settings.DEFAULT_QUALITY]))")
+    backbone, layer, size = processes.run([python, "-c", code]).result
+    return backbone, layer, size[0]
+
+
 def command(arguments, name, folder, temporary):
     """The command line of a job."""
     job = JOBS[name]
     python = arguments.python
     if job.peer is not None:
         python = processes.peer_python(arguments.peers, job.peer)
-    script = "ours" if name == "ours_fast" else name
+    script = {"ours_fast": "ours", "openvino_expert": "openvino_byhand"}.get(name, name)
     line = [python, processes.job(script), folder,
             processes.shared_file(arguments.shared, "gear", "new_images"),
             os.path.join(temporary, name)]
@@ -71,6 +82,10 @@ def command(arguments, name, folder, temporary):
         line.append(processes.official_weights(arguments.shared))
     elif job.network == "onnx":
         line.append(models.export(arguments, job.peer, "mixed10", temporary))
+    elif job.network == "default":
+        backbone, layer, size = default_setting(arguments.python)
+        weights = processes.shared_file(arguments.shared, "weights", backbone + ".safetensors")
+        line += [models.export(arguments, job.peer, layer, temporary, weights), str(size)]
     return line
 
 

@@ -5,8 +5,8 @@ import subprocess
 import processes
 
 
-def export(arguments, peer, layer, temporary):
-    """The network as an ONNX model; nothing is done where it is there already.
+def export(arguments, peer, layer, temporary, weights=None):
+    """A network as an ONNX model; nothing is done where it is there already.
 
     Parameters
     ----------
@@ -18,17 +18,20 @@ def export(arguments, peer, layer, temporary):
         The last layer; its global average is the result.
     temporary : str
         Folder that receives it.
+    weights : str, optional
+        File that our importers read; default is that of the whole Inception V3.
 
     Returns
     -------
     str
         Its path.
     """
-    model = os.path.join(temporary, layer + ".onnx")
+    weights = weights or processes.official_weights(arguments.shared)
+    name = os.path.splitext(os.path.basename(weights))[0]
+    model = os.path.join(temporary, "{}_{}.onnx".format(name, layer))
     if not os.path.exists(model):
-        native = os.path.join(temporary, "network.gtw")
-        subprocess.run([arguments.python, "-m", "gear_transfer", "convert",
-                        processes.official_weights(arguments.shared), native],
+        native = os.path.join(temporary, name + ".gtw")
+        subprocess.run([arguments.python, "-m", "gear_transfer", "convert", weights, native],
                        check=True, stdout=subprocess.DEVNULL)
         subprocess.run([processes.peer_python(arguments.peers, peer), processes.job("export_onnx"),
                         native, layer, model], check=True,

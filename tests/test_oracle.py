@@ -3,6 +3,7 @@ import importlib.util
 import os
 
 import numpy as np
+import pytest
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "oracle")
 
@@ -35,6 +36,7 @@ def test_the_networks_are_of_every_kind():
         assert wanted in seen, wanted
 
 
+@pytest.mark.slow
 def test_the_twin_against_reference_features(shared):
     """The twin itself agrees with TensorFlow over a network that somebody else computed."""
     from gear_transfer.importers import load_network

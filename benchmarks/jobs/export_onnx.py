@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from gear_transfer.importers import QuantizedArray, load_network
+from gear_transfer.importers import ChannelQuantizedArray, QuantizedArray, load_network
 
 
 class Export:
@@ -30,7 +30,9 @@ class Export:
     def array(self, name):
         """A float32 array of the network."""
         values = self.network.arrays[name]
-        return values.dequantize() if isinstance(values, QuantizedArray) else values
+        if isinstance(values, (ChannelQuantizedArray, QuantizedArray)):
+            return values.dequantize()
+        return np.asarray(values, np.float32)
 
     def node(self, op, inputs, output, **attributes):
         self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
@@ -68,9 +70,12 @@ class Export:
                   epsilon=wanted["epsilon"])
 
     def relu(self, node):
-        if "max_value" in node.attributes:
-            raise SystemExit("{}: relu with a largest value is not exported".format(node.name))
-        self.node("Relu", node.inputs, node.name)
+        if "max_value" not in node.attributes:
+            self.node("Relu", node.inputs, node.name)
+            return
+        bounds = [self.constant(node.name + "/low", np.float32(0.0)),
+                  self.constant(node.name + "/high", np.float32(node.attributes["max_value"]))]
+        self.node("Clip", list(node.inputs) + bounds, node.name)
 
     def max_pool(self, node):
         self.pool("MaxPool", node)
