@@ -16,6 +16,8 @@ import gear_transfer as gt  # noqa: E402
 from gear_transfer.features import extractor as features
 from gear_transfer.features.backbone import Timing  # noqa: E402
 from gear_transfer.importers.network import Node  # noqa: E402
+from gear_transfer.importers import load_network  # noqa: E402
+from gear_transfer.importers.weights import packaged_path  # noqa: E402
 from gear_transfer.workbench import tuning  # noqa: E402
 from gear_transfer.workbench.trials import Trial, Tuning, choose  # noqa: E402
 
@@ -157,13 +159,14 @@ def test_speed_of_each_layer(monkeypatch):
 
 def test_default_layers():
     names = ["input", "mixed0", "mixed9", "mixed9_0", "mixed10", "dense"]
-    Net = collections.namedtuple("Net", ["layers", "nodes"])
-    assert tuning.default_layers(Net(names, [])) == ["mixed0", "mixed9", "mixed10"]
+    Net = collections.namedtuple("Net", ["layers", "nodes", "provenance"])
+    assert tuning.default_layers(Net(names, [], {})) == ["mixed0", "mixed9", "mixed10"]
     blocks = ["mixed%d" % i for i in range(8)]
-    assert tuning.default_layers(Net(blocks, [])) == blocks + [
+    assert tuning.default_layers(load_network(packaged_path("inception_v3"))) == blocks + [
         ("mixed3", "mixed4"), ("mixed3", "mixed5")]
+    assert tuning.default_layers(Net(blocks, [], {"source": "weights of one's own"})) == blocks
     nodes = [Node("n%d" % i, op) for i, op in enumerate(["input", "conv2d", "add", "relu"] * 10)]
-    found = tuning.default_layers(Net([node.name for node in nodes], nodes))
+    found = tuning.default_layers(Net([node.name for node in nodes], nodes, {}))
     assert found == ["n%d" % i for i in range(10, 40, 4)]
 
 
