@@ -67,8 +67,8 @@ const void *gt_winograd_weights_of(const gt_winograd *winograd, const void *pack
  * on those with VNNI, and none if the compiler did not know that. */
 gt_winograd_stages gt_winograd_avx512(int size, gt_map_type type);
 
-/* The stages for a kernel of that size and maps of float32 or bytes, on processors with AVX2 and FMA;
- * `int16` between uint8 maps, instead of fp16. */
+/* The stages for a kernel of that size and maps of float32 or bytes, on processors with AVX2 and
+ * FMA; `int16` between uint8 maps, instead of fp16. */
 gt_winograd_stages gt_winograd_avx2(int size, gt_map_type type, bool int16);
 
 #endif
