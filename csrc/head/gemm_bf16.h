@@ -17,7 +17,7 @@ gt_status gt_head_bf16_create(const gt_head_config *config, gt_head_workspace *w
 /* To the nearest; NaN stays NaN. */
 void gt_floats_to_bf16(const float *values, int64_t count, uint16_t *bf16);
 
-/* Whether a rounded product of these sizes, of which each thread has its own, is faster. */
+/* Whether a bfloat16 product of these sizes, of which each thread has its own, is faster. */
 bool gt_bf16_product_is_profitable(int64_t m, int64_t n, int64_t k);
 
 /* C (m, n) = op(A) (m, k) op(B) (k, n), or with `adds` C + that, row-major, A and B bfloat16 and

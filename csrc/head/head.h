@@ -184,9 +184,9 @@ gt_status gt_head_workspace_create(const gt_head_config *config, int64_t rows, i
                                    gt_head_workspace *workspace, gt_error *error);
 void gt_head_workspace_free(gt_head_workspace *workspace);
 
-/* Logits into state->active[layers] from features (rows, d), at most state->rows of them.  Only
- * used if dropout > 0: `random`, of the first row of all, and how many rows those at hand come
- * after it, so that what a row loses does not depend on which are worked on together. */
+/* Logits into workspace->active[layers] from features (rows, d), at most workspace->rows of them.
+ * Only used if dropout > 0:  `random`, of the first row of all, and how many rows those at hand
+ * come after it, so that what a row loses does not depend on which are worked on together. */
 gt_status gt_head_forward(const gt_head *head, gt_head_workspace *workspace, const float *features,
                           int64_t rows, double dropout, const gt_random *random, int64_t position,
                           gt_error *error);

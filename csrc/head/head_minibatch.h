@@ -11,12 +11,12 @@
 typedef struct {
     gt_head_workspace workspace; /* its rows of all that the threads work on at a time */
     int32_t *labels;             /* of these rows */
-    uint16_t *columns;   /* its share of the rounded inputs of a layer, without gaps, or NULL */
+    uint16_t *columns;   /* its share of the bfloat16 inputs of a layer, without gaps, or NULL */
     double loss;         /* cross-entropy summed over its rows */
     double penalty;      /* that of the L2 of its share of the weights */
     int64_t correct;     /* of its rows */
     gt_status status;    /* how it stands */
-    gt_status published; /* what the others have been told of it */
+    gt_status published; /* the status that the others know of */
 } gt_worker;
 
 /* Everything a run of training or evaluation works with; the pointers of the first group are
