@@ -387,7 +387,8 @@ steps_to_python(const listing *list)
     PyObject *result = PyList_New(list->count);
     for (Py_ssize_t i = 0; result != NULL && i < list->count; i++) {
         const gt_step *step = &list->steps[i];
-        PyObject *item = Py_BuildValue("(sss)", step->layer, step->operation, step->implementation);
+        PyObject *item = Py_BuildValue("(NNN)", gt_text(step->layer), gt_text(step->operation),
+                                       gt_text(step->implementation));
         if (item == NULL) {
             Py_CLEAR(result);
             break;

@@ -33,6 +33,9 @@ gt_module_state *gt_get_state(PyObject *module);
  * GIL.  Always returns NULL. */
 PyObject *gt_raise(PyObject *module, gt_status status, const gt_error *error);
 
+/* Text of the core as a str; it may have been cut to fit, within a character. */
+PyObject *gt_text(const char *text);
+
 /* --- arrays.c --- */
 
 /* GT_SAME_KIND: numbers are converted as by NumPy's casting rule of that name; else the type must be
