@@ -117,8 +117,8 @@ range_of(const quantizer *job, int index)
                      : fmaxf(fabsf(pixels->offset), fabsf(255.0f * pixels->scale + pixels->offset));
 }
 
-/* Whether a node has channels whose ranges are too far apart for one scale: those of a concatenation
- * of such values, and of what hands them on channel by channel. */
+/* Whether a node has channels whose ranges are too far apart for one scale: those of a
+ * concatenation of such values, and of what hands them on channel by channel. */
 static bool
 is_mixed(const quantizer *job, int index)
 {

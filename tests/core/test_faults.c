@@ -409,8 +409,8 @@ make_and_use_head(void *context, gt_error *problem)
     return status;
 }
 
-/* Enough of everything for threads to share minibatches, and for those to be rounded; when one of the
- * threads fails, all of them must leave. */
+/* Enough of everything for threads to share minibatches, and for those to be rounded; when one of
+ * the threads fails, all of them must leave. */
 enum { WIDE_ROWS = 520, WIDE = 1000, WIDE_HIDDEN = 60, WIDE_CLASSES = 100 };
 
 static gt_status

@@ -33,8 +33,8 @@ relative_error(const float *a, const float *b, int64_t pixels, int channels, int
     return sqrt(difference / fmax(size, 1e-30));
 }
 
-/* Calibrate a net in int8 and run it: each output has the twin's numbers, 8 bits in precision, in its
- * first and in its second half of channels alike. */
+/* Calibrate a net in int8 and run it: each output has the twin's numbers, 8 bits in precision, in
+ * its first and in its second half of channels alike. */
 static void
 verify_int8(gt_net *net, const int *outputs, int n)
 {
@@ -89,7 +89,8 @@ test_far_ranges_share_no_scale(void)
     }
 }
 
-/* Three ranges of which each is near the next: the least and the largest still are too far apart. */
+/* Three ranges of which each is near the next: the least and the largest still are too far
+ * apart. */
 static void
 test_chains_share_no_scale(void)
 {
