@@ -91,8 +91,8 @@ gt_make_head(PyObject *module, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-/* To be asked when nothing is left but to begin: reading the arguments may run code, and drop the GIL,
- * so that what was so before need not be so after it. */
+/* To be asked when nothing is left but to begin: reading the arguments may run code and drop the
+ * GIL, so that what was so before need not be so after it. */
 static int
 refuse_while(int condition)
 {

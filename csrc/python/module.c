@@ -160,7 +160,7 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* The interpreter leaves its daemon threads to run on while the process ends.  It remembers few such
+/* The interpreter leaves its daemon threads running while the process ends.  It remembers few such
  * functions, and the module can be imported many times. */
 static void
 close_gate_at_exit(void)

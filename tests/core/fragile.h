@@ -20,8 +20,9 @@ typedef struct {
 } fragile;
 
 /* Whether a success with the right result may follow.  Memory that is out must be told, but where
- * it costs only speed, a name to read, what the system says of itself, or an object that is gone anyway; from another failure there
- * may be another way to the result, such as a pool without the ReLU that was fused to it. */
+ * it costs only speed, a name to read, what the system says of itself, or an object that is gone
+ * anyway; from another failure there may be another way to the result, such as a pool without the
+ * ReLU that was fused to it. */
 static bool
 may_go_well(const char *failed, dnnl_status_t code)
 {

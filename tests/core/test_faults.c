@@ -521,7 +521,8 @@ test_limits_of_control_groups(void)
     CHECK(gt_available_threads() == all && strcmp(gt_faults_disarm(), "fopen") == 0);
 }
 
-/* Whether `count` processors are free where the system tells of so many running tasks, us included. */
+/* Whether `count` processors are free where the system tells of so many running tasks, this one
+ * included. */
 static bool
 free_beside(int running, int count)
 {
