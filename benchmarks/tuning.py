@@ -80,7 +80,7 @@ class Photographs(object):
     def features(self, layer, size):
         """Features of all photographs, computed."""
         model = clone(self.model).set_params(layer=layer, input_size=size)
-        return model._parts()[0].fit().transform(self.images.paths)
+        return model.make_parts()[0].fit().transform(self.images.paths)
 
     def judge(self, features, l2, seed):
         """Cross-validated accuracy; the seed decides folds and head."""

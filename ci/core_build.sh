@@ -4,6 +4,12 @@
 # ONEDNN_ROOT names the folder that holds oneDNN's include/ and lib/; without it the prefix of the
 # python3 at hand is searched.
 
+. "$here/ci/common.sh"
+
+# Threads of many programs at once, or of thousands of teams, that spin at barriers would take minutes.
+OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+export OMP_WAIT_POLICY
+
 root=${ONEDNN_ROOT:-$(python3 -c 'import sys; print(sys.prefix)' 2>/dev/null)}
 if [ ! -f "$root/include/oneapi/dnnl/dnnl.h" ]; then
     echo "oneDNN's headers are not in '$root/include': set ONEDNN_ROOT to the folder of a oneDNN" \
@@ -26,15 +32,30 @@ system_calls="malloc calloc realloc free posix_memalign aligned_alloc mmap munma
 madvise pthread_create fopen"
 unguarded="strdup strndup asprintf vasprintf memalign valloc reallocarray getline mremap"
 
-# make_folder [FOLDER]: sets `build` to it, or to a temporary one that goes when the script ends.
+# make_folder [FOLDER]: sets `build` to its absolute path, or to a temporary one that goes when the
+# script ends.
 make_folder() {
     if [ $# -gt 0 ]; then
-        build=$1
-        mkdir -p "$build" || exit 1
+        mkdir -p "$1" || exit 1
+        build=$(cd "$1" && pwd) || exit 1
     else
         build=$(mktemp -d) || exit 1
         trap 'rm -rf "$build"' EXIT
     fi
+}
+
+# All C sources as seen from the root, the largest first: those of the core, and of its tests.
+core_sources() {
+    # shellcheck disable=SC2046
+    (cd "$here" && ls -S $(find csrc -name '*.c' ! -path 'csrc/python/*'))
+}
+test_sources() {
+    (cd "$here" && ls -S tests/core/*.c)
+}
+
+# The programs that test, the largest first.
+test_names() {
+    test_sources | sed -n 's|.*/\(test_.*\)\.c$|\1|p'
 }
 
 # CC and `flags` are split into words on purpose.
@@ -44,44 +65,48 @@ compile() {
         $flags -fopenmp -I"$here/csrc" -I"$here/tests/core" -isystem "$root/include" "$@"
 }
 
-# Sources to objects; goes on after a failure, so that all messages are seen.
-compile_objects() {
-    bad=0
-    for source in "$@"; do
-        compile -c "$source" -o "$objects/$(basename "$source" .c).o" || bad=1
-    done
-    return $bad
+# compile_object SOURCE: unless its object is newer than it and than all headers.
+compile_object() {
+    object=$objects/$(basename "$1" .c).o
+    if [ ! -e "$object" ] || [ -n "$(find "$here/$1" -newer "$object")" ] ||
+        [ -n "$(find "$here/csrc" "$here/tests/core" -name '*.h' -newer "$object")" ]; then
+        rm -f "$object"
+        compile -c "$here/$1" -o "$object"
+    fi
 }
 
-# All sources in two jobs, each with every other one.  The lists are split into words: a checkout
-# whose path has blanks is not for this script.
+# compile_all [NAME...]: the core, and the tests of these names or all.  Goes on after a failure, so
+# that all messages are seen.
 compile_all() {
     mkdir -p "$objects" || exit 1
-    first=
-    second=
+    settings="${CC:-cc} $flags $root"
+    if [ "$settings" != "$(cat "$objects/settings" 2>/dev/null)" ]; then
+        rm -f "$objects"/*.o
+        echo "$settings" >"$objects/settings"
+    fi
+    if [ $# -eq 0 ]; then
+        wanted=$(test_sources)
+    else
+        wanted="tests/core/twin.c tests/core/faults.c"
+        for name in "$@"; do
+            wanted="$wanted tests/core/$name.c"
+        done
+    fi
+    # The names within the project have no blanks.
+    # shellcheck disable=SC2046,SC2086
+    in_parallel compile_object $(core_sources) $wanted || return 1
     core=
-    for source in "$here"/csrc/*.c "$here"/tests/core/*.c; do
-        spare=$first
-        first="$second $source"
-        second=$spare
+    for source in $(core_sources); do
+        core="$core $(basename "$source" .c).o"
     done
-    for source in "$here"/csrc/*.c; do
-        core="$core $objects/$(basename "$source" .c).o"
-    done
-    # shellcheck disable=SC2086
-    compile_objects $first &
-    job=$!
-    # shellcheck disable=SC2086
-    compile_objects $second
-    code=$?
-    wait $job && [ $code -eq 0 ] && compile_wrappers
+    compile_wrappers
 }
 
 # Every function of oneDNN that the core calls gets a wrapper that can fail: `wrapping` is what the
 # linker is to be told, wrappers.o has the functions.
 compile_wrappers() {
     # shellcheck disable=SC2086
-    called=$(nm -u $core | awk 'NF == 2 { print $2 }' | sort -u)
+    called=$(cd "$objects" && nm -u $core | awk 'NF == 2 { print $2 }' | sort -u)
     for name in $unguarded; do
         if echo "$called" | grep -qx "$name"; then
             echo "the core calls $name, for which tests/core/faults.c has no wrapper" >&2
@@ -91,7 +116,7 @@ compile_wrappers() {
     wrapped=$(echo "$called" | grep '^dnnl_' | tr '\n' ' ')
     echo '#include <oneapi/dnnl/dnnl.h>' | compile -E -P -x c - |
         awk -v "names=$wrapped" -f "$here/tests/core/wrappers.awk" >"$objects/wrappers.c" &&
-        compile_objects "$objects/wrappers.c" || return 1
+        compile -c "$objects/wrappers.c" -o "$objects/wrappers.o" || return 1
     wrapping=
     for name in $wrapped $system_calls; do
         wrapping="$wrapping -Wl,--wrap=$name"
@@ -102,9 +127,9 @@ compile_wrappers() {
 link_test() {
     extra=
     if [ "$1" = test_faults ]; then
-        extra="$objects/faults.o $objects/wrappers.o $wrapping"
+        extra="faults.o wrappers.o $wrapping"
     fi
     # shellcheck disable=SC2086
-    compile "$objects/$1.o" "$objects/twin.o" $extra $core -o "$objects/$1" -L"$library" \
-        -Wl,-rpath,"$library" -ldnnl -lm -lpthread
+    (cd "$objects" && compile "$1.o" twin.o $extra $core -o "$1" -L"$library" \
+        -Wl,-rpath,"$library" -ldnnl -lm -lpthread)
 }

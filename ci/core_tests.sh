@@ -2,54 +2,64 @@
 # Tests of the C core alone, without Python: under AddressSanitizer, LeakSanitizer and
 # UndefinedBehaviorSanitizer, then as the extension module is compiled.
 #
-#   sh ci/core_tests.sh [build-folder]
+#   sh ci/core_tests.sh [--plain] [build-folder]
 #
-# ONEDNN_ROOT names the folder that holds oneDNN's include/ and lib/; without it the prefix of the
-# python3 at hand is searched.
+# With --plain only the latter. Long sweeps run as a sample; GEAR_TRANSFER_THOROUGH=1 has them run
+# whole, and the test of faults here as well, which otherwise is for ci/faults.sh. ONEDNN_ROOT names
+# the folder that holds oneDNN's include/ and lib/; without it the prefix of the python3 at hand is
+# searched. What is newer than the sources in the build folder is not compiled again.
 set -u
 
 here=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 . "$here/ci/core_build.sh"
+kinds="sanitized plain"
+if [ "${1:-}" = --plain ]; then
+    kinds=plain
+    shift
+fi
 make_folder "$@"
 
-# Run one program and add to the counts; its closing line is 'N passed, N failed'.
+# run_program NAME: link it and run it; its closing line is 'N passed, N failed'.
 run_program() {
-    name=$1
-    policy= # libgomp's own; thousands of teams that spin at barriers would take minutes
-    if [ "$name" = test_faults ]; then
-        policy=OMP_WAIT_POLICY=passive
-    fi
-    env $policy "$objects/$name" >"$objects/$name.out" 2>"$objects/$name.err"
-    code=$?
-    counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$objects/$name.out")
+    link_test "$1" || return 1
+    "$objects/$1" >"$objects/$1.out" 2>"$objects/$1.err"
+    echo $? >"$objects/$1.code"
+}
+
+# add_counts NAME: what the program found.
+add_counts() {
+    code=$(cat "$objects/$1.code" 2>/dev/null)
+    counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$objects/$1.out" 2>/dev/null)
     good=${counts% *}
     bad=${counts#* }
-    if [ $code -ne 0 ] && [ "${bad:-0}" -eq 0 ]; then
-        bad=1 # it ended before its report, or a sanitizer objected
+    if [ "${code:-1}" -ne 0 ] && [ "${bad:-0}" -eq 0 ]; then
+        bad=1 # it was not made, it ended before its report, or a sanitizer objected
     fi
     passed=$((passed + ${good:-0}))
     failed=$((failed + ${bad:-0}))
-    echo "$name ($kind): ${good:-0} passed, ${bad:-0} failed"
+    echo "$1 ($kind): ${good:-0} passed, ${bad:-0} failed"
     if [ "${bad:-0}" -ne 0 ]; then
-        cat "$objects/$name.err"
+        cat "$objects/$1.err"
     fi
 }
 
 # Build and run everything with `flags`.
 run_kind() {
-    kind=$1
     objects=$build/$kind
-    if ! compile_all; then
+    names=$(test_names)
+    if [ "${GEAR_TRANSFER_THOROUGH:-}" != 1 ]; then
+        names=$(echo "$names" | grep -vx test_faults)
+    fi
+    # shellcheck disable=SC2086
+    if ! compile_all $names; then
         failed=$((failed + 1))
         return
     fi
-    for source in "$here"/tests/core/test_*.c; do
-        name=$(basename "$source" .c)
-        if link_test "$name"; then
-            run_program "$name"
-        else
-            failed=$((failed + 1))
-        fi
+    rm -f "$objects"/*.code "$objects"/*.out "$objects"/*.err
+    # shellcheck disable=SC2086
+    in_parallel run_program $names
+    for name in $(echo "$names" | sort); do
+        add_counts "$name"
     done
 }
 
@@ -60,9 +70,14 @@ export ASAN_OPTIONS UBSAN_OPTIONS
 
 passed=0
 failed=0
-flags="-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
-run_kind sanitized
-flags="-O3 -fno-math-errno"
-run_kind plain
+for kind in $kinds; do
+    case $kind in
+    sanitized)
+        flags="-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
+        ;;
+    plain) flags="-O3 -fno-math-errno" ;;
+    esac
+    run_kind
+done
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -4,7 +4,7 @@
 #     sh ci/docs.sh [FOLDER]
 #
 # FOLDER (default: build/docs) receives the environment and the site. PYTHON names the interpreter
-# (default: python3).
+# (default: python3), GEAR_TRANSFER_WHEEL a wheel to install in place of these sources.
 set -eu
 cd "$(dirname "$0")/.."
 . ci/common.sh
@@ -14,8 +14,8 @@ folder=$(absolute "${1:-build/docs}")
 mkdir -p "$folder"
 echo "Making an environment in $folder/environment"
 make_environment "$folder/environment"
-echo "Installing gear_transfer (this compiles its core) and Sphinx"
-install "$folder/environment" ".[docs]"
+echo "$installing and Sphinx"
+install "$folder/environment" "${package}[docs]"
 
 echo "Building the site"
 rm -rf "$folder/source" "$folder/site"

@@ -1,10 +1,12 @@
 #!/bin/sh
-# How many calls of the core (csrc/*.c) can fail, and how many of them the test of faults has let
-# fail: allocations, mappings, starts of threads and oneDNN, each place in the sources by itself.
+# The test of faults, under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer; and how
+# many calls of the core can fail, and how many of them it has let fail: allocations, mappings, starts
+# of threads and oneDNN, each place in the sources by itself.
 #
 #   sh ci/faults.sh [build-folder]
 #
-# Prints the loops of the test, then every place that never failed, then the counts; fails when a
+# The first call from each place fails and a sample of the others, with GEAR_TRANSFER_THOROUGH=1 all
+# of them. Prints the loops of the test, then every place that never failed, then the counts; fails when a
 # place is left.  What only other processors run, a source or a function, is left out.
 set -u
 
@@ -14,9 +16,13 @@ make_folder "$@"
 
 objects=$build/faults
 flags="-O0 -g -fno-pie -no-pie" # every call stays a call, at a fixed address
-compile_all && link_test test_faults || exit 1
+flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=all"
+ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
+UBSAN_OPTIONS="print_stacktrace=1"
+export ASAN_OPTIONS UBSAN_OPTIONS
+compile_all test_faults && link_test test_faults || exit 1
 program=$objects/test_faults
-if ! FAULT_PLACES=$objects/failed OMP_WAIT_POLICY=passive "$program" >"$objects/out" 2>&1; then
+if ! FAULT_PLACES=$objects/failed "$program" >"$objects/out" 2>&1; then
     cat "$objects/out"
     exit 1
 fi
@@ -25,10 +31,10 @@ tail -1 "$objects/out"
 
 elsewhere=
 if ! grep -q amx_tile /proc/cpuinfo; then
-    elsewhere=gt_constants_amx
+    elsewhere=gt_weights_amx
 fi
 if ! grep -q avx512_bf16 /proc/cpuinfo; then
-    elsewhere="$elsewhere head_rounded.c allocate_columns"
+    elsewhere="$elsewhere head/gemm_bf16.c allocate_columns"
 fi
 if [ -n "$elsewhere" ]; then
     echo "not for this processor: $elsewhere"
@@ -52,11 +58,15 @@ awk '{ print $1 }' "$objects/calls" | addr2line -f -e "$program" | sed 's/ (disc
     awk -v "folder=$here/csrc/" -v "elsewhere=$elsewhere" '
     BEGIN { split(elsewhere, names); for (i in names) { left_out[names[i]] = 1 } }
     NR == FNR { failed[$1] = 1; next }
-    index($4, folder) != 1 { next }
-    { file = substr($4, length(folder) + 1); sub(/:.*/, "", file) }
-    file in left_out || $3 in left_out { next }
+    {
+        at = index($0, folder) # address, name, function, place
+        place = substr($0, at + length(folder))
+        file = place
+        sub(/:.*/, "", file)
+    }
+    !at || file in left_out || $3 in left_out { next }
     !($1 in failed) {
-        print "never failed: " substr($4, length(folder) + 1) ", " $2
+        print "never failed: " place ", " $2
         left++
     }
     { all++ }

@@ -6,7 +6,8 @@
 #
 # FOLDER (default: build/jupyterhub) receives the environment, the logs, the executed notebooks and
 # screenshots. GEAR_IMAGES and NEW_IMAGES name folders of photographs; without them shapes are
-# generated. PYTHON names the interpreter (default: python3). What is missing of Chromium, its
+# generated. PYTHON names the interpreter (default: python3), GEAR_TRANSFER_WHEEL a wheel to install in
+# place of these sources. What is missing of Chromium, its
 # driver and Node is installed with apt-get, which needs root.
 set -eu
 cd "$(dirname "$0")/.."
@@ -38,8 +39,8 @@ need npm nodejs npm
 
 echo "Making an environment in $folder/environment"
 make_environment "$folder/environment"
-echo "Installing gear_transfer (this compiles its core), JupyterHub, JupyterLab and the classic Notebook"
-install "$folder/environment" ".[hub]"
+echo "$installing, JupyterHub, JupyterLab and the classic Notebook"
+install "$folder/environment" "${package}[hub]"
 echo "Installing JupyterHub's proxy"
 if ! npm install --prefix "$folder/node" --no-audit --no-fund configurable-http-proxy \
     >"$folder/npm.log" 2>&1; then

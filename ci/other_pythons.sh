@@ -2,11 +2,13 @@
 # Build, install and run the tests with the other interpreters at hand. With the oldest, the libraries
 # are the oldest as well (ci/oldest.txt).
 #
-#     sh ci/other_pythons.sh [FOLDER]
+#     sh ci/other_pythons.sh [--list | FOLDER]
 #
-# PYTHONS lists interpreters; the default is what is found of 3.5, 3.6, 3.8 and the newest one. Tests
-# with the mark `main_python` are for ci/test.sh alone, and left_out() below has the rest that is not
-# run, with reasons.
+# PYTHONS lists interpreters; the default is what is found of 3.5, 3.6, 3.8 and the newest one, and
+# --list prints it. Tests marked `every_python`, those of what differs between interpreters, run with
+# all of them; with the oldest, whose libraries differ as well, all but the slow ones do. With
+# GEAR_TRANSFER_THOROUGH=1 all tests run with all of them. left_out() below has what is never run, with
+# reasons.
 set -eu
 cd "$(dirname "$0")/.."
 . ci/common.sh
@@ -15,18 +17,6 @@ root=$PWD
 folder=$(absolute "${1:-build/pythons}")
 GEAR_TRANSFER_SHARED=${GEAR_TRANSFER_SHARED:-$(dirname "$root")/shared}
 export GEAR_TRANSFER_SHARED
-
-# find_python VERSION: path of a working interpreter of that version, from PATH or pyenv.
-find_python() {
-    for candidate in "$(command -v "python$1" || true)" \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
-        if [ -x "$candidate" ] && "$candidate" -c "import sys, venv
-sys.exit('%d.%d' % sys.version_info[:2] != '$1')" 2>/dev/null; then
-            echo "$candidate"
-            return
-        fi
-    done
-}
 
 find_newest() {
     for minor in 16 15 14 13 12; do
@@ -63,6 +53,15 @@ left_out() {
     esac
 }
 
+# chosen VERSION: which tests run with that Python, as an option of pytest.
+chosen() {
+    case ${GEAR_TRANSFER_THOROUGH:-}:$1 in
+    1:*) echo "not main_python" ;;
+    :3.5 | :3.6) echo "not main_python and (every_python or not slow)" ;;
+    *) echo "every_python" ;;
+    esac
+}
+
 # libraries VERSION: options of pip.
 libraries() {
     case $1 in
@@ -70,19 +69,31 @@ libraries() {
     esac
 }
 
+PYTHONS=${PYTHONS:-$(find_python 3.5) $(find_python 3.6) $(find_python 3.8) $(find_newest)}
+if [ "${1:-}" = --list ]; then
+    for python in $PYTHONS; do
+        echo "$python"
+    done
+    exit
+fi
 mkdir -p "$folder"
 tested=0
-for python in ${PYTHONS:-$(find_python 3.5) $(find_python 3.6) $(find_python 3.8) $(find_newest)}; do
+for python in $PYTHONS; do
     version=$("$python" -c "import sys; print('%d.%d' % sys.version_info[:2])")
     echo "Testing with Python $version ($python)"
     PYTHON=$python
     make_environment "$folder/$version"
+    package=$(package_for "$version")
+    if [ "$package" = . ]; then
+        copy_sources "$folder/$version-sources"
+        package=$folder/$version-sources
+    fi
     # shellcheck disable=SC2046
-    install "$folder/$version" $(libraries "$version") ".[test]"
+    install "$folder/$version" $(libraries "$version") "${package}[test]"
     # From another folder, so that the sources here are not imported in place of what was installed.
     # shellcheck disable=SC2046
     (cd "$folder" && PATH="$folder/$version/bin:$PATH" python -m pytest -q -p no:cacheprovider \
-        -c "$root/pyproject.toml" --rootdir "$root" -m "not main_python" $(left_out "$version") \
+        -c "$root/pyproject.toml" --rootdir "$root" -m "$(chosen "$version")" $(left_out "$version") \
         "$root/tests")
     tested=$((tested + 1))
 done

@@ -17,7 +17,7 @@ command -v valgrind >/dev/null || {
 }
 objects=$build/valgrind
 flags="-g -O1"
-compile_all && link_test test_whole_run || exit 1
-ONEDNN_MAX_CPU_ISA=AVX2 OMP_WAIT_POLICY=passive valgrind --error-exitcode=1 --leak-check=full \
+compile_all test_whole_run && link_test test_whole_run || exit 1
+ONEDNN_MAX_CPU_ISA=AVX2 valgrind --error-exitcode=1 --leak-check=full \
     --errors-for-leak-kinds=definite,indirect,possible --show-leak-kinds=definite,indirect,possible \
     "$objects/test_whole_run"

@@ -10,6 +10,7 @@ package costs little and what is not used (matplotlib, scikit-learn) is not
 loaded.
 """
 import importlib
+import os
 import sys
 import types
 
@@ -52,6 +53,39 @@ _HOME_OF = dict((name, home) for home in _HOMES for name in _HOMES[home])
 __all__ = sorted(_HOME_OF)
 
 
+def _import_core():
+    """Import the compiled core, or say what to do where that cannot be.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    ImportError
+        The core is not there, or oneDNN's library is not.
+    """
+    try:
+        return importlib.import_module("gear_transfer._core")
+    except ImportError as error:
+        folder = os.path.dirname(os.path.abspath(__file__))
+        if error.name == "gear_transfer._core" and not error.path:
+            problem = "{} has no compiled core for this Python".format(folder)
+        elif "libdnnl" in str(error):
+            problem = "the core in {} does not find oneDNN's library ({})".format(folder, error)
+        else:
+            raise
+        raise ImportError("{}: {}".format(problem, _remedy(os.path.dirname(folder)))) from None
+
+
+def _remedy(root):
+    """What to do about a core that is missing below `root`."""
+    if os.path.exists(os.path.join(root, "setup.py")):
+        return ("start Python in another folder to use the gear_transfer that is installed, or "
+                "compile it here: python -m pip install -e \"{}\"".format(root))
+    return "install gear-transfer again: python -m pip install --force-reinstall --no-deps"
+
+
 class _LazyPackage(types.ModuleType):
     """This package with its public names imported on first use.
 
@@ -59,6 +93,8 @@ class _LazyPackage(types.ModuleType):
     """
 
     def __getattr__(self, name):
+        if name == "_core":
+            return _import_core()
         if name not in _HOME_OF:
             raise AttributeError("module {!r} has no attribute {!r}".format(self.__name__, name))
         value = getattr(importlib.import_module("." + _HOME_OF[name], self.__name__), name)

@@ -1,7 +1,12 @@
 """Fixtures and rules that all tests share."""
+import contextlib
+import fcntl
+import importlib.util
 import os
+import shutil
 import signal
 import sys
+import tempfile
 
 import pytest
 
@@ -14,8 +19,28 @@ SHARED = os.environ.get("GEAR_TRANSFER_SHARED", os.path.join(os.path.dirname(ROO
 SHARED_PRESENT = os.path.isdir(os.path.join(SHARED, "gear"))
 
 
-# Audit hooks came with Python 3.8; what they show does not depend on the interpreter.
-collect_ignore = [] if hasattr(sys, "addaudithook") else ["test_no_code_on_load.py"]
+def pytest_configure():
+    """Say once that the core is missing, not once for each file of tests."""
+    try:
+        gear_transfer._core
+    except ImportError as error:
+        raise pytest.UsageError(str(error))
+
+
+def left_out():
+    """Files of tests that import what is not here."""
+    names = []
+    if not hasattr(sys, "addaudithook"):
+        # Audit hooks came with Python 3.8; what they show does not depend on the interpreter.
+        names.append("test_no_code_on_load.py")
+    # Dask is asked for from Python 3.9 on; in CI it must be there.
+    wants_dask = os.environ.get("CI") == "true" and sys.version_info >= (3, 9)
+    if importlib.util.find_spec("distributed") is None and not wants_dask:
+        names.append("test_dask.py")
+    return names
+
+
+collect_ignore = left_out()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,6 +68,40 @@ def shared():
     if not SHARED_PRESENT:
         pytest.skip("needs the photographs, weights and references in " + SHARED)
     return SHARED
+
+
+# Turns: where pytest-xdist has several processes run the tests, none runs beside one marked `alone`.
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Tell each process of pytest-xdist where the locks are."""
+    config = node.config
+    if not hasattr(config, "folder_of_locks"):
+        config.folder_of_locks = tempfile.mkdtemp(prefix="gear_transfer_tests_")
+        config.add_cleanup(lambda: shutil.rmtree(config.folder_of_locks, ignore_errors=True))
+    node.workerinput["folder_of_locks"] = config.folder_of_locks
+
+
+@contextlib.contextmanager
+def locked(folder, name, kind):
+    with open(os.path.join(folder, name), "a") as stream:
+        fcntl.flock(stream, kind)
+        yield
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """Wait at the gate, then run beside others, or alone with the gate closed until all are out."""
+    folder = getattr(item.config, "workerinput", {}).get("folder_of_locks")
+    if folder is None:
+        yield
+        return
+    alone = item.get_closest_marker("alone") is not None
+    gate = locked(folder, "gate", fcntl.LOCK_EX)
+    gate.__enter__()
+    with locked(folder, "room", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+        gate.__exit__(None, None, None)
+        yield
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -15,6 +15,8 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "faults"))
 
 from small import ARRAYS, NODES, make_backbone, pictures, samples  # noqa: E402
 
+pytestmark = pytest.mark.every_python
+
 IMAGES = pictures(6)
 FEATURES, LABELS = samples(40)
 

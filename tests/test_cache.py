@@ -24,9 +24,11 @@ from gear_transfer.common.cache import (CacheWarning, FeatureCache, content_hash
 from gear_transfer.features import extractor as extractor_module
 from gear_transfer.features.extractor import FeatureExtractor
 from gear_transfer.importers.convert import convert
-from gear_transfer.importers.weights import default_backbone_path
+from gear_transfer.importers.weights import packaged_path
 from gear_transfer.photographs import augmentation, images, prefetch
 from gear_transfer.photographs import hashes as hashes_module
+
+pytestmark = pytest.mark.every_python
 
 SIZE = 96
 
@@ -89,7 +91,7 @@ def test_other_settings_find_nothing(shapes, tmp_path, monkeypatch, change):
 
 
 def test_changed_weights_or_photographs_find_nothing(shapes, tmp_path, monkeypatch):
-    network = convert(default_backbone_path(), str(tmp_path / "a.gtw"), layer="mixed0")
+    network = convert(packaged_path("inception_v3"), str(tmp_path / "a.gtw"), layer="mixed0")
     extractor(tmp_path, backbone=str(tmp_path / "a.gtw"), layer="mixed0").transform(shapes)
     name = sorted(network.arrays)[0]
     network.arrays[name].scale *= 1.5
@@ -132,6 +134,7 @@ def test_arrays_are_not_cached(tmp_path):
     assert not os.path.exists(str(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 def test_an_unreadable_file_is_reported_each_time(shapes, tmp_path):
     bad = str(tmp_path / "bad.jpg")
     with open(bad, "w") as stream:
@@ -222,6 +225,7 @@ def write_some(folder, first):
         cache.put([str(i).encode()], np.full((1, 50), i, np.float32))
 
 
+@pytest.mark.slow
 def test_several_writers(tmp_path):
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=write_some, args=(str(tmp_path), 20 * i)) for i in range(4)]

@@ -18,6 +18,8 @@ from gear_transfer import (Backbone, DatasetError, FeatureExtractor, GraphError,
 from gear_transfer.common import progress
 from gear_transfer.photographs.images import read_image
 
+pytestmark = pytest.mark.every_python
+
 QUICK = dict(layer="mixed2", input_size=64, batch_size=16, epochs=12, cache=False)
 
 
@@ -50,6 +52,7 @@ def same_weights(one, two):
 
 # The job
 
+@pytest.mark.slow
 def test_paths_and_labels(shapes, fitted):
     model = classifier()
     assert model.fit(shapes.paths, shapes.labels) is model
@@ -84,7 +87,8 @@ def test_summary(fitted):
     assert "features 288 (average pooling)" in text
     assert "dense 288 -> 3, softmax 867" in text
     assert "classes circle, square, triangle" in text
-    assert "trained on 42 photographs, 12 epochs: loss " in text and "val_accuracy " in text
+    assert "trained on 37 of 42 photographs (5 held back to watch the training), 12 epochs: " in text
+    assert "val_accuracy " in text
 
 
 def test_in_a_notebook(fitted):
@@ -102,6 +106,7 @@ def test_in_a_notebook(fitted):
 
 
 @pytest.mark.parametrize("kind", ["Path", "str array", "array", "list of arrays", "PIL", "mixed"])
+@pytest.mark.slow
 def test_kinds_of_images(shapes, fitted, kind):
     paths = shapes.paths[::5]
     expected = fitted.predict_proba(paths)
@@ -320,6 +325,7 @@ def running_threads():
     return [each for each in threading.enumerate() if type(each).__name__ != "TMonitor"]
 
 
+@pytest.mark.slow
 def test_interrupt_while_features_are_computed(shapes, fitted):
     many = shapes.subset(np.arange(42 * 100) % 42)
     running = running_threads()
@@ -330,7 +336,7 @@ def test_interrupt_while_features_are_computed(shapes, fitted):
         start = time.time()
         with pytest.raises(KeyboardInterrupt):
             model.fit(many)
-        assert time.time() - start < delay + 3
+        assert time.time() - start < delay + 20  # all of them would take minutes
         timer.join()
         assert not hasattr(model, "head_") and running_threads() == running
     assert same_weights(classifier().fit(shapes), fitted)

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import pty
+import shutil
 import struct
 import subprocess
 import sys
@@ -22,6 +23,9 @@ from conftest import HOME
 from gear_transfer import cli, load_folder, load_images
 from gear_transfer.cli import checkup, predict
 from gear_transfer.features import golden
+from gear_transfer.importers.native import read_network, write_network
+
+pytestmark = pytest.mark.every_python
 
 QUICK = ["--layer", "mixed2", "--input-size", "64", "--epochs", "12", "--no-cache"]
 
@@ -48,6 +52,11 @@ def run(capsys, *arguments):
 
 def table(text):
     return list(csv.DictReader(io.StringIO(text)))
+
+
+def columns(text):
+    """The first line of a table; the rows of DictReader have no order before Python 3.6."""
+    return next(csv.reader(io.StringIO(text)))
 
 
 def start(*arguments):
@@ -94,10 +103,11 @@ def test_train(folder, model, tmp_path, capsys):
     path = tmp_path / "again.gtm"
     code, output, errors = run(capsys, "train", folder, path, "--threads", 1, *QUICK)
     assert code == 0 and errors == ""
-    assert "trained on   30 photographs, 12 epochs" in output and "circle, square" in output
+    assert "trained on   27 of 30 photographs (3 held back to watch the tr" in output
+    assert "circle, square" in output
     assert gt.load_model(str(path)).score(load_folder(folder)) > 0.9
     code, output, errors = run(capsys, "train", folder, path, "--augment", 2, "--quiet", *QUICK)
-    assert code == 0 and "30 photographs and 2 views of each, 12 epochs" in output
+    assert code == 0 and "watch the training) and 2 views of each, 12 epochs" in output
     assert gt.load_model(path).augment.views == 2
     code, output, errors = run(capsys, "train", folder, path, "--json", "--hidden-layers", "8,4",
                                "--seed", 3, "--layer", "mixed0,mixed1", "--input-size", "64x80",
@@ -105,12 +115,14 @@ def test_train(folder, model, tmp_path, capsys):
     found = json.loads(output)
     assert (code, errors) == (0, "")
     assert found["classes"] == ["circle", "square", "triangle"] and found["images"] == 30
+    assert found["trained_on"] == 27
     assert found["layer"] == ["mixed0", "mixed1"] and found["input_size"] == [64, 80]
     assert len(found["history"]["loss"]) == 40 and found["test_accuracy"] is None
     loaded = gt.load_model(str(path))
     assert loaded.hidden_layers == (8, 4) and loaded.random_state == 3
 
 
+@pytest.mark.slow
 def test_train_on_a_split_folder(folder, tmp_path, capsys):
     for part, numbers in (("train", range(1, 8)), ("val", [8]), ("test", [9, 10])):
         for name in ("circle", "square", "triangle"):
@@ -178,12 +190,14 @@ def test_predict_probabilities(folder, model, capsys):
     expected = gt.load_model(model).predict_proba([path])[0]
     code, output, _ = run(capsys, "predict", model, path, "--probabilities")
     row = table(output)[0]
-    assert code == 0 and list(row) == ["path", "predicted", "probability", "probability:circle",
-                                       "probability:square", "probability:triangle", "error"]
+    assert code == 0 and columns(output) == [
+        "path", "predicted", "probability", "probability:circle", "probability:square",
+        "probability:triangle", "error"]
     np.testing.assert_allclose([float(row["probability:" + name])
                                 for name in ("circle", "square", "triangle")], expected, atol=1e-6)
     found = json.loads(run(capsys, "predict", model, path, path, "--probabilities", "--json")[1])
-    assert len(found) == 2 and list(found[0]["probabilities"]) == ["circle", "square", "triangle"]
+    assert len(found) == 2 and sorted(found[0]["probabilities"]) == [
+        "circle", "square", "triangle"]
     assert found[0]["probability"] == max(found[0]["probabilities"].values())
     assert found[0]["error"] is None
 
@@ -195,7 +209,7 @@ def test_predict_unknown(folder, model, tmp_path, capsys):
     usual = load_folder(folder).paths[0]
     code, output, _ = run(capsys, "predict", model, usual, tmp_path, "--unknown")
     rows = table(output)
-    assert code == 3 and list(rows[0]) == ["path", "predicted", "probability", "known", "error"]
+    assert code == 3 and columns(output) == ["path", "predicted", "probability", "known", "error"]
     assert [row["predicted"] for row in rows] == ["circle", "none of these", ""]
     assert float(rows[0]["known"]) > 0.05 > float(rows[1]["known"]) and rows[2]["known"] == ""
     expected = gt.load_model(model).known_score([usual])[0]
@@ -253,6 +267,7 @@ def test_predict_errors(folder, model, tmp_path, arguments, part, capsys):
 
 # Tune
 
+@pytest.mark.slow
 def test_tune(folder, tmp_path, capsys):
     options = ["--layers", "mixed0,mixed2", "--sizes", "75,80x84", "--l2", "0.001,0.01", "--folds",
                "3", "--cache", tmp_path / "cache", "--seed", "1", "--threads", "1"]
@@ -265,13 +280,14 @@ def test_tune(folder, tmp_path, capsys):
     accuracies = [float(row["accuracy"]) for row in rows]
     assert accuracies == sorted(accuracies, reverse=True)
     code, output, errors = run(capsys, "tune", folder, *options)
-    assert (code, errors) == (0, "") and output.startswith("Best: mixed")
+    assert (code, errors) == (0, "") and output.startswith("Take mixed")
     code, output, errors = run(capsys, "tune", folder, "--json", *options)
     assert json.loads(output)["best"]["layer"] in ("mixed0", "mixed2")
     code, output, errors = run(capsys, "tune", folder, "--layers", "mixd0")
     assert (code, output) == (1, "") and "mixd0" in errors
 
 
+@pytest.mark.slow
 def test_train_tunes(folder, tmp_path, capsys):
     target = tmp_path / "tuned.gtm"
     options = ["--layer", "mixed0,mixed1", "--input-size", "75", "--epochs", "12", "--cache",
@@ -302,6 +318,17 @@ def confused(folder, tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def earlier(model):
+    """The model as an earlier release saved it, which kept no hashes of its photographs."""
+    network = read_network(model)
+    for name in [name for name in network.extra_arrays if name.startswith("training/")]:
+        del network.extra_arrays[name]
+    path = model.replace("shapes.gtm", "earlier.gtm")
+    write_network(path, network)
+    return path
+
+
 def test_evaluate(confused, model, capsys):
     images = load_folder(confused)
     predicted = gt.load_model(model).predict(images.paths)
@@ -309,7 +336,9 @@ def test_evaluate(confused, model, capsys):
     assert 0.7 < accuracy < 0.9
     code, output, errors = run(capsys, "evaluate", model, confused, "--json")
     found = json.loads(output)
-    assert (code, errors) == (0, "") and found["images"] == 30 and found["unreadable"] == []
+    assert code == 0 and found["images"] == 30 and found["unreadable"] == []
+    assert "30 of these 30 photographs, or near-duplicates of them, were in the training" in errors
+    assert found["seen_in_training"] == 30 and found["accuracy_on_new"] is None
     assert found["accuracy"] == pytest.approx(accuracy)
     assert found["interval"][0] < accuracy < found["interval"][1]
     matrix = np.array(found["confusion"])
@@ -327,11 +356,36 @@ def test_evaluate(confused, model, capsys):
 
 @pytest.mark.parametrize("target, verdict, code", [
     ("0.5", "met", 0), ("0.8", "not proven", 4), ("0.99", "not met", 4)])
-def test_evaluate_against_a_target(confused, model, target, verdict, code, capsys):
-    found = run(capsys, "evaluate", model, confused, "--target", target)
+def test_evaluate_against_a_target(confused, earlier, target, verdict, code, capsys):
+    found = run(capsys, "evaluate", earlier, confused, "--target", target)
     assert found[0] == code and "target {}: {}".format(float(target), verdict) in found[1]
-    found = run(capsys, "evaluate", model, confused, "--target", target, "--json")
+    assert "is not known" in found[2]
+    found = run(capsys, "evaluate", earlier, confused, "--target", target, "--json")
     assert found[0] == code and json.loads(found[1])["verdict"] == verdict
+    assert json.loads(found[1])["seen_in_training"] is None
+
+
+def test_no_target_is_met_on_photographs_of_the_training(folder, model, capsys):
+    code, output, _ = run(capsys, "evaluate", model, folder, "--target", "0.5")
+    assert code == 4 and "accuracy 1.000" in output and "target 0.5: not proven" in output
+
+
+def test_evaluate_on_some_photographs_of_the_training(folder, model, tmp_path, capsys):
+    """Noise is new to it, and rarely right."""
+    random = np.random.RandomState(0)
+    for number, name in enumerate(("circle", "square", "triangle")):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            Image.fromarray(random.randint(0, 256, (64, 64, 3)).astype(np.uint8)).save(
+                str(tmp_path / name / "new{}.png".format(i)))
+        file = "{}001.jpg".format(name)
+        shutil.copyfile(os.path.join(folder, name, file), str(tmp_path / name / "again.jpg"))
+    code, output, errors = run(capsys, "evaluate", model, tmp_path, "--json", "--target", "0.9")
+    found = json.loads(output)
+    assert "3 of these 12 photographs" in errors and "looks better" in errors and code == 4
+    assert found["seen_in_training"] == 3 and found["verdict"] == "not met"
+    assert found["accuracy_on_new"] == pytest.approx((found["accuracy"] * 12 - 3) / 9)
+    assert "on the 9 that are new" in run(capsys, "evaluate", model, tmp_path)[1]
 
 
 def test_evaluate_parts(folder, model, tmp_path, capsys):
@@ -372,6 +426,7 @@ def test_evaluate_an_unknown_class(folder, model, tmp_path, capsys):
 
 # Report
 
+@pytest.mark.slow
 def test_report(confused, model, tmp_path, capsys):
     page = tmp_path / "page.html"
     code, output, errors = run(capsys, "report", model, confused, page, "--title", "Shapes & more")
@@ -390,6 +445,7 @@ def check_file(facts, path):
     assert facts["sha256"] == hashlib.sha256(content).hexdigest()
 
 
+@pytest.mark.slow
 def test_report_as_json(confused, model, tmp_path, capsys):
     page = tmp_path / "page.html"
     code, output, errors = run(capsys, "report", model, confused, page, "--json")
@@ -410,7 +466,19 @@ def test_report_as_json(confused, model, tmp_path, capsys):
     assert "{:.1f} %".format(100 * result.accuracy) in page.read_text(encoding="utf-8")
 
 
-def test_report_against_a_target_and_of_what_cannot_be_read(folder, model, tmp_path, capsys):
+def test_no_report_on_a_few_photographs_of_the_training(folder, model, tmp_path, capsys):
+    for part, number in (("train", 3), ("test", 4)):
+        for name in ("circle", "square"):
+            (tmp_path / part / name).mkdir(parents=True)
+            file = "{}{:03d}.jpg".format(name, number)
+            os.link(os.path.join(folder, name, file), str(tmp_path / part / name / file))
+    code, _, errors = run(capsys, "report", model, tmp_path, tmp_path / "page.html")
+    assert code == 1 and "2 of the 2 photographs, or near-duplicates of them, were in" in errors
+
+
+@pytest.mark.slow
+def test_report_against_a_target_and_of_what_cannot_be_read(folder, earlier, tmp_path, capsys):
+    model = earlier
     root, page = tmp_path / "split", tmp_path / "page.html"
     for number, part in enumerate(("train", "test"), 3):
         for name in ("circle", "square"):
@@ -460,15 +528,20 @@ def test_progress_on_a_terminal(folder, model):
 
 COMMANDS = [["train", "{folder}", "{new}.gtm"] + QUICK, ["predict", "{model}", "{folder}"],
             ["tune", "{folder}", "--layers", "mixed1,mixed2", "--sizes", "64", "--folds", "2"],
-            ["evaluate", "{model}", "{folder}"], ["report", "{model}", "{folder}", "{new}.html"]]
+            ["evaluate", "{model}", "{noise}"], ["report", "{model}", "{folder}", "{new}.html"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[command[0] for command in COMMANDS])
 @pytest.mark.parametrize("kind, quiet", [("terminal", False), ("terminal", True), ("pipe", False)])
+@pytest.mark.slow
 def test_bars_of_every_command(folder, model, tmp_path, monkeypatch, capsys, command, kind, quiet):
     """Drawn on a terminal alone, to standard error, unless --quiet is given."""
     own, other = open_terminal() if kind == "terminal" else os.pipe()
-    arguments = [part.format(folder=folder, model=model, new=tmp_path / "new") for part in command]
+    for name in ("circle", "square"):  # nothing to warn of
+        (tmp_path / "noise" / name).mkdir(parents=True)
+        Image.effect_noise((90, 90), 90).save(str(tmp_path / "noise" / name / "new.png"))
+    arguments = [part.format(folder=folder, model=model, new=tmp_path / "new",
+                             noise=tmp_path / "noise") for part in command]
     if command[0] != "train":
         arguments.append("--no-cache")
     with os.fdopen(other, "w") as stream:
@@ -485,6 +558,7 @@ def test_bars_of_every_command(folder, model, tmp_path, monkeypatch, capsys, com
     assert "100%" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves(folder, model):
     process = start("predict", model, *([folder] * 40))
     assert process.stdout.readline() == b"path,predicted,probability,error\n"
@@ -504,6 +578,7 @@ def test_interrupt(folder, model, capsys, monkeypatch):
 
 # Check
 
+@pytest.mark.slow
 def test_check(capsys, folder):
     code, output, errors = run(capsys, "check", folder)
     assert (code, errors) == (0, "")
@@ -519,6 +594,7 @@ def test_check(capsys, folder):
         "golden picture", "precisions", "image formats", "head", "cache", "numpy", "Pillow"}
 
 
+@pytest.mark.slow
 def test_check_finds_wrong_features(capsys, monkeypatch):
     features = golden.golden_features()
     features[700] += 1e-4 * features.max()

@@ -8,7 +8,7 @@ from gear_transfer.errors import GraphError, WeightsError
 from gear_transfer.importers import QuantizedArray, load_network
 from gear_transfer.importers.convert import convert
 from gear_transfer.importers.quantize import recover_quantization
-from gear_transfer.importers.weights import default_backbone_path, make_default_backbone
+from gear_transfer.importers.weights import PACKAGED, make_packaged, packaged_path
 from keras_files import model_config, small_layers, small_model, small_weights, write_model
 
 OFFICIAL = "weights/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -112,7 +112,7 @@ def test_convert_cut_and_again(tmp_path):
 
 
 def test_embedded_backbone():
-    path = default_backbone_path()
+    path = packaged_path("inception_v3")
     assert os.path.getsize(path) <= 10 * 1000 * 1000
     network = load_network(path)
     assert network.layers[-1] == "mixed7" and network.input_size == (299, 299)
@@ -126,14 +126,15 @@ def test_embedded_backbone():
         assert "conv2d_56" in stream.read()
 
 
+@pytest.mark.slow
 def test_embedded_backbone_equals_the_source(shared, tmp_path):
     source = os.path.join(shared, OFFICIAL)
     original = load_network(source, "mixed7")
-    network = load_network(default_backbone_path())
+    network = load_network(packaged_path("inception_v3"))
     assert [repr(node) for node in network.nodes] == [repr(node) for node in original.nodes]
     assert set(network.arrays) == set(original.arrays)
     for name, array in original.arrays.items():
         assert same_bits(network.arrays[name].dequantize(), array), name
-    again = make_default_backbone(source, str(tmp_path / "again.gtw"))
-    with open(again, "rb") as one, open(default_backbone_path(), "rb") as two:
+    again = make_packaged("inception_v3", source, str(tmp_path / "again.gtw"))
+    with open(again, "rb") as one, open(packaged_path("inception_v3"), "rb") as two:
         assert one.read() == two.read()

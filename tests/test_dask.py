@@ -36,6 +36,7 @@ def client():
             yield client
 
 
+@pytest.mark.slow
 def test_equal_bit_for_bit(client, images, serial):
     pids = set(client.run(os.getpid).values())
     assert len(pids) == 2 and os.getpid() not in pids
@@ -51,6 +52,7 @@ def test_a_worker_uses_its_own_share(client):
         assert executor.submit(distributed.share_of_processors, 1).result() == 1
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle(client, images, serial):
     before = set(client.run(os.getpid).values())
     executor = Killing(client.get_executor(), lambda: sorted(before))
@@ -62,6 +64,7 @@ def test_a_worker_killed_in_the_middle(client, images, serial):
     assert sorted(before)[0] not in after and len(after) == 2
 
 
+@pytest.mark.slow
 def test_classifier(client, images):
     settings = dict(QUICK, epochs=3)
     expected = TransferClassifier(**settings).fit(images)

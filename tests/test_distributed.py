@@ -22,6 +22,8 @@ from gear_transfer.features import distributed
 from gear_transfer.features.precision import Choice
 from gear_transfer.photographs.images import read_image
 
+pytestmark = pytest.mark.every_python
+
 QUICK = dict(layer="mixed1", input_size=64, batch_size=4, threads=1, cache=False)
 
 
@@ -107,6 +109,7 @@ def test_by_threads(paths, serial):
     assert [i for i, _ in serial.failures] == [6, 28] and len(serial.features) == 27
 
 
+@pytest.mark.slow
 def test_by_processes(paths, serial):
     with process_pool(2) as executor:
         check_same(extractor(executor).extract(paths), serial)
@@ -115,6 +118,7 @@ def test_by_processes(paths, serial):
                    extractor(**several).extract(paths))
 
 
+@pytest.mark.slow
 def test_by_loky(paths, serial):
     with loky.ProcessPoolExecutor(2) as executor:
         check_same(extractor(executor).extract(paths), serial)

@@ -20,10 +20,11 @@ def read(*parts):
 
 def test_these_are_all_pages():
     assert sorted(name for name in os.listdir(DOCS) if name.endswith(".rst")) == sorted(
-        PAGES + ("api.rst", "index.rst"))
+        PAGES + ("api.rst", "index.rst", "maintainers.rst"))
 
 
 @pytest.mark.parametrize("name", PAGES)
+@pytest.mark.slow
 def test_examples_of_a_page(name, tmp_path, monkeypatch):
     monkeypatch.chdir(str(tmp_path))
     path = os.path.join(DOCS, name)
@@ -36,6 +37,7 @@ def test_reference_has_every_public_name():
     assert sorted(named) == gt.__all__
 
 
+@pytest.mark.slow
 def test_examples_of_the_readme(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", read("README.md"), flags=re.DOTALL)
     assert len(blocks) >= 1

@@ -203,6 +203,7 @@ def test_nothing_and_one(files):
         find_duplicates(files[0])
 
 
+@pytest.mark.slow
 def test_known_groups_of_gear(shared):
     """Every known group of near-duplicates is found whole."""
     images = load_folder(os.path.join(shared, "gear", "images"))

@@ -25,6 +25,8 @@ from gear_transfer import (Backbone, FeatureCache, FeatureExtractor, HeadClassif
                            TransferClassifier, load_folder, make_shapes)
 from gear_transfer.common.threads import check_threads
 
+pytestmark = pytest.mark.every_python
+
 VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)
 
@@ -59,6 +61,7 @@ def classifier(quick):
 
 # Pipelines
 
+@pytest.mark.slow
 def test_pipelines(shapes, extractor):
     features = extractor.fit_transform(shapes.paths)
     scaled = StandardScaler().fit(features)
@@ -103,6 +106,7 @@ def test_columns_of_an_array(frame, extractor):
 
 # Cross-validation and searches
 
+@pytest.mark.slow
 def test_cross_validation(shapes, frame, classifier, extractor):
     pipeline = make_pipeline(extractor, StandardScaler(), LogisticRegression())
     scores = cross_val_score(pipeline, shapes.paths, shapes.labels, cv=FOLDS)
@@ -116,6 +120,7 @@ def test_cross_validation(shapes, frame, classifier, extractor):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_grid_search(shapes, classifier, extractor):
     search = GridSearchCV(classifier, {"layer": ["mixed0", "mixed2"], "l2": [0.005, 100.0]},
                           cv=FOLDS)
@@ -130,6 +135,7 @@ def test_grid_search(shapes, classifier, extractor):
     assert len(search.cv_results_["mean_test_score"]) == 4
 
 
+@pytest.mark.slow
 def test_other_meta_estimators(shapes, classifier):
     voting = VotingClassifier([("one", classifier), ("two", clone(classifier).set_params(
         layer="mixed0"))], voting="soft")
@@ -139,6 +145,7 @@ def test_other_meta_estimators(shapes, classifier):
     assert sizes.tolist() == [12, 24] and train.shape == held.shape == (2, 3)
 
 
+@pytest.mark.slow
 def test_calibration(shapes, classifier, extractor):
     """Of the head in every release; of images where scikit-learn does not itself want numbers."""
     paths = np.array(shapes.paths)
@@ -210,6 +217,7 @@ def test_frames_of_features(frame, extractor, kind):
 
 # joblib
 
+@pytest.mark.slow
 def test_processes_of_joblib(shapes, classifier):
     expected = cross_val_score(classifier, shapes.paths, shapes.labels, cv=FOLDS)
     classifier.set_params(cache=False)
@@ -229,6 +237,7 @@ def test_threads_of_joblib(shapes, extractor):
         np.testing.assert_array_equal(features, expected)
 
 
+@pytest.mark.slow
 def test_forked_processes_of_joblib(shapes):
     """Used in the parent, then in forked children: a design with libgomp's own threads hangs."""
     process = subprocess.Popen([sys.executable, "-c", (

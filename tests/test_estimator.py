@@ -13,6 +13,8 @@ from sklearn.pipeline import Pipeline
 import gear_transfer as gt
 from gear_transfer.common.estimator import Estimator, check_is_fitted, sklearn_view
 
+pytestmark = pytest.mark.every_python
+
 VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 
 

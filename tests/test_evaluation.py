@@ -127,6 +127,7 @@ def test_same_seed_same_answer():
     assert (first.folds != other.folds).any()
 
 
+@pytest.mark.slow
 def test_other_classifiers():
     X, labels = clouds(90, 4)
     result = cross_validate(X, labels, estimator=LogisticRegression())

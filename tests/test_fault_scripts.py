@@ -15,6 +15,8 @@ sys.path.insert(0, FOLDER)
 
 from model import photographs, trained_model  # noqa: E402
 
+pytestmark = pytest.mark.every_python
+
 #: Libgomp's threads sleep at once where they would spin, which with many of them takes minutes.
 PASSIVE = {"OMP_WAIT_POLICY": "passive"}
 
@@ -38,12 +40,14 @@ def script(name):
     return os.path.join(FOLDER, name + ".py")
 
 
+@pytest.mark.slow
 def test_nothing_is_kept():
     # The interpreter's own blocks come and go by some forty; a block kept every other round stands
     # out from them at some hundreds of rounds.
     assert ", 0 bad;" in run([script("leaks"), "300"], **PASSIVE)
 
 
+@pytest.mark.slow
 def test_memory_that_is_out():
     """Only where the interpreter can let its allocations fail, as CPython's own builds can."""
     try:
@@ -55,10 +59,12 @@ def test_memory_that_is_out():
         assert ", 0 bad;" in run([script("no_memory")], **PASSIVE)
 
 
+@pytest.mark.slow
 def test_many_threads():
     assert ": 0 answers differ, 0 errors" in run([script("threads"), "16", "8"], **PASSIVE)
 
 
+@pytest.mark.slow
 def test_forks_and_pools():
     assert "'good'" in run([script("forks"), "6"], **PASSIVE)
 
@@ -72,6 +78,7 @@ def digest():
 
 
 @pytest.mark.parametrize("order", [["ours", "sklearn"], ["sklearn", "ours"]])
+@pytest.mark.slow
 def test_beside_scikit_learn(order, digest):
     code = "import beside; print(beside.run({!r}, 1))".format(order)
     assert run(["-c", code], **PASSIVE) == digest

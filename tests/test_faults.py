@@ -130,7 +130,7 @@ def test_folder_is_flushed_after_the_file_has_its_name(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(os, "replace", watched_replace)
     write_whole(tmp_path / "a", lambda stream: stream.write(b"new"))
-    assert len(done) == 3 and done[0].startswith(str(tmp_path / "a.")) and done[0].endswith(".tmp")
+    assert len(done) == 3 and done[0].startswith(str(tmp_path / ".")) and done[0].endswith(".tmp")
     assert done[1:] == ["replace", str(tmp_path)]
     assert content(tmp_path / "a") == b"new"
 
@@ -148,6 +148,7 @@ def test_a_folder_that_cannot_be_flushed_does_not_matter(monkeypatch, tmp_path):
     (["--saves", "8"], "8 kills while saving"), (["--cache", "5"], "5 kills while writing"),
     (["--writers", "4", "--rounds", "4"], "4 writers on one cache"),
     (["--steps"], "killed before each of the ")])
+@pytest.mark.slow
 def test_kills(options, part):
     """A few of the moments of faults/kills.py, in a process that may fork."""
     script = os.path.join(HERE, "faults", "kills.py")
@@ -162,13 +163,15 @@ def test_kills(options, part):
 # Ctrl-C between the opening of a file and its with leaves the closing to the garbage collector.
 @pytest.mark.filterwarnings("ignore:Exception ignored in")
 @pytest.mark.parametrize("work", sorted(interrupts.WORKS))
+@pytest.mark.slow
 def test_interrupted(work, tmp_path):
     """A few of the five hundred moments of faults/interrupts.py."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "numpy.ufunc size changed")  # as pyproject.toml has it
         figures = interrupts.interrupt(work, str(tmp_path), 8)
-    assert figures["interrupted"] == 8 and figures["slowest"] < 1.0
+    assert figures["interrupted"] == 8
+    assert figures["slowest"] < 1.0 and figures["waited"] < 20.0
 
 
 def test_interrupted_before_the_last_features_are_kept(monkeypatch, tmp_path):
@@ -197,4 +200,4 @@ def test_interrupt_key(tmp_path):
                                stderr=subprocess.PIPE)
     assert process.stdout.readline() == b"go\n"
     process.send_signal(signal.SIGINT)
-    assert b"KeyboardInterrupt" in process.communicate(timeout=20)[1]
+    assert b"KeyboardInterrupt" in process.communicate(timeout=100)[1]

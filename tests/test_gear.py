@@ -42,6 +42,7 @@ def fitted(split):
     return TransferClassifier(cache=False).fit(split[0])
 
 
+@pytest.mark.slow
 def test_held_out_accuracy(split, fitted):
     """All photographs reach more than 0.97 (see benchmarks/); these are a quarter of them."""
     train, test = split
@@ -63,6 +64,7 @@ def test_new_images(shared, fitted, tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(images), fitted.predict_proba(images))
 
 
+@pytest.mark.slow
 def test_same_seed_same_file(split, tmp_path):
     some = split[0].subset(slice(0, None, 6))
     contents = []

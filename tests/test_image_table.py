@@ -261,6 +261,7 @@ def test_unreadable_file(tmp_path):
             os.seteuid(0)
 
 
+@pytest.mark.slow
 def test_memory_of_a_picture_just_small_enough(tmp_path):
     """20 million pixels in a small file: 4 bytes each, twice, and what the interpreter takes."""
     paths = [str(tmp_path / kind) for kind in ("PNG", "GIF", "JPEG")]

@@ -470,7 +470,7 @@ def within_seconds(seconds, function):
 def test_named_pipe_does_not_block(tmp_path):
     path = str(tmp_path / "a.jpg")
     os.mkfifo(path)
-    within_seconds(5, lambda: refused(path, "named pipe"))
+    within_seconds(60, lambda: refused(path, "named pipe"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -479,7 +479,7 @@ def test_pipe_that_takes_the_place_of_a_file(tmp_path, save, monkeypatch):
     path = str(tmp_path / "a.jpg")
     os.mkfifo(path)
     monkeypatch.setattr(os, "stat", lambda *_, **__: regular)
-    within_seconds(5, lambda: refused(path, "named pipe"))
+    within_seconds(60, lambda: refused(path, "named pipe"))
 
 
 def test_folder_device_and_socket(tmp_path):

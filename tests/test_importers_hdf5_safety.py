@@ -239,9 +239,9 @@ def test_tree_that_is_its_own_child(tmp_path):
     def circle(place):
         return b"TREE\0\1" + struct.pack("<H", 30) + b"\xff" * 16 + struct.pack(
             "<QQ", 0, place) * 30
-    start = time.time()
+    start = time.process_time()
     fails(damaged(tmp_path, b"TREE", circle), "over and over")
-    assert time.time() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("find, replacement, part", [
@@ -292,6 +292,6 @@ def test_arrays_that_expand_too_far(tmp_path):
                                   "{\"a\":[" + "{\"b\":1}," * 50000 + "0]}"])
 def test_texts_that_would_take_memory_or_time(tmp_path, text):
     path = write_model(tmp_path / "long.h5", text, small_weights())
-    start = time.time()
+    start = time.process_time()
     fails(path, "model_config is not valid JSON")
-    assert time.time() - start < 5
+    assert time.process_time() - start < 5

@@ -260,6 +260,7 @@ def test_official_layout_of_another_network(tmp_path):
     fails(path, "neither a Keras model")
 
 
+@pytest.mark.slow
 def test_shared_files_agree(shared):
     official = load_network(os.path.join(shared, OFFICIAL))
     full = load_network(os.path.join(shared, "weights/inception_v3_keras2_full.h5"), "mixed10")

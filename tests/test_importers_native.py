@@ -3,13 +3,15 @@ import copy
 import json
 import os
 import struct
+import tempfile
 
 import numpy as np
 import pytest
 
 from gear_transfer.errors import GraphError, WeightsError
-from gear_transfer.importers import Network, Node, QuantizedArray, load_network
+from gear_transfer.importers import Network, Node, QuantizedArray, load_network, on_disk
 from gear_transfer.importers.native import read_network, write_network
+from gear_transfer.importers.weights import default_backbone_path
 
 
 def small_network():
@@ -52,6 +54,9 @@ def split(path):
 
 
 def join(path, header, data):
+    """Write a file as earlier releases did, without a checksum, so that the other checks are met."""
+    if isinstance(header, dict) and isinstance(header.get("__metadata__"), dict):
+        header["__metadata__"].pop("crc32", None)
     text = header if isinstance(header, bytes) else json.dumps(header).encode("utf-8")
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as stream:
@@ -82,7 +87,7 @@ def test_round_trip(path):
         np.testing.assert_array_equal(found.view(np.uint32), array.view(np.uint32))
 
 
-def test_arrays_are_views_of_the_file(path):
+def test_arrays_are_views_of_one_buffer(path):
     arrays = load_network(path).arrays
     for array in (arrays["d/k"], arrays["a/k"].values):
         assert not array.flags.writeable and not array.flags.owndata
@@ -234,7 +239,7 @@ def node(index, **changes):
     (tensor(extra=1), "must have"), (lambda header: header.update(x=3), "'x'"),
     (lambda header: header.pop("n/v"), "gap"),
     (lambda header: header.pop("__metadata__"), "metadata"),
-    (lambda header: header["__metadata__"].update(version="2"), "version"),
+    (lambda header: header["__metadata__"].update(version="3"), "version"),
     (lambda header: header["__metadata__"].pop("graph"), "'graph'"),
     (lambda header: header["__metadata__"].update(graph="["), "not valid JSON"),
     (lambda header: header["__metadata__"].update(graph="{}"), "not a JSON list"),
@@ -286,8 +291,103 @@ def test_not_finite(path):
 
 def test_misaligned(path):
     header, data = split(path)
-    text = json.dumps(header).encode("utf-8")
-    text += b" " * (-len(text) % 8) + b" "
-    with open(path, "wb") as stream:
-        stream.write(struct.pack("<Q", len(text)) + text + data)
+    text = json.dumps(header["__metadata__"])
+    entries = sorted((entry["data_offsets"], name) for name, entry in header.items()
+                     if name != "__metadata__")
+    position, parts = 0, []
+    for (start, end), name in sorted(entries, key=lambda each: each[1] != "n/m"):  # of five bytes
+        header[name]["data_offsets"] = [position, position + end - start]
+        position += end - start
+        parts.append(data[start:end])
+    assert header["n/m"]["data_offsets"] == [0, 5] and json.dumps(header["__metadata__"]) == text
+    join(path, header, b"".join(parts))
     fails(path, "not aligned")
+
+
+# The checksum
+
+def flipped(content, place, bit):
+    return content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1:]
+
+
+def test_every_flipped_bit_is_noticed(path):
+    with open(path, "rb") as stream:
+        content = stream.read()
+    assert content[8:].startswith(b'{"__metadata__":{"crc32":"')
+    for place in range(len(content)):
+        with open(path, "wb") as stream:
+            stream.write(flipped(content, place, (place * 5 + place // 8) % 8))
+        with pytest.raises(WeightsError):
+            read_network(path)
+
+
+def test_a_flipped_weight_is_named_damage(path):
+    with open(path, "r+b") as stream:
+        stream.seek(-1, 2)
+        last = stream.read(1)[0]
+        stream.seek(-1, 2)
+        stream.write(bytes([last ^ 1]))
+    fails(path, "damaged", "checksum")
+
+
+def test_files_of_earlier_releases_have_no_checksum(path):
+    before = load_network(path).fingerprint()
+    header, data = split(path)
+    join(path, header, data)
+    assert "crc32" not in split(path)[0]["__metadata__"]
+    assert load_network(path).fingerprint() == before
+
+
+def test_unknown_metadata_are_not_passed_over(path):
+    """Else a checksum whose name is damaged would count as none."""
+    header, data = split(path)
+    header["__metadata__"]["crc33"] = "00000000"
+    join(path, header, data)
+    fails(path, "unknown entry 'crc33'")
+
+
+def test_the_packaged_backbone_has_a_checksum():
+    assert "crc32" in split(default_backbone_path())[0]["__metadata__"]
+
+
+# What is loaded no longer depends on the file
+
+@pytest.mark.parametrize("limit", [1, 1 << 30], ids=["in a file", "in memory"])
+@pytest.mark.parametrize("damage", ["cut", "other bytes"])
+def test_what_is_loaded_stays(path, monkeypatch, limit, damage):
+    monkeypatch.setattr(on_disk, "LARGEST_IN_MEMORY", limit)
+    network = load_network(path)
+    with open(path, "r+b") as stream:
+        if damage == "cut":
+            stream.truncate(0)
+        else:
+            stream.write(bytes(os.path.getsize(path)))
+    assert network.fingerprint() == small_network().fingerprint()
+    assert network.arrays["d/k"].base is not None and not network.arrays["d/k"].flags.writeable
+
+
+def test_a_full_disk_leaves_the_copy_in_memory(path, monkeypatch, tmp_path):
+    monkeypatch.setattr(on_disk, "LARGEST_IN_MEMORY", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    assert load_network(path).fingerprint() == small_network().fingerprint()
+
+
+def test_a_file_cut_short_while_it_is_read(path, monkeypatch):
+    """The size is asked for first; somebody cuts the file after that."""
+    size = os.path.getsize(path)
+    with open(path, "r+b") as stream:
+        stream.truncate(size - 3)
+    found = os.fstat
+    monkeypatch.setattr(os, "fstat", lambda descriptor: os.stat_result(
+        list(found(descriptor))[:6] + [size] + list(found(descriptor))[7:]))
+    for limit in (1, 1 << 30):
+        monkeypatch.setattr(on_disk, "LARGEST_IN_MEMORY", limit)
+        with pytest.raises(WeightsError, match="became shorter"):
+            read_network(path)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(str(tmp_path / "pipe"))
+    for read in (load_network, read_network):
+        with pytest.raises(WeightsError, match="no regular file"):
+            read(str(tmp_path / "pipe"))

@@ -105,13 +105,14 @@ def test_many_scans_are_refused_before_they_are_decoded(write):
     path = write(of_scans(10000, (2000, 2000)))
     with open_image(path) as opened:
         assert opened.size == (2000, 2000)
-    start = time.time()
+    start = time.process_time()
     with pytest.raises(gt.ImageError) as caught:
         read_image(path, 2000)
-    assert time.time() - start < 2
+    assert time.process_time() - start < 2
     assert caught.value.path == path and "scans, more than the 100 allowed" in caught.value.reason
 
 
+@pytest.mark.slow
 def test_header_of_countless_parts_is_refused(write):
     """Pillow would take minutes and gigabytes for 256 MiB of empty comments."""
     content = jpeg((16, 16))

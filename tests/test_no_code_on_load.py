@@ -25,6 +25,8 @@ sys.path.insert(0, os.path.join(HERE, "fuzz"))
 
 import targets  # noqa: E402
 
+pytestmark = pytest.mark.every_python
+
 #: What may happen besides opening the file: memory is taken, and the cache connects to its file and
 #: makes sure of its folder.
 BESIDES = ("mmap.__new__", "array.__new__", "sqlite3.connect/handle")
@@ -50,6 +52,7 @@ def forbidden(path, events):
         or event == "open" and arguments[0].isdigit())]  # a descriptor of what was opened before
 
 
+@pytest.mark.slow
 def test_supported_files(tmp_path):
     """Every kind of file that is read, as made by the fuzzer's seeds."""
     files = []

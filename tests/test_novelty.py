@@ -147,6 +147,7 @@ def fresh(tmp_path_factory):
     return load_folder(make_shapes(folder, per_class=30, size=72, random_state=2))
 
 
+@pytest.mark.slow
 def test_other_things_are_none_of_these(fitted, fresh, others):
     assert fitted.predict(others, unknown="none of these").tolist() == ["none of these"] * 8
     assert set(fitted.predict(others)) <= set(fresh.classes)

@@ -10,6 +10,8 @@ from gear_transfer import Backbone
 from gear_transfer.importers import on_disk
 from gear_transfer.importers.network import Network, Node
 
+pytestmark = pytest.mark.every_python
+
 LARGE = (3, 3, 64, 256)
 
 

@@ -17,8 +17,10 @@ import gear_transfer
 from conftest import HOME, ROOT
 from gear_transfer import cli
 from gear_transfer.importers import download, load_network, weights
-from gear_transfer.importers.weights import default_backbone_path
+from gear_transfer.importers.weights import packaged_path
 from keras_files import small_model
+
+pytestmark = pytest.mark.every_python
 
 PACKAGE = os.path.join(ROOT, "gear_transfer")
 HEAVY = ("tensorflow", "torch", "keras", "matplotlib", "sklearn", "scipy", "h5py", "PIL", "tqdm",
@@ -51,6 +53,7 @@ def test_a_backbone_without_the_rest():
     assert (code, output.strip()) == (0, "[]"), errors
 
 
+@pytest.mark.slow
 def test_the_whole_job_with_numpy_and_pillow(tmp_path):
     """scikit-learn takes longer to import than photographs to predict; it comes when asked for."""
     code, output, errors = python("-c", (
@@ -105,6 +108,7 @@ def modules():
 
 
 @pytest.mark.parametrize("name", modules())
+@pytest.mark.slow
 def test_examples(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
@@ -201,20 +205,20 @@ def test_convert(tmp_path, capsys):
     assert load_network(target).layers == load_network(source).layers
     assert cli.main(["convert", source, target, "--float32"]) == 0
     assert load_network(target).fingerprint() == load_network(source).fingerprint()
-    assert cli.main(["convert", default_backbone_path(), target, "--layer", "conv2d_2"]) == 0
+    assert cli.main(["convert", packaged_path("inception_v3"), target, "--layer", "conv2d_2"]) == 0
     cut = load_network(target)
     assert cut.layers[-1] == "conv2d_2"
-    assert cut.fingerprint() == load_network(default_backbone_path(), "conv2d_2").fingerprint()
+    assert cut.fingerprint() == load_network(packaged_path("inception_v3"), "conv2d_2").fingerprint()
 
 
 def test_convert_as_json(tmp_path, capsys):
     target = tmp_path / "cut.gtw"
-    assert cli.main(["convert", default_backbone_path(), str(target), "--layer", "conv2d_2",
+    assert cli.main(["convert", packaged_path("inception_v3"), str(target), "--layer", "conv2d_2",
                      "--json"]) == 0
     written, content = load_network(str(target)), target.read_bytes()
     assert json.loads(capsys.readouterr().out) == {
         "path": str(target), "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(), "source": default_backbone_path(),
+        "sha256": hashlib.sha256(content).hexdigest(), "source": packaged_path("inception_v3"),
         "layers": len(written.nodes), "last_layer": "conv2d_2", "input_size": [299, 299],
         "fingerprint": written.fingerprint()}
     assert cli.main(["convert", "missing.h5", str(target), "--json"]) == 1
@@ -224,8 +228,8 @@ def test_convert_as_json(tmp_path, capsys):
 @pytest.mark.parametrize("arguments, part", [
     (["missing.h5", "x.gtw"], "missing.h5: no such file"),
     ([__file__, "x.gtw"], "not a weight file"),
-    ([default_backbone_path(), "x.gtw", "--layer", "mixed77"], "did you mean mixed7"),
-    ([default_backbone_path(), "no/such/folder/x.gtw"], "cannot be written")])
+    ([packaged_path("inception_v3"), "x.gtw", "--layer", "mixed77"], "did you mean mixed7"),
+    ([packaged_path("inception_v3"), "no/such/folder/x.gtw"], "cannot be written")])
 def test_convert_errors(tmp_path, arguments, part, monkeypatch, capsys):
     monkeypatch.chdir(str(tmp_path))
     assert cli.main(["convert"] + arguments) == 1

@@ -123,7 +123,7 @@ def test_stopping_early_drops_the_queue(monkeypatch):
     next(batches)
     start = time.time()
     batches.close()
-    assert time.time() - start < 0.4 and len(count) < 150
+    assert time.time() - start < 5 and len(count) < 150
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])

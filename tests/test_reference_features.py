@@ -31,6 +31,7 @@ def assert_close(ours, expected):
 
 
 @pytest.mark.parametrize("name", [WHOLE, OFFICIAL])
+@pytest.mark.slow
 def test_all_mixed_layers_in_one_pass(shared, reference, name):
     """max |ours - reference| / max |reference|: the issue's bound is 1e-4."""
     backbone = Backbone.load(os.path.join(shared, "weights", name), layer=MIXED, input_size=299)
@@ -41,6 +42,7 @@ def test_all_mixed_layers_in_one_pass(shared, reference, name):
 
 
 @pytest.mark.parametrize("name", [WHOLE, OFFICIAL, "inception_v3"])
+@pytest.mark.slow
 def test_a_map(shared, reference, name):
     path = name if name == "inception_v3" else os.path.join(shared, "weights", name)
     backbone = Backbone.load(path, layer="mixed7", input_size=299, pooling=None)
@@ -48,6 +50,7 @@ def test_a_map(shared, reference, name):
                  reference["map_mixed7_first"])
 
 
+@pytest.mark.slow
 def test_softmax(shared, reference):
     backbone = Backbone.load(os.path.join(shared, "weights", WHOLE))
     last = backbone.layers[-1]
@@ -59,6 +62,7 @@ def test_softmax(shared, reference):
     np.testing.assert_array_equal(ours.argmax(axis=1), reference["softmax"][SOME].argmax(axis=1))
 
 
+@pytest.mark.slow
 def test_native_file(reference):
     """The embedded backbone holds the published bytes, so the same bound holds."""
     layers = MIXED[:8]

@@ -93,6 +93,7 @@ def page(path):
 
 # The page
 
+@pytest.mark.slow
 def test_page_is_well_formed_and_small(path, page):
     assert page.faults == []
     assert page.source.startswith("<!DOCTYPE html>\n<html lang=\"en\">")
@@ -217,6 +218,7 @@ def test_accuracy_comes_with_an_interval_and_a_verdict(model, images, page):
     assert Evidence(model, images, low / 2).verdict == "met"
 
 
+@pytest.mark.slow
 def test_near_duplicates_are_shown_and_kept_together(model, images, tmp_path, path):
     place = str(tmp_path / "doubled")
     shutil.copytree(os.path.dirname(os.path.dirname(images.paths[-1])), place)
@@ -231,6 +233,7 @@ def test_near_duplicates_are_shown_and_kept_together(model, images, tmp_path, pa
     assert "strange.jpg" in " ".join(image["alt"] for image in page.all("img"))
 
 
+@pytest.mark.slow
 def test_suspects_maps_and_neighbours(model, images, tmp_path):
     labels = images.labels.copy()
     labels[-1] = images.classes[1]
@@ -257,6 +260,7 @@ def test_whether_more_photographs_would_help(model, images, page):
         row, 100 * curve.expected("square"), curve.outlook("square")) in page.text
 
 
+@pytest.mark.slow
 def test_augmented_training_is_measured_with_its_views(images, tmp_path):
     with pytest.warns(gt.SkippedImageWarning):
         model = gt.TransferClassifier(input_size=96, precision="float32", augment=2,
@@ -268,6 +272,7 @@ def test_augmented_training_is_measured_with_its_views(images, tmp_path):
     assert sum(image["alt"].startswith("view 2 of ") for image in page.all("img")) == 2
 
 
+@pytest.mark.slow
 def test_a_deeper_head_has_no_maps(images, tmp_path):
     with pytest.warns(gt.SkippedImageWarning):
         deep = gt.TransferClassifier(input_size=96, precision="float32", hidden_layers=(8,),
@@ -276,6 +281,7 @@ def test_a_deeper_head_has_no_maps(images, tmp_path):
     assert "Where it looks" not in page.text and "The most alike" in page.text
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_split_is_measured_on_its_test_photographs(tmp_path):
     whole = gt.make_shapes(str(tmp_path / "all"), per_class=12)
     for part, numbers in (("train", range(1, 9)), ("test", range(9, 13))):
@@ -296,6 +302,7 @@ def test_a_folder_that_is_split_is_measured_on_its_test_photographs(tmp_path):
     assert evidence.predicted.tolist() == model.predict(images.test.paths).tolist()
 
 
+@pytest.mark.slow
 def test_a_saved_model_makes_the_same_page(model, images, path, tmp_path):
     model.save(str(tmp_path / "model.gtm"))
     again = Page(gt.report(str(tmp_path / "model.gtm"), images, str(tmp_path / "again.html")))
@@ -332,6 +339,7 @@ def test_errors(model, images, tmp_path, monkeypatch):
     assert target.read_text() == "old" and os.listdir(str(tmp_path)) == ["report.html"]
 
 
+@pytest.mark.slow
 def test_many_classes_stay_small(tmp_path, model, monkeypatch):
     """The page does not grow without bound with the classes."""
     rng = np.random.RandomState(0)

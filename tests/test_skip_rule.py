@@ -30,3 +30,19 @@ def test_skips_count(tmp_path, ci, has_data, outcome):
     output = process.communicate()[0].decode()
     assert output.splitlines()[-1].startswith(outcome), output
     assert (process.returncode != 0) == ("failed" in outcome)
+
+
+@pytest.mark.parametrize("ci, outcome", [
+    ("", "1 passed"), ("true", "1 error" if sys.version_info >= (3, 9) else "1 passed")])
+def test_without_dask(tmp_path, ci, outcome):
+    """The other tests are found all the same; in CI a missing Dask is an error."""
+    shutil.copy(os.path.join(ROOT, "tests", "conftest.py"), str(tmp_path))
+    (tmp_path / "test_sample.py").write_text("def test_sample():\n    assert True\n")
+    (tmp_path / "test_dask.py").write_text("import distributed\n")
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.modules['distributed'] = None\n"
+         "import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))"],
+        cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=dict(os.environ, CI=ci, GEAR_TRANSFER_SHARED=str(tmp_path), PYTHONPATH=HOME))
+    output = process.communicate()[0].decode()
+    assert output.splitlines()[-1].startswith(outcome), output

@@ -13,7 +13,7 @@ import pytest
 from gear_transfer import Backbone, TransferClassifier, _core, make_shapes
 from gear_transfer.photographs.image_set import load_folder
 
-pytestmark = pytest.mark.main_python("the speed of the core")
+pytestmark = [pytest.mark.main_python("the speed of the core"), pytest.mark.alone]
 
 ATTEMPTS = 4
 ROUNDS = 5
@@ -64,6 +64,7 @@ def images(n, size):
 
 @pytest.mark.parametrize("precision, at_least", [
     ("bf16", 1.15), ("int8", 1.6 if "VNNI" in _core.int8_rounding() else 1.15)])
+@pytest.mark.slow
 def test_precisions_against_float32(precision, at_least):
     if not _core.has_fast(precision):
         with pytest.raises(ValueError):
@@ -77,6 +78,7 @@ def test_precisions_against_float32(precision, at_least):
     assert_ratio(lambda: slow.features(batch), lambda: fast.features(batch), at_least)
 
 
+@pytest.mark.slow
 def test_threads():
     count = min(2, _core.available_threads())
     slow, fast = [Backbone.load(input_size=128, threads=threads) for threads in (1, count)]
@@ -86,6 +88,7 @@ def test_threads():
     assert_ratio(lambda: slow.features(batch), lambda: fast.features(batch), 0.8)
 
 
+@pytest.mark.slow
 def test_a_batch_against_single_images():
     backbone = Backbone.load(input_size=128)
     batch = images(8, 128)
@@ -97,6 +100,7 @@ def test_a_batch_against_single_images():
     assert_ratio(one_by_one, lambda: backbone.features(batch), 0.9)
 
 
+@pytest.mark.slow
 def test_time_grows_with_the_images():
     """Twice the images take twice the time; whatever is done once must not be done twice."""
     backbone = Backbone.load(input_size=128)
@@ -104,6 +108,7 @@ def test_time_grows_with_the_images():
     assert_ratio(lambda: backbone.features(batch[:16]), lambda: backbone.features(batch), 0.42)
 
 
+@pytest.mark.slow
 def test_features_in_the_cache(tmp_path):
     make_shapes(str(tmp_path / "shapes"), per_class=10)
     shapes = load_folder(str(tmp_path / "shapes"))

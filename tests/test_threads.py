@@ -11,6 +11,8 @@ from gear_transfer.common import threads
 from gear_transfer.common.threads import (ThreadPool, as_completed, available_cpus,
                                           deferred_interrupts, result_of)
 
+pytestmark = pytest.mark.every_python
+
 
 def interrupt():
     os.kill(os.getpid(), signal.SIGINT)

@@ -53,8 +53,10 @@ def test_best_costs_little_even_where_little_is_sure():
     assert choose(trials, 1000)["best"] is hasty
     assert choose(trials, 1000, 0.002)["best"] is close
     assert Tuning(trials, 1000, None).best is close and Tuning(trials, 1000, None).fast is hasty
-    assert "0.20 points more, which is within one standard error of the difference" in Tuning(
-        trials, 1000, None).sentence()
+    sentence = Tuning(trials, 1000, None).sentence()
+    assert sentence.startswith("Take b at 96 x 96 with l2=0.01. It got 97.8 % of the photographs")
+    assert sentence.endswith("so small a difference, 0.20 points, may be chance.")
+    assert "nothing that was tried got more right" in Tuning([slow, hasty], 1000, None).sentence()
 
 
 def test_picks_are_of_those_that_all_repeats_judged():
@@ -208,6 +210,7 @@ def computed(monkeypatch):
     return numbers
 
 
+@pytest.mark.slow
 def test_what_was_tried(found):
     assert [t.photographs for t in found.trials] == [60] * 4 + [30] * 2
     pairs = set((t.layer, t.input_size) for t in found.trials)
@@ -244,12 +247,14 @@ def test_the_best_head_of_each_place_is_judged_by_all_repeats(found):
         assert (t.right * 3 == np.rint(t.right * 3)).all()
 
 
+@pytest.mark.slow
 def test_one_repeat_compares_all_heads(shapes, model):
     result = gt.tune(shapes, model=model, **dict(SETTINGS, repeats=1, sizes=[75]))
     assert len(result.finalists) == len(result.judged) == 4
     assert {t.repeats for t in result.trials} == {1}
 
 
+@pytest.mark.slow
 def test_the_classifier_costs_nothing_more(found, shapes, model, computed):
     for pick in ("best", "fast", "accurate", found.judged[-1]):
         classifier = found.classifier(pick)
@@ -266,9 +271,9 @@ def test_the_classifier_costs_nothing_more(found, shapes, model, computed):
 
 def test_what_it_says(found):
     text = str(found)
-    assert text.startswith("Best: mixed") and "judged on all 60 photographs" in text
+    assert text.startswith("Take mixed") and "judged on all 60 photographs" in text
     assert "the best head of each layer and size 3 times" in text
-    assert "one standard error" in found.sentence() and found.best.layer in found.sentence()
+    assert "right" in found.sentence() and found.best.layer in found.sentence()
     assert "<table>" in found._repr_html_() and "accurate" in found._repr_html_()
     assert repr(found).startswith("<Tuning: 6 trials of 4 layers and sizes, best mixed")
     said = json.loads(found.to_json())
@@ -287,6 +292,7 @@ def test_a_long_table_is_cut():
     assert len(str(many).splitlines()) == 2 + 1 + 15
 
 
+@pytest.mark.slow
 def test_layers_that_are_worse_twice_are_dropped(shapes, model, monkeypatch):
     monkeypatch.setattr(tuning, "worse_layers", lambda trials: {"mixed0"})
     result = gt.tune(shapes, model=model, **dict(SETTINGS, sizes=[75, (75, 80), 90], finalists=1))
@@ -295,6 +301,7 @@ def test_layers_that_are_worse_twice_are_dropped(shapes, model, monkeypatch):
     assert (90, 90) in [t.input_size for t in result.trials]
 
 
+@pytest.mark.slow
 def test_more_parameters_of_the_head(shapes, model):
     result = gt.tune(shapes.paths, shapes.labels, model=model, heads={"hidden_layers": [(), (8,)]},
                      **dict(SETTINGS, sizes=[75], finalists=1))
@@ -318,6 +325,7 @@ def test_a_folder_with_a_broken_photograph(shapes, model, tmp_path):
     assert len(result.trials) == 2
 
 
+@pytest.mark.slow
 def test_an_interrupt_loses_nothing(shapes, model, monkeypatch, tmp_path, computed):
     def interrupted(*arguments, **keywords):
         raise KeyboardInterrupt
@@ -413,6 +421,7 @@ def test_plot_where_the_sample_is_all():
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_layers_tapped_together(shapes, model):
     """A pair has the features of both and costs what its later layer costs."""
     pair = ("mixed0", "mixed2")
@@ -428,3 +437,25 @@ def test_layers_tapped_together(shapes, model):
     model = found.classifier(by_layer[pair]).fit(shapes)
     assert model.extractor_.backbone_.layer == pair
     assert tuning.tapped(["b", ("a", "b"), "c"]) == ("b", "a", "c")
+
+
+@pytest.mark.parametrize("speeds", [
+    (40, 41, 42), (10, 30, 1000), (2, 300, 900), (100, 180, 900), (5, 400, 420)])
+@pytest.mark.parametrize("name", ["mixed3", "efficientnet_block6_expand+efficientnet_top"])
+@pytest.mark.parametrize("inches", [(7.2, 4.4), (4, 3)])
+def test_every_label_of_a_plot_lies_inside(speeds, name, inches):
+    layers = tuple(name.split("+")) if "+" in name else name
+    trials = [trial(layers, speed, wrong, size=(299, 299), first=first)
+              for speed, wrong, first in zip(speeds, (10, 14, 25), (0, 40, 300))]
+    trials += [trial("mixed0", speed, 30 + speed % 7, n=400) for speed in (7, 55, 410)]
+    _, ax = plt.subplots(figsize=inches)
+    gt.plot_tuning(Tuning(trials, 1000, None), ax)
+    ax.figure.tight_layout()
+    ax.figure.canvas.draw()
+    frame = ax.get_window_extent()
+    assert ax.texts
+    for text in ax.texts:
+        extent = text.get_window_extent()
+        assert frame.x0 <= extent.x0 and extent.x1 <= frame.x1, text.get_text()
+        assert frame.y0 <= extent.y0 and extent.y1 <= frame.y1, text.get_text()
+    plt.close(ax.figure)

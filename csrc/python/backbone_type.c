@@ -1,9 +1,9 @@
 /* The type Backbone: a network that runs. */
 #include <string.h>
 
-#include "core.h"
+#include "python/core.h"
 
-#include "../backbone.h"
+#include "runtime/backbone.h"
 
 typedef struct {
     PyObject_HEAD
@@ -64,8 +64,7 @@ choose_outputs(PyObject *module, gt_graph *graph, PyObject *outputs)
         }
         int index = gt_graph_find(graph, layer);
         if (index < 0) {
-            PyErr_Format(gt_get_state(module)->graph_error, "the network has no layer '%s'",
-                         layer);
+            PyErr_Format(gt_get_state(module)->graph_error, "the network has no layer '%s'", layer);
             return -1;
         }
         chosen[i] = index;
@@ -90,48 +89,51 @@ choose_outputs(PyObject *module, gt_graph *graph, PyObject *outputs)
 PyObject *
 gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"nodes",   "arrays",    "height", "width",  "outputs",
-                            "threads", "sub_batch", "scale",  "offset", "precision", NULL};
+    static char *names[] = {"nodes",     "arrays", "height", "width",     "outputs", "threads",
+                            "sub_batch", "scale",  "offset", "precision", NULL};
     PyObject *nodes = NULL;
     PyObject *arrays = NULL;
     PyObject *outputs = NULL;
     PyObject *keep = NULL;
     const char *precision = NULL;
+    PyObject *made = NULL;
     int height = 0;
     int width = 0;
     gt_backbone_config config = {0};
     gt_graph graph;
     gt_error error = {""};
     gt_status status = GT_OK;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOiiO!iiffs:backbone", names, &nodes, &arrays,
+    backbone_object *self = NULL;
+    PyTypeObject *type = (PyTypeObject *)gt_get_state(module)->backbone_type;
+    gt_graph_init(&graph);
+    if (gt_own_keywords(&kwargs) < 0 ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "OOiiO!iiffs:backbone", names, &nodes, &arrays,
                                      &height, &width, &PyTuple_Type, &outputs, &config.threads,
                                      &config.sub_batch, &config.preprocessing.scale,
                                      &config.preprocessing.offset, &precision)) {
-        return NULL;
+        goto done;
     }
     if (gt_precision_from_name(precision) < 0) {
         PyErr_Format(PyExc_ValueError, "precision cannot be '%s'", precision);
-        return NULL;
+        goto done;
     }
     config.precision = (gt_precision)gt_precision_from_name(precision);
-    PyTypeObject *type = (PyTypeObject *)gt_get_state(module)->backbone_type;
-    backbone_object *self = (backbone_object *)type->tp_alloc(type, 0);
+    self = (backbone_object *)type->tp_alloc(type, 0);
     if (self == NULL) {
-        return NULL;
+        goto done;
     }
     PyObject_GC_UnTrack(self); /* until it is whole, for whoever lists all objects */
-    gt_graph_init(&graph);
     Py_INCREF(module);
     self->module = module;
     self->sub_batch = config.sub_batch;
-    keep = PyList_New(0);
+    keep = gt_new_hidden_list();
     if (keep == NULL || gt_graph_from_python(module, nodes, arrays, keep, &graph) < 0 ||
         choose_outputs(module, &graph, outputs) < 0) {
-        goto failed;
+        goto done;
     }
     self->arrays = PyList_AsTuple(keep);
     if (self->arrays == NULL) {
-        goto failed;
+        goto done;
     }
     Py_BEGIN_ALLOW_THREADS
     status = gt_graph_infer_shapes(&graph, height, width, &error);
@@ -142,16 +144,17 @@ gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
     Py_END_ALLOW_THREADS
     if (status != GT_OK) {
         (void)gt_raise(module, status, &error);
-        goto failed;
+        goto done;
     }
-    Py_DECREF(keep);
     PyObject_GC_Track(self);
-    return (PyObject *)self;
-failed:
+    made = (PyObject *)self;
+    self = NULL;
+done:
     gt_graph_clear(&graph);
     Py_XDECREF(keep);
-    Py_DECREF(self);
-    return NULL;
+    Py_XDECREF(self);
+    Py_XDECREF(kwargs);
+    return made;
 }
 
 PyObject *
@@ -160,14 +163,14 @@ gt_infer_shapes(PyObject *module, PyObject *args, PyObject *kwargs)
     static char *names[] = {"nodes", "arrays", "height", "width", NULL};
     PyObject *nodes = NULL;
     PyObject *arrays = NULL;
-    PyObject *keep = PyList_New(0);
+    PyObject *keep = gt_new_hidden_list();
     PyObject *shapes = NULL;
     int height = 0;
     int width = 0;
     gt_graph graph;
     gt_error error = {""};
     gt_graph_init(&graph);
-    if (keep == NULL ||
+    if (gt_own_keywords(&kwargs) < 0 || keep == NULL ||
         !PyArg_ParseTupleAndKeywords(args, kwargs, "OOii:infer_shapes", names, &nodes, &arrays,
                                      &height, &width) ||
         gt_graph_from_python(module, nodes, arrays, keep, &graph) < 0) {
@@ -191,25 +194,27 @@ gt_infer_shapes(PyObject *module, PyObject *args, PyObject *kwargs)
 done:
     gt_graph_clear(&graph);
     Py_XDECREF(keep);
+    Py_XDECREF(kwargs);
     return shapes;
 }
 
-/* Empty float32 arrays for `count` images, as a list; their data go into `data`. */
+/* Empty float32 arrays for `count` images, as a hidden list; their data go into `data`. */
 static PyObject *
 make_results(backbone_object *self, npy_intp count, float **data)
 {
     int n_outputs = gt_backbone_output_count(self->backbone);
-    PyObject *results = PyList_New(n_outputs);
+    PyObject *results = gt_new_hidden_list();
     for (int k = 0; results != NULL && k < n_outputs; k++) {
         gt_shape shape = gt_backbone_output_shape(self->backbone, k);
         npy_intp dims[4] = {count, shape.height, shape.width, shape.channels};
         PyObject *array = PyArray_SimpleNew(4, dims, NPY_FLOAT32);
-        if (array == NULL) {
+        if (array == NULL || PyList_Append(results, array) < 0) {
+            Py_XDECREF(array);
             Py_CLEAR(results);
             break;
         }
         data[k] = PyArray_DATA((PyArrayObject *)array);
-        PyList_SET_ITEM(results, k, array);
+        Py_DECREF(array); /* the list has it */
     }
     return results;
 }
@@ -223,7 +228,7 @@ typedef gt_status (*runner)(gt_backbone *backbone, const uint8_t *images, int64_
 static PyObject *
 run_with(backbone_object *self, PyObject *object, runner run, double *seconds)
 {
-    PyArrayObject *images = gt_as_array(object, "images", NPY_UINT8, 4, 0);
+    PyArrayObject *images = gt_as_array(object, "images", NPY_UINT8, 4, GT_AS_IT_IS);
     PyObject *results = NULL;
     float **data = NULL;
     gt_error error = {""};
@@ -251,17 +256,18 @@ run_with(backbone_object *self, PyObject *object, runner run, double *seconds)
     if (status != GT_OK) {
         Py_CLEAR(results);
         (void)gt_raise(self->module, status, &error);
+        goto done;
     }
+    PyObject_GC_Track(results);
 done:
     PyMem_Free(data);
     Py_XDECREF(images);
     return results;
 }
 
-PyDoc_STRVAR(run_doc,
-             "run(images)\n--\n\n"
-             "Run uint8 images (n, height, width, channels); a list of float32 arrays\n"
-             "(n, height_k, width_k, channels_k), one an output.");
+PyDoc_STRVAR(run_doc, "run(images)\n--\n\n"
+                      "Run uint8 images (n, height, width, channels); a list of float32 arrays\n"
+                      "(n, height_k, width_k, channels_k), one an output.");
 
 static PyObject *
 backbone_run(backbone_object *self, PyObject *object)
@@ -303,9 +309,10 @@ backbone_ranges(backbone_object *self, PyObject *unused)
     return ranges;
 }
 
-PyDoc_STRVAR(set_ranges_doc,
-             "set_ranges(ranges)\n--\n\n"
-             "Set what ranges() of a calibrated backbone gave, a list of (layer, range, negative).");
+PyDoc_STRVAR(
+    set_ranges_doc,
+    "set_ranges(ranges)\n--\n\n"
+    "Set what ranges() of a calibrated backbone gave, a list of (layer, range, negative).");
 
 /* One (layer, range, negative); -1 with an exception. */
 static int
@@ -380,8 +387,7 @@ steps_to_python(const listing *list)
     PyObject *result = PyList_New(list->count);
     for (Py_ssize_t i = 0; result != NULL && i < list->count; i++) {
         const gt_step *step = &list->steps[i];
-        PyObject *item = Py_BuildValue("(sss)", step->layer, step->operation,
-                                       step->implementation);
+        PyObject *item = Py_BuildValue("(sss)", step->layer, step->operation, step->implementation);
         if (item == NULL) {
             Py_CLEAR(result);
             break;
@@ -391,10 +397,9 @@ steps_to_python(const listing *list)
     return result;
 }
 
-PyDoc_STRVAR(steps_doc,
-             "steps()\n--\n\n"
-             "The primitives that run, in order: a list of (layer, operation,\n"
-             "implementation).");
+PyDoc_STRVAR(steps_doc, "steps()\n--\n\n"
+                        "The primitives that run, in order: a list of (layer, operation,\n"
+                        "implementation).");
 
 static PyObject *
 backbone_steps(backbone_object *self, PyObject *unused)

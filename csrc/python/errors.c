@@ -1,4 +1,4 @@
-#include "core.h"
+#include "python/core.h"
 
 PyObject *
 gt_raise(PyObject *module, gt_status status, const gt_error *error)

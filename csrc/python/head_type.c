@@ -1,10 +1,10 @@
 /* The type Head: dense layers, trained and applied. */
-#include <math.h>
 #include <string.h>
 
-#include "core.h"
+#include "python/core.h"
 
-#include "../head.h"
+#include "head/head.h"
+#include "python/head_request.h"
 
 typedef struct {
     PyObject_HEAD
@@ -65,9 +65,12 @@ gt_make_head(PyObject *module, PyObject *args, PyObject *kwargs)
     unsigned long long seed = 0;
     gt_head_config config = {0};
     gt_error error = {""};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!K:head", names, &PyTuple_Type, &widths,
-                                     &seed) ||
-        read_widths(widths, &config) < 0) {
+    int good = gt_own_keywords(&kwargs) == 0 &&
+               PyArg_ParseTupleAndKeywords(args, kwargs, "O!K:head", names, &PyTuple_Type, &widths,
+                                           &seed) &&
+               read_widths(widths, &config) == 0;
+    Py_XDECREF(kwargs);
+    if (!good) {
         return NULL;
     }
     PyTypeObject *type = (PyTypeObject *)gt_get_state(module)->head_type;
@@ -88,177 +91,13 @@ gt_make_head(PyObject *module, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
+/* To be asked when nothing is left but to begin: reading the arguments may run code, and drop the GIL,
+ * so that what was so before need not be so after it. */
 static int
 refuse_while(int condition)
 {
     if (condition) {
         PyErr_SetString(PyExc_RuntimeError, "the head is in use by another thread");
-        return -1;
-    }
-    return 0;
-}
-
-/* A float32 vector of the given length from an object or None; *data is NULL for None. */
-static int
-read_vector(PyObject *object, const char *what, int64_t length, PyArrayObject **array,
-            const float **data)
-{
-    *array = NULL;
-    *data = NULL;
-    if (object == Py_None) {
-        return 0;
-    }
-    *array = gt_as_array(object, what, NPY_FLOAT32, 1, 1);
-    if (*array == NULL || gt_check_axis(*array, what, 0, (npy_intp)length) < 0) {
-        return -1;
-    }
-    *data = PyArray_DATA(*array);
-    return 0;
-}
-
-/* The rows that a call is about, from an int64 array or None: `data`'s n and rows. */
-static int
-read_rows(PyObject *object, npy_intp total, PyArrayObject **array, gt_head_data *data)
-{
-    data->n = total;
-    data->rows = NULL;
-    if (object == Py_None) {
-        return 0;
-    }
-    *array = gt_as_array(object, "rows", NPY_INT64, 1, 0);
-    if (*array == NULL) {
-        return -1;
-    }
-    data->n = PyArray_DIM(*array, 0);
-    data->rows = PyArray_DATA(*array);
-    for (int64_t i = 0; i < data->n; i++) {
-        if (data->rows[i] < 0 || data->rows[i] >= total) {
-            PyErr_Format(PyExc_ValueError, "rows[%lld] is %lld, there are %zd rows of features",
-                         (long long)i, (long long)data->rows[i], (Py_ssize_t)total);
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* Features (n, d), labels (n,) and which rows of the features those belong to, or None for all, as
- * the core wants them; the arrays are the caller's to release also after a failure. */
-static int
-read_data(const head_object *self, PyObject *features, PyObject *labels, PyObject *rows,
-          PyArrayObject *arrays[3], gt_head_data *data)
-{
-    arrays[0] = gt_as_array(features, "features", NPY_FLOAT32, 2, 1);
-    if (arrays[0] == NULL ||
-        gt_check_axis(arrays[0], "features", 1, (npy_intp)self->head->config.widths[0]) < 0 ||
-        read_rows(rows, PyArray_DIM(arrays[0], 0), &arrays[2], data) < 0) {
-        return -1;
-    }
-    data->features = PyArray_DATA(arrays[0]);
-    arrays[1] = gt_as_array(labels, "labels", NPY_INT32, 1, 0);
-    if (arrays[1] == NULL || gt_check_axis(arrays[1], "labels", 0, (npy_intp)data->n) < 0) {
-        return -1;
-    }
-    data->labels = PyArray_DATA(arrays[1]);
-    return 0;
-}
-
-static int
-read_choice(const char *text, const char *what, const char *const *choices, int *choice)
-{
-    for (int i = 0; choices[i] != NULL; i++) {
-        if (strcmp(text, choices[i]) == 0) {
-            *choice = i;
-            return 0;
-        }
-    }
-    PyErr_Format(PyExc_ValueError, "%s cannot be '%s'", what, text);
-    return -1;
-}
-
-/* All that train() and loss_gradient() are told, with the arrays that it borrows from. */
-typedef struct {
-    gt_head_data training;
-    gt_head_data validation;
-    gt_head_scaling scaling;
-    gt_train_config config;
-    PyObject *callback; /* borrowed */
-    int has_validation;
-    PyArrayObject *arrays[9];
-} request;
-
-static void
-release_request(request *wanted)
-{
-    for (size_t i = 0; i < sizeof(wanted->arrays) / sizeof(*wanted->arrays); i++) {
-        Py_XDECREF(wanted->arrays[i]);
-    }
-}
-
-static int
-read_request(const head_object *self, PyObject *args, PyObject *kwargs, request *wanted)
-{
-    static char *names[] = {"features",      "labels",   "validation_features",
-                            "validation_labels", "mean", "inverse_deviation",
-                            "class_weights", "epochs",   "batch_size",
-                            "optimizer",     "schedule", "learning_rate",
-                            "momentum",      "l2",       "dropout",
-                            "seed",          "threads",  "callback",
-                            "rows",          "rounds",   NULL};
-    static const char *const optimisers[] = {"adam", "sgd", NULL};
-    static const char *const schedules[] = {"constant", "cosine", NULL};
-    PyObject *features = NULL;
-    PyObject *labels = NULL;
-    PyObject *validation_features = Py_None;
-    PyObject *validation_labels = Py_None;
-    PyObject *mean = Py_None;
-    PyObject *inverse_deviation = Py_None;
-    PyObject *class_weights = Py_None;
-    PyObject *rows = Py_None;
-    const char *optimiser = "adam";
-    const char *schedule = "constant";
-    long long epochs = 1;
-    long long batch_size = 32;
-    unsigned long long seed = 0;
-    int choice = 0;
-    int rounds = 0;
-    gt_train_config *config = &wanted->config;
-    const gt_head_config *shape = &self->head->config;
-    *config = gt_train_defaults();
-    wanted->callback = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OO|$OOOOOLLssddddKiOOp", names, &features, &labels, &validation_features,
-            &validation_labels, &mean, &inverse_deviation, &class_weights, &epochs, &batch_size,
-            &optimiser, &schedule, &config->learning_rate, &config->momentum, &config->l2,
-            &config->dropout, &seed, &config->threads, &wanted->callback, &rows,
-            &rounds)) {
-        return -1;
-    }
-    config->epochs = epochs;
-    config->batch_size = batch_size;
-    config->seed = seed;
-    config->rounds = rounds != 0;
-    if (read_choice(optimiser, "optimizer", optimisers, &choice) < 0) {
-        return -1;
-    }
-    config->optimiser = (gt_optimiser)choice;
-    if (read_choice(schedule, "schedule", schedules, &choice) < 0) {
-        return -1;
-    }
-    config->schedule = (gt_schedule)choice;
-    PyArrayObject **arrays = wanted->arrays;
-    int64_t classes = shape->widths[shape->layers];
-    if (read_data(self, features, labels, rows, arrays, &wanted->training) < 0 ||
-        read_vector(mean, "mean", shape->widths[0], &arrays[3], &wanted->scaling.mean) < 0 ||
-        read_vector(inverse_deviation, "inverse_deviation", shape->widths[0], &arrays[4],
-                    &wanted->scaling.inverse_deviation) < 0 ||
-        read_vector(class_weights, "class_weights", classes, &arrays[5],
-                    &config->class_weights) < 0) {
-        return -1;
-    }
-    wanted->has_validation = validation_features != Py_None;
-    if (wanted->has_validation &&
-        read_data(self, validation_features, validation_labels, Py_None, arrays + 6,
-                  &wanted->validation) < 0) {
         return -1;
     }
     return 0;
@@ -283,8 +122,8 @@ call_back(void *context, const gt_epoch *epoch)
         result = caller->callback == Py_None
                      ? Py_BuildValue("O", Py_None)
                      : PyObject_CallFunction(caller->callback, "Ldddd", (long long)epoch->epoch,
-                                             epoch->loss, epoch->accuracy,
-                                             epoch->validation_loss, epoch->validation_accuracy);
+                                             epoch->loss, epoch->accuracy, epoch->validation_loss,
+                                             epoch->validation_accuracy);
     }
     answer = result == NULL ? -1 : PyObject_IsTrue(result);
     Py_XDECREF(result);
@@ -293,23 +132,20 @@ call_back(void *context, const gt_epoch *epoch)
     return answer;
 }
 
-PyDoc_STRVAR(train_doc,
-             "train(features, labels, **settings)\n--\n\n"
-             "Train from the present weights. After each epoch\n"
-             "callback(epoch, loss, accuracy, validation_loss, validation_accuracy) is\n"
-             "called; training ends early when it returns something true.");
+PyDoc_STRVAR(train_doc, "train(features, labels, **settings)\n--\n\n"
+                        "Train from the present weights. After each epoch\n"
+                        "callback(epoch, loss, accuracy, validation_loss, validation_accuracy) is\n"
+                        "called; training ends early when it returns something true.");
 
 static PyObject *
 head_train(head_object *self, PyObject *args, PyObject *kwargs)
 {
-    request wanted;
+    gt_head_request wanted;
     gt_error error = {""};
     memset(&wanted, 0, sizeof(wanted));
-    if (refuse_while(self->training || self->computing) < 0) {
-        return NULL;
-    }
-    if (read_request(self, args, kwargs, &wanted) < 0) {
-        release_request(&wanted);
+    if (gt_read_request(self->head, args, kwargs, &wanted) < 0 ||
+        refuse_while(self->training || self->computing) < 0) {
+        gt_release_request(&wanted);
         return NULL;
     }
     visit caller = {.self = self, .callback = wanted.callback};
@@ -322,7 +158,7 @@ head_train(head_object *self, PyObject *args, PyObject *kwargs)
     PyEval_RestoreThread(caller.thread);
     self->computing--;
     self->training = 0;
-    release_request(&wanted);
+    gt_release_request(&wanted);
     if (status != GT_OK) {
         return gt_raise(self->module, status, &error);
     }
@@ -336,19 +172,17 @@ PyDoc_STRVAR(loss_gradient_doc,
 static PyObject *
 head_loss_gradient(head_object *self, PyObject *args, PyObject *kwargs)
 {
-    request wanted;
+    gt_head_request wanted;
     gt_error error = {""};
     gt_status status = GT_OK;
     double loss = 0.0;
     npy_intp count = (npy_intp)self->head->weights.count;
     memset(&wanted, 0, sizeof(wanted));
-    if (refuse_while(self->training) < 0) {
-        return NULL;
-    }
     PyObject *gradient = PyArray_SimpleNew(1, &count, NPY_FLOAT32);
-    if (gradient == NULL || read_request(self, args, kwargs, &wanted) < 0) {
+    if (gradient == NULL || gt_read_request(self->head, args, kwargs, &wanted) < 0 ||
+        refuse_while(self->training) < 0) {
         Py_XDECREF(gradient);
-        release_request(&wanted);
+        gt_release_request(&wanted);
         return NULL;
     }
     self->computing++;
@@ -357,7 +191,7 @@ head_loss_gradient(head_object *self, PyObject *args, PyObject *kwargs)
                                    &loss, PyArray_DATA((PyArrayObject *)gradient), &error);
     Py_END_ALLOW_THREADS
     self->computing--;
-    release_request(&wanted);
+    gt_release_request(&wanted);
     if (status != GT_OK) {
         Py_DECREF(gradient);
         return gt_raise(self->module, status, &error);
@@ -365,9 +199,8 @@ head_loss_gradient(head_object *self, PyObject *args, PyObject *kwargs)
     return Py_BuildValue("(dN)", loss, gradient);
 }
 
-PyDoc_STRVAR(predict_doc,
-             "predict(features, threads, logits=False)\n--\n\n"
-             "Probabilities, or logits, float32 (n, classes), of features (n, d).");
+PyDoc_STRVAR(predict_doc, "predict(features, threads, logits=False)\n--\n\n"
+                          "Probabilities, or logits, float32 (n, classes), of features (n, d).");
 
 static PyObject *
 head_predict(head_object *self, PyObject *args, PyObject *kwargs)
@@ -379,12 +212,13 @@ head_predict(head_object *self, PyObject *args, PyObject *kwargs)
     gt_error error = {""};
     gt_status status = GT_OK;
     const gt_head_config *config = &self->head->config;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Oi|p:predict", names, &object, &threads,
-                                     &logits) ||
-        refuse_while(self->training) < 0) {
-        return NULL;
+    PyArrayObject *features = NULL;
+    if (gt_own_keywords(&kwargs) == 0 &&
+        PyArg_ParseTupleAndKeywords(args, kwargs, "Oi|p:predict", names, &object, &threads,
+                                    &logits)) {
+        features = gt_as_array(object, "features", NPY_FLOAT32, 2, GT_SAME_KIND);
     }
-    PyArrayObject *features = gt_as_array(object, "features", NPY_FLOAT32, 2, 1);
+    Py_XDECREF(kwargs);
     if (features == NULL ||
         gt_check_axis(features, "features", 1, (npy_intp)config->widths[0]) < 0) {
         Py_XDECREF(features);
@@ -392,7 +226,8 @@ head_predict(head_object *self, PyObject *args, PyObject *kwargs)
     }
     npy_intp dims[2] = {PyArray_DIM(features, 0), (npy_intp)config->widths[config->layers]};
     PyObject *output = PyArray_SimpleNew(2, dims, NPY_FLOAT32);
-    if (output == NULL) {
+    if (output == NULL || refuse_while(self->training) < 0) {
+        Py_XDECREF(output);
         Py_DECREF(features);
         return NULL;
     }
@@ -425,18 +260,19 @@ head_standardisation(head_object *self, PyObject *args, PyObject *kwargs)
     gt_head_data data = {0};
     gt_error error = {""};
     gt_status status = GT_OK;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Oi|O:standardisation", names, &object,
-                                     &threads, &rows)) {
-        return NULL;
-    }
     PyArrayObject *places = NULL;
+    PyArrayObject *features = NULL;
     PyObject *pair = NULL;
     PyObject *mean = PyArray_SimpleNew(1, &width, NPY_FLOAT32);
     PyObject *inverse = PyArray_SimpleNew(1, &width, NPY_FLOAT32);
-    PyArrayObject *features = gt_as_array(object, "features", NPY_FLOAT32, 2, 1);
+    if (gt_own_keywords(&kwargs) == 0 &&
+        PyArg_ParseTupleAndKeywords(args, kwargs, "Oi|O:standardisation", names, &object, &threads,
+                                    &rows)) {
+        features = gt_as_array(object, "features", NPY_FLOAT32, 2, GT_SAME_KIND);
+    }
     if (mean == NULL || inverse == NULL || features == NULL ||
         gt_check_axis(features, "features", 1, width) < 0 ||
-        read_rows(rows, PyArray_DIM(features, 0), &places, &data) < 0) {
+        gt_read_rows(rows, PyArray_DIM(features, 0), &places, &data) < 0) {
         goto done;
     }
     data.features = PyArray_DATA(features);
@@ -444,9 +280,10 @@ head_standardisation(head_object *self, PyObject *args, PyObject *kwargs)
     status = gt_head_standardise(&data, width, threads, PyArray_DATA((PyArrayObject *)mean),
                                  PyArray_DATA((PyArrayObject *)inverse), &error);
     Py_END_ALLOW_THREADS
-    pair = status == GT_OK ? PyTuple_Pack(2, mean, inverse)
-                           : gt_raise(self->module, status, &error);
+    pair =
+        status == GT_OK ? PyTuple_Pack(2, mean, inverse) : gt_raise(self->module, status, &error);
 done:
+    Py_XDECREF(kwargs);
     Py_XDECREF(places);
     Py_XDECREF(features);
     Py_XDECREF(inverse);
@@ -454,9 +291,8 @@ done:
     return pair;
 }
 
-PyDoc_STRVAR(fold_scaling_doc,
-             "fold_scaling(mean, inverse_deviation)\n--\n\n"
-             "Fold the scaling used in training into the first layer.");
+PyDoc_STRVAR(fold_scaling_doc, "fold_scaling(mean, inverse_deviation)\n--\n\n"
+                               "Fold the scaling used in training into the first layer.");
 
 static PyObject *
 head_fold_scaling(head_object *self, PyObject *args)
@@ -468,13 +304,13 @@ head_fold_scaling(head_object *self, PyObject *args)
     gt_error error = {""};
     gt_status status = GT_ERROR_ARGUMENT;
     int64_t width = self->head->config.widths[0];
-    if (!PyArg_ParseTuple(args, "OO:fold_scaling", &mean, &inverse_deviation) ||
-        refuse_while(self->training || self->computing) < 0) {
+    if (!PyArg_ParseTuple(args, "OO:fold_scaling", &mean, &inverse_deviation)) {
         return NULL;
     }
-    if (read_vector(mean, "mean", width, &arrays[0], &scaling.mean) == 0 &&
-        read_vector(inverse_deviation, "inverse_deviation", width, &arrays[1],
-                    &scaling.inverse_deviation) == 0) {
+    if (gt_read_vector(mean, "mean", width, &arrays[0], &scaling.mean) == 0 &&
+        gt_read_vector(inverse_deviation, "inverse_deviation", width, &arrays[1],
+                       &scaling.inverse_deviation) == 0 &&
+        refuse_while(self->training || self->computing) == 0) {
         status = gt_head_fold_scaling(self->head, &scaling, &error);
     }
     Py_XDECREF(arrays[0]);
@@ -489,46 +325,54 @@ PyDoc_STRVAR(get_layers_doc,
              "get_layers()\n--\n\n"
              "A copy of the weights: a list of (kernel (in, out), bias (out,)), float32.");
 
+/* Empty (kernel, bias) of a layer. */
 static PyObject *
-copy_floats(const float *data, int ndim, npy_intp *dims)
+make_layer(const gt_head_config *config, int k)
 {
-    PyObject *array = PyArray_SimpleNew(ndim, dims, NPY_FLOAT32);
-    if (array != NULL) {
-        memcpy(PyArray_DATA((PyArrayObject *)array), data,
-               (size_t)PyArray_NBYTES((PyArrayObject *)array));
-    }
-    return array;
+    npy_intp dims[2] = {(npy_intp)config->widths[k], (npy_intp)config->widths[k + 1]};
+    PyObject *kernel = PyArray_SimpleNew(2, dims, NPY_FLOAT32);
+    PyObject *bias = PyArray_SimpleNew(1, dims + 1, NPY_FLOAT32);
+    PyObject *layer = kernel == NULL || bias == NULL ? NULL : PyTuple_Pack(2, kernel, bias);
+    Py_XDECREF(kernel);
+    Py_XDECREF(bias);
+    return layer;
 }
 
+static void
+copy_floats(const float *from, PyObject *to)
+{
+    memcpy(PyArray_DATA((PyArrayObject *)to), from, (size_t)PyArray_NBYTES((PyArrayObject *)to));
+}
+
+/* All is made first, which may run code by way of the garbage collector, and copied at once. */
 static PyObject *
 head_get_layers(head_object *self, PyObject *unused)
 {
     (void)unused;
     const gt_head *head = self->head;
-    if (refuse_while(self->training && self->computing) < 0) {
+    PyObject *layers = gt_new_hidden_list();
+    for (int k = 0; layers != NULL && k < head->config.layers; k++) {
+        PyObject *layer = make_layer(&head->config, k);
+        if (layer == NULL || PyList_Append(layers, layer) < 0) {
+            Py_CLEAR(layers);
+        }
+        Py_XDECREF(layer);
+    }
+    if (layers == NULL || refuse_while(self->training && self->computing) < 0) {
+        Py_XDECREF(layers);
         return NULL;
     }
-    PyObject *layers = PyList_New(head->config.layers);
-    for (int k = 0; layers != NULL && k < head->config.layers; k++) {
-        npy_intp dims[2] = {(npy_intp)head->config.widths[k],
-                            (npy_intp)head->config.widths[k + 1]};
-        PyObject *kernel = copy_floats(head->weights.kernel[k], 2, dims);
-        PyObject *bias = copy_floats(head->weights.bias[k], 1, dims + 1);
-        PyObject *layer = kernel == NULL || bias == NULL ? NULL : PyTuple_Pack(2, kernel, bias);
-        Py_XDECREF(kernel);
-        Py_XDECREF(bias);
-        if (layer == NULL) {
-            Py_CLEAR(layers);
-            break;
-        }
-        PyList_SET_ITEM(layers, k, layer);
+    for (int k = 0; k < head->config.layers; k++) {
+        PyObject *layer = PyList_GET_ITEM(layers, k);
+        copy_floats(head->weights.kernel[k], PyTuple_GET_ITEM(layer, 0));
+        copy_floats(head->weights.bias[k], PyTuple_GET_ITEM(layer, 1));
     }
+    PyObject_GC_Track(layers);
     return layers;
 }
 
-PyDoc_STRVAR(set_layer_doc,
-             "set_layer(index, kernel, bias)\n--\n\n"
-             "Replace the weights of one layer: kernel (in, out), bias (out,).");
+PyDoc_STRVAR(set_layer_doc, "set_layer(index, kernel, bias)\n--\n\n"
+                            "Replace the weights of one layer: kernel (in, out), bias (out,).");
 
 static PyObject *
 head_set_layer(head_object *self, PyObject *args)
@@ -541,8 +385,7 @@ head_set_layer(head_object *self, PyObject *args)
     gt_error error = {""};
     gt_status status = GT_ERROR_ARGUMENT;
     const gt_head_config *config = &self->head->config;
-    if (!PyArg_ParseTuple(args, "iOO:set_layer", &layer, &objects[0], &objects[1]) ||
-        refuse_while(self->computing) < 0) {
+    if (!PyArg_ParseTuple(args, "iOO:set_layer", &layer, &objects[0], &objects[1])) {
         return NULL;
     }
     if (layer < 0 || layer >= config->layers) {
@@ -550,10 +393,11 @@ head_set_layer(head_object *self, PyObject *args)
                      layer);
         return NULL;
     }
-    kernel = gt_as_array(objects[0], "kernel", NPY_FLOAT32, 2, 1);
+    kernel = gt_as_array(objects[0], "kernel", NPY_FLOAT32, 2, GT_SAME_KIND);
     if (kernel != NULL && gt_check_axis(kernel, "kernel", 0, config->widths[layer]) == 0 &&
         gt_check_axis(kernel, "kernel", 1, config->widths[layer + 1]) == 0 &&
-        read_vector(objects[1], "bias", config->widths[layer + 1], &bias, &shift) == 0) {
+        gt_read_vector(objects[1], "bias", config->widths[layer + 1], &bias, &shift) == 0 &&
+        refuse_while(self->computing) == 0) {
         status = gt_head_set_layer(self->head, layer, PyArray_DATA(kernel), shift, &error);
     }
     Py_XDECREF(kernel);
@@ -566,8 +410,8 @@ head_set_layer(head_object *self, PyObject *args)
 
 static PyMethodDef head_methods[] = {
     {"train", (PyCFunction)(void (*)(void))head_train, METH_VARARGS | METH_KEYWORDS, train_doc},
-    {"loss_gradient", (PyCFunction)(void (*)(void))head_loss_gradient,
-     METH_VARARGS | METH_KEYWORDS, loss_gradient_doc},
+    {"loss_gradient", (PyCFunction)(void (*)(void))head_loss_gradient, METH_VARARGS | METH_KEYWORDS,
+     loss_gradient_doc},
     {"predict", (PyCFunction)(void (*)(void))head_predict, METH_VARARGS | METH_KEYWORDS,
      predict_doc},
     {"standardisation", (PyCFunction)(void (*)(void))head_standardisation,

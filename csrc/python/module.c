@@ -1,14 +1,13 @@
 /* The module gear_transfer._core. */
 #define GT_IMPORT_ARRAY
-#include "core.h"
+#include "python/core.h"
 
-#include <oneapi/dnnl/dnnl.h>
-
-#include "../amx.h"
-#include "../engine.h"
-#include "../random.h"
-#include "../threads.h"
-#include "../winograd.h"
+#include "common/onednn.h"
+#include "common/random.h"
+#include "kernels/amx/amx.h"
+#include "kernels/winograd/winograd.h"
+#include "threads/exit_gate.h"
+#include "threads/processors.h"
 
 gt_module_state *
 gt_get_state(PyObject *module)
@@ -55,9 +54,8 @@ isa_name(dnnl_cpu_isa_t isa)
     }
 }
 
-PyDoc_STRVAR(engine_info_doc,
-             "engine_info()\n--\n\n"
-             "oneDNN's version and the instruction set it uses, two str.");
+PyDoc_STRVAR(engine_info_doc, "engine_info()\n--\n\n"
+                              "oneDNN's version and the instruction set it uses, two str.");
 
 static PyObject *
 engine_info(PyObject *module, PyObject *unused)
@@ -65,8 +63,8 @@ engine_info(PyObject *module, PyObject *unused)
     (void)module;
     (void)unused;
     const dnnl_version_t *version = dnnl_version();
-    PyObject *text = PyUnicode_FromFormat("%d.%d.%d", version->major, version->minor,
-                                          version->patch);
+    PyObject *text =
+        PyUnicode_FromFormat("%d.%d.%d", version->major, version->minor, version->patch);
     if (text == NULL) {
         return NULL;
     }
@@ -89,12 +87,13 @@ has_fast(PyObject *module, PyObject *args)
     return PyBool_FromLong(precision >= 0 && gt_precision_is_fast((gt_precision)precision));
 }
 
-PyDoc_STRVAR(int8_rounding_doc,
-             "int8_rounding()\n--\n\n"
-             "How int8 rounds on this processor; where that is the same, features are. First \"VNNI\"\n"
-             "where weights have all 8 bits, \"pairs\" where their steps keep two products within 16\n"
-             "bits; then \"tiles\" where convolutions run on matrix units, else the numbers of\n"
-             "Winograd's kernels.");
+PyDoc_STRVAR(
+    int8_rounding_doc,
+    "int8_rounding()\n--\n\n"
+    "How int8 rounds on this processor; where that is the same, features are. First \"VNNI\"\n"
+    "where weights have all 8 bits, \"pairs\" where their scales keep two products within 16\n"
+    "bits; then \"tiles\" where convolutions run on matrix units, else the numbers of\n"
+    "Winograd's kernels.");
 
 static PyObject *
 int8_rounding(PyObject *module, PyObject *unused)
@@ -102,12 +101,11 @@ int8_rounding(PyObject *module, PyObject *unused)
     (void)module;
     (void)unused;
     return PyUnicode_FromFormat("%s/%s", gt_adds_products_in_32_bits() ? "VNNI" : "pairs",
-                                gt_amx_is_offered() ? "tiles" : gt_winograd_byte_kernels());
+                                gt_amx_is_available() ? "tiles" : gt_winograd_u8_weights());
 }
 
-PyDoc_STRVAR(shuffle_doc,
-             "shuffle(n, seed, epoch)\n--\n\n"
-             "The order in which an epoch visits n rows, int64 (n,).");
+PyDoc_STRVAR(shuffle_doc, "shuffle(n, seed, epoch)\n--\n\n"
+                          "The order in which an epoch visits n rows, int64 (n,).");
 
 static PyObject *
 shuffle(PyObject *module, PyObject *args)
@@ -139,9 +137,8 @@ PyDoc_STRVAR(backbone_doc,
              "seen as byte * scale + offset. outputs holds pairs (layer, pool) where pool is\n"
              "None or the name of a global pooling operation.");
 
-PyDoc_STRVAR(infer_shapes_doc,
-             "infer_shapes(nodes, arrays, height, width)\n--\n\n"
-             "The (height, width, channels) of each node's result.");
+PyDoc_STRVAR(infer_shapes_doc, "infer_shapes(nodes, arrays, height, width)\n--\n\n"
+                               "The (height, width, channels) of each node's result.");
 
 PyDoc_STRVAR(head_doc,
              "head(widths, seed)\n--\n\n"
@@ -162,11 +159,26 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* The interpreter leaves its daemon threads to run on while the process ends.  It remembers few such
+ * functions, and the module can be imported many times. */
+static void
+close_gate_at_exit(void)
+{
+    static int is_asked;
+    if (!is_asked) {
+        is_asked = 1;
+        if (Py_AtExit(gt_exit_gate_close) < 0) {
+            (void)atexit(gt_exit_gate_close);
+        }
+    }
+}
+
 static int
 module_exec(PyObject *module)
 {
     gt_module_state *state = gt_get_state(module);
     import_array1(-1);
+    close_gate_at_exit();
     PyObject *errors = PyImport_ImportModule("gear_transfer.errors");
     if (errors == NULL) {
         return -1;
@@ -174,9 +186,15 @@ module_exec(PyObject *module)
     state->graph_error = PyObject_GetAttrString(errors, "GraphError");
     state->engine_error = PyObject_GetAttrString(errors, "EngineError");
     Py_DECREF(errors);
+    PyObject *mmap = PyImport_ImportModule("mmap");
+    if (mmap == NULL) {
+        return -1;
+    }
+    state->mmap_type = PyObject_GetAttrString(mmap, "mmap");
+    Py_DECREF(mmap);
     state->backbone_type = PyType_FromSpec(&gt_backbone_spec);
     state->head_type = PyType_FromSpec(&gt_head_spec);
-    if (state->graph_error == NULL || state->engine_error == NULL ||
+    if (state->graph_error == NULL || state->engine_error == NULL || state->mmap_type == NULL ||
         state->backbone_type == NULL || state->head_type == NULL) {
         return -1;
     }
@@ -190,6 +208,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     if (state != NULL) {
         Py_VISIT(state->graph_error);
         Py_VISIT(state->engine_error);
+        Py_VISIT(state->mmap_type);
         Py_VISIT(state->backbone_type);
         Py_VISIT(state->head_type);
     }
@@ -203,6 +222,7 @@ module_clear(PyObject *module)
     if (state != NULL) {
         Py_CLEAR(state->graph_error);
         Py_CLEAR(state->engine_error);
+        Py_CLEAR(state->mmap_type);
         Py_CLEAR(state->backbone_type);
         Py_CLEAR(state->head_type);
     }

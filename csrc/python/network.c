@@ -2,9 +2,10 @@
 #include <limits.h>
 #include <string.h>
 
-#include "core.h"
+#include "python/core.h"
 
-/* The attribute of that name, borrowed, or NULL (with an exception only if the look-up failed). */
+/* The attribute of that name, a new reference since reading it may run code that takes it out of the
+ * attributes; or NULL, with an exception only if the look-up failed. */
 static PyObject *
 get_attribute(PyObject *attributes, const char *name)
 {
@@ -14,6 +15,7 @@ get_attribute(PyObject *attributes, const char *name)
     }
     PyObject *value = PyDict_GetItemWithError(attributes, key);
     Py_DECREF(key);
+    Py_XINCREF(value);
     return value;
 }
 
@@ -45,6 +47,18 @@ read_int(PyObject *object, const char *layer, const char *name, int *value)
     return 0;
 }
 
+static int
+read_count(PyObject *attributes, const char *layer, const char *name, int *value)
+{
+    PyObject *object = get_attribute(attributes, name);
+    if (object == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    int code = read_int(object, layer, name, value);
+    Py_DECREF(object);
+    return code;
+}
+
 /* `count` whole numbers from a sequence; 0 where the attribute is missing, 1 where it was read, -1
  * with an exception. */
 static int
@@ -55,6 +69,7 @@ read_ints(PyObject *attributes, const char *layer, const char *name, int count, 
         return PyErr_Occurred() ? -1 : 0;
     }
     PyObject *items = as_tuple(object, name);
+    Py_DECREF(object);
     if (items == NULL) {
         return -1;
     }
@@ -81,7 +96,22 @@ read_double(PyObject *attributes, const char *name, double *value)
         return PyErr_Occurred() ? -1 : 0;
     }
     *value = PyFloat_AsDouble(object);
+    Py_DECREF(object);
     return *value == -1.0 && PyErr_Occurred() ? -1 : 1;
+}
+
+static int
+read_padding_mode(PyObject *name, const char *layer, gt_window *window)
+{
+    if (PyUnicode_CompareWithASCIIString(name, "same") == 0) {
+        window->pad_mode = GT_PAD_SAME;
+    }
+    else if (PyUnicode_CompareWithASCIIString(name, "valid") != 0) {
+        PyErr_Format(PyExc_ValueError, "layer '%s': padding %R is not 'same' or 'valid'", layer,
+                     name);
+        return -1;
+    }
+    return 0;
 }
 
 static int
@@ -92,16 +122,11 @@ read_padding(PyObject *attributes, const char *layer, gt_window *window)
         return PyErr_Occurred() ? -1 : 0;
     }
     if (PyUnicode_Check(object)) {
-        if (PyUnicode_CompareWithASCIIString(object, "same") == 0) {
-            window->pad_mode = GT_PAD_SAME;
-        }
-        else if (PyUnicode_CompareWithASCIIString(object, "valid") != 0) {
-            PyErr_Format(PyExc_ValueError, "layer '%s': padding %R is not 'same' or 'valid'",
-                         layer, object);
-            return -1;
-        }
-        return 0;
+        int code = read_padding_mode(object, layer, window);
+        Py_DECREF(object);
+        return code;
     }
+    Py_DECREF(object);
     int sides[4] = {0, 0, 0, 0}; /* top, left, bottom, right */
     if (read_ints(attributes, layer, "padding", 4, sides) < 0) {
         return -1;
@@ -113,19 +138,28 @@ read_padding(PyObject *attributes, const char *layer, gt_window *window)
 }
 
 static int
+read_truth(PyObject *attributes, const char *name, bool *value)
+{
+    PyObject *object = get_attribute(attributes, name);
+    if (object == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    int truth = PyObject_IsTrue(object);
+    Py_DECREF(object);
+    if (truth < 0) {
+        return -1;
+    }
+    *value = truth;
+    return 1;
+}
+
+static int
 read_settings(PyObject *attributes, const char *layer, gt_node *node)
 {
     gt_window *window = &node->window;
     double maximum = 0.0;
-    PyObject *count_padding = get_attribute(attributes, "count_include_padding");
-    if (count_padding != NULL) {
-        int truth = PyObject_IsTrue(count_padding);
-        if (truth < 0) {
-            return -1;
-        }
-        window->count_padding = truth;
-    }
-    if (PyErr_Occurred() || read_ints(attributes, layer, "strides", 2, window->strides) < 0 ||
+    if (read_truth(attributes, "count_include_padding", &window->count_padding) < 0 ||
+        read_ints(attributes, layer, "strides", 2, window->strides) < 0 ||
         read_ints(attributes, layer, "dilations", 2, window->dilations) < 0 ||
         read_ints(attributes, layer, "pool_size", 2, window->size) < 0 ||
         read_padding(attributes, layer, window) < 0 ||
@@ -136,18 +170,18 @@ read_settings(PyObject *attributes, const char *layer, gt_node *node)
     if (has_maximum > 0) {
         node->relu_max = (float)maximum;
     }
-    const char *counter = node->op == GT_OP_INPUT ? "channels" : "groups";
-    int *count = node->op == GT_OP_INPUT ? &node->shape.channels : &node->groups;
-    PyObject *object = get_attribute(attributes, counter);
-    if (has_maximum < 0 || (object == NULL && PyErr_Occurred())) {
+    if (has_maximum < 0) {
         return -1;
     }
-    return object == NULL ? 0 : read_int(object, layer, counter, count);
+    return node->op == GT_OP_INPUT
+               ? read_count(attributes, layer, "channels", &node->shape.channels)
+               : read_count(attributes, layer, "groups", &node->groups);
 }
 
-/* Whether the data of an array are pages of a file that is mapped read-only. */
+/* Whether the data of an array are pages of a file that is mapped read-only.  Of mmap itself only:
+ * another class may call itself so, and a subclass may lend out memory of its own. */
 static bool
-is_mapped(PyArrayObject *array)
+is_mapped(PyObject *module, PyArrayObject *array)
 {
     PyObject *base = (PyObject *)array;
     Py_buffer view;
@@ -155,29 +189,77 @@ is_mapped(PyArrayObject *array)
         base = PyArray_Check(base) ? PyArray_BASE((PyArrayObject *)base)
                                    : PyMemoryView_GET_BUFFER(base)->obj;
     }
-    if (base == NULL || strcmp(Py_TYPE(base)->tp_name, "mmap.mmap") != 0) {
+    if (base == NULL || (PyObject *)Py_TYPE(base) != gt_get_state(module)->mmap_type) {
         return false;
     }
     if (PyObject_GetBuffer(base, &view, PyBUF_SIMPLE) < 0) {
         PyErr_Clear();
         return false;
     }
+    const char *data = PyArray_DATA(array);
+    const char *start = view.buf;
+    bool inside = data >= start && data + PyArray_NBYTES(array) <= start + view.len;
     bool read_only = view.readonly;
     PyBuffer_Release(&view);
-    return read_only;
+    return read_only && inside;
 }
 
-/* Describe `object`, a float32 array or a tuple (uint8 array, scale, minimum), to the core. */
+/* A scale or a minimum of bytes: one number, or a float32 array with one for each channel. */
 static int
-read_array(PyObject *object, const char *name, PyObject *keep, gt_array *array)
+read_scale(PyObject *object, const char *name, npy_intp channels, PyObject *keep, float *one,
+           const float **each)
+{
+    if (!PyArray_Check(object)) {
+        *one = (float)PyFloat_AsDouble(object);
+        return *one == -1.0f && PyErr_Occurred() ? -1 : 0;
+    }
+    PyArrayObject *array = gt_as_array(object, name, NPY_FLOAT32, 1, GT_ITSELF);
+    if (array == NULL || gt_check_axis(array, name, 0, channels) < 0) {
+        Py_XDECREF(array);
+        return -1;
+    }
+    *each = PyArray_DATA(array);
+    int code = PyList_Append(keep, (PyObject *)array);
+    Py_DECREF(array);
+    return code;
+}
+
+static int
+read_scales(PyObject *scale, PyObject *minimum, const char *name, PyObject *keep, gt_array *array)
+{
+    npy_intp channels = (npy_intp)array->shape[array->rank - 1];
+    if (read_scale(scale, name, channels, keep, &array->scale, &array->scales) < 0 ||
+        read_scale(minimum, name, channels, keep, &array->minimum, &array->minima) < 0) {
+        return -1;
+    }
+    if ((array->scales == NULL) != (array->minima == NULL)) {
+        PyErr_Format(PyExc_TypeError,
+                     "array %s: scale and minimum must both be numbers or both be arrays", name);
+        return -1;
+    }
+    return 0;
+}
+
+/* Describe `object` to the core: a float32 or float16 array, or a tuple (uint8 array, scale,
+ * minimum). */
+static int
+read_array(PyObject *module, PyObject *object, const char *name, PyObject *keep, gt_array *array)
 {
     PyObject *values = object;
+    PyObject *scale = NULL;
+    PyObject *minimum = NULL;
+    int type = NPY_FLOAT32;
     array->type = GT_FLOAT32;
     if (PyTuple_Check(object)) {
-        if (!PyArg_ParseTuple(object, "Off", &values, &array->scale, &array->minimum)) {
+        if (!PyArg_ParseTuple(object, "OOO", &values, &scale, &minimum)) {
             return -1;
         }
         array->type = GT_UINT8;
+        type = NPY_UINT8;
+    }
+    else if (PyArray_Check(object) && PyArray_TYPE((PyArrayObject *)object) == NPY_HALF) {
+        array->type = GT_FLOAT16;
+        type = NPY_HALF;
     }
     if (!PyArray_Check(values)) {
         PyErr_Format(PyExc_TypeError, "array %s is not a NumPy array", name);
@@ -189,37 +271,36 @@ read_array(PyObject *object, const char *name, PyObject *keep, gt_array *array)
                      ndim);
         return -1;
     }
-    PyArrayObject *converted =
-        gt_as_array(values, name, array->type == GT_UINT8 ? NPY_UINT8 : NPY_FLOAT32, ndim, 0);
+    PyArrayObject *converted = gt_as_array(values, name, type, ndim, GT_ITSELF);
     if (converted == NULL) {
         return -1;
     }
     array->data = PyArray_DATA(converted);
-    array->rank = ndim;
-    array->mapped = is_mapped(converted);
+    array->rank = ndim; /* and no code runs until the shape has been read */
+    array->mapped = is_mapped(module, converted);
     for (int axis = 0; axis < ndim; axis++) {
         array->shape[axis] = PyArray_DIM(converted, axis);
     }
     int code = PyList_Append(keep, (PyObject *)converted);
     Py_DECREF(converted);
-    return code;
+    return code < 0 || scale == NULL ? code : read_scales(scale, minimum, name, keep, array);
 }
 
 static int
-look_up_array(PyObject *arrays, PyObject *name, PyObject *keep, gt_array *array)
+look_up_array(PyObject *module, PyObject *arrays, PyObject *name, PyObject *keep, gt_array *array)
 {
     PyObject *object = PyObject_GetItem(arrays, name);
     if (object == NULL) {
         return -1;
     }
     const char *text = PyUnicode_AsUTF8(name);
-    int code = text == NULL ? -1 : read_array(object, text, keep, array);
+    int code = text == NULL ? -1 : read_array(module, object, text, keep, array);
     Py_DECREF(object);
     return code;
 }
 
 static int
-read_arrays(PyObject *attributes, PyObject *arrays, PyObject *keep, gt_node *node)
+read_arrays(PyObject *module, PyObject *attributes, PyObject *arrays, PyObject *keep, gt_node *node)
 {
     for (int role = 0; role < GT_ROLE_COUNT; role++) {
         PyObject *name = get_attribute(attributes, gt_role_name((gt_role)role));
@@ -229,8 +310,7 @@ read_arrays(PyObject *attributes, PyObject *arrays, PyObject *keep, gt_node *nod
             }
             continue;
         }
-        Py_INCREF(name); /* looking it up may run code that takes it out of the attributes */
-        int code = look_up_array(arrays, name, keep, &node->arrays[role]);
+        int code = look_up_array(module, arrays, name, keep, &node->arrays[role]);
         Py_DECREF(name);
         if (code < 0) {
             return -1;
@@ -240,8 +320,7 @@ read_arrays(PyObject *attributes, PyObject *arrays, PyObject *keep, gt_node *nod
 }
 
 static int
-add_node(PyObject *module, gt_graph *graph, const gt_node *node, const char *name,
-         PyObject *inputs)
+add_node(PyObject *module, gt_graph *graph, const gt_node *node, const char *name, PyObject *inputs)
 {
     Py_ssize_t count = PyTuple_GET_SIZE(inputs);
     gt_error error = {""};
@@ -290,13 +369,13 @@ read_node(PyObject *module, PyObject *item, PyObject *arrays, PyObject *keep, gt
     }
     gt_op op = gt_op_from_name(op_name);
     if (op == GT_OP_COUNT) {
-        PyErr_Format(gt_get_state(module)->graph_error, "layer '%s': unknown operation '%s'",
-                     name, op_name);
+        PyErr_Format(gt_get_state(module)->graph_error, "layer '%s': unknown operation '%s'", name,
+                     op_name);
         return -1;
     }
     gt_node_init(&node, op);
     if (read_settings(attributes, name, &node) < 0 ||
-        read_arrays(attributes, arrays, keep, &node) < 0) {
+        read_arrays(module, attributes, arrays, keep, &node) < 0) {
         return -1;
     }
     return add_node(module, graph, &node, name, inputs);

@@ -6,10 +6,11 @@ import numpy as np
 from ..common.arguments import is_missing
 from ..common.caller import warn_caller
 from ..common.estimator import Estimator, check_is_fitted
+from ..common.labels import as_labels, labels_of_classes
 from ..errors import DatasetError, SkippedImageWarning
-from ..features.backbone import DEFAULT_BACKBONE, DEFAULT_QUALITY
 from ..features.distributed import KeepsExecutor
 from ..features.extractor import FeatureExtractor
+from ..features.settings import DEFAULT_QUALITY
 from ..photographs.augmentation import as_augmentation
 from ..photographs.duplicates import group_hashes
 from ..photographs.image_set import ImageSet, SkippedFile
@@ -18,12 +19,16 @@ from ..photographs.splits import Split, relative_names
 from .description import ShowsSummary, describe
 from .head import HeadClassifier, check_settings
 from .novelty import KEEP, UNKNOWN, NoveltyDetector, is_unknown
+from .training_record import TrainingRecord
 
 _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
                          "precision", "cache", "verbose", "executor", "quality")
-_HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learning_rate",
+HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learning_rate",
                     "optimizer", "momentum", "l2", "validation_fraction", "early_stopping",
                     "patience", "class_weight", "calibrate", "random_state", "threads", "verbose")
+
+#: Those of the extractor that count at once after `fit`.
+_RUNNING = ("cache", "threads", "verbose", "executor")
 
 #: What a classifier was trained on: the images that could be read, a list of what `fit` was given
 #: for each; their labels (n,), their features (n, d) float32, and the groups (n,) of
@@ -41,12 +46,12 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
 
     Parameters
     ----------
-    backbone : str, Path or Backbone
-        See `Backbone.load`.
+    backbone : str, Path or Backbone, optional
+        See `Backbone.load`; default what `quality` says.
     layer : str or sequence of str, optional
-        Tapped layer or layers; default "mixed3" and "mixed4" of an Inception V3, see `quality`.
+        Tapped layer or layers; default what `quality` says.
     input_size : int or (int, int), optional
-        Size to which photographs are brought; default 128 for those layers.
+        Size to which photographs are brought; default what `quality` says.
     pooling : {"average", "max"} or None
     resize : {"pad", "stretch"}
         Whether photographs become square by white borders or by stretching.
@@ -76,8 +81,8 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     executor : concurrent.futures.Executor, optional
         Computes the features in place of this process, see `FeatureExtractor`.
     quality : {"balanced", "fast", "accurate"}
-        Which layer and input size count where no layer is given, see
-        `Backbone.load`.
+        Which backbone, layer and input size count where these are not given,
+        see `Backbone.load`.
 
     Attributes
     ----------
@@ -107,7 +112,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
 
     _sklearn_mixins = ("ClassifierMixin",)
 
-    def __init__(self, backbone=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
+    def __init__(self, backbone=None, layer=None, input_size=None, pooling="average",
                  resize="pad", hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
                  learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.005,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
@@ -143,12 +148,12 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         self.executor = executor
         self.quality = quality
 
-    def _parts(self):
+    def make_parts(self):
         """A new extractor and a new head with these parameters."""
         return (FeatureExtractor(**dict((name, getattr(self, name))
                                         for name in _EXTRACTOR_PARAMETERS)),
                 HeadClassifier(precision="float32" if self.precision == "float32" else "auto",
-                               **dict((name, getattr(self, name)) for name in _HEAD_PARAMETERS)))
+                               **dict((name, getattr(self, name)) for name in HEAD_PARAMETERS)))
 
     def fit(self, X, y=None, validation_data=None, groups=None):
         """Compute the features of the photographs and train the head.
@@ -158,7 +163,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         X : sequence of str, Path, PIL.Image.Image or uint8 ndarray; or ImageSet
             The photographs.
         y : array-like of shape (n,)
-            Their labels; not needed with an ImageSet.
+            Their labels, whose type is that of the predictions; not needed with an ImageSet.
         validation_data : ImageSet or tuple (X, y), optional
             Photographs to validate on, in place of a share of these. Default is
             the ``validation`` of an ImageSet that has one.
@@ -188,30 +193,33 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
                 raise ValueError("{} must be True or False, not {!r}".format(
                     name, getattr(self, name)))
         augmentation = as_augmentation(self.augment)
-        X, y = _labelled(X, y, "y")
+        X, y = check_labelled(X, y, "y")
         if groups is not None and np.shape(groups) != (len(X),):
             raise ValueError("{} images need as many groups, found groups of shape {}".format(
                 len(X), np.shape(groups)))
-        extractor, head = self._parts()
+        extractor, head = self.make_parts()
         extractor.fit()
         keeps_together = groups is None and validation_data is None and (
             self.group_duplicates and self.validation_fraction > 0)
-        hashes = extractor.hashes(X) if keeps_together else None
+        hashes = extractor.hashes(X)
         features, labels, positions, skipped = _extract_labelled(extractor, X, y, self.strict,
                                                                  hashes)
         read = [X[i] for i in positions]
         views = None if augmentation is None else _views_when_asked(extractor, read, augmentation)
         parts = np.full(len(X), -1)
         parts[positions] = 0
-        if hashes is not None:
+        hashed = [(hashes, positions)]
+        if keeps_together:
             groups = group_hashes(X, hashes).groups
         groups_read = None if groups is None else np.asarray(groups)[positions]
         if validation_data is not None:
             pair = (validation_data, None) if isinstance(
                 validation_data, ImageSet) else validation_data
-            X_held, y_held = _labelled(*(tuple(pair) + ("validation_data", 1)))
+            X_held, y_held = check_labelled(*(tuple(pair) + ("validation_data", 1)))
+            hashes = extractor.hashes(X_held)
             held, held_labels, held_positions, held_skipped = _extract_labelled(
-                extractor, X_held, y_held, self.strict)
+                extractor, X_held, y_held, self.strict, hashes)
+            hashed.append((hashes, held_positions))
             head.fit(features, labels, validation_data=(held, held_labels), views=views)
             parts = np.concatenate([parts, np.full(len(X_held), -1)])
             parts[len(X) + held_positions] = 1
@@ -226,10 +234,46 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         self.n_images_ = len(features)
         self.training_ = TrainingPhotographs(read, labels, features, groups_read)
         self._novelty = None
+        held = self.split_.parts == 1
+        if getattr(head, "trained_on_all_", False):
+            held[:] = False
+        self._record = TrainingRecord.of(*(
+            (hashes, places, held[first + places]) for first, (hashes, places) in zip(
+                (0, len(X)), hashed)))
         return self
+
+    def set_params(self, **parameters):
+        """Change parameters of the classifier.
+
+        Of one that is fitted or loaded, ``cache``, ``threads``, ``verbose``, ``executor`` and
+        ``strict`` count at once, the others in the next `fit`.
+
+        Parameters
+        ----------
+        **parameters
+            By name.
+
+        Returns
+        -------
+        TransferClassifier
+            This one.
+        """
+        super().set_params(**parameters)
+        self._hand_on()
+        return self
+
+    def _hand_on(self):
+        """Let the parts of a fitted classifier follow what has been set since."""
+        for part, names in (("extractor_", _RUNNING), ("head_", ("threads", "verbose"))):
+            if part in self.__dict__:
+                for name in names:
+                    setattr(getattr(self, part), name, getattr(self, name))
+        if "extractor_" in self.__dict__:
+            self.extractor_.follow_threads()
 
     def _extract(self, X):
         check_is_fitted(self, "head_")
+        self._hand_on()
         extraction = self.extractor_.extract(X, self.strict)
         warn_of_failures(extraction.failures)
         return extraction
@@ -247,9 +291,10 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         ndarray of float32, shape (n, c)
             In the order of `classes_`; NaN for an image that cannot be read.
         """
-        return self._probabilities(self._extract(X))
+        return self.probabilities_of(self._extract(X))
 
-    def _probabilities(self, extraction):
+    def probabilities_of(self, extraction):
+        """Probabilities (images, classes) of features computed before; NaN for an unreadable image."""
         if not len(extraction.positions):
             return np.full((len(extraction.failures), len(self.classes_)), np.nan, np.float32)
         return _in_place(extraction, self.head_.predict_proba(extraction.features))
@@ -278,9 +323,10 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         DatasetError
             If the training photographs were too few to tell.
         """
-        return self._known_scores(self._extract(X))
+        return self.known_scores_of(self._extract(X))
 
-    def _known_scores(self, extraction):
+    def known_scores_of(self, extraction):
+        """What `known_score` says of features computed before; NaN for an unreadable image."""
         detector = self._novelty_detector()
         if not len(extraction.positions):
             return np.full(len(extraction.failures), np.nan)
@@ -318,10 +364,33 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
             array of objects.
         """
         extraction = self._extract(X)
-        probabilities = self._probabilities(extraction)
+        probabilities = self.probabilities_of(extraction)
         if unknown is None:
             return self.classes_from(probabilities)
-        return self.classes_from(probabilities, self._known_scores(extraction), unknown, keep)
+        return self.classes_from(probabilities, self.known_scores_of(extraction), unknown, keep)
+
+    def seen_in_training(self, images):
+        """Which photographs the classifier was trained on, or held back to watch its training.
+
+        Measured on these it looks better than it is.
+
+        Parameters
+        ----------
+        images : sequence or ImageSet
+
+        Returns
+        -------
+        Seen or None
+            ``trained``, bool (n,), for those that were trained on, or are nearly the same as one
+            that was; ``held`` for others that were held back. None for a model that was saved by
+            a release that kept no hashes.
+        """
+        check_is_fitted(self, "head_")
+        record = getattr(self, "_record", None)
+        if record is None:
+            return None
+        images = check_images(getattr(images, "paths", images))
+        return record.find(self.extractor_.hashes(images))
 
     def classes_from(self, probabilities, known_scores=None, unknown=UNKNOWN, keep=KEEP):
         """The most probable classes, given what `predict_proba` returned.
@@ -360,6 +429,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         ----------
         X : sequence or ImageSet
         y : array-like of shape (n,)
+            Text counts for classes that are numbers, as in the names of folders.
         sample_weight : array-like of shape (n,), optional
 
         Returns
@@ -367,7 +437,10 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         float
         """
         from sklearn.metrics import accuracy_score
-        X, y = _labelled(X, y, "y", least=1)
+        check_is_fitted(self, "head_")
+        X, y = check_labelled(X, y, "y", least=1)
+        if (y.dtype.kind == "U") != (self.classes_.dtype.kind == "U"):
+            y = labels_of_classes(y, self.classes_)
         extraction = self._extract(X)
         if not len(extraction.positions):
             raise DatasetError("none of the {} images can be read".format(len(y)))
@@ -410,7 +483,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         return tags
 
 
-def _labelled(X, y, name, least=2):
+def check_labelled(X, y, name, least=2):
     """Images and their labels, checked before any image is read."""
     if isinstance(X, ImageSet):
         y = X.labels if y is None else y
@@ -418,14 +491,15 @@ def _labelled(X, y, name, least=2):
     X = check_images(X)
     if y is None:
         raise ValueError("labels are missing: give {} or an ImageSet".format(name))
-    y = np.asarray(y)
-    if y.ndim != 1 or len(y) != len(X):
+    if np.ndim(y) != 1 or len(y) != len(X):
         raise ValueError("{} images need as many labels, found labels of shape {}".format(
-            len(X), y.shape))
-    missing = [i for i, label in enumerate(y.tolist()) if is_missing(label)]
+            len(X), np.shape(y)))
+    # Before NumPy makes text of them.
+    missing = [i for i, label in enumerate(list(y)) if is_missing(label)]
     if missing:
         raise ValueError("{} has no label for {} of the images, the first is number {}".format(
             name, len(missing), missing[0]))
+    y = as_labels(y)
     _check_classes(y, least)
     return X, y
 

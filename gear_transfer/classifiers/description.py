@@ -57,8 +57,22 @@ def _facts(model):
     last = ", ".join("{} {:.3f}".format(key, values[-1])
                      for key, values in model.history_.items() if values)
     return [("classes", ", ".join(str(name) for name in model.classes_)),
-            ("trained on", "{:,} photographs{}, {} epochs: {}".format(
-                model.n_images_, views, len(model.history_["loss"]), last))]
+            ("trained on", "{}{}, {} epochs: {}".format(
+                training_text(model), views, len(model.history_["loss"]), last))]
+
+
+def training_text(model):
+    """How many photographs a fitted classifier was trained on, and how many were held back."""
+    split = getattr(model, "split_", None)
+    if split is None or not len(split.validation):
+        return counted(model.n_images_, "photograph")
+    held = len(split.validation)
+    trained = len(split.training)
+    if getattr(model.head_, "trained_on_all_", False):
+        return "{:,} photographs ({:,} of them held back until the epochs were chosen)".format(
+            trained + held, held)
+    return "{:,} of {:,} photographs ({:,} held back to watch the training)".format(
+        trained, trained + held, held)
 
 
 class ShowsSummary(object):

@@ -7,11 +7,16 @@ from .. import _core
 from ..common.arguments import check_float32_matrix, is_float32_matrix
 from ..common.caller import warn_caller
 from ..common.estimator import Estimator, check_is_fitted, sklearn_view
+from ..common.labels import as_labels
 from ..common.progress import progress_bar
 from ..common.threads import check_threads
 from ..photographs.augmentation import with_views
 from ..photographs.splits import held_out_indices, warn_of_lonely
 from .calibration import fit_temperature
+
+# Of means so many deviations from zero the scaling is not folded into the weights: products with
+# the features as they are would be so large that their sum lost the digits that matter.
+_FAR = 1000.0
 
 #: Keys of `history_`, named as Keras names them.
 HISTORY_KEYS = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -71,8 +76,11 @@ class HeadClassifier(Estimator):
     ----------
     classes_ : ndarray of shape (c,)
     coefs_ : list of ndarray of float32, shape (in, out)
-        Kernels for features as they are.
+        Kernels for features as they are, less `offset_`.
     intercepts_ : list of ndarray of float32, shape (out,)
+    offset_ : ndarray of float32, shape (in,), or None
+        Subtracted from the features first. None where none of them is far from zero for how little
+        it changes, which is so of what a backbone gives.
     history_ : dict of list of float
         loss, accuracy, val_loss and val_accuracy after each epoch.
     validation_indices_ : ndarray of int
@@ -151,7 +159,7 @@ class HeadClassifier(Estimator):
                 self.precision))
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
-        X, y = _check_samples(self, X, y)
+        X, y = _check_samples(self, X, as_labels(y) if isinstance(y, (list, tuple)) else y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError("a classifier needs two classes or more, found one class: {!r}".format(
@@ -162,12 +170,12 @@ class HeadClassifier(Estimator):
                                       else _check_views(views, X, np.arange(len(X))))
         widths = (X.shape[1],) + tuple(int(width) for width in self.hidden_layers)
         core = _core.head(widths + (len(self.classes_),), seed)
-        self._train(core, train, held_out, seed)
+        offset = self._train(core, train, held_out, seed)
         self.temperature_ = 1.0
         if self.calibrate and held_out[0] is not None:
             self.temperature_ = fit_temperature(
-                core.predict(held_out[0], check_threads(self.threads)), held_out[1])
-        self.set_layers(_divided(core.get_layers(), self.temperature_))
+                core.predict(_less(held_out[0], offset), check_threads(self.threads)), held_out[1])
+        self.set_layers(_divided(core.get_layers(), self.temperature_), offset)
         return self
 
     def _split(self, X, labels, validation_data, groups, seed, views):
@@ -202,7 +210,10 @@ class HeadClassifier(Estimator):
         return _to_train_on(X, labels, train, views), (X[held], labels[held])
 
     def _train(self, core, train, held_out, seed):
-        """Run the epochs; `core` then has its final weights, scaling folded in."""
+        """Run the epochs; `core` then has its final weights, scaling folded in.
+
+        Returns the offset that is not folded in, None for none.
+        """
         X, labels, rows = train
         threads = check_threads(self.threads)
         mean, inverse_deviation = core.standardisation(X, threads, rows)
@@ -224,22 +235,41 @@ class HeadClassifier(Estimator):
                        learning_rate=automatic_learning_rate(X.shape[1])
                        if self.learning_rate == "auto" else self.learning_rate,
                        momentum=self.momentum, l2=self.l2, dropout=self.dropout, seed=seed,
-                       threads=threads, callback=watch, rounds=self.precision == "auto")
+                       threads=threads, callback=watch, allow_bf16=self.precision == "auto")
         watch.restore_best()
-        core.fold_scaling(mean, inverse_deviation)
+        is_far = np.abs(mean.astype(float) * inverse_deviation) > _FAR
+        offset = np.where(is_far, mean, np.float32(0)) if is_far.any() else None
+        core.fold_scaling(_less(mean, offset), inverse_deviation)
         self.history_ = watch.history
         self.n_iter_ = len(watch.history["loss"])
+        return offset
 
-    def set_layers(self, layers):
+    def set_layers(self, layers, offset=None):
         """Give the head its weights, as `fit` and a saved model do.
 
         Parameters
         ----------
         layers : list of (kernel (in, out), bias (out,)), float32
+        offset : ndarray of float32, shape (in,), optional
+            See `offset_`.
         """
+        self.offset_ = offset
         self.coefs_ = [kernel for kernel, _ in layers]
         self.intercepts_ = [bias for _, bias in layers]
         self._core_head = self._build_head()
+
+    def first_intercept(self):
+        """The bias of the first layer for features from which no `offset_` is subtracted.
+
+        Returns
+        -------
+        ndarray of float32, shape (out,)
+        """
+        offset = getattr(self, "offset_", None)
+        if offset is None:
+            return self.intercepts_[0]
+        shift = offset.astype(float).dot(self.coefs_[0])
+        return (self.intercepts_[0] - shift).astype(np.float32)
 
     def _build_head(self):
         """The core's head with the fitted weights."""
@@ -272,7 +302,7 @@ class HeadClassifier(Estimator):
             In the order of `classes_`.
         """
         check_is_fitted(self, "coefs_")
-        X = _check_features(self, X)
+        X = _less(_check_features(self, X), getattr(self, "offset_", None))
         return self._core_head.predict(X, check_threads(self.threads))
 
     def predict(self, X):
@@ -399,6 +429,11 @@ def _to_train_on(X, labels, rows, views):
         rows = np.arange(len(X))
     chosen = _check_views(views(rows), X, rows) if callable(views) else views[rows]
     return with_views(X[rows], labels[rows], chosen) + (None,)
+
+
+def _less(features, offset):
+    """Features less an offset, which may be None."""
+    return features if offset is None else features - offset
 
 
 def _divided(layers, temperature):

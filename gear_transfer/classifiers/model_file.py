@@ -7,24 +7,29 @@ metadata. Nothing in it is ever executed.
 """
 import collections
 import json
+import re
 
 import numpy as np
 
-from .. import _core
 from ..common.arguments import check_path
 from ..common.estimator import check_is_fitted, parameter_names
+from ..common.labels import KINDS, as_labels
 from ..errors import DatasetError, GraphError, ModelFileError, WeightsError
 from ..features.backbone import POOLINGS, Backbone
-from ..features.precision import PRECISIONS, are_ranges
+from ..features.precision import PRECISIONS, Choice, are_ranges, runnable_choice
 from ..importers.json_text import parse_json
 from ..importers.native import read_network, write_network
-from ..importers.network import Network, Node
+from ..importers.network import Network, Node, QuantizedArray
 from ..importers.operations import LARGEST_EXTENT
 from ..photographs.augmentation import Augmentation, as_augmentation
 from ..photographs.splits import Split
+from .training_record import record_from_arrays
 
 _PREFIX = "classifier"
 _NOVELTY = "novelty/"
+_RECORD = ("training/contents", "training/bits", "training/held")
+_OFFSET = "head/offset"
+_BIAS = "head/bias"  # that belongs to the offset; that of the network has it folded in
 _VERSION = 1
 _PART_LETTERS = {0: "t", 1: "v", 2: "s", -1: "-"}
 
@@ -34,13 +39,13 @@ _PARAMETERS = {
     "dropout": (float, int), "epochs": (int,), "batch_size": (int,),
     "learning_rate": (float, int, str), "optimizer": (str,), "momentum": (float, int),
     "l2": (float, int), "validation_fraction": (float, int), "early_stopping": (bool,),
-    "patience": (int,), "class_weight": (str, type(None)), "calibrate": (bool,),
+    "patience": (int,), "class_weight": (str, list, type(None)), "calibrate": (bool,),
     "random_state": (int, type(None)), "strict": (bool,),
-    "group_duplicates": (bool,), "augment": (dict, type(None)),
+    "group_duplicates": (bool,), "augment": (dict, type(None)), "cache": (bool,),
 }
 
 #: What those count as that files of earlier releases lack.
-_ADDED_PARAMETERS = {"calibrate": False, "group_duplicates": True, "augment": None}
+_ADDED_PARAMETERS = {"calibrate": False, "group_duplicates": True, "augment": None, "cache": True}
 
 
 def save_model(model, path):
@@ -63,6 +68,14 @@ def save_model(model, path):
     network = _with_head(backbone, model.head_)
     network.extra = {_PREFIX: json.dumps(_settings(model, backbone), sort_keys=True)}
     network.extra_arrays = _novelty_arrays(model)
+    record = getattr(model, "_record", None)
+    if record is not None:
+        for name, values in zip(_RECORD, (record.contents, record.bits, record.held)):
+            network.extra_arrays[name] = QuantizedArray(values, 1.0, 0.0)
+    offset = getattr(model.head_, "offset_", None)
+    if offset is not None:
+        network.extra_arrays[_OFFSET] = offset
+        network.extra_arrays[_BIAS] = model.head_.intercepts_[0]
     try:
         write_network(path, network)
     except WeightsError as error:
@@ -80,13 +93,17 @@ def _novelty_arrays(model):
 
 def _settings(model, backbone):
     """All of the classifier that is not a weight, for JSON."""
-    labels = model.classes_
-    if labels.dtype.kind not in "UOiub" or not all(
-            isinstance(name, (str, int, bool)) for name in labels.tolist()):
-        raise ModelFileError("class names of type {} cannot be saved; use text or whole "
+    labels = as_labels(model.classes_)
+    if labels.dtype.kind not in KINDS:
+        raise ModelFileError("class names of type {} cannot be saved; use text or "
                              "numbers".format(labels.dtype))
     parameters = dict((name, getattr(model, name)) for name in _PARAMETERS)
     parameters["hidden_layers"] = [int(width) for width in model.hidden_layers]
+    parameters["cache"] = model.cache is not None and model.cache is not False
+    if isinstance(model.class_weight, dict):
+        parameters["class_weight"] = [
+            [label.item() if isinstance(label, np.generic) else label, float(weight)]
+            for label, weight in sorted(model.class_weight.items())]
     parameters["pooling"], parameters["resize"] = backbone.pooling, model.extractor_.resize
     augmentation = as_augmentation(model.augment)
     parameters["augment"] = None if augmentation is None else augmentation.to_dict()
@@ -96,21 +113,24 @@ def _settings(model, backbone):
         if isinstance(parameters[name], np.generic):
             parameters[name] = parameters[name].item()
         if not isinstance(parameters[name], kinds):
-            parameters[name] = None  # a dict of class weights or a RandomState: of no use later
+            parameters[name] = None  # a RandomState: of no use later
     layers = [backbone.layer] if isinstance(backbone.layer, str) else list(backbone.layer)
     return {
         "version": _VERSION,
         "classes": labels.tolist(),
+        "classes_type": None if labels.dtype.kind == "U" else labels.dtype.str,
         "layers": layers,
         "single_layer": isinstance(backbone.layer, str),
         "input_size": list(backbone.input_size),
         "backbone": backbone.name,
         "precision": backbone.precision,
+        "precision_reason": backbone.precision_reason,
         "ranges": backbone.ranges,
         "parameters": parameters,
         "history": dict((key, [float(value) for value in values])
                         for key, values in model.history_.items()),
         "n_images": int(model.n_images_),
+        "temperature": getattr(model.head_, "temperature_", None),
         "split": _split_settings(model.split_),
     }
 
@@ -167,7 +187,8 @@ def _with_head(backbone, head):
     if len(last) > 1:
         nodes.append(Node(_PREFIX + "/features", "concat", last))
         last = [_PREFIX + "/features"]
-    for i, (kernel, bias) in enumerate(zip(head.coefs_, head.intercepts_)):
+    biases = [head.first_intercept()] + head.intercepts_[1:]
+    for i, (kernel, bias) in enumerate(zip(head.coefs_, biases)):
         name = "{}/dense_{}".format(_PREFIX, i + 1)
         arrays[name + "/kernel"], arrays[name + "/bias"] = kernel, bias
         nodes.append(Node(name, "dense", last, {"kernel": name + "/kernel",
@@ -180,7 +201,7 @@ def _with_head(backbone, head):
                    network.provenance)
 
 
-def load_model(path, threads=None, verbose=0):
+def load_model(path, threads=None, verbose=0, cache=None):
     """Read a classifier that `TransferClassifier.save` wrote.
 
     Parameters
@@ -189,6 +210,9 @@ def load_model(path, threads=None, verbose=0):
     threads : int, optional
         Default is the number of processors this process may use.
     verbose : bool or int
+    cache : bool, str, Path or FeatureCache, optional
+        Where features are kept, see `FeatureExtractor`. Default is False if the classifier was
+        trained with that, else True.
 
     Returns
     -------
@@ -204,7 +228,7 @@ def load_model(path, threads=None, verbose=0):
     try:
         network = read_network(path)
         settings = _checked_settings(network, path)
-        return _rebuild(network, settings, path, threads, verbose)
+        return _rebuild(network, settings, path, threads, verbose, cache)
     except ModelFileError:
         raise
     except WeightsError as error:
@@ -231,8 +255,10 @@ def _checked_settings(network, path):
                              "version {}".format(path, settings.get("version"), _VERSION))
     classes = settings.get("classes")
     require(isinstance(classes, list) and len(classes) > 1 and len(set(
-        type(name) for name in classes)) == 1 and isinstance(classes[0], (str, int, bool))
+        type(name) for name in classes)) == 1 and isinstance(classes[0], (str, int, float))
         and len(set(classes)) == len(classes), "list of classes")
+    settings["classes"] = _typed_classes(classes, settings.get("classes_type"))
+    require(settings["classes"] is not None, "type of classes")
     layers = settings.get("layers")
     require(isinstance(layers, list) and layers and all(isinstance(name, str) for name in layers)
             and settings.get("single_layer") in ((True, False) if len(layers) == 1 else (False,)),
@@ -244,6 +270,9 @@ def _checked_settings(network, path):
     require(settings.get("precision") in PRECISIONS, "precision")
     require(are_ranges(settings.get("ranges")) if settings["precision"] == "int8"
             else settings.get("ranges") is None, "ranges of layers")
+    require(isinstance(settings.setdefault("precision_reason", "as it was saved"), str),
+            "reason for the precision")
+    require(isinstance(settings.get("temperature"), (float, type(None))), "temperature")
     require(type(settings.get("n_images")) is int, "number of images")
     history = settings.get("history")
     require(isinstance(history, dict) and isinstance(history.get("loss"), list) and all(
@@ -262,9 +291,26 @@ def _checked_settings(network, path):
         require(isinstance(parameters[name], kinds), name)
     require(parameters["resize"] in ("pad", "stretch") and parameters["pooling"] in POOLINGS,
             "preprocessing")
+    if isinstance(parameters["class_weight"], list):
+        require(all(isinstance(pair, list) and len(pair) == 2 and isinstance(
+            pair[0], (str, int, float)) and isinstance(pair[1], float)
+            for pair in parameters["class_weight"]), "class_weight")
     if parameters["augment"] is not None:
         require(_is_augmentation(parameters["augment"]), "augment")
     return settings
+
+
+def _typed_classes(classes, kind):
+    """The classes as an array of the type that they had; None if they cannot be of it."""
+    if kind is None:
+        return None if isinstance(classes[0], float) else np.array(classes)
+    if not isinstance(kind, str) or not re.match("[<|][biuf][1248]$", kind):
+        return None
+    try:
+        found = np.array(classes, dtype=kind)
+    except (OverflowError, ValueError, TypeError):
+        return None
+    return found if found.tolist() == classes else None
 
 
 def _is_augmentation(settings):
@@ -297,7 +343,7 @@ def _head_arrays(network, n_classes, path):
     return kernels, biases
 
 
-def _rebuild(network, settings, path, threads, verbose):
+def _rebuild(network, settings, path, threads, verbose, cache):
     from .classifier import TransferClassifier
     parameters = dict(settings["parameters"])
     parameters["hidden_layers"] = tuple(parameters["hidden_layers"])
@@ -306,31 +352,62 @@ def _rebuild(network, settings, path, threads, verbose):
     layers = settings["layers"]
     layer = layers[0] if settings["single_layer"] else tuple(layers)
     size = tuple(settings["input_size"])
-    # Where the processor lacks the instructions float32 stands in, whose features agree.
-    precision = settings["precision"] if _core.has_fast(settings["precision"]) else "float32"
+    if isinstance(parameters["class_weight"], list):
+        parameters["class_weight"] = dict(parameters["class_weight"])
+    choice = runnable_choice(Choice(settings["precision"], settings["precision_reason"],
+                                    settings.get("ranges")))
     model = TransferClassifier(backbone=path, layer=layer, input_size=size, threads=threads,
-                               precision=precision, verbose=verbose, **parameters)
-    extractor, head = model._parts()
+                               precision=choice.precision, verbose=verbose, **parameters)
+    if cache is not None:
+        model.cache = cache
+    extractor, head = model.make_parts()
     backbone = Backbone.from_network(network, path, layer=layer, input_size=size,
-                                     pooling=parameters["pooling"], threads=threads,
-                                     precision=precision,
-                                     ranges=settings.get("ranges") if precision == "int8" else None)
+                                     pooling=parameters["pooling"], threads=threads)
+    backbone.settle(choice)
     kernels, biases = _head_arrays(network, len(settings["classes"]), path)
     if kernels[0].shape[0] != backbone.n_features:
         raise ModelFileError("{}: the head takes {} features, the backbone gives {}".format(
             path, kernels[0].shape[0], backbone.n_features))
     extractor.backbone_ = backbone
-    head.classes_ = np.array(settings["classes"])
-    head.n_features_in_ = backbone.n_features
+    head.classes_ = settings["classes"]
+    head.n_features_in_, head.n_iter_ = backbone.n_features, len(settings["history"]["loss"])
+    if settings.get("temperature") is not None:
+        head.temperature_ = settings["temperature"]
     head.history_ = collections.OrderedDict(
         (key, settings["history"][key]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")
         if key in settings["history"])
-    head.set_layers(list(zip(kernels, biases)))
+    offset = _offset(network, biases, backbone, path)
+    head.set_layers(list(zip(kernels, biases)), offset)
     model.extractor_, model.head_, model.skipped_ = extractor, head, []
     model.classes_, model.history_ = head.classes_, head.history_
     model.n_images_, model.split_ = settings["n_images"], settings["split"]
+    model._record = _training_record(network, path)
     model.training_, model._novelty = None, _novelty_detector(network, backbone, path)
     return model
+
+
+def _training_record(network, path):
+    """The hashes of the photographs of the training; None in files of earlier releases."""
+    arrays = [network.extra_arrays.pop(name, None) for name in _RECORD]
+    if all(array is None for array in arrays):
+        return None
+    try:
+        return record_from_arrays(*[array.values for array in arrays])
+    except (AttributeError, ValueError) as error:
+        raise ModelFileError("{}: the hashes of the training photographs are damaged".format(
+            path)) from error
+
+
+def _offset(network, biases, backbone, path):
+    """What the head takes from its features first, None for nothing; its bias goes into `biases`."""
+    offset = network.extra_arrays.pop(_OFFSET, None)
+    bias = network.extra_arrays.pop(_BIAS, None)
+    if offset is None and bias is None:
+        return None
+    if np.shape(offset) != (backbone.n_features,) or np.shape(bias) != biases[0].shape:
+        raise ModelFileError("{}: the saved offset of the features is damaged".format(path))
+    biases[0] = np.array(bias, np.float32)
+    return np.array(offset, np.float32)
 
 
 def _novelty_detector(network, backbone, path):

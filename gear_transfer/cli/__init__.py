@@ -12,7 +12,7 @@ from .. import __version__
 from ..errors import GearTransferError
 from . import cache, check, convert, download, evaluate, predict, report, train, tune
 from .options import pixels_allowed
-from .output import complain, messages_to_stderr
+from .output import complain, messages_to_stderr, open_closed_streams
 
 _COMMANDS = (train, tune, predict, evaluate, report, check, convert, download, cache)
 
@@ -58,6 +58,7 @@ def main(arguments=None):
         The exit code: 0 for success, 1 for an error that was reported, 2 for
         wrong usage; the others are listed by ``gear-transfer --help``.
     """
+    open_closed_streams()
     parser = _parser()
     parsed = parser.parse_args(arguments)
     if parsed.command is None:
@@ -74,7 +75,7 @@ def main(arguments=None):
     except KeyboardInterrupt:
         complain("interrupted")
         return 130
-    except (GearTransferError, OSError, ValueError) as error:
+    except (GearTransferError, ImportError, OSError, ValueError) as error:
         complain(str(error))
         return 1
     return code

@@ -12,7 +12,6 @@ from .. import _core
 from ..common.threads import check_threads
 from ..errors import GearTransferError
 from ..features import golden
-from ..features.backbone import DEFAULT_BACKBONE
 from ..features.precision import BOUNDS, PRECISIONS, check_precision, least_cosine
 
 #: One thing that was looked at: its name, whether it is as it should be (None where it only
@@ -193,8 +192,8 @@ def _official_weights(threads):
     try:
         return None, find_official_weights()
     except GearTransferError:
-        return None, "not here ('gear-transfer download' fetches them); the default backbone is {}" \
-            .format(DEFAULT_BACKBONE)
+        return None, "not here ('gear-transfer download' fetches them); the default does " \
+            "without"
 
 
 def estimate(folder, threads=None):

@@ -3,20 +3,24 @@ import collections
 
 import numpy as np
 
+from ..common.labels import labels_of_classes
 from ..common.tables import text_table
 from ..errors import DatasetError
+from ..workbench.intervals import verdict, wilson_interval
 from .options import add_json, add_links, add_running, fraction, load_classifier
-from .output import (complain_of_unreadable, unreadable_files, wants_progress, write, write_csv,
-                     write_json)
+from .output import (complain, complain_of_unreadable, unreadable_files, wants_progress, write,
+                     write_csv, write_json)
 
 SUMMARY = "measure a classifier on labelled photographs"
 DESCRIPTION = """\
 Measure a saved MODEL on the photographs of FOLDER, which has one sub-folder for
 each class: accuracy with its 95 % confidence interval (Wilson), precision and
 recall of each class, and what was taken for what. Of a folder with train/, val/
-and test/, test/ is used, or val/ where there is no test/. With --target the exit
-code is 4 unless the whole interval lies at or above the target, otherwise 3 when some
-photographs cannot be read."""
+and test/, test/ is used, or val/ where there is no test/. Photographs of the
+training are noticed: the accuracy without them stands beside that with them. With
+--target the exit code is 4 unless the whole interval, of photographs that are new to
+the classifier, lies at or above the target, otherwise 3 when some photographs cannot
+be read."""
 EXAMPLES = """\
 examples:
   gear-transfer evaluate gear.gtm held_out
@@ -43,7 +47,7 @@ def run(arguments):
     images = _part(arguments.folder, arguments.part, arguments.follow_links)
     _take_over_names(images, model.classes_)
     labels = _known_labels(images, model.classes_, arguments)
-    model.extractor_.set_params(verbose=wants_progress(arguments))
+    model.set_params(verbose=wants_progress(arguments))
     predicted = model.predict(images.paths)
     readable = np.array([each is not None for each in predicted.tolist()])
     if not readable.any():
@@ -55,6 +59,8 @@ def run(arguments):
     complain_of_unreadable(refused, arguments.quiet)
     found["unreadable"] = [path for path, good in zip(images.paths, readable) if not good] + [
         each.path for each in refused]
+    _look_for_training(found, model, np.array(images.paths)[readable],
+                       predicted[readable] == labels[readable], arguments)
     if arguments.json:
         write_json(found)
     elif arguments.csv:
@@ -91,18 +97,17 @@ def _take_over_names(images, classes):
 
 def _known_labels(images, classes, arguments):
     """The labels, as the model has them."""
-    by_name = dict((str(name), name) for name in classes.tolist())
-    unknown = [name for name in images.classes if name not in by_name]
+    known = [str(name) for name in classes.tolist()]
+    unknown = [name for name in images.classes if name not in known]
     if unknown:
         raise DatasetError("{!r} has the class {!r}, which {} does not know; it knows {}".format(
-            arguments.folder, unknown[0], arguments.model, ", ".join(sorted(by_name))))
-    return np.array([by_name[name] for name in images.labels.tolist()], dtype=classes.dtype)
+            arguments.folder, unknown[0], arguments.model, ", ".join(sorted(known))))
+    return labels_of_classes(images.labels, classes)
 
 
 def _measure(labels, predicted, classes, target):
     """Accuracy with its interval, a row for each class, and the confusion matrix."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-    from ..workbench.intervals import verdict, wilson_interval
     accuracy = float((labels == predicted).mean())
     interval = wilson_interval(accuracy, len(labels))
     measures = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
@@ -120,10 +125,44 @@ def _measure(labels, predicted, classes, target):
     ])
 
 
+def _look_for_training(found, model, paths, right, arguments):
+    """Say of how many photographs of the training the accuracy is, and what it is without them.
+
+    The verdict is by those that are new.
+    """
+    seen = model.seen_in_training(paths.tolist())
+    found["seen_in_training"] = found["accuracy_on_new"] = found["interval_on_new"] = None
+    if seen is None:
+        complain("warning: whether the classifier was trained on some of these photographs is not "
+                 "known: its file was saved by an earlier release")
+        return
+    new = ~(seen.trained | seen.held)
+    found["seen_in_training"] = int((~new).sum())
+    if new.all():
+        return
+    if new.any():
+        found["accuracy_on_new"] = float(right[new].mean())
+        found["interval_on_new"] = wilson_interval(found["accuracy_on_new"], int(new.sum()))
+    if arguments.target is not None:
+        found["verdict"] = verdict(found["interval_on_new"], arguments.target) if (
+            new.any()) else "not proven"
+    if not arguments.quiet:
+        complain("warning: {:,} of these {:,} photographs, or near-duplicates of them, were in the "
+                 "training of this classifier, {}".format(
+                     len(new) - int(new.sum()), len(new), "which looks better on them than it is"
+                     if new.any() else "so that this accuracy says nothing about others; measure "
+                     "on photographs that are new, or with 'gear-transfer report'"))
+
+
 def _text(found):
     low, high = found["interval"]
     lines = ["accuracy {:.3f} on {:,} photographs, 95 % interval {:.3f} to {:.3f} (Wilson)".format(
         found["accuracy"], found["images"], low, high)]
+    if found["accuracy_on_new"] is not None:
+        lines.append("accuracy {:.3f} on the {:,} that are new to the classifier, 95 % interval "
+                     "{:.3f} to {:.3f}".format(
+                         found["accuracy_on_new"], found["images"] - found["seen_in_training"],
+                         *found["interval_on_new"]))
     if found["target"] is not None:
         lines.append("target {}: {}".format(found["target"], found["verdict"]))
     if found["unreadable"]:

@@ -3,6 +3,7 @@ import argparse
 import contextlib
 import os
 
+from ..common.atomic import file_to_write
 from ..errors import GearTransferError
 
 
@@ -39,7 +40,8 @@ def add_running(parser):
     group.add_argument("--threads", type=whole_number, metavar="N",
                        help="threads (default: all processors that may be used)")
     group.add_argument("--cache", metavar="FOLDER",
-                       help="keep computed features here (default: the platform's cache folder)")
+                       help="keep computed features here (default: the platform's cache folder; "
+                            "none for a classifier that was trained without)")
     group.add_argument("--no-cache", action="store_true", help="keep no features")
     group.add_argument("--max-pixels", type=positive, metavar="MILLIONS", dest="max_pixels",
                        help="largest photograph that is read, in million pixels (default: 89; a JPEG "
@@ -70,10 +72,8 @@ def add_json(parser, default):
 def load_classifier(arguments):
     """The saved classifier that the command names, to run as its options say."""
     from ..classifiers.model_file import load_model
-    model = load_model(arguments.model, threads=arguments.threads)
-    model.set_params(cache=cache_of(arguments))
-    model.extractor_.set_params(cache=cache_of(arguments))
-    return model
+    return load_model(arguments.model, threads=arguments.threads,
+                      cache=False if arguments.no_cache else arguments.cache)
 
 
 def positive(text):
@@ -107,9 +107,11 @@ def fraction(text):
 
 def check_destination(path):
     """Refuse a path that cannot be written before hours of work, not after them."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(path):
-        raise GearTransferError("{}: it is a folder; name the file to write".format(path))
+    try:
+        target, _ = file_to_write(path)
+    except OSError as error:
+        raise GearTransferError("{}: {}".format(path, error.strerror or error))
+    folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise GearTransferError("{}: there is no folder {}".format(path, folder))
     if not os.access(folder, os.W_OK):

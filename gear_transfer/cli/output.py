@@ -11,6 +11,17 @@ import sys
 import warnings
 
 
+def open_closed_streams():
+    """Let what the caller has closed lead to nowhere.
+
+    Otherwise messages are errors, and a file that is opened later takes the number of standard
+    error, to which libraries write.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
+
+
 def complain(message):
     """Print one message on standard error."""
     text = "gear-transfer: {}\n".format(message)

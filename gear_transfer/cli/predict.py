@@ -87,9 +87,9 @@ def _rows(model, paths, refused, arguments, bar, failed):
         warn_of_failures(extraction.failures)
         reasons = dict((i, error.reason) for i, error in extraction.failures)
         failed.extend(some[i] for i in sorted(reasons))
-        probabilities, known = model._probabilities(extraction), None
+        probabilities, known = model.probabilities_of(extraction), None
         if arguments.unknown is not None:
-            known = model._known_scores(extraction)
+            known = model.known_scores_of(extraction)
         predicted = model.classes_from(probabilities, known, arguments.unknown)
         for i, path in enumerate(some):
             yield _row(path, predicted[i], probabilities[i], None if known is None else known[i],

@@ -36,10 +36,11 @@ def add_arguments(parser):
 
 def run(arguments):
     from ..reporting.evidence import Evidence
-    from ..reporting.page import TARGET, write_page
+    from ..reporting.page import TARGET, check_page, write_page
+    check_page(arguments.page)
     check_destination(arguments.page)
     model = load_classifier(arguments)
-    model.extractor_.set_params(verbose=wants_progress(arguments))
+    model.set_params(verbose=wants_progress(arguments))
     target = TARGET if arguments.target is None else arguments.target
     folder = arguments.folder
     if arguments.follow_links:
@@ -71,6 +72,9 @@ def _description(arguments, evidence):
         ("interval", evidence.interval),
         ("target", evidence.target),
         ("verdict", evidence.verdict),
+        ("measures", evidence.measures),
+        ("seen_in_training", evidence.seen),
+        ("other", None if evidence.other is None else evidence.other._asdict()),
         ("method", evidence.method),
         ("groups_of_duplicates", len(evidence.duplicates.clusters())),
         ("suspects", None if evidence.validation is None

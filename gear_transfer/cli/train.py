@@ -72,7 +72,9 @@ def add_arguments(parser):
 
 def run(arguments):
     from ..classifiers.classifier import TransferClassifier
+    from ..importers.native import check_native_ending
     from ..photographs.image_set import load_folder
+    check_native_ending(arguments.model)
     check_destination(arguments.model)
     images = load_folder(arguments.folder, strict=arguments.strict,
                          follow_links=arguments.follow_links)
@@ -123,6 +125,7 @@ def _description(arguments, model, test, skipped, tuning):
         ("model", arguments.model),
         ("classes", model.classes_),
         ("images", model.n_images_),
+        ("trained_on", len(model.split_.training)),
         ("backbone", backbone.name),
         ("layer", backbone.layer),
         ("input_size", backbone.input_size),

@@ -21,7 +21,7 @@ def add_arguments(parser):
     add_json(parser, "text").add_argument("--csv", action="store_true",
                                           help="print the whole table as CSV")
     parser.add_argument("--backbone", metavar="NAME", help="name or weight file of the network")
-    parser.add_argument("--layers", type=_list_of(_layer), metavar="NAME[+NAME][,NAME]",
+    parser.add_argument("--layers", type=_list_of(_layer), metavar="NAME[,NAME+NAME]",
                         help="layers to try, with a plus those tapped together (default: the ends "
                              "of all blocks, and two pairs)")
     parser.add_argument("--sizes", type=_list_of(image_size), metavar="PIXELS[,PIXELS]",

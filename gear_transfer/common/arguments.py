@@ -1,5 +1,6 @@
 """Checks of arguments; each error names the argument, what it must be and the value."""
 import collections.abc
+import os
 import pathlib
 
 import numpy as np
@@ -92,6 +93,33 @@ def check_path(name, value):
     if is_path(value) or hasattr(value, "__fspath__"):
         return str(value)
     raise TypeError("{} must be a str or a pathlib.Path, not {!r}".format(name, value))
+
+
+#: Endings of names that promise another kind of file than those that the package writes.
+_ENDINGS_OF_OTHERS = frozenset(
+    ".bmp .csv .docx .gif .h5 .hdf5 .ipynb .jpeg .jpg .joblib .json .keras .md .npy .npz .onnx .pb "
+    ".pdf .pickle .pkl .png .pt .pth .py .tflite .txt .webp .zip".split())
+
+
+def check_ending(path, kind, advice):
+    """Refuse to write a file under a name that promises another kind of file.
+
+    Parameters
+    ----------
+    path : str
+    kind : str
+        What the file will hold.
+    advice : str
+        How to name it.
+
+    Raises
+    ------
+    ValueError
+    """
+    ending = os.path.splitext(path)[1].lower()
+    if ending in _ENDINGS_OF_OTHERS:
+        raise ValueError("{}: what is written is {}, not what the ending {} says; name it {}".format(
+            path, kind, ending, advice))
 
 
 def check_list(name, value):

@@ -20,7 +20,7 @@ def progress_bar(total, description, unit, verbose):
     tqdm.tqdm or SilentBar
         To be used as a context manager.
     """
-    if not verbose:
+    if not verbose or sys.stderr is None:  # a daemon's may be closed
         return SilentBar()
     options = {"total": total, "desc": description, "unit": unit}
     if _can_show_widgets():

@@ -8,28 +8,17 @@ import numpy as np
 
 from .. import _core
 from ..common.threads import check_threads
-from ..errors import GraphError
-from ..importers import QuantizedArray, load_network
+from ..errors import GraphError, WeightsError
+from ..importers import ChannelQuantizedArray, QuantizedArray, load_network
 from ..importers.operations import LARGEST_EXTENT
-from ..importers.weights import default_backbone_path, find_official_weights
-from ..photographs import DEFAULT_INPUT_SIZE
-from .precision import SAMPLE_SIZE, Choice, check_precision, choose_precision, known_ranges
+from ..importers.weights import PACKAGED, find_official_weights, packaged_path
+from .memory import check_maps
+from .precision import (SAMPLE_SIZE, Choice, check_precision, choose_precision, known_ranges,
+                        runnable_choice)
+from .settings import default_backbone, default_layer
 
-#: Backbones known by name.
-DEFAULT_BACKBONE = "inception_v3"
+#: Keras's official weights by name, beside those that come with the package.
 OFFICIAL_BACKBONE = "inception_v3_imagenet"
-
-#: What is tapped, at which size, where an Inception V3 is loaded and nothing else is said.
-DEFAULT_LAYER = "mixed4"
-
-#: Layers and input size of an Inception V3 for classifying photographs, by what matters most.
-#: Chosen on photographs of gear (benchmarks/RESULTS.md): two layers together are more accurate
-#: than either at a larger size, and the second one costs nothing that the first does not.
-QUALITIES = collections.OrderedDict([
-    ("fast", (("mixed3", "mixed4"), (96, 96))),
-    ("balanced", (("mixed3", "mixed4"), (128, 128))),
-    ("accurate", (("mixed3", "mixed5"), (224, 224)))])
-DEFAULT_QUALITY = "balanced"
 
 POOLINGS = {"average": "global_average_pool", "max": "global_max_pool", None: None}
 
@@ -91,31 +80,36 @@ class Backbone(object):
         self.layers = list(network.layers)
         self._network = network.upto(self._tapped())
         self._node_shapes = self._infer()
+        check_maps(self._network.nodes, self._node_shapes, self._tapped(),
+                   threads * self.sub_batch)
         self._engine = None
         self._fingerprint = None
         self.shapes = [self._feature_shape(layer) for layer in self._tapped()]
 
     @classmethod
-    def load(cls, name_or_path=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
+    def load(cls, name_or_path=None, layer=None, input_size=None, pooling="average",
              threads=None, precision="float32", ranges=None, quality=None):
         """Load a backbone.
 
         Parameters
         ----------
-        name_or_path : str or Path
-            "inception_v3": the one that comes with the package, up to mixed7
-            (its weights are described in gear_transfer/data/PROVENANCE.md);
-            "inception_v3_imagenet": Keras's official weights, found as
-            `find_official_weights` describes; or the path of a Keras HDF5
-            file, of a file in the native format or of a saved model.
+        name_or_path : str or Path, optional
+            "efficientnet_lite0", "efficientnet_lite2" or "inception_v3", which
+            come with the package (see `gear_transfer.backbones` and
+            gear_transfer/data/PROVENANCE.md); "inception_v3_imagenet": Keras's
+            official weights, found as `find_official_weights` describes; or
+            the path of a Keras HDF5 file, of EfficientNet-Lite weights in a
+            safetensors file, of a file in the native format or of a saved
+            model. Default is what `quality` says, where layers are asked for
+            that this one does not have the one in the package that has them.
         layer : str or sequence of str, optional
-            Layer or layers to tap. Default for an Inception V3 is "mixed4" or
-            what `quality` says, for another network the last layer that is a
+            Layer or layers to tap. Default is what `quality` says for weights
+            that come with the package ("mixed4" at 128 x 128 for
+            "inception_v3" without a quality); else the last layer that is a
             map of several pixels.
         input_size : int or (int, int), optional
-            Size of the images, height and width. Default is 128 or what
-            `quality` says for an Inception V3 of which no layer is asked for,
-            else the network's own.
+            Size of the images, height and width. Default is what `quality`
+            says where no layer is asked for, else the network's own.
         pooling : {"average", "max"} or None
             How a map becomes a vector; None leaves it a map.
         threads : int, optional
@@ -129,9 +123,12 @@ class Backbone(object):
         ranges : sequence, optional
             The `ranges` of another backbone in int8, to compute what it does.
         quality : {"fast", "balanced", "accurate"}, optional
-            Layers and input size for an Inception V3 of which no layer is
-            asked for: "mixed3" and "mixed4" at 96 x 96 or at 128 x 128, or
-            "mixed3" and "mixed5" at 224 x 224.
+            Backbone, layers and input size where these are not given:
+            "efficientnet_lite0" at 160 x 160 or at 224 x 224, or
+            "efficientnet_lite2" at 260 x 260. Weights that come with the
+            package have settings of these names of their own; those of
+            "inception_v3" are "mixed3" and "mixed4" at 96 x 96 or at
+            128 x 128, and "mixed3" and "mixed5" at 224 x 224.
 
         Returns
         -------
@@ -146,7 +143,7 @@ class Backbone(object):
         ValueError
             If another argument makes no sense.
         """
-        name = str(name_or_path)
+        name = default_name(layer, quality) if name_or_path is None else str(name_or_path)
         return cls.from_network(load_network(find_backbone(name)), name, layer, input_size,
                                 pooling, threads, precision, ranges, quality)
 
@@ -169,10 +166,12 @@ class Backbone(object):
         """
         if not isinstance(pooling, (str, type(None))) or pooling not in POOLINGS:
             raise ValueError("pooling must be 'average', 'max' or None, not {!r}".format(pooling))
-        default_layer, size = _defaults(network, quality)
-        if layer is not None:
+        tapped, size = default_layer(network, quality)
+        if layer is None:
+            layer = tapped
+        else:
             size = network.input_size
-        layer = _check_layer(default_layer if layer is None else layer)
+        layer = _check_layer(layer)
         return cls(network, name, layer, _check_size(input_size, size), pooling,
                    check_threads(threads), check_precision(precision), ranges)
 
@@ -396,7 +395,7 @@ class Backbone(object):
         --------
         >>> import numpy as np
         >>> from gear_transfer import Backbone
-        >>> backbone = Backbone.load(layer="mixed0", input_size=96)
+        >>> backbone = Backbone.load("inception_v3", layer="mixed0", input_size=96)
         >>> rows = backbone.profile(np.zeros((1, 96, 96, 3), np.uint8))
         >>> rows[1].layer, rows[1].operation
         ('conv2d_1', 'convolution')
@@ -443,24 +442,80 @@ class Backbone(object):
                 "precision={!r})".format(self.name, self.layer, self.input_size, self.pooling,
                                          self.threads, self.precision))
 
+    def with_threads(self, threads):
+        """The same backbone, run by another number of threads.
+
+        Parameters
+        ----------
+        threads : int or None
+            None is the number of processors this process may use.
+
+        Returns
+        -------
+        Backbone
+            This one, if that is its number.
+        """
+        threads = check_threads(threads)
+        if threads == self.threads:
+            return self
+        other = object.__new__(Backbone)
+        other.__dict__.update(self.__dict__, threads=threads, _engine=None)
+        return other
+
     def __reduce__(self):
-        return (Backbone.load, (self.name, self.layer, self.input_size, self.pooling, self.threads,
-                                self.precision, self.ranges))
+        name = os.path.abspath(self.name) if os.path.isfile(self.name) else self.name
+        return _unpickled, (name, self.layer, self.input_size, self.pooling, self.threads,
+                            tuple(self.choice), self.fingerprint())
 
     def __deepcopy__(self, memo):
         return self  # never changes once loaded and its precision chosen
 
 
+def _unpickled(name, layer, input_size, pooling, threads, choice, fingerprint):
+    """A backbone that was pickled: its weights must be found under their name, and be the same."""
+    try:
+        backbone = Backbone.load(name, layer, input_size, pooling, threads)
+    except (GraphError, WeightsError, ValueError) as error:
+        raise WeightsError("a pickle holds the name of the weights of a backbone, not the weights, "
+                           "and they cannot be loaded: {}. Save classifiers with save, whose file "
+                           "needs no other".format(error)) from error
+    if backbone.fingerprint() != fingerprint:
+        raise WeightsError("{}: the weights under this name are no longer those that were there "
+                           "when the backbone was pickled. Save classifiers with save, whose file "
+                           "needs no other".format(name))
+    backbone.settle(runnable_choice(Choice(*choice)))
+    return backbone
+
+
 def find_backbone(name):
     """Path of the weight file of a backbone known by name, or the path itself."""
-    if name == DEFAULT_BACKBONE:
-        return default_backbone_path()
+    if name in PACKAGED:
+        return packaged_path(name)
     if name == OFFICIAL_BACKBONE:
         return find_official_weights()
     if not os.path.splitext(name)[1] and os.sep not in name and not os.path.exists(name):
-        raise ValueError("no backbone is called {!r}; give {!r}, {!r} or the path of a file".format(
-            name, DEFAULT_BACKBONE, OFFICIAL_BACKBONE))
+        raise ValueError("no backbone is called {!r}; give {} or the path of a file".format(
+            name, ", ".join(repr(known) for known in list(PACKAGED) + [OFFICIAL_BACKBONE])))
     return name
+
+
+def default_name(layer=None, quality=None):
+    """The backbone that is taken where none is named, str.
+
+    Parameters
+    ----------
+    layer : str or sequence of str, optional
+        Asked for; another backbone of the package is taken where only that has them.
+    quality : {"fast", "balanced", "accurate"}, optional
+    """
+    default = default_backbone(quality)
+    if layer is not None:
+        names = _check_layer(layer)
+        names = set((names,) if isinstance(names, str) else names)
+        for name in [default] + list(PACKAGED):
+            if names.issubset(load_network(packaged_path(name)).layers):
+                return name
+    return default
 
 
 def describe(network):
@@ -468,28 +523,9 @@ def describe(network):
     nodes = [(node.name, node.op, node.inputs, node.attributes) for node in network.nodes]
     arrays = {}
     for name, array in network.arrays.items():
-        is_bytes = isinstance(array, QuantizedArray)
+        is_bytes = isinstance(array, (ChannelQuantizedArray, QuantizedArray))
         arrays[name] = (array.values, array.scale, array.minimum) if is_bytes else array
     return nodes, arrays
-
-
-def _defaults(network, quality):
-    """Layer or layers and input size where neither is given.
-
-    Those above for an Inception V3, else the last layer before the map is pooled or flattened, and
-    the network's own size.
-    """
-    if quality is not None and not (isinstance(quality, str) and quality in QUALITIES):
-        raise ValueError("quality must be 'fast', 'balanced' or 'accurate', not {!r}".format(
-            quality))
-    layer, size = QUALITIES.get(quality, (DEFAULT_LAYER, DEFAULT_INPUT_SIZE))
-    if all(name in network.layers for name in ((layer,) if quality is None else layer)):
-        return layer, size
-    flat = ("global_average_pool", "global_max_pool", "flatten", "dense", "softmax")
-    for i, node in enumerate(network.nodes):
-        if node.op in flat:
-            return network.nodes[i - 1].name if i > 1 else node.name, network.input_size
-    return network.nodes[-1].name, network.input_size
 
 
 def _check_layer(layer):

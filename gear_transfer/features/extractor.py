@@ -17,10 +17,11 @@ from ..photographs.augmentation import as_augmentation
 from ..photographs.hashes import ImageHashes, KnownContents, image_hashes
 from ..photographs.images import RESIZE_RULES, centred_on_white, read_picture
 from ..photographs.sequences import check_images
-from .backbone import DEFAULT_BACKBONE, DEFAULT_QUALITY, Backbone
+from .backbone import Backbone
 from .distributed import KeepsExecutor, check_executor, iterate_chunks, make_task
 from .extraction import iterate_features
 from .precision import SAMPLE_SIZE, choice_from_text, choice_to_text, fast_precisions
+from .settings import DEFAULT_QUALITY
 
 #: What extraction gives: features (n, d) float32, the positions (n,) they belong to, and the
 #: failures, a list of (position, ImageError).
@@ -32,8 +33,8 @@ class FeatureExtractor(KeepsExecutor, Estimator):
 
     Parameters
     ----------
-    backbone : str, Path or Backbone
-        As `Backbone.load` takes it, or a loaded one, whose settings then
+    backbone : str, Path or Backbone, optional
+        As `Backbone.load` takes it, default what `quality` says; or a loaded one, whose settings then
         count instead of those below.
     layer : str or sequence of str, optional
     input_size : int or (int, int), optional
@@ -54,8 +55,8 @@ class FeatureExtractor(KeepsExecutor, Estimator):
     verbose : bool or int
         Show a progress bar.
     quality : {"balanced", "fast", "accurate"}
-        Which layer and input size count where no layer is given, see
-        `Backbone.load`.
+        Which backbone, layer and input size count where these are not given,
+        see `Backbone.load`.
     executor : concurrent.futures.Executor, optional
         Computes the features in place of this process: a process pool, Dask's
         ``client.get_executor()``, mpi4py's. Chunks of paths go out, which the
@@ -74,12 +75,12 @@ class FeatureExtractor(KeepsExecutor, Estimator):
     >>> from gear_transfer import FeatureExtractor
     >>> images = np.zeros((3, 100, 60, 3), np.uint8)
     >>> FeatureExtractor(input_size=96).fit_transform(images).shape
-    (3, 1536)
+    (3, 1280)
     """
 
     _sklearn_mixins = ("TransformerMixin",)
 
-    def __init__(self, backbone=DEFAULT_BACKBONE, layer=None, input_size=None, pooling="average",
+    def __init__(self, backbone=None, layer=None, input_size=None, pooling="average",
                  resize="pad", batch_size=32, threads=None, precision="auto", cache=True,
                  verbose=0, executor=None, quality=DEFAULT_QUALITY):
         self.backbone = backbone
@@ -192,10 +193,19 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         return extraction._replace(features=extraction.features.reshape(
             len(extraction.positions), augmentation.views, self.backbone_.n_features))
 
+    def follow_threads(self):
+        """Let ``threads``, if it was set after `fit`, count for the backbone.
+
+        One that was given as a `Backbone` keeps its own.
+        """
+        if not isinstance(self.backbone, Backbone):
+            self.backbone_ = self.backbone_.with_threads(self.threads)
+
     def _extract(self, X, strict, augmentation=None, hashes=None):
         """Features of images or, with an augmentation, those of all views in one row."""
         if not hasattr(self, "backbone_"):
             self.fit()
+        self.follow_threads()
         X = check_images(X)
         cache, contents = open_cache(self.cache), self._contents(X, hashes)
         self._choose_precision(X, contents, cache)

@@ -1,6 +1,6 @@
 """A picture drawn by code, and the features that it must have.
 
-The features in data/golden_features.npy are those of the default backbone at
+The features in data/golden_features.npy are those of "inception_v3" at
 mixed4 in float32. They were made by `make_features` with oneDNN held to SSE4.1
 (``ONEDNN_MAX_CPU_ISA=SSE41``), of one picture on one thread.
 """
@@ -49,7 +49,7 @@ def make_features(precision="float32", threads=None, copies=5):
         That made them.
     """
     from .backbone import Backbone
-    backbone = Backbone.load(layer=LAYER, input_size=SIZE, precision=precision, threads=threads)
+    backbone = Backbone.load("inception_v3", layer=LAYER, input_size=SIZE, precision=precision, threads=threads)
     return backbone.features(np.repeat(draw_picture()[np.newaxis], copies, axis=0)), backbone
 
 

@@ -1,10 +1,12 @@
 """Which precision a backbone runs in: the fastest that is faithful to float32."""
 import collections
 import json
+import time
 
 import numpy as np
 
 from .. import _core
+from ..errors import EngineError
 
 #: What may be asked for; "auto" is decided by `choose_precision`.
 PRECISIONS = ("float32", "bf16", "int8", "auto")
@@ -16,6 +18,15 @@ BOUNDS = (("int8", 0.995), ("bf16", 0.9997))
 
 #: Photographs that the choice is tried on, and that int8 learns the layers' ranges from.
 SAMPLE_SIZE = 16
+
+# Photographs that precisions are timed on, and rounds at most.
+_TIMED = 8
+_ROUNDS = 4
+
+# Of the time, and of seconds, that a precision must save to be taken for one that is expected to be
+# faster.
+_LEAST_GAIN = 0.1
+_LEAST_SECONDS = 1e-3
 
 #: The precision chosen, why, for a person to read, and what int8 has to know of the layers: a
 #: tuple of (layer, range, negative), else None.
@@ -39,6 +50,24 @@ def check_precision(precision):
     return precision
 
 
+def runnable_choice(choice):
+    """A Choice that this processor can follow: float32, whose features agree, where it lacks the
+    instructions for another.
+
+    Parameters
+    ----------
+    choice : Choice
+
+    Returns
+    -------
+    Choice
+    """
+    if choice.precision == "auto" or _core.has_fast(choice.precision):
+        return choice
+    return Choice("float32", "this processor has no instructions for {}, which was chosen "
+                  "elsewhere".format(choice.precision), None)
+
+
 def choose_precision(images, make_engine):
     """The fastest precision whose features agree with float32 on a sample.
 
@@ -60,20 +89,103 @@ def choose_precision(images, make_engine):
         return Choice("float32", "this processor has no instructions for bf16 or int8", None), None
     if len(images) == 0:
         return Choice("float32", "there was no photograph to try another on", None), None
-    reference, refused = None, ""
+    trial = _Trial(images, make_engine)
     for name, bound in candidates:
-        engine = make_engine(name)
-        if name == "int8":
-            reference = flat_features(engine.calibrate(images))
-        elif reference is None:
-            reference = flat_features(make_engine("float32").run(images))
-        least = least_cosine(reference, flat_features(engine.run(images)))
+        trial.consider(name, bound)
+    return trial.decide()
+
+
+class _Trial(object):
+    """Precisions on a sample, one after the other: which agrees, and which of those is fastest."""
+
+    def __init__(self, images, make_engine):
+        self._images, self._make = images, make_engine
+        self._reference = self._plain = None
+        self._chosen = None  # name, what was found, engine
+        self._refused = ""
+
+    def consider(self, name, bound):
+        """Try a precision that is expected to be slower than those before it."""
+        try:
+            engine = self._make(name)
+            if name == "int8":
+                self._reference = flat_features(engine.calibrate(self._images))
+            if self._chosen is not None and not is_faster(engine, self._chosen[2], self._images):
+                return
+            self._compare(name, bound, engine)
+        except EngineError as error:
+            self._refuse(name, str(error))
+
+    def _compare(self, name, bound, engine):
+        if self._reference is None:
+            self._reference = flat_features(self._float32().run(self._images))
+        least = least_cosine(self._reference, flat_features(engine.run(self._images)))
         found = "least cosine {:.5f} to float32 on {} photographs, bound {}".format(
-            least, len(images), bound)
-        if least >= bound:
-            return Choice(name, found + refused, known_ranges(engine, name)), engine
-        refused = "; {} was tried and refused: {}".format(name, found) + refused
-    return Choice("float32", refused[2:], None), None
+            least, len(self._images), bound)
+        if least < bound:
+            self._refuse(name, found)
+            return
+        if self._chosen is not None:
+            self._refuse(self._chosen[0], "it is slower here")
+        self._chosen = name, found, engine
+
+    def _refuse(self, name, reason):
+        self._refused = "; {} was tried and refused: {}".format(name, reason) + self._refused
+
+    def _float32(self):
+        if self._plain is None:
+            self._plain = self._make("float32")
+        return self._plain
+
+    def decide(self):
+        """The Choice and its engine, once all have been considered."""
+        if self._chosen is not None:
+            name, found, engine = self._chosen
+            if not self._is_float32_faster(engine):
+                return Choice(name, found + self._refused, known_ranges(engine, name)), engine
+            self._refuse(name, "it is slower here than float32")
+        return Choice("float32", self._refused[2:], None), self._plain
+
+    def _is_float32_faster(self, engine):
+        try:
+            return is_faster(self._float32(), engine, self._images)
+        except EngineError:  # what agrees will do
+            return False
+
+
+def is_faster(engine, other, images):
+    """Whether one engine is clearly faster than another.
+
+    In processor time, which other processes hardly change. The second is taken for the faster one
+    unless several runs show otherwise, so that chance decides nothing.
+
+    Parameters
+    ----------
+    engine, other : core's backbone
+        Ready to run.
+    images : ndarray of uint8, shape (n, height, width, 3)
+
+    Returns
+    -------
+    bool
+    """
+    images = images[:_TIMED]
+    for each in (engine, other):
+        each.run(images)  # the first run builds the plan
+    seconds, others = [], []
+    for _ in range(_ROUNDS):
+        seconds.append(_seconds(engine, images))
+        others.append(_seconds(other, images))
+        if min(seconds) > min(others):
+            return False
+    gain = min(others) - min(seconds)
+    return gain > _LEAST_GAIN * min(others) and gain > _LEAST_SECONDS
+
+
+def _seconds(engine, images):
+    start = time.process_time()
+    engine.run(images)
+    return time.process_time() - start
 
 
 def fast_precisions():

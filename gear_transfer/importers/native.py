@@ -4,38 +4,47 @@
     header     JSON: {"__metadata__": {...}, name: {"dtype", "shape", "data_offsets"}, ...}
     data       the tensors one after the other, without gaps
 
-Tensors are F32, or U8 with a scale and a minimum (see `QuantizedArray`).
-The float32 ones come first, so that all are aligned. Those whose names begin
-with "extra/" are a network's `extra_arrays`; each other one is used by a node.
-The metadata are texts, as safetensors demands; those that hold more are JSON.
+Tensors are F32, F16, or U8 with a scale and a minimum: two numbers (see
+`QuantizedArray`) or the names of two F32 tensors, "scale/..." and "minimum/...",
+with a number for each channel (see `ChannelQuantizedArray`). Larger types come
+first, so that all are aligned. Those whose names begin with "extra/" are a
+network's `extra_arrays`; each other one is used by a node. The metadata are
+texts, as safetensors demands; those that hold more are JSON. The first of them,
+"crc32", is a checksum of the whole file in which its own eight digits count as
+zeros; files of earlier releases have none.
+
+A file without F16 and without scales of channels is of version 1, which earlier
+releases read too; others are of version 2.
 """
 import json
-import mmap
 import os
 import struct
+import zlib
 from collections import OrderedDict
 
 import numpy as np
 
-from ..common.arguments import check_path
+from ..common.arguments import check_ending, check_path
 from ..common.atomic import write_whole
 from ..errors import WeightsError
 from .json_text import parse_json
-from .network import Network, Node, QuantizedArray, used_arrays
+from .network import ChannelQuantizedArray, Network, Node, QuantizedArray, used_arrays
+from .on_disk import copy_privately, open_regular
 from .operations import LARGEST_EXTENT, check_nodes
+from .safetensors import LONGEST_HEADER, check_entries, is_size, read_header
 
 FORMAT = "gear_transfer network"
-VERSION = "1"
-
-LONGEST_HEADER = 16 << 20
-MOST_TENSORS = 1 << 16
-HIGHEST_RANK = 6
+VERSIONS = ("1", "2")
 
 _EXTRA = "extra/"
+_SCALE, _MINIMUM = "scale/", "minimum/"
 
-_DTYPES = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+_DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "U8": np.dtype("u1")}
 _METADATA = ("format", "version", "name", "graph", "preprocessing", "input_size", "provenance",
              "quantization", "extra")
+
+_CHECKSUM = "crc32"
+_NO_DIGITS = "0" * 8
 
 
 def write_network(path, network):
@@ -52,13 +61,14 @@ def write_network(path, network):
         If the network is not valid or the file cannot be written.
     """
     path = check_path("path", path)
+    check_native_ending(path)
     check_nodes(network.nodes, network.arrays, path)
     _check_preprocessing(network.preprocessing, path)
     arrays = dict((name, network.arrays[name]) for name in used_arrays(network.nodes))
-    reserved = [name for name in arrays if name.startswith(_EXTRA)]
+    reserved = [name for name in arrays if name.startswith((_EXTRA, _SCALE, _MINIMUM))]
     if reserved:
-        raise WeightsError("{}: the name of the array '{}' is kept for what no node uses".format(
-            path, reserved[0]))
+        raise WeightsError("{}: the name of the array '{}' begins like those kept for what no node "
+                           "uses".format(path, reserved[0]))
     for name, array in network.extra_arrays.items():
         arrays[_EXTRA + name] = array
     header, tensors = _header(network, arrays, path)
@@ -67,9 +77,13 @@ def write_network(path, network):
     if len(text) > LONGEST_HEADER:
         raise WeightsError("{}: the header would take {} bytes, at most {} are allowed".format(
             path, len(text), LONGEST_HEADER))
+    text = struct.pack("<Q", len(text)) + text
+    crc = zlib.crc32(text)
+    for tensor in tensors:
+        crc = zlib.crc32(tensor.data, crc)
+    text = _with_digits(text, _NO_DIGITS, _digits(crc))
 
     def write(stream):
-        stream.write(struct.pack("<Q", len(text)))
         stream.write(text)
         for tensor in tensors:
             stream.write(tensor.data)
@@ -80,22 +94,51 @@ def write_network(path, network):
         raise WeightsError("{}: cannot be written ({})".format(path, error.strerror or error))
 
 
+def check_native_ending(path):
+    """Refuse a name that promises another format; WeightsError."""
+    try:
+        check_ending(path, "a file in gear_transfer's own format", "*.gtm or *.gtw")
+    except ValueError as error:
+        raise WeightsError(str(error))
+
+
+def _digits(crc):
+    """A checksum as it stands in the file."""
+    return "{:08x}".format(crc & 0xFFFFFFFF)
+
+
+def _with_digits(text, old, new):
+    """The beginning of a file with another checksum in it, as bytes.
+
+    No other text of the header looks like it, for JSON escapes quotes within texts.
+    """
+    form = '"' + _CHECKSUM + '":"{}"'
+    return text.replace(form.format(old).encode("ascii"), form.format(new).encode("ascii"), 1)
+
+
 def _header(network, arrays, path):
     """The header as a dictionary, and the tensors in the order of the file."""
     quantization = OrderedDict()
     entries = OrderedDict()
     tensors = []
     end = 0
-    for name in sorted(arrays, key=lambda name: (isinstance(arrays[name], QuantizedArray), name)):
+    plain = {}
+    for name in sorted(arrays):
         array = arrays[name]
-        kind = "F32"
         if isinstance(array, QuantizedArray):
-            kind = "U8"
             quantization[name] = [array.scale, array.minimum]
             array = array.values
-        elif array.dtype != np.float32:
-            raise WeightsError("{}: array '{}' is {}, expected float32".format(
+        elif isinstance(array, ChannelQuantizedArray):
+            quantization[name] = [_SCALE + name, _MINIMUM + name]
+            plain[_SCALE + name], plain[_MINIMUM + name] = array.scale, array.minimum
+            array = array.values
+        elif array.dtype not in (np.float32, np.float16):
+            raise WeightsError("{}: array '{}' is {}, expected float32 or float16".format(
                 path, name, array.dtype))
+        plain[name] = array
+    for name in sorted(plain, key=lambda name: (-plain[name].itemsize, name)):
+        array = plain[name]
+        kind = {4: "F32", 2: "F16", 1: "U8"}[array.itemsize]
         array = np.ascontiguousarray(array, dtype=_DTYPES[kind])
         start, end = end, end + array.nbytes
         entries[name] = OrderedDict([("dtype", kind), ("shape", list(array.shape)),
@@ -106,8 +149,9 @@ def _header(network, arrays, path):
              for node in network.nodes]
     size = None if network.input_size is None else list(network.input_size)
     metadata = OrderedDict([
+        (_CHECKSUM, _NO_DIGITS),
         ("format", FORMAT),
-        ("version", VERSION),
+        ("version", VERSIONS[_needs_version_2(arrays)]),
         ("name", network.name),
         ("input_size", json.dumps(size)),
         ("preprocessing", json.dumps(OrderedDict(sorted(network.preprocessing.items())))),
@@ -121,8 +165,13 @@ def _header(network, arrays, path):
     return header, tensors
 
 
+def _needs_version_2(arrays):
+    return any(isinstance(array, ChannelQuantizedArray)
+               or getattr(array, "dtype", None) == np.float16 for array in arrays.values())
+
+
 def read_network(path):
-    """Read a network; the arrays are views of the mapped file, not writable.
+    """Read a network; its arrays are not writable, and no longer depend on the file.
 
     Parameters
     ----------
@@ -143,18 +192,21 @@ def read_network(path):
         raise WeightsError("{}: {}".format(path, reason))
 
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             size = os.fstat(stream.fileno()).st_size
-            header, start = _read_header(stream, size, fail)
+            text, header = read_header(stream, size, fail)
             metadata = _check_metadata(header.pop("__metadata__", None), fail)
-            entries = _check_entries(header, size - start, fail)
-            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            entries = check_entries(header, size - len(text), _DTYPES, fail)
+            data, crc = copy_privately(stream, size - len(text), zlib.crc32(
+                _with_digits(text, metadata.get(_CHECKSUM), _NO_DIGITS)))
     except (OSError, ValueError) as error:
         if isinstance(error, WeightsError):
             raise
         fail("cannot be read ({})".format(error))
+    if metadata.get(_CHECKSUM, _digits(crc)) != _digits(crc):
+        fail("damaged: its bytes do not have the checksum that it says; get or save it again")
     quantization = _json(metadata, "quantization", dict, fail)
-    arrays = _arrays(mapped, start, entries, quantization, fail)
+    arrays = _arrays(data, entries, quantization, fail)
     extra_arrays = OrderedDict((name[len(_EXTRA):], arrays.pop(name))
                                for name in list(arrays) if name.startswith(_EXTRA))
     nodes = _nodes(_json(metadata, "graph", list, fail), fail)
@@ -169,33 +221,21 @@ def read_network(path):
                    extra_arrays)
 
 
-def _read_header(stream, size, fail):
-    """The parsed header and the offset of the data."""
-    lead = stream.read(8)
-    if len(lead) < 8:
-        fail("cut short: it has only {} bytes".format(size))
-    length = struct.unpack("<Q", lead)[0]
-    if length > LONGEST_HEADER:
-        fail("its header claims {} bytes, at most {} are allowed; not a file in the native "
-             "format".format(length, LONGEST_HEADER))
-    if length > size - 8:
-        fail("cut short: its header claims {} bytes, {} are there".format(length, size - 8))
-    header = parse_json(stream.read(length), fail, "header")
-    if not isinstance(header, dict):
-        fail("its header is not a JSON object")
-    return header, 8 + length
-
-
 def _check_metadata(metadata, fail):
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         fail("a safetensors file, but not one of gear_transfer's networks (its metadata do not "
-             "say so)")
-    if metadata.get("version") != VERSION:
-        fail("has version {!r} of the native format, this gear_transfer reads {!r}".format(
-            metadata.get("version"), VERSION))
+             "say so) and not EfficientNet-Lite (no tensor '_conv_stem.weight')")
+    if metadata.get("version") not in VERSIONS:
+        fail("has version {!r} of the native format, this gear_transfer reads {}".format(
+            metadata.get("version"), " and ".join(VERSIONS)))
     for key in _METADATA:
         if not isinstance(metadata.get(key), str):
             fail("its metadata lack the text '{}'".format(key))
+    # So that a checksum whose name is damaged is not taken for none.
+    unknown = sorted(set(metadata) - set(_METADATA) - {_CHECKSUM})
+    if unknown:
+        fail("its metadata have the unknown entry '{}': damaged, or of a later release".format(
+            unknown[0]))
     return metadata
 
 
@@ -207,76 +247,39 @@ def _json(metadata, key, kind, fail):
     return value
 
 
-def _is_size(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _check_entries(header, data_size, fail):
-    """(name, dtype, shape, start, end) of every tensor in the order of the data.
-
-    The tensors must cover the data exactly, without gap or overlap.
-    """
-    if len(header) > MOST_TENSORS:
-        fail("has {} tensors, at most {} are allowed".format(len(header), MOST_TENSORS))
-    entries = []
-    for name, entry in header.items():
-        if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-            fail("tensor '{}' must have dtype, shape and data_offsets".format(name))
-        kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if not isinstance(kind, str) or kind not in _DTYPES:
-            fail("tensor '{}' has dtype {!r}, only F32 and U8 are read".format(name, kind))
-        if (not isinstance(shape, list) or not 1 <= len(shape) <= HIGHEST_RANK
-                or not all(_is_size(side) and side > 0 for side in shape)):
-            fail("tensor '{}' has shape {!r}".format(name, shape))
-        if (not isinstance(offsets, list) or len(offsets) != 2
-                or not all(_is_size(offset) for offset in offsets)):
-            fail("tensor '{}' has data_offsets {!r}".format(name, offsets))
-        needed = _DTYPES[kind].itemsize
-        for side in shape:
-            needed *= side
-        if offsets[1] - offsets[0] != needed:
-            fail("tensor '{}' of shape {} takes {} bytes, its data_offsets span {}".format(
-                name, shape, needed, offsets[1] - offsets[0]))
-        entries.append((offsets[0], offsets[1], name, _DTYPES[kind], tuple(shape)))
-    entries.sort(key=lambda item: item[:2])
-    position = 0
-    for first, last, name, _, _ in entries:
-        if last > data_size:
-            fail("cut short: tensor '{}' ends at byte {} of the data, {} are there".format(
-                name, last, data_size))
-        if first != position:
-            fail("tensor '{}' begins at byte {} of the data, expected {} ({})".format(
-                name, first, position, "gap" if first > position else "overlap"))
-        position = last
-    if position != data_size:
-        fail("{} bytes lie behind the last tensor".format(data_size - position))
-    return entries
-
-
-def _arrays(mapped, start, entries, quantization, fail):
-    """Views of the mapped file by name."""
-    arrays = OrderedDict()
+def _arrays(data, entries, quantization, fail):
+    """Views of the data by name."""
+    plain = OrderedDict()
     for first, last, name, dtype, shape in entries:
-        if dtype.itemsize > 1 and (start + first) % dtype.itemsize:
+        if dtype.itemsize > 1 and first % dtype.itemsize:
             fail("tensor '{}' is not aligned to {} bytes".format(name, dtype.itemsize))
         count = (last - first) // dtype.itemsize
-        values = np.frombuffer(mapped, dtype, count, start + first).reshape(shape)
-        if dtype == np.uint8:
-            arrays[name] = _quantized(name, values, quantization, fail)
-            continue
-        if name in quantization:
-            fail("tensor '{}' is F32 but has a scale".format(name))
-        if not (np.isfinite(values.min()) and np.isfinite(values.max())):
+        values = np.frombuffer(data, dtype, count, first).reshape(shape)
+        if dtype.itemsize > 1 and not (np.isfinite(values.min()) and np.isfinite(values.max())):
             fail("tensor '{}' holds NaN or infinity".format(name))
-        arrays[name] = values
+        plain[name] = values
+    arrays = OrderedDict((name, values) for name, values in plain.items()
+                         if not name.startswith((_SCALE, _MINIMUM)))
+    for name, values in arrays.items():
+        if values.dtype == np.uint8:
+            arrays[name] = _quantized(name, values, quantization.get(name), plain, fail)
+        elif name in quantization:
+            fail("tensor '{}' is {} but has a scale".format(
+                name, "F32" if values.itemsize == 4 else "F16"))
     for name in quantization:
         if name not in arrays:
             fail("its metadata have a scale for '{}', which is missing".format(name))
+    for name in plain:
+        owner = name.split("/", 1)[1] if name not in arrays else name
+        if not (name in arrays or isinstance(arrays.get(owner), ChannelQuantizedArray)):
+            fail("tensor '{}' is the scale or minimum of no other one".format(name))
     return arrays
 
 
-def _quantized(name, values, quantization, fail):
-    pair = quantization.get(name)
+def _quantized(name, values, pair, plain, fail):
+    """The array of bytes with its scale and minimum, or with those of its channels."""
+    if pair == [_SCALE + name, _MINIMUM + name]:
+        return _channel_quantized(name, values, plain, fail)
     if (not isinstance(pair, list) or len(pair) != 2
             or not all(type(number) in (int, float) for number in pair)):
         fail("tensor '{}' is U8 but its metadata have no scale and minimum for it".format(name))
@@ -288,6 +291,21 @@ def _quantized(name, values, quantization, fail):
     if not fine:
         fail("tensor '{}' has scale {!r} and minimum {!r}".format(name, pair[0], pair[1]))
     return array
+
+
+def _channel_quantized(name, values, plain, fail):
+    scales = [plain.get(prefix + name) for prefix in (_SCALE, _MINIMUM)]
+    for prefix, scale in zip((_SCALE, _MINIMUM), scales):
+        if scale is None:
+            fail("the tensor '{}' is missing".format(prefix + name))
+        if scale.dtype != np.float32 or scale.shape != values.shape[-1:]:
+            fail("tensor '{}' must be F32 of shape {}".format(prefix + name,
+                                                              list(values.shape[-1:])))
+    with np.errstate(over="ignore"):
+        largest = scales[0] * np.float32(255) + scales[1]
+    if not (scales[0].min() > 0.0 and np.isfinite(largest).all()):
+        fail("tensor '{}' holds a scale that is not above zero or too large".format(_SCALE + name))
+    return ChannelQuantizedArray(values, *scales)
 
 
 def _nodes(graph, fail):
@@ -318,7 +336,7 @@ def _input_size(metadata, fail):
     if size is None:
         return None
     if (not isinstance(size, list) or len(size) != 2
-            or not all(_is_size(side) and 1 <= side <= LARGEST_EXTENT for side in size)):
+            or not all(is_size(side) and 1 <= side <= LARGEST_EXTENT for side in size)):
         fail("its input_size is {!r}, expected [height, width]".format(size))
     return tuple(size)
 

@@ -82,6 +82,42 @@ class QuantizedArray(object):
             self.shape, self.scale, self.minimum)
 
 
+class ChannelQuantizedArray(object):
+    """An array stored as bytes: value = byte * scale[c] + minimum[c], c along the last axis.
+
+    The arithmetic is that of float32, each step rounded.
+
+    Parameters
+    ----------
+    values : ndarray of uint8, shape (..., channels)
+    scale, minimum : ndarray of float32, shape (channels,)
+    """
+
+    __slots__ = ("values", "scale", "minimum")
+
+    def __init__(self, values, scale, minimum):
+        self.values = np.ascontiguousarray(values)
+        if self.values.dtype != np.uint8:
+            raise TypeError("values must be uint8, not {}".format(self.values.dtype))
+        self.scale = np.ascontiguousarray(scale, dtype=np.float32)
+        self.minimum = np.ascontiguousarray(minimum, dtype=np.float32)
+        if not self.scale.shape == self.minimum.shape == self.values.shape[-1:]:
+            raise ValueError("scale and minimum must have the shape {}, not {} and {}".format(
+                self.values.shape[-1:], self.scale.shape, self.minimum.shape))
+
+    @property
+    def shape(self):
+        """Shape of the array, a tuple of int."""
+        return self.values.shape
+
+    def dequantize(self):
+        """The values, ndarray of float32 of the same shape."""
+        return self.values.astype(np.float32) * self.scale + self.minimum
+
+    def __repr__(self):
+        return "ChannelQuantizedArray(shape={})".format(self.shape)
+
+
 def needed_nodes(nodes, layers):
     """The nodes that the named layers depend on, in their order.
 
@@ -133,7 +169,9 @@ class Network(object):
     nodes : list of Node
         The first is the input. For several outputs any order that respects
         the inputs will do; for one output it is the last.
-    arrays : dict of str to ndarray of float32 (C-contiguous) or QuantizedArray
+    arrays : dict of str to array
+        Each an ndarray of float32 or float16 (C-contiguous), a QuantizedArray
+        or a ChannelQuantizedArray.
     input_size : tuple of int or None
         Native (height, width); None where the file leaves it open.
     preprocessing : dict
@@ -201,10 +239,13 @@ class Network(object):
         digest.update(json.dumps([graph, preprocessing], sort_keys=True).encode("utf-8"))
         for name in sorted(self.arrays):
             array = self.arrays[name]
-            label = [name, "float32", list(array.shape)]
+            label = [name, str(getattr(array, "dtype", "uint8")), list(array.shape)]
             values = array
             if isinstance(array, QuantizedArray):
-                label = [name, "uint8", list(array.shape), array.scale, array.minimum]
+                label += [array.scale, array.minimum]
+                values = array.values
+            elif isinstance(array, ChannelQuantizedArray):
+                label += [array.scale.tolist(), array.minimum.tolist()]
                 values = array.values
             digest.update(json.dumps(label).encode("utf-8"))
             digest.update(np.ascontiguousarray(values).data)

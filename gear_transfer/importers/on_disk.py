@@ -1,17 +1,93 @@
-"""Large arrays kept in a file in place of memory.
+"""Files read so that nobody else can change what was read; large arrays kept in a file, not memory.
 
 The core packs each kernel once, in a layout and a type of its own. What it was packed from is then
 hardly read again, so it lies in a temporary file without a name, mapped read-only: its pages take
 memory only while they are read.
 """
 import mmap
+import os
+import stat
 import tempfile
+import zlib
 from collections import OrderedDict
 
 import numpy as np
 
 #: Bytes of an array from which the file is worth it.
 SMALLEST = 1 << 16
+
+#: Bytes from which a file is copied to another file and not to memory.
+LARGEST_IN_MEMORY = 4 << 20
+
+_CHUNK = 1 << 20
+
+
+def open_regular(path):
+    """Open a file for reading; only a regular one, for a pipe without a writer would never answer.
+
+    Parameters
+    ----------
+    path : str
+
+    Returns
+    -------
+    file
+        Binary.
+
+    Raises
+    ------
+    OSError
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError("it is no regular file")
+    return open(path, "rb")
+
+
+def copy_privately(stream, size, crc=0):
+    """Copy the next bytes of a file to where nobody else can change them or cut them short.
+
+    Parameters
+    ----------
+    stream : file
+    size : int
+    crc : int
+        The CRC-32 of what was read before.
+
+    Returns
+    -------
+    data : buffer
+        Mapped from a file without a name where it is large and can be written, else in memory.
+    crc : int
+        With that of these bytes.
+
+    Raises
+    ------
+    OSError
+        Also if there are fewer bytes.
+    """
+    place = stream.tell()
+    if size >= LARGEST_IN_MEMORY:
+        try:
+            return _copy_to_file(stream, size, crc)
+        except OSError:  # a full disk, no folder for temporary files
+            stream.seek(place)
+    data = np.empty(size, np.uint8)
+    if stream.readinto(data.data) != size:
+        raise OSError("it became shorter while it was read")
+    data.setflags(write=False)
+    return data, zlib.crc32(data, crc)
+
+
+def _copy_to_file(stream, size, crc):
+    with tempfile.TemporaryFile(buffering=0) as file:
+        for start in range(0, size, _CHUNK):
+            chunk = stream.read(min(_CHUNK, size - start))
+            if file.write(chunk) < min(_CHUNK, size - start):
+                raise OSError("it cannot be copied")
+            crc = zlib.crc32(chunk, crc)
+        # The map holds the file, which has no name.
+        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), crc
 
 
 def keep_on_disk(items):

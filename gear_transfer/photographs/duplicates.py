@@ -21,6 +21,11 @@ _MOST_EDGES_APART = 0.5
 _ALIKE = 0.6
 _SAME_COLOURS = 6.0
 
+# Share of both that counts as surely the same photograph. Of those photographs hardly one is so
+# close to one of another group, and of 129 that were saved again, at half the size or at a quality
+# of 40 to 90, 19 of 20 are to the original.
+_SURELY = 0.25
+
 _BLOCK = 256  # photographs compared with all others at a time
 _GROUPS_SHOWN = 20
 
@@ -247,6 +252,34 @@ def _alike(bits, colours, groups, pairs, threshold):
         is_alike[rows] &= (_relative(apart, shared, counts[one], counts[other], threshold)
                            <= _ALIKE) & (difference <= _SAME_COLOURS)
     return numbered(connected_parts(len(bits), pairs[is_alike]).tolist())
+
+
+def have_close(bits, others):
+    """Which photographs are surely nearly the same as one of some others.
+
+    Stricter than the groups of `find_duplicates`, where the others of a group have a say: that
+    photograph in another size or compression, hardly another one of the same kind of thing.
+
+    Parameters
+    ----------
+    bits : ndarray of bool, shape (n, 512)
+        Their difference hashes.
+    others : ndarray of bool, shape (m, 512)
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    edges, other_edges = bits.astype(np.float32), others.astype(np.float32)
+    counts, other_counts = edges.sum(axis=1), other_edges.sum(axis=1)
+    found = np.zeros(len(bits), bool)
+    for start in range(0, len(bits) if len(others) else 0, _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        shared = edges[rows].dot(other_edges.T)
+        apart = (counts[rows, None] + other_counts - 2 * shared) / BITS
+        distances = _relative(apart, shared, counts[rows, None], other_counts, DEFAULT_THRESHOLD)
+        found[rows] = (distances <= _SURELY).any(axis=1)
+    return found
 
 
 def _relative(apart, shared, counts, other_counts, threshold):

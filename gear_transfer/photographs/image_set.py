@@ -9,6 +9,7 @@ import numpy as np
 
 from ..common.arguments import check_list, check_path, check_whole_number, is_missing, is_path
 from ..common.caller import warn_caller
+from ..common.labels import KINDS, as_labels
 from ..common.markup import escape_html
 from ..errors import DatasetError, DatasetWarning
 from .folder_search import NO_IMAGES, FolderSearch, role_of, same_below
@@ -26,8 +27,9 @@ class ImageSet:
     ----------
     paths : sequence of str
         One file an image.
-    labels : sequence of str, as long as `paths`
-        The class of each.
+    labels : sequence, as long as `paths`
+        The class of each: text, whole numbers, truth values or numbers, whose type is kept;
+        anything else becomes text.
     skipped : sequence of SkippedFile, optional
         Files that were found and left out.
     validation, test : ImageSet, optional
@@ -36,16 +38,19 @@ class ImageSet:
     Attributes
     ----------
     paths : list of str
-    labels : ndarray of str, shape (n,)
-    classes : list of str
-        The different labels, sorted as strings.
+    labels : ndarray, shape (n,)
+    classes : list
+        The different labels, sorted.
     skipped : list of SkippedFile
     validation, test : ImageSet or None
     """
 
     def __init__(self, paths, labels, skipped=(), validation=None, test=None):
         self.paths = [str(path) for path in check_list("paths", paths)]
-        self.labels = np.array([str(label) for label in check_list("labels", labels)], dtype=str)
+        labels = as_labels(labels if hasattr(labels, "dtype") else check_list("labels", labels))
+        if labels.dtype.kind not in KINDS or not len(labels):
+            labels = np.array([str(label) for label in labels.tolist()], dtype=str)
+        self.labels = labels
         if len(self.paths) != len(self.labels):
             raise DatasetError("{} paths but {} labels".format(len(self.paths), len(self.labels)))
         self.classes = sorted(set(self.labels.tolist()))
@@ -63,7 +68,7 @@ class ImageSet:
         path : hashable
             Name of the column that holds the paths, str or Path.
         label : hashable
-            Name of the column that holds the labels.
+            Name of the column that holds the labels; they keep their type.
         folder : str or Path, optional
             What relative paths start from; default is the working directory.
 
@@ -83,7 +88,7 @@ class ImageSet:
         >>> ImageSet.from_frame(table, folder="gear").paths
         ['gear/axe1.jpg', 'gear/tent1.jpg']
         """
-        paths, labels = list(_column(frame, path)), list(_column(frame, label))
+        paths, labels = list(_column(frame, path)), _column(frame, label)
         for row, value in enumerate(paths):
             if not is_path(value) or not str(value):
                 raise DatasetError("column {!r} must hold paths; in row {} it holds {!r}".format(
@@ -92,7 +97,8 @@ class ImageSet:
             if is_missing(value):
                 raise DatasetError("column {!r} has no label in row {} ({})".format(
                     label, row, paths[row]))
-        return cls([os.path.join(str(folder or ""), str(name)) for name in paths], labels)
+        return cls([os.path.join(str(folder or ""), str(name)) for name in paths],
+                   np.asarray(labels) if hasattr(labels, "dtype") else list(labels))
 
     @classmethod
     def from_names(cls, images, pattern):

@@ -4,11 +4,23 @@ import numpy as np
 from .drawing import INK, escape_dollars, new_figure
 
 
+#: Classes up to which each cell has its number, and up to which all are shown.
+_MOST_NUMBERS = 40
+_MOST_CLASSES = 60
+
+_LARGEST_SIDE = 21.0  # inches
+_LONGEST_NAME = 40  # letters that there is room for
+_LEAST_COLOUR = 0.25
+
+
 def plot_confusion_matrix(true_labels, predicted_labels, classes=None, normalize=False, ax=None):
     """Plot how often each class was taken for each other one.
 
     Colour is the share of the true class, so that small classes show as well as
-    large ones. The counting is `sklearn.metrics.confusion_matrix`.
+    large ones; mistakes have a colour of their own, so that a single one is seen.
+    With more than 40 classes the cells have no numbers, with more than 60 the
+    classes that are mistaken most are shown. The counting is
+    `sklearn.metrics.confusion_matrix`.
 
     Parameters
     ----------
@@ -31,40 +43,69 @@ def plot_confusion_matrix(true_labels, predicted_labels, classes=None, normalize
     """
     from sklearn.metrics import confusion_matrix
 
+    occurring = sorted_classes(list(true_labels) + list(predicted_labels))
     true_labels = [str(label) for label in true_labels]
     predicted_labels = [str(label) for label in predicted_labels]
     if len(true_labels) != len(predicted_labels) or not true_labels:
         raise ValueError("{} true but {} predicted labels; as many are needed, and one at least"
                          .format(len(true_labels), len(predicted_labels)))
-    occurring = set(true_labels) | set(predicted_labels)
-    classes = sorted(occurring) if classes is None else [str(name) for name in classes]
-    if occurring - set(classes):
+    classes = occurring if classes is None else [str(name) for name in classes]
+    if set(occurring) - set(classes):
         raise ValueError("labels that are not among the classes: {}".format(
-            ", ".join(sorted(occurring - set(classes)))))
+            ", ".join(sorted(set(occurring) - set(classes)))))
     counts = confusion_matrix(true_labels, predicted_labels, labels=classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
+    right, number = int(np.trace(counts)), counts.sum()
+    title = "{:,} of {:,} right ({:.1%})".format(right, number, right / number)
+    if len(classes) > _MOST_CLASSES:
+        shown = _most_confused(counts)
+        title += "; the {} of {:,} classes that are mistaken most".format(len(shown), len(classes))
+        classes = [classes[i] for i in shown]
+        counts, shares = counts[np.ix_(shown, shown)], shares[np.ix_(shown, shown)]
     figure = None
     if ax is None:
-        side = max(2.4, 0.52 * len(classes))
-        margin = 0.5 + 0.07 * max(len(name) for name in classes)
+        side = max(2.4, min(0.52, _LARGEST_SIDE / len(classes)) * len(classes))
+        margin = 0.5 + 0.07 * min(max(len(name) for name in classes), _LONGEST_NAME)
         figure, axes = new_figure(1, 1, (side + margin + 1.2, side + margin + 0.3))
         ax = axes[0, 0]
     _draw_matrix(ax, counts, shares, normalize, aspect="auto" if figure else "equal")
     _name_classes(ax, classes)
-    right = int(np.trace(counts))
-    ax.set_title("{} of {} right ({:.1%})".format(right, counts.sum(), right / counts.sum()),
-                 fontsize=12, color=INK)
+    ax.set_title(title, fontsize=12, color=INK)
     if figure is not None:
         figure.tight_layout()
     return ax
 
 
+def _most_confused(counts):
+    """Positions of the classes with the most mistakes, in order."""
+    wrong = counts - np.diag(np.diag(counts))
+    mistakes = wrong.sum(axis=0) + wrong.sum(axis=1)
+    return np.sort(np.argsort(-mistakes, kind="mergesort")[:_MOST_CLASSES])
+
+
+def sorted_classes(labels):
+    """The different labels as text, sorted as what they are: 2 before 10."""
+    labels = set(label.item() if isinstance(label, np.generic) else label for label in labels)
+    try:
+        return [str(label) for label in sorted(labels)]
+    except TypeError:  # of several types
+        return sorted(set(str(label) for label in labels))
+
+
 def _draw_matrix(ax, counts, shares, normalize, aspect):
-    picture = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect=aspect)
+    mistakes = ~np.eye(len(counts), dtype=bool)
+    picture = ax.imshow(np.ma.masked_where(mistakes, shares), cmap="Blues", vmin=0, vmax=1,
+                        aspect=aspect)
+    # From a share on at which a single mistake among a hundred has a colour.
+    wrong = ax.imshow(np.ma.masked_where(~mistakes | (counts == 0), _LEAST_COLOUR + (
+        1 - _LEAST_COLOUR) * shares), cmap="Oranges", vmin=0, vmax=1, aspect=aspect)
     size = 10 if counts.max() < 1000 and not normalize else 9
     for (row, column), count in np.ndenumerate(counts):
-        red, green, blue, _ = picture.cmap(picture.norm(shares[row, column]))
+        if len(counts) > _MOST_NUMBERS:
+            break
+        shown = wrong if mistakes[row, column] else picture
+        red, green, blue, _ = shown.cmap(shown.norm(shares[row, column]))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         text = _percent(shares[row, column]) if normalize else str(count)
         ax.text(column, row, text, ha="center", va="center", fontsize=size,
@@ -85,6 +126,8 @@ def _name_classes(ax, classes):
     can_be_plain = hasattr(Text, "set_parse_math")
     if not can_be_plain:  # tick labels are written anew at each drawing: be safe before
         classes = [escape_dollars(name) for name in classes]
+    classes = [name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME - 1] + "\u2026"
+               for name in classes]
     places = np.arange(len(classes))
     ax.set_xticks(places)
     ax.set_yticks(places)

@@ -27,9 +27,9 @@ _LINE_INCHES = 0.19
 
 def default_input_size():
     """The size to which a classifier with the default settings brings photographs."""
-    from ..features.backbone import DEFAULT_QUALITY, QUALITIES
+    from ..features.settings import DEFAULT_QUALITY, QUALITIES
 
-    return QUALITIES[DEFAULT_QUALITY][1]
+    return QUALITIES[DEFAULT_QUALITY].input_size
 
 
 def check_lengths(images, *named):

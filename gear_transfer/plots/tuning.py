@@ -108,11 +108,14 @@ def _name_picks(ax, tuning):
     named.sort(key=lambda pair: -pair[0].images_per_second)
     slowest, quickest = ax.get_xlim()
     bottom, top = ax.get_ylim()
+    # Points that half of the width has, a letter being 0.6 of its size wide.
+    room = 0.5 * ax.get_window_extent().width / ax.figure.dpi * 72 / 0.6
     for i, (trial, names) in enumerate(named):
-        is_left = trial.images_per_second ** 4 < slowest ** 3 * quickest  # in the left quarter
-        ax.annotate("{}: {}".format(", ".join(names), place(trial)),
-                    (trial.images_per_second, trial.accuracy),
+        text = "{}: {}".format(", ".join(names), place(trial))
+        is_left = trial.images_per_second ** 2 < slowest * quickest  # in the left half
+        ax.annotate(text, (trial.images_per_second, trial.accuracy),
                     xytext=(trial.images_per_second, top - (0.06 + 0.07 * i) * (top - bottom)),
-                    ha="left" if is_left else "right", va="center", fontsize=9, color=VERMILION,
+                    ha="left" if is_left else "right", va="center", color=VERMILION,
+                    fontsize=min(9, room / len(text)),
                     arrowprops={"arrowstyle": "-", "color": VERMILION, "linewidth": 0.8,
                                 "relpos": (0 if is_left else 1, 0)})

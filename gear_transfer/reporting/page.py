@@ -5,7 +5,8 @@ import time
 
 from .. import __version__
 from ..classifiers.model_file import load_model
-from ..common.atomic import write_whole
+from ..common.arguments import check_ending
+from ..common.atomic import file_to_write, write_whole
 from ..common.markup import escape_html
 from ..common.tables import counted
 from .evidence import Evidence
@@ -55,7 +56,7 @@ def report(model, folder, path, title=None, target=TARGET):
     ModelFileError
         If `model` is a path and no saved classifier is there.
     ValueError
-        If `target` is no accuracy.
+        If `target` is no accuracy, or the name promises another kind of file.
     OSError
         If the page cannot be written.
 
@@ -70,9 +71,16 @@ def report(model, folder, path, title=None, target=TARGET):
     >>> os.path.getsize(page) > 10000
     True
     """
+    check_page(path)
+    file_to_write(path)  # an error at once, not after the work
     model = model if hasattr(model, "predict") else load_model(model)
     write_page(Evidence(model, folder, target), path, title)
     return str(path)
+
+
+def check_page(path):
+    """Refuse a page under a name that promises another kind of file; ValueError."""
+    check_ending(str(path), "a page of HTML", "*.html")
 
 
 def write_page(evidence, path, title=None):

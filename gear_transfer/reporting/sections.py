@@ -4,7 +4,7 @@ A section for which there is nothing to say gives an empty text and is left out.
 """
 import numpy as np
 
-from ..classifiers.description import description_table
+from ..classifiers.description import description_table, training_text
 from ..common.tables import counted, percent
 from ..photographs.augmentation import as_augmentation
 from ..photographs.images import read_image
@@ -40,16 +40,24 @@ def facts(evidence):
     low, high = evidence.interval
     verdict = evidence.verdict
     alike = sum(len(cluster) for cluster in evidence.duplicates.clusters())
-    return parts.facts([
+    rows = [
         ("photographs", "{:,}".format(len(evidence.images)),
          counted(len(evidence.images.classes), "class", "classes"), ""),
         ("with near-duplicates", "{:,}".format(alike), counted(
             len(evidence.duplicates), "group"), ""),
-        ("accuracy", percent(evidence.accuracy), "{:,} of {:,} right; 95 % interval {:.1f} to "
+        ("accuracy of the classifier" if evidence.measures == "classifier"
+         else "accuracy of the recipe, cross-validated",
+         percent(evidence.accuracy), "{:,} of {:,} right; 95 % interval {:.1f} to "
          "{:.1f} %".format(int(evidence.right.sum()), len(evidence.right), 100 * low, 100 * high),
          ""),
         ("target of {:g} %".format(100 * evidence.target), verdict, "by that interval",
-         {"met": "good", "not met": "bad"}.get(verdict, "open"))])
+         {"met": "good", "not met": "bad"}.get(verdict, "open"))]
+    if evidence.other is not None:
+        low, high = evidence.other.interval
+        rows.append((evidence.other.name, percent(evidence.other.accuracy), "of {}; 95 % interval "
+                     "{:.1f} to {:.1f} %".format(counted(evidence.other.number, "photograph"),
+                                                 100 * low, 100 * high), ""))
+    return parts.facts(rows)
 
 
 def data(evidence):
@@ -115,13 +123,8 @@ def split(evidence):
         ("test", evidence.images.test)) if images is not None]
     if len(rows) > 1:
         html += parts.table("Photographs of each part", ["part", "photographs"], rows)
-    kept = getattr(evidence.model, "split_", None)
-    if kept is not None and len(kept.validation):
-        html += parts.paragraph(
-            "This classifier itself was trained on {}, and {} were held back to watch the "
-            "training.".format(counted(len(kept.training), "photograph"), "{:,}".format(
-                len(kept.validation))))
-    return html
+    return html + parts.paragraph("This classifier itself was trained on {}.".format(
+        training_text(evidence.model)))
 
 
 def training(evidence):
@@ -262,7 +265,8 @@ def suspects(evidence):
         "learning: {} of {}). Look at them: some lie in the wrong folder, some are only "
         "hard.".format("{:,}".format(len(found)), "{:,}".format(len(evidence.labels)))) + (
             parts.tiles([parts.tile(
-                evidence.paths[i], evidence.labels[i], ["looks like {}".format(other)],
+                evidence.paths[i], evidence.labels[i],
+                ["looks like {}".format(other), evidence.name_of(evidence.paths[i])],
                 described="{}, labelled {}, looks like {}".format(
                     evidence.name_of(evidence.paths[i]), evidence.labels[i], other))
                 for i, other in chosen]))
@@ -319,7 +323,8 @@ def neighbours(evidence):
     return parts.paragraph(
         "Each row: one of the top losses, and the photographs{} whose features are most like its "
         "own, with their classes.".format(
-            "" if evidence.validation is not None else " of training")) + html
+            " of training" if evidence.images.test is not None
+            or evidence.images.validation is not None else "")) + html
 
 
 def prediction_tile(evidence, i):

@@ -4,6 +4,7 @@ from sklearn.base import clone
 
 from ..classifiers.classifier import TransferClassifier
 from ..classifiers.head import HeadClassifier
+from ..common.labels import as_labels
 from ..common.tables import counted
 from ..errors import DatasetError
 from ..photographs.augmentation import as_augmentation, with_views
@@ -52,7 +53,7 @@ class FeatureSet(object):
 
     def __init__(self, features, labels, groups=None, paths=None, views=None):
         self.features = np.ascontiguousarray(features, dtype=np.float32)
-        self.labels = np.asarray(labels)
+        self.labels = as_labels(labels)
         self.groups = None if groups is None else np.asarray(groups)
         self.paths = None if paths is None else [str(path) for path in paths]
         self.views = None if views is None else np.ascontiguousarray(views, dtype=np.float32)
@@ -133,7 +134,7 @@ def compute_features(images, model=None, groups=None, augment=None):
     model = TransferClassifier() if model is None else model
     extractor = getattr(model, "extractor_", None)
     if extractor is None:
-        extractor = model._parts()[0].fit()
+        extractor = model.make_parts()[0].fit()
     hashes = extractor.hashes(images.paths) if groups is None else None
     extraction = extractor.extract(images.paths, model.strict, hashes=hashes)
     warn_of_failures(extraction.failures)
@@ -194,7 +195,7 @@ def head_of(estimator):
     """
     if estimator is None:
         estimator = TransferClassifier()
-    head = estimator._parts()[1] if isinstance(estimator, TransferClassifier) else clone(estimator)
+    head = estimator.make_parts()[1] if isinstance(estimator, TransferClassifier) else clone(estimator)
     if not hasattr(head, "predict_proba"):
         raise TypeError("the estimator must be a classifier with predict_proba, not {!r}".format(
             type(estimator).__name__))

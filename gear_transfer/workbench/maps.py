@@ -32,7 +32,7 @@ def activation_map(model, images, classes=None):
     -------
     ndarray of float32, shape (n, h, w)
         In units of the logit: the mean over a map plus the class's bias
-        (``model.head_.intercepts_[0]``) is the logit. The places lie on the
+        (``model.head_.first_intercept()``) is the logit. The places lie on the
         photograph as `map_extent` says.
 
     Raises
@@ -56,7 +56,7 @@ def activation_map(model, images, classes=None):
     columns = _columns(model.classes_, classes, len(images))
     extractor = _map_extractor(model)
     height, width = _common_size(extractor.backbone_)
-    kernel, bias = _place_kernel(model, extractor.backbone_), model.head_.intercepts_[0]
+    kernel, bias = _place_kernel(model, extractor.backbone_), model.head_.first_intercept()
     maps = np.empty((len(images), height, width), np.float32)
     for start in range(0, len(images), _BATCH):
         part = slice(start, start + _BATCH)

@@ -86,7 +86,6 @@ class Tuning(Result):
         chosen = choose(self.finalists, n_groups, _MOST_LOST)
         self.accurate, self.best, self.fast = [
             chosen[name] for name in ("accurate", "best", "fast")]
-        self._error = standard_error(self.accurate.right, self.best.right, n_groups)
 
     @property
     def judged(self):
@@ -127,20 +126,19 @@ class Tuning(Result):
         return [name for name in PICKS if getattr(self, name) is trial]
 
     def sentence(self):
-        """The choice and why, str."""
+        """The choice and why, in plain words, str."""
         best, accurate = self.best, self.accurate
         low, high = best.interval
-        text = "{} with {}: accuracy {} (95 % interval {} to {}) at {} images a second".format(
-            place(best), _head_text(best.head), percent(best.accuracy), percent(low), percent(high),
-            _speed_text(best))
+        text = ("Take {} with {}. It got {} of the photographs right (95 % interval {} to {}) and "
+                "takes {} images a second".format(
+                    place(best), _head_text(best.head), percent(best.accuracy), percent(low),
+                    percent(high), _speed_text(best)))
         if best is accurate:
-            return text + "; none is more accurate, and none that is faster comes within one " \
-                "standard error of it and {:.1f} points.".format(100 * _MOST_LOST)
-        return text + "; the most accurate, {} with {}, has {} at {}, {:.2f} points more, which is " \
-            "within one standard error of the difference, {:.2f}, and within {:.1f}.".format(
-                place(accurate), _head_text(accurate.head), percent(accurate.accuracy),
-                _speed_text(accurate), 100 * (accurate.accuracy - best.accuracy),
-                100 * self._error, 100 * _MOST_LOST)
+            return text + ": nothing that was tried got more right, and nothing faster came close."
+        return text + (". The most accurate, {} with {}, got {} right at {} images a second: so "
+                       "small a difference, {:.2f} points, may be chance.".format(
+                           place(accurate), _head_text(accurate.head), percent(accurate.accuracy),
+                           _speed_text(accurate), 100 * (accurate.accuracy - best.accuracy)))
 
     def __repr__(self):
         return "<Tuning: {} of {}, best {}, accuracy {:.4f}>".format(
@@ -149,7 +147,7 @@ class Tuning(Result):
                     "layers and sizes"), place(self.best), self.best.accuracy)
 
     def _sentences(self):
-        sentences = ["Best: " + self.sentence()]
+        sentences = [self.sentence()]
         fewest = self.trials[-1].photographs
         if fewest < self.trials[0].photographs:
             sentences.append(

@@ -7,13 +7,14 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
-from ..classifiers.classifier import (_HEAD_PARAMETERS, TransferClassifier, _labelled,
+from ..classifiers.classifier import (HEAD_PARAMETERS, TransferClassifier, check_labelled,
                                       warn_of_failures)
 from ..classifiers.head import check_settings
 from ..common.arguments import check_list, check_whole_number, is_path
 from ..common.progress import progress_bar
 from ..errors import GraphError
-from ..features.backbone import QUALITIES, Backbone, find_backbone
+from ..features.backbone import Backbone, find_backbone
+from ..features.settings import default_backbone, named_layers
 from ..importers import load_network
 from ..importers.network import needed_nodes
 from ..photographs.duplicates import find_duplicates
@@ -114,7 +115,8 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
     model = _checked_model(model)
     grid = _head_grid(model, l2, heads)
     candidates = _Candidates(model, layers, sizes)
-    images, labels = _labelled(load_folder(images) if is_path(images) else images, labels, "labels")
+    images, labels = check_labelled(load_folder(images) if is_path(images) else images, labels,
+                                    "labels")
     if groups is None:
         groups = find_duplicates(images, cache=model.cache, threads=model.threads).groups
     elif np.shape(groups) != (len(images),):
@@ -152,9 +154,9 @@ def _head_grid(model, l2, heads):
                   for name, given in (heads or {}).items())
     values.setdefault("l2", check_list("l2", l2))
     for name, given in values.items():
-        if name not in _HEAD_PARAMETERS or not given:
+        if name not in HEAD_PARAMETERS or not given:
             raise ValueError("heads must have one value or more for parameters of the head ({}), "
-                             "not {!r} for {!r}".format(", ".join(_HEAD_PARAMETERS), given, name))
+                             "not {!r} for {!r}".format(", ".join(HEAD_PARAMETERS), given, name))
     grid = list(ParameterGrid(values))
     for setting in grid:
         check_settings(clone(model).set_params(**setting))
@@ -226,8 +228,7 @@ def default_layers(network):
     """
     mixed = [name for name in network.layers if re.match("mixed[0-9]+$", name)]
     joins = [node.name for node in network.nodes if node.op in ("add", "concat")]
-    together = sorted(set(layers for layers, _ in QUALITIES.values()
-                          if all(name in mixed for name in layers)))
+    together = named_layers(network)
     return mixed + together or joins[-_MOST_JOINS:] or [
         Backbone.from_network(network, network.name).layer]
 
@@ -242,7 +243,7 @@ class _Judge(object):
 
     def extract(self, backbone, places):
         """An Extraction of the photographs at some places, with the positions among all."""
-        extractor = self.model._parts()[0].set_params(backbone=backbone, verbose=self.verbose)
+        extractor = self.model.make_parts()[0].set_params(backbone=backbone, verbose=self.verbose)
         extraction = extractor.fit().extract([self.images[i] for i in places], self.model.strict)
         if not self._warned and len(places) == len(self.images):
             warn_of_failures(extraction.failures)

@@ -4,7 +4,10 @@
 #define GT_CHECK_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static int check_passed;
 static int check_failed;
@@ -21,8 +24,7 @@ check_note(int passed, const char *file, int line, const char *text)
 }
 
 static inline void
-check_note_close(double a, double b, double tolerance, const char *file, int line,
-                 const char *text)
+check_note_close(double a, double b, double tolerance, const char *file, int line, const char *text)
 {
     int passed = fabs(a - b) <= tolerance; /* false for NaN */
 
@@ -33,13 +35,32 @@ check_note_close(double a, double b, double tolerance, const char *file, int lin
 }
 
 #define CHECK(condition) check_note((condition) ? 1 : 0, __FILE__, __LINE__, #condition)
-#define CHECK_CLOSE(a, b, tolerance) \
+#define CHECK_CLOSE(a, b, tolerance)                                                               \
     check_note_close((a), (b), (tolerance), __FILE__, __LINE__, #a " ~ " #b)
-#define RUN(test_function)                        \
-    do {                                          \
-        fprintf(stderr, "%s\n", #test_function);  \
-        test_function();                          \
+#define RUN(test_function)                                                                         \
+    do {                                                                                           \
+        fprintf(stderr, "%s\n", #test_function);                                                   \
+        test_function();                                                                           \
     } while (0)
+
+/* Whether long sweeps run whole, as ci/thorough.sh has them. */
+static inline bool
+check_is_thorough(void)
+{
+    const char *value = getenv("GEAR_TRANSFER_THOROUGH");
+    return value != NULL && strcmp(value, "1") == 0;
+}
+
+/* Grows with each process for an older processor, so that these run other cases. */
+static long check_turn;
+
+/* Whether the case of that number, from 0, runs: one of so many does, or all.  With a number that has
+ * no factor in common with the lengths of nested lists, each entry of each list is met. */
+static inline bool
+check_runs(long number, long one_in)
+{
+    return (number + check_turn) % one_in == 0 || check_is_thorough();
+}
 
 /* What main returns: 0 when every check held. */
 static inline int

@@ -15,6 +15,9 @@ static atomic_long balance;
 static _Atomic(const char *) failed;
 static dnnl_status_t failure;
 
+static long armed_with;
+static const void *calls[GT_FAULTS_MOST_CALLS]; /* what they return to since the last arming */
+
 static const void *places[4096]; /* that calls which failed return to */
 static int n_places;
 static pthread_mutex_t noting = PTHREAD_MUTEX_INITIALIZER;
@@ -33,6 +36,8 @@ gt_faults_arm(long nth, dnnl_status_t code, bool lasts)
     failed = NULL;
     lasting = lasts;
     remaining = nth;
+    armed_with = nth;
+    memset(calls, 0, sizeof(calls));
     armed = true;
 }
 
@@ -41,6 +46,26 @@ gt_faults_disarm(void)
 {
     armed = false;
     return failed;
+}
+
+long
+gt_faults_calls(void)
+{
+    return armed_with - remaining;
+}
+
+bool
+gt_faults_is_first(long nth)
+{
+    if (nth < 1 || nth > GT_FAULTS_MOST_CALLS) {
+        return false;
+    }
+    for (long i = 0; i < nth - 1; i++) {
+        if (calls[i] == calls[nth - 1]) {
+            return false;
+        }
+    }
+    return calls[nth - 1] != NULL;
 }
 
 long
@@ -70,6 +95,10 @@ gt_faults_strike_from(const char *name, const void *place)
         return false;
     }
     long before = atomic_fetch_sub(&remaining, 1);
+    long nth = armed_with - before;
+    if (nth < GT_FAULTS_MOST_CALLS) {
+        calls[nth] = place;
+    }
     if (before == 1) {
         failed = name;
     }

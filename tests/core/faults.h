@@ -14,6 +14,14 @@ void gt_faults_arm(long nth, dnnl_status_t code, bool lasts);
 /* Let no further call fail.  The name of the function that failed first, or NULL if none did. */
 const char *gt_faults_disarm(void);
 
+/* How many calls there were from the last arming on until it ended. */
+long gt_faults_calls(void);
+
+/* Whether the nth of these, counted from 1, was the first from its place in the sources; false beyond
+ * the GT_FAULTS_MOST_CALLS that are noted. */
+enum { GT_FAULTS_MOST_CALLS = 8192 };
+bool gt_faults_is_first(long nth);
+
 /* Blocks, mappings and oneDNN's objects that were made and not given back. */
 long gt_faults_balance(void);
 

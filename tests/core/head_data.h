@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "head.h"
+#include "head/head.h"
 
 enum { N = 37, D = 6, C = 3 };
 

@@ -2,7 +2,7 @@
 #ifndef GT_TEST_HEAD_WIDE_H
 #define GT_TEST_HEAD_WIDE_H
 
-#include "head.h"
+#include "head/head.h"
 
 /* Large enough for threads inside, in minibatches and weights that two or three do not divide;
  * the last minibatch has one row, of which the others get none. */

@@ -14,6 +14,7 @@ static inline void
 check_on_older(dnnl_cpu_isa_t isa, void (*tests)(void))
 {
     fflush(NULL);
+    check_turn++;
     pid_t child = fork();
     if (child == 0) {
         CHECK(dnnl_set_max_cpu_isa(isa) == dnnl_success);

@@ -1,249 +1,9 @@
 /* Convolutions on the matrix units against the plain sum. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "amx.h"
-#include "amx_products.h"
-#include "bf16.h"
-#include "check.h"
+#include "amx_bench.h"
 #include "older.h"
-#include "twin.h"
-
-enum {
-    GUARD = 64,          /* bytes around what may be written */
-    UNTOUCHED = 0xa5,    /* what they are in an array of results */
-    NOT_A_NUMBER = 0xff, /* and elsewhere: a NaN of bfloat16, seen wherever it is read */
-    PAGE = 4096,
-    MOST_PAGES = 1024,      /* of a source */
-    MOST_PRODUCTS = 2000000 /* in the plain sums of a convolution, or only some are computed */
-};
-
-/* Sources end here, where nothing may be read: no sanitizer sees what the matrix units read. */
-static char *edge;
-
-/* A convolution with a height and a width of each, and padding above, left, below and right. */
-typedef struct {
-    int batch;
-    int from[2];
-    int in;
-    int out;
-    int size[2];
-    int strides[2];
-    int padding[4];
-} layer;
-
-/* It, with all that it reads; the batch and the threads are those of all images on one thread. */
-typedef struct {
-    gt_amx amx;
-    gt_net net;     /* keeps the random numbers */
-    float *source;  /* (batch, height, width, channels_in), as its type can hold them */
-    float *weights; /* (height, width, channels_in, channels_out), likewise */
-    float *shift;
-    float *steps; /* also where there are no bytes */
-    char *packed;
-    int first; /* channel of the array of results that its own begin with */
-} bench;
-
-static size_t
-element_size(const gt_amx *amx)
-{
-    return amx->type == GT_MAP_BYTES ? 1 : sizeof(uint16_t);
-}
-
-static size_t
-count_numbers(int batch, gt_shape shape)
-{
-    return (size_t)batch * (size_t)gt_shape_size(shape);
-}
-
-static char *
-new_guarded(size_t size)
-{
-    void *block = NULL;
-    CHECK(posix_memalign(&block, 64, size + GUARD) == 0);
-    memset(block, NOT_A_NUMBER, size + GUARD);
-    return block;
-}
-
-static bool
-all_are(const char *bytes, size_t count, int value)
-{
-    return (unsigned char)bytes[0] == value && memcmp(bytes, bytes + 1, count - 1) == 0;
-}
-
-static void
-free_guarded(char *block, size_t size)
-{
-    CHECK(all_are(block + size, GUARD, NOT_A_NUMBER));
-    free(block);
-}
-
-static void
-open_edge(void)
-{
-    size_t size = (size_t)MOST_PAGES * PAGE;
-    char *map = mmap(NULL, size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED || mprotect(map + size, PAGE, PROT_NONE) != 0) {
-        abort();
-    }
-    edge = map + size;
-}
-
-/* The numbers of some images as the convolution reads them, and NaN in the 63 bytes beyond, or for
- * bfloat16 in as many as are whole numbers, which may be read as well. */
-static char *
-write_source(const bench *job, int first_image, int images)
-{
-    size_t element = element_size(&job->amx);
-    size_t count = count_numbers(images, job->amx.from);
-    size_t size = count * element + 64 - element;
-    const float *numbers = job->source + count_numbers(first_image, job->amx.from);
-    CHECK(size + GUARD <= (size_t)MOST_PAGES * PAGE);
-    memset(edge - size - GUARD, NOT_A_NUMBER, size + GUARD);
-    for (size_t i = 0; i < count; i++) {
-        uint16_t number = element == 1 ? (uint16_t)numbers[i] : gt_to_bf16(numbers[i]);
-        memcpy(edge - size + i * element, &number, element); /* its lower byte comes first */
-    }
-    return edge - size;
-}
-
-static gt_amx
-describe(const layer *like, gt_map_type type)
-{
-    gt_amx amx = {.batch = like->batch,
-                  .from = {like->from[0], like->from[1], like->in},
-                  .size = {like->size[0], like->size[1]},
-                  .strides = {like->strides[0], like->strides[1]},
-                  .before = {like->padding[0], like->padding[1]},
-                  .type = type,
-                  .source_step = 0.02f,
-                  .step = 6.0f / 255.0f,
-                  .low = type == GT_MAP_BYTES ? 0.0f : -INFINITY,
-                  .high = INFINITY,
-                  .pixel = like->out,
-                  .threads = 1};
-    int to[2];
-    for (int axis = 0; axis < 2; axis++) {
-        int room = like->from[axis] + like->padding[axis] + like->padding[2 + axis];
-        to[axis] = (room - like->size[axis]) / like->strides[axis] + 1;
-    }
-    amx.to = (gt_shape){to[0], to[1], like->out};
-    return amx;
-}
-
-static float *
-random_numbers(bench *job, size_t count, double low, double high)
-{
-    return (float *)(uintptr_t)gt_net_vector(&job->net, (int)count, low, high).data;
-}
-
-/* Weights that make a standard deviation of the results of about 0.6, and of bytes all. */
-static void
-set_weights(bench *job, size_t count)
-{
-    bool is_bytes = job->amx.type == GT_MAP_BYTES;
-    double limit = is_bytes ? 127.4 : 1.7 / sqrt((double)count / job->amx.to.channels);
-    float *numbers = random_numbers(job, count, -limit, limit);
-    int8_t *bytes = malloc(count);
-    job->weights = random_numbers(job, count, 0.0, 0.0);
-    for (size_t i = 0; i < count; i++) {
-        bytes[i] = (int8_t)(is_bytes ? lrintf(numbers[i]) : 0);
-        job->weights[i] = is_bytes ? bytes[i] : gt_from_bf16(gt_to_bf16(numbers[i]));
-    }
-    gt_amx_pack(&job->amx, is_bytes ? (void *)bytes : numbers, job->packed);
-    free(bytes);
-}
-
-/* Results of bytes lie around 3, from 0 to 6, with some beyond: a product of two bytes has a
- * standard deviation of about 147 * 73. */
-static void
-start_bench(bench *job, gt_amx amx)
-{
-    bool is_bytes = amx.type == GT_MAP_BYTES;
-    size_t count = count_numbers(amx.batch, amx.from);
-    size_t channels = (size_t)amx.to.channels;
-    size_t terms = (size_t)(amx.size[0] * amx.size[1] * amx.from.channels);
-    double step = 1.0 / (sqrt((double)terms) * 147.0 * 73.0 * (double)amx.source_step);
-    gt_amx_prepare(&amx);
-    job->amx = amx;
-    job->first = (amx.pixel - amx.to.channels) / 3;
-    gt_net_start(&job->net, 1, 1, 1);
-    job->source = random_numbers(job, count, is_bytes ? 0.0 : -1.0, is_bytes ? 255.4 : 1.0);
-    for (size_t i = 0; i < count; i++) {
-        float number = job->source[i];
-        job->source[i] = is_bytes ? nearbyintf(number) : gt_from_bf16(gt_to_bf16(number));
-    }
-    CHECK(gt_amx_kernel_size(&amx) % 64 == 0);
-    job->packed = new_guarded(gt_amx_kernel_size(&amx));
-    set_weights(job, terms * channels);
-    job->shift = random_numbers(job, channels, is_bytes ? 2.0 : -1.0, is_bytes ? 4.0 : 1.0);
-    job->steps = random_numbers(job, channels, 0.5 * step, 1.5 * step);
-}
-
-static void
-end_bench(bench *job)
-{
-    free_guarded(job->packed, gt_amx_kernel_size(&job->amx));
-    gt_net_clear(&job->net);
-}
-
-/* The results out of their array, of which all else must be as it was. */
-static char *
-take_results(const bench *job, size_t pixels, char *array)
-{
-    size_t element = element_size(&job->amx);
-    size_t row = (size_t)job->amx.to.channels * element;
-    size_t array_row = (size_t)job->amx.pixel * element;
-    char *results = malloc(pixels * row);
-    for (size_t i = 0; i < pixels; i++) {
-        char *place = array + GUARD + i * array_row + (size_t)job->first * element;
-        memcpy(results + i * row, place, row);
-        memset(place, UNTOUCHED, row);
-    }
-    CHECK(all_are(array, pixels * array_row + 2 * GUARD, UNTOUCHED));
-    return results;
-}
-
-/* Without the matrix units, which not every processor has; slowly, but seen by the sanitizers. */
-static bool is_plain;
-
-/* Run it for some of the images; the results as they are, to be freed.  The packed kernel is the
- * same whatever the batch and the threads, as plans share it. */
-static char *
-run_bench(const bench *job, int first_image, int images, int threads)
-{
-    gt_amx amx = job->amx;
-    amx.batch = images;
-    amx.threads = threads;
-    amx.is_plain = is_plain;
-    amx.backwards = threads % 2 == 0;
-    gt_amx_prepare(&amx);
-    CHECK(gt_amx_kernel_size(&amx) == gt_amx_kernel_size(&job->amx));
-    size_t pixels = (size_t)(images * amx.to.height * amx.to.width);
-    size_t array_size = pixels * (size_t)amx.pixel * element_size(&amx) + 2 * GUARD;
-    size_t scratch_size = gt_amx_scratch_size(&amx);
-    char *scratch = new_guarded(scratch_size);
-    char *array = malloc(array_size);
-    char *source = write_source(job, first_image, images);
-    memset(array, UNTOUCHED, array_size);
-    gt_amx_convolve(&amx, source, job->packed, job->shift,
-                    amx.type == GT_MAP_BYTES ? job->steps : NULL,
-                    array + GUARD + (size_t)job->first * element_size(&amx), scratch);
-    char *results = take_results(job, pixels, array);
-    free_guarded(scratch, scratch_size);
-    free(array);
-    return results;
-}
-
-static float
-result_at(const bench *job, const char *results, size_t i)
-{
-    size_t element = element_size(&job->amx);
-    uint16_t number = 0;
-    memcpy(&number, results + i * element, element);
-    return element == 1 ? (float)number : gt_from_bf16(number);
-}
 
 typedef struct {
     int image;
@@ -289,8 +49,8 @@ wanted_result(const bench *job, double sum, int out)
     if (amx->type == GT_MAP_BF16) {
         return fmin(fmax(sum + (double)job->shift[out], amx->low), amx->high);
     }
-    float value = (float)sum * (amx->source_step * job->steps[out]) + job->shift[out];
-    value = fminf(fmaxf(value, amx->low), amx->high) * (1.0f / amx->step);
+    float value = (float)sum * (amx->source_scale * job->scales[out]) + job->shift[out];
+    value = fminf(fmaxf(value, amx->low), amx->high) * (1.0f / amx->result_scale);
     return (double)fminf(fmaxf(nearbyintf(value), 0.0f), 255.0f);
 }
 
@@ -300,7 +60,7 @@ static size_t
 choose_pace(const gt_amx *amx)
 {
     size_t terms = (size_t)(amx->size[0] * amx->size[1] * amx->from.channels);
-    return (count_numbers(amx->batch, amx->to) * terms / MOST_PRODUCTS + 29) / 30 * 30 + 1;
+    return (count_numbers(amx->batch, amx->to) * terms / MAX_PRODUCTS + 29) / 30 * 30 + 1;
 }
 
 /* Counted over all convolutions, as a small one has few results. */
@@ -320,7 +80,7 @@ verify_results(const bench *job, const char *results)
         double sum = sum_up(job, place_at(amx->to, i / channels), out);
         double wanted = wanted_result(job, sum, out);
         double distance = fabs((double)result_at(job, results, i) - wanted);
-        double tolerance = amx->type == GT_MAP_BYTES ? 1.0 : fabs(wanted) / 256.0 + 2e-5;
+        double tolerance = amx->type == GT_MAP_U8 ? 1.0 : fabs(wanted) / 256.0 + 2e-5;
         wrong += !(distance <= tolerance); /* also a NaN */
         unequal += distance != 0.0;
         compared++;
@@ -450,14 +210,15 @@ describe_one(int index, gt_map_type type)
     return amx;
 }
 
-enum { MOST_PLAIN = 10000000 /* multiplications */ };
+enum { MAX_PLAIN = 10000000 /* multiplications */ };
 
 static bool
 takes_too_long(const layer *like)
 {
     gt_amx amx = describe(like, GT_MAP_BF16);
-    return is_plain && (double)count_numbers(amx.batch, amx.to) * like->in * like->size[0] *
-                               like->size[1] > MOST_PLAIN;
+    return is_plain &&
+           (double)count_numbers(amx.batch, amx.to) * like->in * like->size[0] * like->size[1] >
+               MAX_PLAIN;
 }
 
 /* What the layers are chosen for: all ways to run come about. */
@@ -503,7 +264,7 @@ verify_layers(gt_map_type type)
         verify_layer(&job);
         end_bench(&job);
         if (check_failed > before) {
-            fprintf(stderr, "    layer %d in %s\n", i, type == GT_MAP_BYTES ? "bytes" : "bf16");
+            fprintf(stderr, "    layer %d in %s\n", i, type == GT_MAP_U8 ? "u8" : "bf16");
         }
     }
 }
@@ -515,7 +276,7 @@ test_layers(void)
     verify_layers(GT_MAP_BF16);
     compared = 0;
     unequal = 0;
-    verify_layers(GT_MAP_BYTES);
+    verify_layers(GT_MAP_U8);
     CHECK(unequal * 1000.0 <= compared);
 }
 
@@ -549,19 +310,18 @@ test_registers_are_restored(void)
 }
 
 static bool
-fits(layer one, gt_map_type type)
+is_supported(layer one, gt_map_type type)
 {
     gt_amx amx = describe(&one, type);
-    bool alone = gt_amx_fits(&amx);
+    bool alone = gt_amx_is_supported(&amx);
     amx.batch = 32;
     amx.threads = 8;
-    CHECK(gt_amx_fits(&amx) == alone);
-    CHECK(gt_amx_suits(&amx) == (alone && gt_amx_is_offered()));
+    CHECK(gt_amx_is_supported(&amx) == alone);
     return alone;
 }
 
 static void
-test_what_fits(void)
+test_what_is_supported(void)
 {
     static const layer unfit[] = {
         {1, {8, 8}, 64, 24, {3, 3}, {1, 1}, {1, 1, 1, 1}}, /* no whole tiles of channels out */
@@ -571,30 +331,31 @@ test_what_fits(void)
         {1, {20, 20}, 64, 32, {13, 5}, {1, 1}, {0}},       /* too many taps */
     };
     for (size_t i = 0; i < sizeof(unfit) / sizeof(unfit[0]); i++) {
-        CHECK(!fits(unfit[i], GT_MAP_BF16) && !fits(unfit[i], GT_MAP_BYTES));
+        CHECK(!is_supported(unfit[i], GT_MAP_BF16) && !is_supported(unfit[i], GT_MAP_U8));
     }
     for (int i = 0; i < N_LAYERS; i++) {
-        CHECK(fits(layers[i], GT_MAP_BF16) && fits(layers[i], GT_MAP_BYTES));
-        CHECK(!fits(layers[i], GT_MAP_FLOAT32));
+        CHECK(is_supported(layers[i], GT_MAP_BF16) && is_supported(layers[i], GT_MAP_U8));
+        CHECK(!is_supported(layers[i], GT_MAP_FLOAT32));
     }
 }
 
 /* As on a processor without AMX. */
 static void
-test_none_is_offered(void)
+test_none_is_available(void)
 {
-    CHECK(!gt_amx_is_offered());
-    test_what_fits();
+    CHECK(!gt_amx_is_available());
+    test_what_is_supported();
 }
 
 int
 main(void)
 {
     open_edge();
-    check_on_older(dnnl_cpu_isa_avx512_core, test_none_is_offered); /* first: oneDNN is not asked yet */
-    check_on_older(dnnl_cpu_isa_avx512_core_fp16, test_none_is_offered); /* all but AMX */
-    RUN(test_what_fits);
-    if (gt_amx_is_offered()) { /* by this also oneDNN asks the system to let us use AMX */
+    check_on_older(dnnl_cpu_isa_avx512_core,
+                   test_none_is_available); /* first: oneDNN is not asked yet */
+    check_on_older(dnnl_cpu_isa_avx512_core_fp16, test_none_is_available); /* all but AMX */
+    RUN(test_what_is_supported);
+    if (gt_amx_is_available()) { /* by this also oneDNN asks the system to let us use AMX */
         RUN(test_layers);
         RUN(test_registers_are_restored);
     }

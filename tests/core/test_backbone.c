@@ -113,8 +113,7 @@ test_inception_network(void)
     gt_node valid = gt_net_conv(&net, c, 3, 3, 9, 1);
     valid.window.pad_mode = GT_PAD_VALID;
     valid.window.strides[0] = valid.window.strides[1] = 2;
-    int f = gt_net_join(&net, GT_OP_CONCAT, NULL,
-                        (int[]){d, gt_net_add(&net, valid, NULL, c)}, 2);
+    int f = gt_net_join(&net, GT_OP_CONCAT, NULL, (int[]){d, gt_net_add(&net, valid, NULL, c)}, 2);
     verify(&net, (int[]){f, b, e}, 3, true);
     gt_net_clear(&net);
 }
@@ -165,8 +164,7 @@ test_convolutions(void)
         node.window.dilations[0] = node.window.dilations[1] = kind[3];
         if (i % 2 == 1) {
             node.arrays[GT_BIAS] = gt_net_vector(&net, kind[5], -1.0, 1.0);
-            node.arrays[GT_KERNEL] =
-                gt_net_byte_kernel(&net, kind[0], kind[1], 6 / kind[4], kind[5]);
+            node.arrays[GT_KERNEL] = gt_net_u8_kernel(&net, kind[0], kind[1], 6 / kind[4], kind[5]);
         }
         outputs[n++] = gt_net_add(&net, node, NULL, 0);
     }

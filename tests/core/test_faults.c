@@ -1,98 +1,15 @@
-/* The Nth allocation, start of a thread or call of oneDNN fails, for every N that there is: each
- * time an error comes out or the right result, nothing is left behind, and what was there before
+/* The Nth allocation, start of a thread or call of oneDNN fails, for every N that there is or a sample
+ * of them: each time an error comes out or the right result, nothing is left behind, and what was there before
  * still works. */
 #include <sys/mman.h>
+#include <unistd.h>
 
-#include "faults.h"
-#include "head.h"
-#include "threads.h"
+#include "fragile.h"
+#include "head/head.h"
+#include "threads/processors.h"
 #include "trial.h"
 
 enum { IMAGES = 5, THREADS = 2 };
-
-/* --- every call of a task ------------------------------------------------------------------ */
-
-/* A task whose calls fail one after the other, and the state that it works on. */
-typedef struct {
-    const char *name;
-    void (*prepare)(void *context);                         /* NULL for nothing */
-    gt_status (*run)(void *context, gt_error *problem);     /* checks its result in success */
-    void (*finish)(void *context);                          /* NULL for nothing */
-    void *context;
-} fragile;
-
-/* Whether a success with the right result may follow.  Memory that is out must be told, but where
- * it costs only speed, a name to read, or an object that is gone anyway; from another failure there
- * may be another way to the result, such as a pool without the ReLU that was fused to it. */
-static bool
-may_go_well(const char *failed, dnnl_status_t code)
-{
-    static const char *const harmless[] = {"madvise", "dnnl_primitive_desc_query",
-                                           "dnnl_primitive_desc_query_md",
-                                           "dnnl_memory_get_memory_desc"};
-    size_t length = strlen(failed);
-    for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++) {
-        if (strcmp(failed, harmless[i]) == 0) {
-            return true;
-        }
-    }
-    return strcmp(failed + (length > 8 ? length - 8 : 0), "_destroy") == 0 ||
-           (code != dnnl_out_of_memory && strncmp(failed, "dnnl_", 5) == 0);
-}
-
-static bool
-is_told(gt_status status, const gt_error *problem)
-{
-    return (status == GT_ERROR_MEMORY || status == GT_ERROR_ENGINE) && problem->message[0] != '\0';
-}
-
-/* The nth call fails, or all from the nth on; false when there are fewer. */
-static bool
-fail_one(const fragile *task, long nth, dnnl_status_t code, bool lasts)
-{
-    gt_error problem = {""};
-    long before = gt_faults_balance();
-    int wrong = check_failed;
-    if (task->prepare != NULL) {
-        task->prepare(task->context);
-    }
-    gt_faults_arm(nth, code, lasts);
-    gt_status status = task->run(task->context, &problem);
-    const char *failed = gt_faults_disarm();
-    if (task->finish != NULL) {
-        task->finish(task->context);
-    }
-    CHECK(status == GT_OK ? failed == NULL || may_go_well(failed, code)
-                          : is_told(status, &problem));
-    CHECK(gt_faults_balance() == before);
-    if (check_failed > wrong) {
-        fprintf(stderr, "    call %ld, %s: status %d, %ld left behind: %s\n", nth,
-                failed != NULL ? failed : "none", (int)status, gt_faults_balance() - before,
-                problem.message);
-    }
-    return failed != NULL;
-}
-
-/* Every call fails, alone and with all that follow, in the ways that oneDNN knows. */
-static void
-survive(fragile task)
-{
-    static const struct {
-        dnnl_status_t code;
-        bool lasts;
-    } ways[] = {{dnnl_out_of_memory, false},
-                {dnnl_runtime_error, false},
-                {dnnl_unimplemented, true}};
-    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-        long nth = 1;
-        while (fail_one(&task, nth, ways[i].code, ways[i].lasts)) {
-            nth++;
-        }
-        CHECK(nth > 2);
-        fprintf(stderr, "    %s: each of %ld calls failed once%s\n", task.name, nth - 1,
-                ways[i].lasts ? ", with all that follow" : "");
-    }
-}
 
 /* --- backbones ----------------------------------------------------------------------------- */
 
@@ -156,7 +73,7 @@ end_network(gt_net *net, trial *job)
 static gt_status
 run_images(const trial *job, gt_backbone *backbone, int count, gt_error *problem)
 {
-    static float results[3][MOST * MAP];
+    static float results[3][MAX * MAP];
     gt_status status = gt_backbone_run(backbone, job->images, count,
                                        (float *[]){results[0], results[1], results[2]}, problem);
     for (int k = 0; status == GT_OK && k < job->n; k++) {
@@ -208,8 +125,8 @@ make_and_run(void *context, gt_error *problem)
     const trial *job = context;
     gt_graph graph;
     gt_backbone *backbone = NULL;
-    gt_backbone_config config = {.threads = THREADS, .sub_batch = 2,
-                                 .preprocessing = preprocessing};
+    gt_backbone_config config = {
+        .threads = THREADS, .sub_batch = 2, .preprocessing = preprocessing};
     gt_status status = gt_net_copy(job->net, job->outputs, job->n, &graph, problem);
     if (status == GT_OK) {
         status = gt_backbone_create(&backbone, &graph, config, problem);
@@ -228,7 +145,8 @@ static gt_status
 make_and_learn(const trial *job, gt_backbone **backbone, float *const *places, gt_error *problem)
 {
     gt_graph graph;
-    gt_backbone_config config = {.threads = THREADS, .sub_batch = 2,
+    gt_backbone_config config = {.threads = THREADS,
+                                 .sub_batch = 2,
                                  .preprocessing = preprocessing,
                                  .precision = GT_PRECISION_INT8};
     gt_status status = gt_net_copy(job->net, job->outputs, job->n, &graph, problem);
@@ -258,9 +176,9 @@ make_and_calibrate(void *context, gt_error *problem)
     return status;
 }
 
-/* Ranges of a network of several stretches. */
+/* Ranges of a network of several segments. */
 static gt_status
-learn_in_stretches(void *context, gt_error *problem)
+learn_in_segments(void *context, gt_error *problem)
 {
     const trial *job = context;
     static float result[IMAGES * MAP];
@@ -346,17 +264,17 @@ test_backbone(void)
     start_network(&net, &job);
     survive((fragile){"a backbone from nothing", NULL, make_and_run, NULL, &job});
     survive((fragile){"a backbone in int8 from nothing", NULL, make_and_calibrate, NULL, &job});
-    survive((fragile){"the first runs of a backbone", make_backbone, run_backbone, use_backbone,
+    survive(
+        (fragile){"the first runs of a backbone", make_backbone, run_backbone, use_backbone, &job});
+    survive((fragile){"later runs of a backbone", make_and_use_backbone, run_backbone, use_backbone,
                       &job});
-    survive((fragile){"later runs of a backbone", make_and_use_backbone, run_backbone,
-                      use_backbone, &job});
     end_network(&net, &job);
     start_chain(&net, &job);
     survive((fragile){"a chain in int8 from nothing", NULL, make_and_calibrate, NULL, &job});
     end_trial(&job);
     gt_net_clear(&net);
     start_wide_network(&net, &job);
-    survive((fragile){"ranges stretch by stretch", NULL, learn_in_stretches, NULL, &job});
+    survive((fragile){"ranges segment by segment", NULL, learn_in_segments, NULL, &job});
     end_trial(&job);
     gt_net_clear(&net);
 }
@@ -426,8 +344,8 @@ measure(lesson *all, gt_error *problem)
     gt_train_config config = gt_train_defaults();
     double loss = -1.0;
     double accuracy = -1.0;
-    gt_status status = gt_head_loss_gradient(all->head, &data, NULL, &config, &loss, gradient,
-                                             problem);
+    gt_status status =
+        gt_head_loss_gradient(all->head, &data, NULL, &config, &loss, gradient, problem);
     CHECK((status == GT_OK) == (loss > 0.0));
     if (status == GT_OK) {
         status = gt_head_evaluate(all->head, &data, NULL, &config, &loss, &accuracy, problem);
@@ -507,7 +425,7 @@ train_on_threads(void *context, gt_error *problem)
     config.epochs = 2;
     config.batch_size = WIDE_ROWS / 2;
     config.threads = THREADS;
-    config.rounds = true;
+    config.allow_bf16 = true;
     if (status == GT_OK) {
         status = gt_head_train(head, &data, &data, NULL, &config, NULL, NULL, problem);
     }
@@ -560,7 +478,6 @@ test_every_kind_of_call_is_counted(void)
     CHECK(dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success);
     CHECK(gt_faults_balance() == before + 1);
     CHECK(dnnl_engine_destroy(engine) == dnnl_success && gt_faults_balance() == before);
-    
 }
 
 /* --- files of the system ------------------------------------------------------------------- */
@@ -569,6 +486,10 @@ test_every_kind_of_call_is_counted(void)
 static int
 count_threads(const char *both, const char *quota, const char *period)
 {
+    gt_faults_file("/proc/self/cgroup", "2:cpu,cpuacct:/\n0::/\n");
+    gt_faults_file("/proc/self/mountinfo",
+                   "31 30 0:1 / /sys/fs/cgroup rw - cgroup2 none rw\n"
+                   "32 30 0:2 / /sys/fs/cgroup/cpu rw - cgroup none rw,cpu,cpuacct\n");
     gt_faults_file("/sys/fs/cgroup/cpu.max", both);
     gt_faults_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", quota);
     gt_faults_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period);
@@ -588,7 +509,9 @@ test_limits_of_control_groups(void)
     CHECK(count_threads("100001 100000\n", NULL, NULL) == two);
     CHECK(count_threads("9223372036854775807 1\n", NULL, NULL) == all);
     CHECK(count_threads("", NULL, NULL) == all);
-    CHECK(count_threads("-1 0", "50000", "100000") == all);
+    CHECK(count_threads("-1 0", NULL, NULL) == all);
+    CHECK(count_threads("-1 0", "50000", "100000") == 1);
+    CHECK(count_threads("100000 100000", "150000", "100000") == 1);
     CHECK(count_threads(NULL, "-1\n", "100000\n") == all);
     CHECK(count_threads(NULL, "150000\n", "100000\n") == two);
     CHECK(count_threads(NULL, "20000\n", "100000\n") == 1);
@@ -598,11 +521,36 @@ test_limits_of_control_groups(void)
     CHECK(gt_available_threads() == all && strcmp(gt_faults_disarm(), "fopen") == 0);
 }
 
+/* Whether `count` processors are free where the system tells of so many running tasks, us included. */
+static bool
+free_beside(int running, int count)
+{
+    char text[64];
+    (void)snprintf(text, sizeof(text), "0.50 1.25 3.00 %d/312 4711\n", running);
+    (void)usleep(20000); /* the last look lasts a while */
+    gt_faults_file("/proc/loadavg", running > 0 ? text : NULL);
+    bool are_free = gt_processors_are_free(count);
+    gt_faults_file(NULL, NULL);
+    return are_free;
+}
+
+static void
+test_processors_that_have_other_work(void)
+{
+    int online = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    CHECK(free_beside(1, online) && !free_beside(1, online + 1));
+    CHECK(!free_beside(2, online) && free_beside(online, 1));
+    CHECK(!free_beside(online + 1, 1));
+    CHECK(!free_beside(online + 1, 1) && !gt_processors_are_free(1)); /* of the same look */
+    CHECK(free_beside(0, online));                                    /* the system does not tell */
+}
+
 int
 main(void)
 {
     RUN(test_every_kind_of_call_is_counted);
     RUN(test_limits_of_control_groups);
+    RUN(test_processors_that_have_other_work);
     RUN(test_head);
     RUN(test_head_on_threads);
     RUN(test_backbone);

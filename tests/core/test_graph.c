@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "graph.h"
+#include "graph/graph.h"
 #include "twin.h"
 
 static gt_error error;
@@ -86,8 +86,7 @@ test_building_refuses(void)
         bool many = op == GT_OP_CONCAT || op == GT_OP_ADD;
         CHECK(gt_graph_add(&graph, &node, "none", ten, 0, &index, &error) == GT_ERROR_GRAPH);
         CHECK(says("'none'") && says(gt_op_name((gt_op)op)));
-        CHECK(many || gt_graph_add(&graph, &node, "two", ten, 2, &index, &error) ==
-                          GT_ERROR_GRAPH);
+        CHECK(many || gt_graph_add(&graph, &node, "two", ten, 2, &index, &error) == GT_ERROR_GRAPH);
     }
     CHECK(graph.count == 1 && gt_graph_find(&graph, "image") == 0);
     CHECK(gt_graph_find(&graph, "early") == -1);
@@ -202,11 +201,11 @@ test_same_windows(void)
 {
     static const int cases[][7] = {
         /* input, size, stride, dilation, output, before, after */
-        {5, 3, 1, 1, 5, 1, 1},   {5, 3, 2, 1, 3, 1, 1},  {6, 3, 2, 1, 3, 0, 1},
+        {5, 3, 1, 1, 5, 1, 1},     {5, 3, 2, 1, 3, 1, 1},   {6, 3, 2, 1, 3, 0, 1},
         {224, 7, 2, 1, 112, 2, 3}, {10, 2, 1, 1, 10, 0, 1}, {10, 4, 3, 1, 4, 1, 2},
-        {9, 1, 2, 1, 5, 0, 0},   {10, 1, 3, 1, 4, 0, 0}, {7, 3, 1, 2, 7, 2, 2},
-        {7, 4, 1, 2, 7, 3, 3},   {8, 2, 1, 3, 8, 1, 2},  {1, 3, 1, 1, 1, 1, 1},
-        {1, 3, 2, 1, 1, 1, 1},   {2, 5, 4, 1, 1, 1, 2},  {8, 2, 4, 1, 2, 0, 0},
+        {9, 1, 2, 1, 5, 0, 0},     {10, 1, 3, 1, 4, 0, 0},  {7, 3, 1, 2, 7, 2, 2},
+        {7, 4, 1, 2, 7, 3, 3},     {8, 2, 1, 3, 8, 1, 2},   {1, 3, 1, 1, 1, 1, 1},
+        {1, 3, 2, 1, 1, 1, 1},     {2, 5, 4, 1, 1, 1, 2},   {8, 2, 4, 1, 2, 0, 0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const int *c = cases[i];

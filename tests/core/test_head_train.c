@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "head/head_minibatch.h"
 #include "head_data.h"
-#include "head_run.h"
-#include "threads.h"
+#include "threads/parallel.h"
 
 static const float class_weights[C] = {0.5f, 1.0f, 2.5f};
 static const gt_head_data data = {N, features, labels, NULL};
@@ -85,20 +85,20 @@ test_scaling_is_applied_when_gathered(void)
 static gt_status
 dropped_task(void *context, int worker, gt_error *message)
 {
-    gt_run *run = context;
+    gt_trainer *trainer = context;
     const gt_random random = gt_random_start(2, GT_RANDOM_DROPOUT, 0);
 
-    if (gt_run_minibatch(run, worker, 0, N, 0.5, &random, message)) {
-        gt_run_penalise(run, worker, run->gradient.block);
+    if (gt_trainer_minibatch(trainer, worker, 0, N, 0.5, &random, message)) {
+        gt_trainer_penalise(trainer, worker, trainer->gradient.block);
     }
-    return run->parts[worker].status;
+    return trainer->workers[worker].status;
 }
 
 static double
-dropped_loss(gt_run *run)
+dropped_loss(gt_trainer *trainer)
 {
-    CHECK(gt_parallel(run->threads, 1, dropped_task, run, &error) == GT_OK);
-    return gt_run_loss(run) / N;
+    CHECK(gt_parallel(trainer->threads, 1, dropped_task, trainer, &error) == GT_OK);
+    return gt_trainer_loss(trainer) / N;
 }
 
 static void
@@ -109,23 +109,23 @@ test_gradient_with_dropout(void)
     const int64_t count = head->weights.count;
     const gt_train_config config = gt_train_defaults();
     float *gradient = calloc((size_t)count, sizeof(*gradient));
-    gt_run run = {.head = head, .config = &config, .training = &data, .threads = 1};
+    gt_trainer trainer = {.head = head, .config = &config, .training = &data, .threads = 1};
 
-    CHECK(gt_run_allocate(&run, N, 1, &error) == GT_OK);
-    (void)dropped_loss(&run);
-    memcpy(gradient, run.gradient.block, (size_t)count * sizeof(float));
+    CHECK(gt_trainer_allocate(&trainer, N, 1, &error) == GT_OK);
+    (void)dropped_loss(&trainer);
+    memcpy(gradient, trainer.gradient.block, (size_t)count * sizeof(float));
     for (int64_t i = 0; i < count; i++) {
         const float kept = head->weights.block[i];
         double above, below;
 
         head->weights.block[i] = kept + step;
-        above = dropped_loss(&run);
+        above = dropped_loss(&trainer);
         head->weights.block[i] = kept - step;
-        below = dropped_loss(&run);
+        below = dropped_loss(&trainer);
         head->weights.block[i] = kept;
         CHECK_CLOSE((double)gradient[i], (above - below) / (2.0 * (double)step), 1e-3);
     }
-    gt_run_free(&run);
+    gt_trainer_free(&trainer);
     free(gradient);
     gt_head_free(head);
 }
@@ -141,11 +141,12 @@ test_dropout_is_that_of_the_row(void)
 
     CHECK(gt_head_evaluate(head, &data, NULL, &config, &plain, &accuracy, &error) == GT_OK);
     for (int threads = 1; threads <= 3; threads++) {
-        gt_run run = {.head = head, .config = &config, .training = &data, .threads = threads};
+        gt_trainer trainer = {
+            .head = head, .config = &config, .training = &data, .threads = threads};
 
-        CHECK(gt_run_allocate(&run, threads == 3 ? 4 : N, 1, &error) == GT_OK);
-        loss[threads] = dropped_loss(&run);
-        gt_run_free(&run);
+        CHECK(gt_trainer_allocate(&trainer, threads == 3 ? 4 : N, 1, &error) == GT_OK);
+        loss[threads] = dropped_loss(&trainer);
+        gt_trainer_free(&trainer);
     }
     CHECK_CLOSE(loss[2], loss[1], 1e-7);
     CHECK_CLOSE(loss[3], loss[1], 1e-7);
@@ -250,8 +251,8 @@ test_an_epoch_is_the_plain_one(void)
             correct += best == label;
             loss += (double)class_weights[label] * (log(sum) - z[label]) / rows;
             for (int j = 0; j < C; j++) {
-                const double delta = (exp(z[j]) / sum - (j == label)) *
-                                     (double)class_weights[label] / rows;
+                const double delta =
+                    (exp(z[j]) / sum - (j == label)) * (double)class_weights[label] / rows;
 
                 g[D * C + j] += delta;
                 for (int i = 0; i < D; i++) {
@@ -268,8 +269,8 @@ test_an_epoch_is_the_plain_one(void)
         for (int i = 0; i < COUNT; i++) {
             m[i] += (g[i] - m[i]) * 0.1;
             v[i] += (g[i] * g[i] - v[i]) * 0.001;
-            w[i] -= m[i] * 0.01 * sqrt(1.0 - pow(0.999, t)) / (1.0 - pow(0.9, t)) /
-                    (sqrt(v[i]) + 1e-7);
+            w[i] -=
+                m[i] * 0.01 * sqrt(1.0 - pow(0.999, t)) / (1.0 - pow(0.9, t)) / (sqrt(v[i]) + 1e-7);
         }
     }
     CHECK(gt_head_train(head, &data, NULL, NULL, &config, remember, &h, &error) == GT_OK);
@@ -345,13 +346,11 @@ test_divergence_says_what_to_do(void)
     config.optimiser = GT_OPTIMISER_SGD;
     config.batch_size = N;
     config.learning_rate = 1e30; /* large weights after one step, whose product overflows */
-    CHECK(gt_head_train(head, &data, NULL, NULL, &config, NULL, NULL, &error) ==
-          GT_ERROR_ARGUMENT);
+    CHECK(gt_head_train(head, &data, NULL, NULL, &config, NULL, NULL, &error) == GT_ERROR_ARGUMENT);
     CHECK(says("the loss is no longer finite in epoch 2 of 100: lower the learning rate"));
     gt_head_initialise(head, 1);
     config.learning_rate = 1e39; /* infinite weights after one step */
-    CHECK(gt_head_train(head, &data, NULL, NULL, &config, NULL, NULL, &error) ==
-          GT_ERROR_ARGUMENT);
+    CHECK(gt_head_train(head, &data, NULL, NULL, &config, NULL, NULL, &error) == GT_ERROR_ARGUMENT);
     CHECK(says("the weights are no longer finite in epoch 1 of 100: lower the learning rate"));
     gt_head_free(head);
 }
@@ -395,11 +394,11 @@ rejected(const gt_train_config *config, const char *text)
 }
 
 /* Change one field of the defaults to a value that must be rejected. */
-#define CHECK_REJECTED(field, value, text)          \
-    do {                                            \
-        gt_train_config bad = gt_train_defaults();  \
-        bad.field = (value);                        \
-        CHECK(rejected(&bad, text));                \
+#define CHECK_REJECTED(field, value, text)                                                         \
+    do {                                                                                           \
+        gt_train_config bad = gt_train_defaults();                                                 \
+        bad.field = (value);                                                                       \
+        CHECK(rejected(&bad, text));                                                               \
     } while (0)
 
 static void
@@ -441,30 +440,25 @@ test_bad_data(void)
     float bad_features[N * D];
 
     bad.n = 0;
-    CHECK(gt_head_train(head, &bad, NULL, NULL, &config, NULL, NULL, &error) ==
-          GT_ERROR_ARGUMENT);
+    CHECK(gt_head_train(head, &bad, NULL, NULL, &config, NULL, NULL, &error) == GT_ERROR_ARGUMENT);
     CHECK(says("0 rows of training data"));
     bad.n = INT64_MAX;
-    CHECK(gt_head_train(head, &bad, NULL, NULL, &config, NULL, NULL, &error) ==
-          GT_ERROR_ARGUMENT);
+    CHECK(gt_head_train(head, &bad, NULL, NULL, &config, NULL, NULL, &error) == GT_ERROR_ARGUMENT);
     CHECK(says("too large to exist"));
     memcpy(bad_labels, labels, sizeof(labels));
     bad_labels[5] = C;
     bad_labels[6] = -1;
     bad = (gt_head_data){N, features, bad_labels, NULL};
-    CHECK(gt_head_train(head, &bad, NULL, NULL, &config, NULL, NULL, &error) ==
-          GT_ERROR_ARGUMENT);
+    CHECK(gt_head_train(head, &bad, NULL, NULL, &config, NULL, NULL, &error) == GT_ERROR_ARGUMENT);
     CHECK(says("the training label 3 at index 5 is not one of the classes 0 .. 2"));
     bad_labels[5] = 0;
-    CHECK(gt_head_train(head, &data, &bad, NULL, &config, NULL, NULL, &error) ==
-          GT_ERROR_ARGUMENT);
+    CHECK(gt_head_train(head, &data, &bad, NULL, &config, NULL, NULL, &error) == GT_ERROR_ARGUMENT);
     CHECK(says("the validation label -1 at index 6"));
     memcpy(bad_features, features, sizeof(features));
     bad_features[3 * D + 2] = -INFINITY;
     bad_features[4 * D] = NAN;
     bad = (gt_head_data){N, bad_features, labels, NULL};
-    CHECK(gt_head_train(head, &bad, NULL, NULL, &config, NULL, NULL, &error) ==
-          GT_ERROR_ARGUMENT);
+    CHECK(gt_head_train(head, &bad, NULL, NULL, &config, NULL, NULL, &error) == GT_ERROR_ARGUMENT);
     CHECK(says("the training features: row 3, column 2 is infinite"));
     CHECK(gt_head_train(head, &data, NULL, &scaling, &config, NULL, NULL, &error) ==
           GT_ERROR_ARGUMENT);

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backbone.h"
 #include "check.h"
-#include "passes.h"
+#include "graph/passes.h"
+#include "runtime/backbone.h"
 #include "twin.h"
 
 enum { IMAGES = 3, HEIGHT = 7, WIDTH = 5, CHANNELS = 6 };
@@ -97,8 +97,7 @@ bias(gt_net *net, int from)
 {
     gt_node node;
     gt_node_init(&node, GT_OP_BIAS);
-    node.arrays[GT_BIAS] =
-        gt_net_vector(net, net->graph.nodes[from].shape.channels, -0.5, 0.5);
+    node.arrays[GT_BIAS] = gt_net_vector(net, net->graph.nodes[from].shape.channels, -0.5, 0.5);
     return node;
 }
 

@@ -1,15 +1,25 @@
 /* Threads that live for one call, those that wait between calls, and how many there may be. */
+#include <ftw.h>
 #include <omp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <unwind.h>
 
-#include "barrier.h"
 #include "check.h"
-#include "team.h"
-#include "threads.h"
+#include "common/exceptions.h"
+#include "threads/barrier.h"
+#include "threads/control_groups.h"
+#include "threads/exit_gate.h"
+#include "threads/parallel.h"
+#include "threads/processors.h"
+#include "threads/team.h"
 
 enum { WORKERS = 7 };
 
@@ -115,7 +125,7 @@ enum { ROUNDS = 500 };
 
 typedef struct {
     gt_barrier barrier;
-    int done[WORKERS]; /* rounds */
+    int done[WORKERS];  /* rounds */
     int early[WORKERS]; /* rounds in which another had not come as far */
 } race;
 
@@ -203,6 +213,229 @@ test_affinity_counts(void)
     CHECK(sched_setaffinity(0, sizeof(all), &all) == 0);
 }
 
+/* --- control groups, below a root of their own ---------------------------------------------- */
+
+static char root[64];
+
+/* Write a file below the root, with the folders on the way. */
+static void
+put(const char *name, const char *text)
+{
+    char path[512];
+    int length = snprintf(path, sizeof(path), "%s/%s", root, name);
+    CHECK(length > 0 && length < (int)sizeof(path));
+    for (char *end = strchr(path + strlen(root) + 1, '/'); end != NULL;
+         end = strchr(end + 1, '/')) {
+        *end = '\0';
+        (void)mkdir(path, 0700);
+        *end = '/';
+    }
+    FILE *file = fopen(path, "w");
+    CHECK(file != NULL && fputs(text, file) >= 0);
+    CHECK(file != NULL && fclose(file) == 0);
+}
+
+static int
+remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
+static void
+begin_root(const char *groups, const char *mounts)
+{
+    (void)snprintf(root, sizeof(root), "/tmp/control_groups_XXXXXX");
+    CHECK(mkdtemp(root) != NULL);
+    put("proc/self/cgroup", groups);
+    put("proc/self/mountinfo", mounts);
+}
+
+static int
+end_root(void)
+{
+    int count = gt_control_group_threads(root);
+    CHECK(nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0);
+    return count;
+}
+
+#define SECOND "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+
+static void
+test_the_smallest_quota_on_the_way_up_counts(void)
+{
+    begin_root("0::/user.slice/job.scope\n", "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n" SECOND);
+    put("sys/fs/cgroup/user.slice/job.scope/cpu.max", "max 100000\n");
+    CHECK(gt_control_group_threads(root) == 0);
+    put("sys/fs/cgroup/user.slice/job.scope/cpu.max", "250000 100000\n");
+    CHECK(gt_control_group_threads(root) == 3);
+    put("sys/fs/cgroup/other.slice/cpu.max", "100000 100000\n");
+    CHECK(gt_control_group_threads(root) == 3);
+    put("sys/fs/cgroup/user.slice/cpu.max", "150000 100000\n");
+    CHECK(gt_control_group_threads(root) == 2);
+    put("sys/fs/cgroup/cpu.max", "50000 100000\n");
+    CHECK(gt_control_group_threads(root) == 1);
+    put("cpu.max", "1 100000\n"); /* above what is mounted */
+    CHECK(end_root() == 1);
+}
+
+static void
+test_quotas_of_version_1(void)
+{
+    begin_root(
+        "9:cpuset:/elsewhere\n4:cpu,cpuacct:/docker/12ab/inner\n0::/\n",
+        "33 31 0:30 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
+        "34 31 0:31 /docker/12ab /sys/fs/cgroup/cpu\\040here ro - cgroup none rw,cpu,cpuacct\n"
+        "35 31 0:32 / /sys/fs/cgroup/unified rw - cgroup2 none rw\n");
+    put("sys/fs/cgroup/cpu here/inner/cpu.cfs_quota_us", "-1\n");
+    put("sys/fs/cgroup/cpu here/inner/cpu.cfs_period_us", "100000\n");
+    CHECK(gt_control_group_threads(root) == 0);
+    put("sys/fs/cgroup/cpu here/cpu.cfs_quota_us", "400000\n");
+    put("sys/fs/cgroup/cpu here/cpu.cfs_period_us", "100000\n");
+    CHECK(gt_control_group_threads(root) == 4);
+    put("sys/fs/cgroup/unified/cpu.max", "300000 100000\n");
+    CHECK(end_root() == 3);
+}
+
+/* A container that does not see its own name, or a group moved out of the namespace. */
+static void
+test_groups_that_are_not_below_what_is_mounted(void)
+{
+    begin_root("4:cpu:/docker/12ab\n",
+               "34 31 0:31 /other /sys/fs/cgroup/cpu ro - cgroup c rw,cpu\n");
+    put("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "200000\n");
+    put("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    CHECK(end_root() == 2);
+    begin_root("0::/../moved\n", SECOND);
+    put("sys/fs/cgroup/cpu.max", "100000 100000\n");
+    CHECK(end_root() == 1);
+}
+
+static void
+test_odd_tables_of_mounts(void)
+{
+    char mounts[9000] = "nonsense\n1 2 3 - cgroup2\n- - -\n5 1 0:9 / /x rw - overlay o lowerdir=";
+    size_t length = strlen(mounts);
+    memset(mounts + length, 'a', 8000);
+    mounts[length + 8000] = '\0';
+    strcat(strcat(mounts, "\n"), SECOND);
+    begin_root("nonsense\n:\n0::/a\n", mounts);
+    put("sys/fs/cgroup/a/cpu.max", "100000 100000\n");
+    CHECK(end_root() == 1);
+    begin_root("", SECOND);
+    put("sys/fs/cgroup/cpu.max", "100000 100000\n");
+    CHECK(end_root() == 0);
+    CHECK(gt_control_group_threads("/no/such/folder") == 0);
+}
+
+/* An exception as C++ throws it: its own unwinder is asked, and returns if nobody catches it. */
+static int exceptions_cleared;
+
+static void
+clear_exception(_Unwind_Reason_Code reason, struct _Unwind_Exception *exception)
+{
+    exceptions_cleared += reason == _URC_FOREIGN_EXCEPTION_CAUGHT && exception != NULL;
+}
+
+static dnnl_status_t
+throw_exception(int depth)
+{
+    static struct _Unwind_Exception exception;
+    if (depth > 0) {
+        return throw_exception(depth - 1) == dnnl_success ? dnnl_success : dnnl_runtime_error;
+    }
+    exception.exception_cleanup = clear_exception;
+    (void)_Unwind_RaiseException(&exception);
+    return dnnl_success;
+}
+
+static gt_status
+call_what_throws(void *context, int worker, gt_error *error)
+{
+    int before = worker + 1;
+    dnnl_status_t code = GT_CAUGHT(throw_exception(3));
+    (void)error;
+    *(dnnl_status_t *)context = code;
+    return before == worker + 1 ? GT_OK : GT_ERROR_ENGINE;
+}
+
+static void
+test_exceptions_are_caught_where_oneDNN_is_called(void)
+{
+    gt_error error = {""};
+    for (int i = 1; i <= 3; i++) {
+        dnnl_status_t code = dnnl_success;
+        CHECK(gt_parallel(1, 1, call_what_throws, &code, &error) == GT_OK);
+        CHECK(code == dnnl_out_of_memory && exceptions_cleared == i);
+    }
+    CHECK(throw_exception(2) == dnnl_success); /* here nobody catches it */
+}
+
+static void *
+leave_thread(void *unused)
+{
+    (void)unused;
+    pthread_exit(NULL);
+}
+
+static void
+leave_inside(void *context)
+{
+    (void)leave_thread(context);
+}
+
+static void *
+leave_caught(void *context)
+{
+    gt_catch_exceptions(leave_inside, context);
+    return context;
+}
+
+/* A thread that ends unwinds too, with force. */
+static void
+test_threads_that_end_are_let_through(void)
+{
+    pthread_t thread;
+    int mark = 0;
+    void *result = &mark;
+    CHECK(pthread_create(&thread, NULL, leave_caught, &mark) == 0);
+    CHECK(pthread_join(thread, &result) == 0 && result == NULL);
+}
+
+static atomic_int works;
+
+static void *
+pass_gate(void *unused)
+{
+    for (;;) {
+        gt_exit_gate_enter();
+        (void)atomic_fetch_add(&works, 1);
+        (void)usleep(20000);
+        (void)atomic_fetch_add(&works, 1);
+        gt_exit_gate_leave();
+    }
+    return unused;
+}
+
+/* The last test, since the gate stays closed. */
+static void
+test_nobody_works_when_the_gate_is_closed(void)
+{
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) {
+        CHECK(pthread_create(&threads[i], NULL, pass_gate, NULL) == 0);
+        (void)pthread_detach(threads[i]);
+    }
+    (void)usleep(50000);
+    gt_exit_gate_close();
+    int done = atomic_load(&works);
+    CHECK(done > 0 && done % 2 == 0);
+    (void)usleep(50000);
+    CHECK(atomic_load(&works) == done);
+}
+
 int
 main(void)
 {
@@ -216,5 +449,12 @@ main(void)
     RUN(test_a_team_serves_parent_and_child);
 #endif
     RUN(test_affinity_counts);
+    RUN(test_the_smallest_quota_on_the_way_up_counts);
+    RUN(test_quotas_of_version_1);
+    RUN(test_groups_that_are_not_below_what_is_mounted);
+    RUN(test_odd_tables_of_mounts);
+    RUN(test_exceptions_are_caught_where_oneDNN_is_called);
+    RUN(test_threads_that_end_are_let_through);
+    RUN(test_nobody_works_when_the_gate_is_closed);
     return check_report();
 }

@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "head.h"
+#include "head/head.h"
 #include "trial.h"
 
 enum { PHOTOGRAPHS = 12, CLASSES = 2, THREADS = 2 };
@@ -67,8 +67,7 @@ test_photographs_to_predictions(void)
     config.batch_size = 5;
     CHECK(gt_head_create(&shape, 1, &head, &error) == GT_OK);
     CHECK(gt_head_train(head, &data, &data, NULL, &config, NULL, NULL, &error) == GT_OK);
-    CHECK(gt_head_predict(head, features, PHOTOGRAPHS, 0, THREADS, probabilities, &error) ==
-          GT_OK);
+    CHECK(gt_head_predict(head, features, PHOTOGRAPHS, 0, THREADS, probabilities, &error) == GT_OK);
     CHECK(count_right(probabilities, labels) == PHOTOGRAPHS);
     gt_head_free(head);
     gt_backbone_free(backbone);

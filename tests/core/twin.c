@@ -99,10 +99,13 @@ gt_net_kernel(gt_net *net, int height, int width, int in, int out)
 }
 
 gt_array
-gt_net_byte_kernel(gt_net *net, int height, int width, int in, int out)
+gt_net_u8_kernel(gt_net *net, int height, int width, int in, int out)
 {
     float limit = (float)(1.7 / sqrt((double)height * width * in));
-    gt_array array = {.type = GT_UINT8, .scale = limit / 127.5f, .minimum = -limit, .rank = 4,
+    gt_array array = {.type = GT_UINT8,
+                      .scale = limit / 127.5f,
+                      .minimum = -limit,
+                      .rank = 4,
                       .shape = {height, width, in, out}};
     size_t size = (size_t)height * (size_t)width * (size_t)in * (size_t)out;
     uint8_t *data = new_block(net, size);
@@ -166,8 +169,8 @@ add(gt_net *net, const gt_node *node, const char *name, const int *from, int n_f
     int index = -1;
     gt_error error = {""};
     (void)snprintf(fresh, sizeof(fresh), "node_%d", net->graph.count);
-    gt_status status = gt_graph_add(&net->graph, node, name != NULL ? name : fresh, from, n_from,
-                                    &index, &error);
+    gt_status status =
+        gt_graph_add(&net->graph, node, name != NULL ? name : fresh, from, n_from, &index, &error);
     must(status == GT_OK, error.message);
     status = gt_graph_infer_shapes(&net->graph, net->height, net->width, &error);
     must(status == GT_OK, error.message);
@@ -269,11 +272,25 @@ finish(const gt_node *node, double sum, int c)
     return (float)sum;
 }
 
+/* The weights of a convolution as floats, to be freed; NULL where it has none, which are all 1. */
+static float *
+read_weights(const gt_node *node, map in)
+{
+    int64_t count = (int64_t)node->window.size[0] * node->window.size[1] *
+                    (in.shape.channels / node->groups) * node->shape.channels;
+    if (node->arrays[GT_KERNEL].data == NULL) {
+        return NULL;
+    }
+    float *weights = malloc((size_t)count * sizeof(*weights));
+    must(weights != NULL, "out of memory");
+    gt_array_read(&node->arrays[GT_KERNEL], 0, count, weights);
+    return weights;
+}
+
 /* Sum over one window and one group of channels in. */
 static double
-convolve(const gt_node *node, map in, int top, int left, int c)
+convolve(const gt_node *node, const float *weights, map in, int top, int left, int c)
 {
-    const gt_array *kernel = &node->arrays[GT_KERNEL];
     const gt_window *window = &node->window;
     int out_channels = node->shape.channels;
     int group_in = in.shape.channels / node->groups;
@@ -282,10 +299,14 @@ convolve(const gt_node *node, map in, int top, int left, int c)
     for (int i = 0; i < window->size[0] * window->size[1]; i++) {
         int y = top + i / window->size[1] * window->dilations[0];
         int x = left + i % window->size[1] * window->dilations[1];
-        for (int k = 0; inside(in, y, x) && k < group_in; k++) {
-            int64_t place = ((int64_t)i * group_in + k) * out_channels + c;
-            double weight = kernel->data != NULL ? gt_array_at(kernel, place) : 1.0;
-            sum += weight * *at(in, y, x, first + k);
+        if (!inside(in, y, x)) {
+            continue;
+        }
+        const float *numbers = at(in, y, x, first);
+        int64_t place = (int64_t)i * group_in * out_channels + c;
+        for (int k = 0; k < group_in; k++) {
+            sum += (weights != NULL ? (double)weights[place] : 1.0) * (double)numbers[k];
+            place += out_channels;
         }
     }
     return sum;
@@ -321,18 +342,20 @@ slide(const gt_node *node, map in, map out)
     const gt_window *window = &node->window;
     int above = padding_before(window, 0, in.shape.height);
     int left = padding_before(window, 1, in.shape.width);
+    bool convolves = node->op == GT_OP_CONV2D || node->op == GT_OP_DENSE;
+    float *weights = convolves ? read_weights(node, in) : NULL;
     for (int y = 0; y < out.shape.height; y++) {
         for (int x = 0; x < out.shape.width; x++) {
             int from_y = y * window->strides[0] - above;
             int from_x = x * window->strides[1] - left;
             for (int c = 0; c < out.shape.channels; c++) {
                 *at(out, y, x, c) =
-                    node->op == GT_OP_CONV2D || node->op == GT_OP_DENSE
-                        ? finish(node, convolve(node, in, from_y, from_x, c), c)
-                        : (float)pool(node, in, from_y, from_x, c);
+                    convolves ? finish(node, convolve(node, weights, in, from_y, from_x, c), c)
+                              : (float)pool(node, in, from_y, from_x, c);
             }
         }
     }
+    free(weights);
 }
 
 static void
@@ -451,8 +474,7 @@ evaluate_image(const gt_graph *graph, gt_twin *twin, int image)
 }
 
 gt_twin
-gt_twin_run(const gt_graph *graph, const uint8_t *images, int count,
-            gt_preprocessing preprocessing)
+gt_twin_run(const gt_graph *graph, const uint8_t *images, int count, gt_preprocessing preprocessing)
 {
     gt_twin twin = {.n_nodes = graph->count, .count = count};
     twin.values = calloc((size_t)graph->count, sizeof(*twin.values));

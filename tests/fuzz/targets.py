@@ -33,7 +33,7 @@ from gear_transfer.importers import Network, Node, QuantizedArray, load_network 
 from gear_transfer.importers.native import write_network  # noqa: E402
 from gear_transfer.photographs.images import read_image  # noqa: E402
 
-#: Seconds that no input may take.
+#: Seconds of processor time that no input may take.
 LONGEST = 5.0
 #: Bytes that an input may take beyond twice its own size.
 SLACK = 64 << 20
@@ -231,6 +231,8 @@ class Native(Target):
             header = json.loads(data[8:8 + length].decode("utf-8"))
         except (ValueError, struct.error, RecursionError):
             return mutate_bytes(data, rng)
+        if isinstance(header, dict) and isinstance(header.get("__metadata__"), dict):
+            header["__metadata__"].pop("crc32", None)  # it would stop all that follows
         for _ in range(rng.randrange(1, 3)):
             header = mutate_json(header, rng)
         text = json.dumps(header).encode("utf-8")
@@ -494,13 +496,11 @@ def run_checked(target, data):
     Raises
     ------
     AssertionError
-        If the input took too long, twice, or too much memory.
+        If the input took too long or too much memory.
     """
     if target.resident is None:
         target.resident = _reset_peak()
     seconds = _seconds(target, data)
-    if seconds > LONGEST:  # once more: the machine may have been busy
-        seconds = _seconds(target, data)
     memory = _peak() - target.resident
     if seconds > LONGEST:
         raise AssertionError("took {:.1f} s".format(seconds))
@@ -512,10 +512,10 @@ def run_checked(target, data):
 
 
 def _seconds(target, data):
-    """How long the run of an input takes."""
-    start = time.perf_counter()
+    """The processor time of the run of an input, which others on the machine do not lengthen."""
+    start = time.process_time()
     target.run(data)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def _peak():

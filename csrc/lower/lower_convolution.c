@@ -1,0 +1,273 @@
+/* Convolutions and dense layers as oneDNN primitives. */
+#include <string.h>
+
+#include "lower/implementation.h"
+#include "lower/primitive.h"
+
+/* How a convolution reads and writes its numbers. */
+typedef struct {
+    bool in_int8;
+    gt_weight_format weights;
+    gt_format source;
+    gt_format result;
+} conv_formats;
+
+static conv_formats
+chosen_formats(const gt_builder *builder, int index)
+{
+    conv_formats formats = {.in_int8 = builder->formats[index].in_int8,
+                            .source = builder->formats[index].source,
+                            .result = builder->formats[index].result};
+    if (formats.in_int8) {
+        /* For signed numbers oneDNN halves the weights itself where it must. */
+        bool in_pairs = formats.source.type == dnnl_u8 && !gt_adds_products_in_32_bits();
+        formats.weights = in_pairs ? GT_WEIGHT_INT8_PAIRS : GT_WEIGHT_INT8;
+    }
+    return formats;
+}
+
+static gt_status
+set_scales(dnnl_primitive_attr_t attributes, const conv_formats *formats, const gt_node *node,
+           gt_error *error)
+{
+    enum { WHOLE = 0, PER_CHANNEL_OUT = 1 << 0 };
+    dnnl_status_t code = dnnl_success;
+    if (formats->source.scale != 1.0f) {
+        code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_SRC, WHOLE);
+    }
+    if (code == dnnl_success) {
+        code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_WEIGHTS, PER_CHANNEL_OUT);
+    }
+    if (code == dnnl_success && formats->result.scale != 1.0f) {
+        code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_DST, WHOLE);
+    }
+    return gt_check_engine(code, "setting the scales of 8-bit numbers", node->name, error);
+}
+
+/* Attributes and descriptors of the four arrays: source, weights, bias, result. */
+typedef struct {
+    dnnl_primitive_attr_t attributes;
+    dnnl_memory_desc_t arrays[4];
+} description;
+
+static void
+clear_description(description *described)
+{
+    (void)dnnl_primitive_attr_destroy(described->attributes);
+    for (int i = 0; i < 4; i++) {
+        (void)dnnl_memory_desc_destroy(described->arrays[i]);
+    }
+}
+
+static gt_status
+describe_arrays(const gt_builder *builder, const gt_node *node, const conv_formats *formats,
+                description *described, gt_error *error)
+{
+    gt_shape from = builder->graph->nodes[node->inputs[0]].shape;
+    dnnl_dims_t kernel = {0};
+    int rank = gt_kernel_dims(node, from.channels, kernel);
+    dnnl_dims_t channels = {node->shape.channels};
+    dnnl_data_type_t weights = formats->in_int8 ? dnnl_s8 : formats->source.type;
+    gt_status status = gt_builder_describe(builder, &described->arrays[0], from,
+                                           formats->source.type, dnnl_format_tag_any, error);
+    if (status == GT_OK) {
+        status = gt_builder_describe(builder, &described->arrays[3], node->shape,
+                                     formats->result.type, dnnl_format_tag_any, error);
+    }
+    if (status != GT_OK) {
+        return status;
+    }
+    dnnl_status_t code = dnnl_memory_desc_create_with_tag(&described->arrays[1], rank, kernel,
+                                                          weights, dnnl_format_tag_any);
+    if (code == dnnl_success) {
+        code =
+            dnnl_memory_desc_create_with_tag(&described->arrays[2], 1, channels, dnnl_f32, dnnl_x);
+    }
+    return gt_check_engine(code, "describing a convolution", node->name, error);
+}
+
+/* *desc stays NULL where oneDNN has no such convolution. */
+static gt_status
+create_convolution(const gt_builder *builder, const gt_node *node, const conv_formats *formats,
+                   dnnl_primitive_desc_t *desc, gt_error *error)
+{
+    const gt_window *window = &node->window;
+    dnnl_dims_t strides = {window->strides[0], window->strides[1]};
+    dnnl_dims_t dilations = {window->dilations[0] - 1, window->dilations[1] - 1};
+    dnnl_dims_t before = {window->before[0], window->before[1]};
+    dnnl_dims_t after = {window->after[0], window->after[1]};
+    description described = {0};
+    gt_status status = describe_arrays(builder, node, formats, &described, error);
+    if (status == GT_OK) {
+        status = gt_primitive_attributes(&described.attributes, node, node->relu, error);
+    }
+    if (status == GT_OK && formats->in_int8) {
+        status = set_scales(described.attributes, formats, node, error);
+    }
+    if (status == GT_OK) {
+        status = gt_primitive_check(
+            dnnl_convolution_forward_primitive_desc_create(
+                desc, builder->plan->engine, dnnl_forward_inference, dnnl_convolution_direct,
+                described.arrays[0], described.arrays[1], described.arrays[2], described.arrays[3],
+                strides, dilations, before, after, described.attributes),
+            "choosing a convolution", node->name, error);
+    }
+    clear_description(&described);
+    return status;
+}
+
+/* oneDNN 3.2 runs out of registers for the tile of five pixels that a 1x1 convolution with a result of
+ * five takes, where products of bytes are not added in 32 bits at once: results are garbage. */
+static bool
+is_faulty(const gt_node *node, const_dnnl_primitive_desc_t desc)
+{
+    return node->shape.height * node->shape.width == 5 && !gt_adds_products_in_32_bits() &&
+           strcmp(gt_primitive_name(desc), "jit_int8_1x1:avx512_core") == 0;
+}
+
+/* Go on to oneDNN's next implementation; *desc becomes NULL where there is none. */
+static gt_status
+skip_implementation(const gt_node *node, dnnl_primitive_desc_t *desc, gt_error *error)
+{
+    dnnl_status_t code = dnnl_primitive_desc_next_impl(*desc);
+    if (code == dnnl_last_impl_reached) {
+        (void)dnnl_primitive_desc_destroy(*desc);
+        *desc = NULL;
+        return GT_OK;
+    }
+    return gt_check_engine(code, "choosing a convolution", node->name, error);
+}
+
+/* The implementation in the node's formats, or where oneDNN has only its slow reference for them, in
+ * float32, where that too may be all that it has.  Sets `formats` to those chosen. */
+static gt_status
+choose_convolution(const gt_builder *builder, int index, conv_formats *formats,
+                   dnnl_primitive_desc_t *desc, gt_error *error)
+{
+    const gt_node *node = &builder->graph->nodes[index];
+    const conv_formats float32 = {.source = {dnnl_f32, 1.0f}, .result = {dnnl_f32, 1.0f}};
+    *formats = chosen_formats(builder, index);
+    gt_status status = create_convolution(builder, node, formats, desc, error);
+    while (status == GT_OK && *desc != NULL && is_faulty(node, *desc)) {
+        status = skip_implementation(node, desc, error);
+    }
+    if (status == GT_OK && formats->source.type != dnnl_f32 &&
+        (*desc == NULL || gt_primitive_is_reference(*desc))) {
+        (void)dnnl_primitive_desc_destroy(*desc);
+        *desc = NULL;
+        *formats = float32;
+        status = create_convolution(builder, node, formats, desc, error);
+    }
+    return status == GT_OK && *desc == NULL ? gt_primitive_missing(node, error) : status;
+}
+
+/* The photographs are written straight into the layout that the first convolution wants, if it
+ * is one of the two plain ones and nothing else, not even a flat view, relies on the other. */
+static gt_status
+adopt_input_layout(gt_builder *builder, const_dnnl_memory_desc_t wanted, gt_error *error)
+{
+    gt_plan *plan = builder->plan;
+    gt_value *input = &plan->values[plan->input_value];
+    dnnl_memory_desc_t planes = NULL;
+    if (plan->n_values > 1 || plan->reads_maps || dnnl_memory_desc_equal(input->desc, wanted)) {
+        return GT_OK;
+    }
+    gt_status status = gt_builder_describe(builder, &planes, plan->input,
+                                           builder->formats[0].result.type, dnnl_nchw, error);
+    if (status == GT_OK && dnnl_memory_desc_equal(planes, wanted)) {
+        (void)dnnl_memory_desc_destroy(input->desc);
+        input->desc = planes;
+        plan->input_channels_last = false;
+        planes = NULL;
+    }
+    (void)dnnl_memory_desc_destroy(planes);
+    return status;
+}
+
+/* The source in the layout that the primitive wants, as its first argument. */
+static gt_status
+add_source(gt_builder *builder, int index, const conv_formats *formats,
+           const_dnnl_primitive_desc_t desc, gt_arg *args, int *n_args, gt_error *error)
+{
+    const gt_node *node = &builder->graph->nodes[index];
+    const_dnnl_memory_desc_t wanted = gt_primitive_query(desc, dnnl_query_src_md);
+    gt_status status = GT_OK;
+    int source = builder->plan->value_of[node->inputs[0]];
+    if (source == builder->plan->input_value) {
+        status = adopt_input_layout(builder, wanted, error);
+    }
+    if (status == GT_OK) {
+        status = gt_builder_reorder(builder, source, wanted, formats->source, node->name, &source,
+                                    error);
+    }
+    args[(*n_args)++] = gt_value_arg(DNNL_ARG_SRC, source);
+    return status;
+}
+
+static gt_status
+add_weights(gt_builder *builder, int index, const conv_formats *formats,
+            const_dnnl_primitive_desc_t desc, gt_arg *args, int *n_args, gt_error *error)
+{
+    const gt_node *node = &builder->graph->nodes[index];
+    gt_plan *plan = builder->plan;
+    bool reads_u8 = plan->reads_u8 && node->inputs[0] == 0;
+    int kernel = -1;
+    int shift = -1;
+    gt_status status = gt_weights_onednn(plan->weights, node, plan->engine,
+                                         gt_primitive_query(desc, dnnl_query_weights_md),
+                                         formats->weights, &kernel, error);
+    if (status == GT_OK) {
+        status = gt_weights_shift(plan->weights, node, plan->engine,
+                                  reads_u8 ? builder->preprocessing.offset : 0.0f, &shift, error);
+    }
+    args[(*n_args)++] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, kernel};
+    args[(*n_args)++] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_WEIGHT, shift};
+    return status;
+}
+
+static gt_status
+add_scales(gt_builder *builder, int index, const conv_formats *formats, gt_arg *args, int *n_args,
+           gt_error *error)
+{
+    gt_plan *plan = builder->plan;
+    int scales = -1;
+    gt_status status = gt_weights_scales(plan->weights, &builder->graph->nodes[index], plan->engine,
+                                         formats->weights, &scales, error);
+    args[(*n_args)++] = (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, scales};
+    if (status == GT_OK) {
+        status =
+            gt_builder_scale_arg(builder, DNNL_ARG_SRC, formats->source.scale, args, n_args, error);
+    }
+    if (status == GT_OK) {
+        status =
+            gt_builder_scale_arg(builder, DNNL_ARG_DST, formats->result.scale, args, n_args, error);
+    }
+    return status;
+}
+
+/* A dense layer is a 1x1 convolution of a map of one pixel. */
+static gt_status
+lower_convolution(gt_builder *builder, int index, gt_error *error)
+{
+    conv_formats formats = {.in_int8 = false};
+    dnnl_primitive_desc_t desc = NULL;
+    gt_arg args[8] = {{0}};
+    int n_args = 0;
+    gt_status status = choose_convolution(builder, index, &formats, &desc, error);
+    if (status == GT_OK) {
+        status = add_source(builder, index, &formats, desc, args, &n_args, error);
+    }
+    if (status == GT_OK) {
+        status = add_weights(builder, index, &formats, desc, args, &n_args, error);
+    }
+    if (status == GT_OK && formats.in_int8) {
+        status = add_scales(builder, index, &formats, args, &n_args, error);
+    }
+    if (status == GT_OK) {
+        status = gt_primitive_finish(builder, index, desc, formats.result, args, n_args, error);
+    }
+    (void)dnnl_primitive_desc_destroy(desc);
+    return status;
+}
+
+const gt_implementation gt_onednn_convolution = {.lower = lower_convolution};

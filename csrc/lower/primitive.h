@@ -1,0 +1,32 @@
+/* What all layers need to become oneDNN primitives. */
+#ifndef GT_PRIMITIVE_H
+#define GT_PRIMITIVE_H
+
+#include "plan/builder.h"
+
+/* Attributes of every primitive: the scratchpad is the caller's, a ReLU may follow. */
+gt_status gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node,
+                                  bool with_relu, gt_error *error);
+
+/* The status of creating a descriptor, which stays NULL where oneDNN has no such primitive: that is
+ * no failure yet. */
+gt_status gt_primitive_check(dnnl_status_t code, const char *what, const char *layer,
+                             gt_error *error);
+
+/* Fail with GT_ERROR_ENGINE, naming the node, because nothing runs it. */
+gt_status gt_primitive_missing(const gt_node *node, gt_error *error);
+
+/* What oneDNN calls the implementation. */
+const char *gt_primitive_name(const_dnnl_primitive_desc_t desc);
+
+/* Whether that is its reference implementation, a hundred times slower than a fast one. */
+bool gt_primitive_is_reference(const_dnnl_primitive_desc_t desc);
+
+const_dnnl_memory_desc_t gt_primitive_query(const_dnnl_primitive_desc_t desc, dnnl_query_t what);
+
+/* Add the value of a node's result and the step of the plan that makes it from `args`, which has
+ * room for one argument more. */
+gt_status gt_primitive_finish(gt_builder *builder, int index, const_dnnl_primitive_desc_t desc,
+                              gt_format format, gt_arg *args, int n_args, gt_error *error);
+
+#endif

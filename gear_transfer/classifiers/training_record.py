@@ -1,0 +1,96 @@
+"""Which photographs a classifier has seen in its training, by hashes that travel with it."""
+import collections
+
+import numpy as np
+
+from ..photographs.duplicates import have_close
+from ..photographs.hashes import BITS
+
+#: For each of some photographs whether it, or one that is nearly the same, was trained on, and
+#: else whether it was held back to watch the training; two arrays of bool (n,).
+Seen = collections.namedtuple("Seen", ["trained", "held"])
+
+#: Bytes of the SHA-256 of each photograph that are kept.
+CONTENT_BYTES = 16
+
+
+class TrainingRecord(object):
+    """Hashes of the photographs of a training, those that were held back included.
+
+    The held-back ones are not trained on, but choose the temperature and, with early stopping,
+    the epoch, so that the classifier looks better on them than it is.
+
+    Parameters
+    ----------
+    contents : ndarray of uint8, shape (n, 16)
+        The first bytes of each photograph's SHA-256.
+    bits : ndarray of uint8, shape (n, 64)
+        Its difference hash, eight bits a byte.
+    held : ndarray of uint8, shape (n,)
+        1 where it was held back.
+    """
+
+    def __init__(self, contents, bits, held):
+        self.contents = contents
+        self.bits = bits
+        self.held = held
+
+    @classmethod
+    def of(cls, *parts):
+        """The record of photographs.
+
+        Parameters
+        ----------
+        *parts : tuple (ImageHashes, positions, held)
+            The hashes of photographs, which of these were used, and which of those were held back.
+
+        Returns
+        -------
+        TrainingRecord
+        """
+        contents, bits = [], []
+        for hashes, positions, _ in parts:
+            found, names, _ = hashes.complete()
+            contents.append(_as_rows([names[i] for i in positions]))
+            bits.append(np.packbits(found[positions], axis=1))
+        return cls(np.concatenate(contents), np.concatenate(bits),
+                   np.concatenate([held for _, _, held in parts]).astype(np.uint8))
+
+    def __len__(self):
+        return len(self.contents)
+
+    def find(self, hashes):
+        """Which photographs were in the training.
+
+        Parameters
+        ----------
+        hashes : ImageHashes
+
+        Returns
+        -------
+        Seen
+            False for those that cannot be read.
+        """
+        bits, names, failures = hashes.complete()
+        readable = np.ones(len(names), bool)
+        readable[[i for i, _ in failures]] = False
+        known_bits = np.unpackbits(self.bits, axis=1).astype(bool)
+        found = []
+        for rows in (self.held == 0, self.held == 1):
+            known = set(row.tobytes() for row in self.contents[rows])
+            same = [name is not None and name[:CONTENT_BYTES] in known for name in names]
+            found.append((np.array(same, bool) | have_close(bits, known_bits[rows])) & readable)
+        return Seen(found[0], found[1] & ~found[0])
+
+
+def _as_rows(names):
+    rows = b"".join((name or b"")[:CONTENT_BYTES].ljust(CONTENT_BYTES, b"\0") for name in names)
+    return np.frombuffer(rows, np.uint8).reshape(len(names), CONTENT_BYTES)
+
+
+def record_from_arrays(contents, bits, held):
+    """The record of a saved model; ValueError where the arrays do not fit together."""
+    if (contents.ndim != 2 or contents.shape[1] != CONTENT_BYTES or held.shape != (len(contents),)
+            or bits.shape != (len(contents), BITS // 8)):
+        raise ValueError("hashes of shapes {} and {}".format(contents.shape, bits.shape))
+    return TrainingRecord(np.array(contents), np.array(bits), np.array(held))

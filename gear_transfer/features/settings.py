@@ -1,0 +1,79 @@
+"""Named settings: backbone, layers and input size by what matters most."""
+import collections
+
+from ..importers.weights import packaged_name
+
+#: A backbone known by name, the tapped layer or layers, and the size of its images.
+Setting = collections.namedtuple("Setting", ["backbone", "layer", "input_size"])
+
+DEFAULT_QUALITY = "balanced"
+
+#: What counts where neither backbone nor layer is given. Chosen by benchmarks/backbones.py on
+#: photographs of gear, insects and flowers: none is both slower and less accurate than another.
+QUALITIES = collections.OrderedDict([
+    ("fast", Setting("efficientnet_lite0", "head", (160, 160))),
+    ("balanced", Setting("efficientnet_lite0", "head", (224, 224))),
+    ("accurate", Setting("efficientnet_lite2", "head", (260, 260)))])
+
+# Settings belong to weights, not to an architecture: those of Inception V3 were chosen on weights in
+# 8 bits whose upper layers were fine-tuned, and say nothing of Keras's official ones.
+_OF_WEIGHTS = {
+    "efficientnet_lite0": {
+        "fast": ("head", (160, 160)), "balanced": ("head", (192, 192)),
+        "accurate": ("head", (224, 224))},
+    "efficientnet_lite2": {
+        "fast": ("head", (192, 192)), "balanced": ("head", (224, 224)),
+        "accurate": ("head", (260, 260))},
+    "inception_v3": {
+        "fast": (("mixed3", "mixed4"), (96, 96)), "balanced": (("mixed3", "mixed4"), (128, 128)),
+        "accurate": (("mixed3", "mixed5"), (224, 224)), None: ("mixed4", (128, 128))},
+}
+
+_FLAT = ("global_average_pool", "global_max_pool", "flatten", "dense", "softmax")
+
+
+def check_quality(quality):
+    """Refuse what is neither None nor the name of a setting; ValueError."""
+    if quality is not None and not (isinstance(quality, str) and quality in QUALITIES):
+        raise ValueError("quality must be 'fast', 'balanced' or 'accurate', not {!r}".format(
+            quality))
+
+
+def default_backbone(quality=None):
+    """The name of the backbone that a quality stands for, str."""
+    check_quality(quality)
+    return QUALITIES[quality or DEFAULT_QUALITY].backbone
+
+
+def default_layer(network, quality=None):
+    """Layer or layers and input size of a network of which no layer is asked for.
+
+    Those of the quality for weights that come with the package; of others, and
+    without a quality, the last layer before the map is pooled or flattened, and
+    the network's own size.
+
+    Parameters
+    ----------
+    network : Network
+    quality : {"fast", "balanced", "accurate"}, optional
+
+    Returns
+    -------
+    layer : str or tuple of str
+    input_size : (int, int) or None
+    """
+    check_quality(quality)
+    layer, size = _OF_WEIGHTS.get(packaged_name(network), {}).get(quality, ((), None))
+    names = (layer,) if isinstance(layer, str) else layer
+    if names and all(name in network.layers for name in names):
+        return layer, size
+    for i, node in enumerate(network.nodes):
+        if node.op in _FLAT:
+            return network.nodes[i - 1].name if i > 1 else node.name, network.input_size
+    return network.nodes[-1].name, network.input_size
+
+
+def named_layers(network):
+    """The layers that the named settings of a network's weights tap together, a list of tuple."""
+    settings = _OF_WEIGHTS.get(packaged_name(network), {})
+    return sorted(set(layer for layer, _ in settings.values() if isinstance(layer, tuple)))
