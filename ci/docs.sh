@@ -27,3 +27,8 @@ export PATH
 python "$root/docs/make_pictures.py" source/pictures
 python -m sphinx -q -W --keep-going -b html source site
 echo "site:  $folder/site/index.html"
+# Fitted names end in an underscore, which Sphinx would take for the end of a reference.
+grep -q 'id="gear_transfer.HeadClassifier.classes_"' site/api/*HeadClassifier*.html || {
+    echo "the reference lists 'classes' for 'classes_'" >&2
+    exit 1
+}

@@ -18,7 +18,7 @@ autosummary_generate = True
 autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
-napoleon_use_ivar = True
+napoleon_use_ivar = False  # which would take the underscore from classes_
 napoleon_use_rtype = False
 
 

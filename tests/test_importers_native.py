@@ -11,7 +11,7 @@ import pytest
 from gear_transfer.errors import GraphError, WeightsError
 from gear_transfer.importers import Network, Node, QuantizedArray, load_network, on_disk
 from gear_transfer.importers.native import read_network, write_network
-from gear_transfer.importers.weights import default_backbone_path
+from gear_transfer.importers.weights import packaged_path
 
 
 def small_network():
@@ -346,8 +346,12 @@ def test_unknown_metadata_are_not_passed_over(path):
     fails(path, "unknown entry 'crc33'")
 
 
-def test_the_packaged_backbone_has_a_checksum():
-    assert "crc32" in split(default_backbone_path())[0]["__metadata__"]
+def test_the_packaged_backbones_have_checksums():
+    folder = os.path.dirname(packaged_path("inception_v3"))
+    names = [name for name in os.listdir(folder) if name.endswith(".gtw")]
+    assert len(names) >= 3
+    for name in names:
+        assert "crc32" in split(os.path.join(folder, name))[0]["__metadata__"], name
 
 
 # What is loaded no longer depends on the file

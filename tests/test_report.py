@@ -246,6 +246,9 @@ def test_suspects_maps_and_neighbours(model, images, tmp_path):
     alts = [image["alt"] for image in page.all("img")]
     suspect = os.path.join("triangle", "triangle012.jpg") + ", labelled square, looks like triangle"
     assert suspect in alts
+    section = page.source[page.source.index("id=\"labels-to-check\""):page.source.index(
+        "id=\"predictions\"")]
+    assert "<span>" + os.path.join("triangle", "triangle012.jpg") + "</span>" in section
     assert sum("where it looks like" in alt for alt in alts) == 3
     rows = [each for each in page.all("ul") if each.get("class") == "tiles row"]
     assert len(rows) == 5

@@ -19,7 +19,7 @@ from gear_transfer.features import precision
 from gear_transfer.features.precision import Choice, runnable_choice
 from gear_transfer.importers import QuantizedArray, load_network
 from gear_transfer.importers.native import read_network, write_network
-from gear_transfer.importers.weights import default_backbone_path
+from gear_transfer.importers.weights import packaged_path
 
 QUICK = dict(layer="mixed0", input_size=75, epochs=3)
 
@@ -141,7 +141,7 @@ def test_threads_of_an_extractor_count_later():
 @pytest.fixture
 def own(tmp_path):
     path = str(tmp_path / "own.gtw")
-    convert(default_backbone_path(), path, layer="mixed0")
+    convert(packaged_path("inception_v3"), path, layer="mixed0")
     return path
 
 
@@ -175,7 +175,7 @@ def test_a_pickle_of_a_loaded_model_notices_another_file(saved, images, tmp_path
     shutil.copyfile(saved, str(path))
     pickled = pickle.dumps(load_model(path))
     assert pickle.loads(pickled).predict(images.paths[:1]).shape == (1,)
-    convert(default_backbone_path(), tmp_path / "other.gtw", layer="conv2d_4")
+    convert(packaged_path("inception_v3"), tmp_path / "other.gtw", layer="conv2d_4")
     shutil.copyfile(str(tmp_path / "other.gtw"), str(path))
     with pytest.raises(WeightsError, match="no layer 'mixed0'"):
         pickle.loads(pickled)

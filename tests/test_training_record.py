@@ -1,4 +1,5 @@
 """The photographs of a training: recorded, saved with the model, noticed by what measures."""
+import copy
 import os
 
 import numpy as np
@@ -203,9 +204,9 @@ def test_how_many_were_trained_on_and_how_many_held_back(model, loaded, images):
             each.summary())
     whole = gt.TransferClassifier(validation_fraction=0, **dict(QUICK, epochs=1)).fit(images)
     assert training_text(whole) == "40 photographs"
-    model.head_.trained_on_all_ = True
-    try:
-        assert training_text(model) == (
-            "40 photographs (8 of them held back until the epochs were chosen)")
-    finally:
-        del model.head_.trained_on_all_
+    again = copy.copy(model)
+    again.refit = True
+    assert training_text(again) == (
+        "40 photographs (8 of them held back until the epochs were chosen)")
+    again.n_images_ = 32  # those to validate on were given apart
+    assert training_text(again).startswith("32 of 40 photographs")

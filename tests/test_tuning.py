@@ -459,3 +459,11 @@ def test_every_label_of_a_plot_lies_inside(speeds, name, inches):
         assert frame.x0 <= extent.x0 and extent.x1 <= frame.x1, text.get_text()
         assert frame.y0 <= extent.y0 and extent.y1 <= frame.y1, text.get_text()
     plt.close(ax.figure)
+
+
+def test_the_backbone_that_is_meant_where_none_is_named(tmp_path):
+    shapes = gt.load_folder(gt.make_shapes(tmp_path / "shapes", per_class=8, size=64))
+    result = gt.tune(shapes, layers=["block1", "block2"], sizes=[64], repeats=1, folds=2, l2=[0.01])
+    chosen = result.classifier()
+    assert chosen.backbone is not None and result.model.backbone == chosen.backbone
+    assert chosen.fit(shapes).extractor_.backbone_.name == chosen.backbone

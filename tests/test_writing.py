@@ -10,7 +10,7 @@ from gear_transfer import (Backbone, ModelFileError, TransferClassifier, Weights
                            cross_validate, load_folder, load_model, make_shapes, report)
 from gear_transfer.cli import main
 from gear_transfer.common.atomic import write_whole
-from gear_transfer.importers.weights import default_backbone_path
+from gear_transfer.importers.weights import packaged_path
 
 
 def put(path, content=b"new"):
@@ -152,7 +152,7 @@ def test_every_writer_refuses_what_is_no_file(model, images, tmp_path, kind, cap
     with pytest.raises(ModelFileError, match="a " + kind):
         model.save(path)
     with pytest.raises(WeightsError, match="a " + kind):
-        convert(default_backbone_path(), path)
+        convert(packaged_path("inception_v3"), path)
     with pytest.raises(OSError, match="a " + kind):
         report(model, images, path)
     features = np.random.RandomState(0).randn(40, 3)
@@ -161,7 +161,7 @@ def test_every_writer_refuses_what_is_no_file(model, images, tmp_path, kind, cap
     folder = os.path.dirname(os.path.dirname(images.paths[0]))
     model.save(tmp_path / "model.gtm")
     for words in (["train", folder, path], ["report", tmp_path / "model.gtm", folder, path],
-                  ["convert", default_backbone_path(), path]):
+                  ["convert", packaged_path("inception_v3"), path]):
         assert main([str(word) for word in words]) == 1
         assert "it is a " + kind in capsys.readouterr().err
     assert not stat.S_ISREG(os.stat(path).st_mode)
@@ -186,9 +186,9 @@ def test_no_native_file_under_the_name_of_another_format(model, images, tmp_path
     with pytest.raises(ModelFileError, match="ending"):
         model.save(path)
     with pytest.raises(WeightsError, match=r"\*\.gtm or \*\.gtw"):
-        convert(default_backbone_path(), path)
+        convert(packaged_path("inception_v3"), path)
     folder = os.path.dirname(os.path.dirname(images.paths[0]))
-    for words in (["convert", default_backbone_path(), path], ["train", folder, path]):
+    for words in (["convert", packaged_path("inception_v3"), path], ["train", folder, path]):
         assert main([str(word) for word in words]) == 1
         assert "own format" in capsys.readouterr().err
     assert not path.exists()

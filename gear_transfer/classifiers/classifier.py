@@ -16,7 +16,7 @@ from ..photographs.duplicates import group_hashes
 from ..photographs.image_set import ImageSet, SkippedFile
 from ..photographs.sequences import check_images
 from ..photographs.splits import Split, relative_names
-from .description import ShowsSummary, describe
+from .description import ShowsSummary, describe, trained_on_all
 from .head import HeadClassifier, check_settings
 from .novelty import KEEP, UNKNOWN, NoveltyDetector, is_unknown
 from .training_record import TrainingRecord
@@ -235,7 +235,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         self.training_ = TrainingPhotographs(read, labels, features, groups_read)
         self._novelty = None
         held = self.split_.parts == 1
-        if getattr(head, "trained_on_all_", False):
+        if trained_on_all(self):
             held[:] = False
         self._record = TrainingRecord.of(*(
             (hashes, places, held[first + places]) for first, (hashes, places) in zip(

@@ -68,11 +68,21 @@ def training_text(model):
         return counted(model.n_images_, "photograph")
     held = len(split.validation)
     trained = len(split.training)
-    if getattr(model.head_, "trained_on_all_", False):
+    if trained_on_all(model):
         return "{:,} photographs ({:,} of them held back until the epochs were chosen)".format(
             trained + held, held)
     return "{:,} of {:,} photographs ({:,} held back to watch the training)".format(
         trained, trained + held, held)
+
+
+def trained_on_all(model):
+    """Whether those that were held back were trained on in the end, which ``refit`` asks for.
+
+    It does not where photographs to validate on were given apart.
+    """
+    split = model.split_
+    return bool(getattr(model, "refit", False)) and (
+        len(split.training) + len(split.validation) == model.n_images_)
 
 
 class ShowsSummary(object):

@@ -146,8 +146,9 @@ def iterate_chunks(executor, task, images, contents=None):
                 for result in results:
                     yield result
     except concurrent.futures.process.BrokenProcessPool as error:
-        raise EngineError("a worker process has died, and with it its pool (was there enough "
-                          "memory?); what was computed before is in the cache, if there is one: "
+        raise EngineError("a worker process has died, and with it its pool. Was there enough "
+                          "memory? And has the script \"if __name__ == '__main__':\" around what "
+                          "it does? New processes import it and would do it again. What was computed before is in the cache, if there is one: "
                           "run again with a new executor to go on") from error
 
 

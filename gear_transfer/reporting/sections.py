@@ -234,6 +234,7 @@ def _confused_pairs(evidence, counts):
         html += "<h3>{}</h3>".format(parts.escape_html("{} taken for {}: {:,} of {:,}".format(
             true, taken, wrong[row, column], counts[row].sum())))
         html += parts.tiles([confused_tile(evidence, i) for i in chosen[:PER_PAIR]])
+    single.sort(key=lambda i: -evidence.losses[i])
     if single:
         html += "<h3>Once each</h3>" + parts.tiles(
             [prediction_tile(evidence, i) for i in single])

@@ -13,7 +13,7 @@ from ..classifiers.head import check_settings
 from ..common.arguments import check_list, check_whole_number, is_path
 from ..common.progress import progress_bar
 from ..errors import GraphError
-from ..features.backbone import Backbone, find_backbone
+from ..features.backbone import Backbone, default_name, find_backbone
 from ..features.settings import default_backbone, named_layers
 from ..importers import load_network
 from ..importers.network import needed_nodes
@@ -168,14 +168,16 @@ class _Candidates(object):
 
     def __init__(self, model, layers, sizes):
         self._model = model
+        if layers is not None:
+            layers = [layer if isinstance(layer, str) else tuple(check_list("layers", layer))
+                      for layer in check_list("layers", layers)]
+            if not layers:
+                raise ValueError("layers must name one layer or more, not []")
+        if model.backbone is None:  # so that one layer alone does not stand for another backbone
+            model.set_params(backbone=default_name(layers and tapped(layers), model.quality))
         self._name = str(model.backbone)
         self._network = load_network(find_backbone(self._name))
-        self.layers = (default_layers(self._network) if layers is None
-                       else check_list("layers", layers))
-        if not self.layers:
-            raise ValueError("layers must name one layer or more, not {!r}".format(layers))
-        self.layers = [layer if isinstance(layer, str) else tuple(check_list("layers", layer))
-                       for layer in self.layers]
+        self.layers = default_layers(self._network) if layers is None else layers
         if sizes is None:
             sizes = [size for size in DEFAULT_SIZES if self._fits(size)] or [None]
         elif not check_list("sizes", sizes):
