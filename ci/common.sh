@@ -14,6 +14,13 @@ absolute() {
     esac
 }
 
+# named_folder VARIABLE VALUE: the value, a folder, as seen from anywhere; nothing for nothing. A name
+# of no folder is an error: what runs would take other photographs in its place.
+named_folder() {
+    [ -z "$2" ] || [ -d "$2" ] || fail "$1 names no folder: $2"
+    absolute "$2"
+}
+
 # make_environment FOLDER: a new virtual environment made with $PYTHON, or python3.
 make_environment() {
     rm -rf "$1"

@@ -15,8 +15,8 @@ cd "$(dirname "$0")/.."
 
 root=$PWD
 folder=$(absolute "${1:-build/jupyterhub}")
-GEAR_IMAGES=$(absolute "${GEAR_IMAGES:-}")
-NEW_IMAGES=$(absolute "${NEW_IMAGES:-}")
+GEAR_IMAGES=$(named_folder GEAR_IMAGES "${GEAR_IMAGES:-}")
+NEW_IMAGES=$(named_folder NEW_IMAGES "${NEW_IMAGES:-}")
 export GEAR_IMAGES NEW_IMAGES
 
 # need COMMAND PACKAGE...: install the system's packages where the command is not there.

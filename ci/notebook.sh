@@ -13,8 +13,8 @@ cd "$(dirname "$0")/.."
 . ci/common.sh
 
 folder=$(absolute "${1:-build/notebook}")
-GEAR_IMAGES=$(absolute "${GEAR_IMAGES:-}")
-NEW_IMAGES=$(absolute "${NEW_IMAGES:-}")
+GEAR_IMAGES=$(named_folder GEAR_IMAGES "${GEAR_IMAGES:-}")
+NEW_IMAGES=$(named_folder NEW_IMAGES "${NEW_IMAGES:-}")
 export GEAR_IMAGES NEW_IMAGES
 
 mkdir -p "$folder"

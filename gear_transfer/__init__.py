@@ -27,6 +27,7 @@ _HOMES = {
                "ImageError", "ModelFileError", "SkippedImageWarning", "WeightsError"],
     "features.backbone": ["Backbone"],
     "features.extractor": ["FeatureExtractor"],
+    "features.listing": ["backbones"],
     "importers.convert": ["convert"],
     "importers.download": ["download_official_weights"],
     "photographs.augmentation": ["Augmentation"],

@@ -326,6 +326,21 @@ def test_bad_outputs(outputs, part):
     assert part in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a" * 62 + "\u00e9", "b" + "\u20ac" * 300, "c" + "\u00e9" * 400])
+def test_names_that_are_cut_within_a_character(name):
+    nodes = [("input", "input", (), {"channels": 3}),
+             (name, "conv2d", ("input",), {"kernel": "kernel"})]
+
+    def make(channels):
+        kernel = np.ones((3, 3, channels, 4), np.float32)
+        return make_backbone(nodes=nodes, arrays={"kernel": kernel}, outputs=((name, None),))
+    layers = [layer for layer, _, _ in make(3).steps()]
+    assert layers and all(name.startswith(layer) and len(layer) > 20 for layer in layers)
+    with pytest.raises(GraphError) as caught:
+        make(5)
+    assert name[:100] in str(caught.value)
+
+
 # Several interpreters and imports
 
 def python(code):

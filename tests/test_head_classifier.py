@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 
 from gear_transfer import FeatureExtractor, HeadClassifier, TransferClassifier, _core
+from gear_transfer.classifiers.head import automatic_epochs
 
 
 def blobs(n=150, d=6, classes=3, seed=0, distance=2.0):
@@ -119,7 +120,7 @@ def test_validation_data():
 def test_early_stopping_returns_to_the_best_epoch():
     X, y = blobs(80, d=40, distance=0.3)     # noise: it overfits
     settings = dict(learning_rate=0.05, l2=0.0, epochs=60, validation_fraction=0.3,
-                    calibrate=False)
+                    calibrate=False, refit=False)
     model = HeadClassifier(early_stopping=True, patience=4, **settings).fit(X, y)
     losses = model.history_["val_loss"]
     best = int(np.argmin(losses))
@@ -132,6 +133,69 @@ def test_early_stopping_returns_to_the_best_epoch():
     assert plain.history_["val_loss"][:len(losses)] == losses
     patient = HeadClassifier(early_stopping=True, patience=100, **settings).fit(X, y)
     np.testing.assert_allclose(_loss(patient, *held), min(losses), rtol=1e-4)
+
+
+def test_the_saved_head_is_trained_on_all():
+    X, y = blobs(80, d=40, distance=0.5)
+    settings = dict(epochs=30, calibrate=False, random_state=3)
+    refitted = HeadClassifier(validation_fraction=0.3, **settings).fit(X, y)
+    everything = HeadClassifier(validation_fraction=0, **settings).fit(X, y)
+    np.testing.assert_array_equal(refitted.coefs_[0], everything.coefs_[0])
+    assert refitted.history_["loss"] != everything.history_["loss"]
+    assert len(refitted.validation_indices_) == 24 and refitted.best_epoch_ == 29
+    held = HeadClassifier(validation_fraction=0.3, refit=False, **settings).fit(X, y)
+    assert held.history_ == refitted.history_
+    assert np.abs(held.coefs_[0] - refitted.coefs_[0]).max() > 1e-3
+
+
+def test_early_stopping_decides_for_how_long_all_are_trained_on():
+    X, y = blobs(80, d=40, distance=0.3)
+    settings = dict(learning_rate=0.05, l2=0.0, epochs=60, calibrate=False)
+    model = HeadClassifier(early_stopping=True, patience=4, validation_fraction=0.3,
+                           **settings).fit(X, y)
+    assert model.best_epoch_ == int(np.argmin(model.history_["val_loss"])) < 55
+    full = HeadClassifier(validation_fraction=0, **settings).fit(X, y)
+    assert np.abs(full.coefs_[0] - model.coefs_[0]).max() > 1e-3
+    places = np.searchsorted(model.classes_, y)
+    assert _loss(model, X, places) > _loss(full, X, places)
+
+
+def test_views_of_all_are_asked_for_once():
+    X, y = blobs(80, d=6)
+    asked = []
+
+    def views(positions):
+        asked.append(list(positions))
+        return X[positions][:, np.newaxis] + 0.1
+
+    HeadClassifier(epochs=2).fit(X, y, views=views)
+    assert asked == [list(range(80))]
+
+
+@pytest.mark.parametrize("count", [2, 5, 20])
+def test_few_samples_are_enough_where_they_are_for_logistic_regression(count):
+    """Random weights to begin with would stay, in all directions that few samples leave open."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    rng = np.random.RandomState(count)
+    labels = np.repeat(np.arange(4), 200 + count)
+    X = (rng.randn(len(labels), 600) + rng.randn(4, 600)[labels] * 0.35).astype(np.float32)
+    chosen = np.concatenate([np.flatnonzero(labels == c)[:count] for c in range(4)])
+    rest = np.setdiff1d(np.arange(len(labels)), chosen)
+    known = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(
+        X[chosen], labels[chosen]).score(X[rest], labels[rest])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ours = HeadClassifier().fit(X[chosen], labels[chosen]).score(X[rest], labels[rest])
+    assert 0.5 < known and ours >= known - 0.01
+
+
+def test_automatic_epochs():
+    X, y = blobs(80)
+    assert HeadClassifier(validation_fraction=0).fit(X, y).n_iter_ == 134
+    assert automatic_epochs(4, 32) == 400 and automatic_epochs(320, 32) == 40
+    assert automatic_epochs(10 ** 6, 32) == 40
 
 
 def _held_out(model, X, y):
@@ -359,7 +423,7 @@ def test_error_in_the_callback(monkeypatch, error):
         HeadClassifier().fit(X, y)
     assert called == [0, 1, 2]
     monkeypatch.undo()
-    assert HeadClassifier().fit(X, y).n_iter_ == 40
+    assert HeadClassifier(epochs=40).fit(X, y).n_iter_ == 40
 
 
 # With the rest of scikit-learn

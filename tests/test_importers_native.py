@@ -8,8 +8,10 @@ import tempfile
 import numpy as np
 import pytest
 
+from gear_transfer import Backbone
 from gear_transfer.errors import GraphError, WeightsError
-from gear_transfer.importers import Network, Node, QuantizedArray, load_network, on_disk
+from gear_transfer.importers import (ChannelQuantizedArray, Network, Node, QuantizedArray,
+                                     load_network, on_disk)
 from gear_transfer.importers.native import read_network, write_network
 from gear_transfer.importers.weights import packaged_path
 
@@ -395,3 +397,116 @@ def test_a_pipe_is_refused_at_once(tmp_path):
     for read in (load_network, read_network):
         with pytest.raises(WeightsError, match="no regular file"):
             read(str(tmp_path / "pipe"))
+
+
+# Kernels in 16 bits, and scales of channels
+
+def compressed_network():
+    random = np.random.RandomState(2)
+    network = small_network()
+    network.arrays["a/k"] = ChannelQuantizedArray(
+        network.arrays["a/k"].values, random.uniform(0.01, 0.1, 5), random.normal(size=5))
+    network.arrays["d/k"] = network.arrays["d/k"].astype(np.float16)
+    return network
+
+
+@pytest.fixture
+def compressed(tmp_path):
+    path = str(tmp_path / "small.gtw")
+    write_network(path, compressed_network())
+    return path
+
+
+def test_round_trip_of_compressed_arrays(compressed, tmp_path):
+    before, after = compressed_network(), load_network(compressed)
+    assert after.fingerprint() == before.fingerprint() != small_network().fingerprint()
+    assert set(after.arrays) == set(before.arrays)
+    kernel = after.arrays["a/k"]
+    assert isinstance(kernel, ChannelQuantizedArray)
+    np.testing.assert_array_equal(kernel.dequantize(), before.arrays["a/k"].dequantize())
+    assert after.arrays["d/k"].dtype == np.float16
+    np.testing.assert_array_equal(after.arrays["d/k"], before.arrays["d/k"])
+    again = str(tmp_path / "again.gtw")
+    write_network(again, after)
+    with open(compressed, "rb") as one, open(again, "rb") as two:
+        assert one.read() == two.read()
+    assert sorted(load_network(compressed, "a").arrays) == ["a/k"]
+
+
+def test_version_says_whether_earlier_releases_can_read_it(path, tmp_path):
+    assert split(path)[0]["__metadata__"]["version"] == "1"
+    write_network(path, compressed_network())
+    assert split(path)[0]["__metadata__"]["version"] == "2"
+
+
+def test_compressed_arrays_compute_what_their_values_do(compressed):
+    pixels = np.random.RandomState(0).randint(0, 256, (3, 32, 48, 3)).astype(np.uint8)
+    network = load_network(compressed)
+    plain = compressed_network()
+    plain.arrays["a/k"] = plain.arrays["a/k"].dequantize()
+    plain.arrays["d/k"] = plain.arrays["d/k"].astype(np.float32)
+    ours, expected = [Backbone.from_network(each, "x", layer="d").features(pixels)
+                      for each in (network, plain)]
+    np.testing.assert_array_equal(ours, expected)
+
+
+def channel_scale(change):
+    """A change of the scales, which are 5 numbers of float32 in the file."""
+    def apply(header, data):
+        start, end = header["scale/a/k"]["data_offsets"]
+        data[start:end] = change(np.frombuffer(bytes(data[start:end]), "<f4").copy()).tobytes()
+    return apply
+
+
+def scaled(number):
+    def change(values):
+        values[3] = number
+        return values
+    return channel_scale(change)
+
+
+def half(bits):
+    def apply(header, data):
+        start = header["d/k"]["data_offsets"][0]
+        data[start:start + 2] = struct.pack("<H", bits)
+    return apply
+
+
+def header_only(change):
+    return lambda header, data: change(header)
+
+
+@pytest.mark.parametrize("change, part", [
+    (scaled(0.0), "scale/a/k"), (scaled(-0.5), "scale/a/k"), (scaled(np.nan), "scale/a/k"),
+    (scaled(np.inf), "scale/a/k"), (scaled(1e38), "scale/a/k"), (half(0x7c00), "'d/k' holds"),
+    (half(0x7e01), "'d/k' holds"), (half(0xfc00), "'d/k' holds"),
+    (header_only(metadata("quantization", lambda value: value.update(
+        {"a/k": ["scale/a/k", "minimum/n/m"]}))), "no scale and minimum"),
+    (header_only(metadata("quantization", lambda value: value.update(
+        {"n/m": ["scale/n/m", "minimum/n/m"]}))), "'scale/n/m' is missing"),
+    (header_only(metadata("quantization", lambda value: value.update({"a/k": [0.1, -1.0]}))),
+     "scale or minimum of no other"),
+    (header_only(metadata("quantization", lambda value: value.update({"d/k": [0.1, -1.0]}))),
+     "F16 but has a scale"),
+    (header_only(lambda header: header["scale/a/k"].update(shape=[1, 5])), "shape [5]"),
+    (header_only(lambda header: header["d/k"].update(dtype="BF16")), "BF16"),
+    (header_only(lambda header: header["d/k"].update(shape=[10, 1 << 50])), "takes"),
+])
+def test_hostile_scales_and_halves(compressed, change, part):
+    header, data = split(compressed)
+    data = bytearray(data)
+    change(header, data)
+    join(compressed, header, bytes(data))
+    fails(compressed, part)
+
+
+def test_scales_of_the_wrong_length(tmp_path):
+    values = np.zeros((3, 3, 3, 5), np.uint8)
+    for scale in (np.ones(4), np.ones((1, 5)), np.float32(1)):
+        with pytest.raises(ValueError, match="shape"):
+            ChannelQuantizedArray(values, scale, np.zeros(5))
+    network = small_network()
+    network.arrays["scale/x"] = network.arrays.pop("d/b")
+    network.nodes[-1].attributes["bias"] = "scale/x"
+    with pytest.raises(WeightsError, match="scale/x"):
+        write_network(str(tmp_path / "x.gtw"), network)

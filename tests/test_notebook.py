@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from conftest import ROOT
+from gear_transfer import DatasetError
 
 NOTEBOOK = os.path.join(ROOT, "notebooks", "04-Transfer-Learning.ipynb")
 LOOK_INSIDE = os.path.join(ROOT, "notebooks", "05-Look-Inside.ipynb")
@@ -82,6 +83,31 @@ def test_form(path):
         assert not any(type(node).__name__ in ("JoinedStr", "AnnAssign", "NamedExpr")
                        for node in names)
         assert not any(isinstance(node, ast.Name) and node.id == "input" for node in names)
+
+
+@pytest.mark.parametrize("variable", ["GEAR_IMAGES", "NEW_IMAGES"])
+@pytest.mark.parametrize("script", ["notebook.sh", "jupyterhub.sh"])
+def test_a_misspelt_folder_stops_the_script_at_once(tmp_path, variable, script):
+    process = subprocess.Popen(
+        ["sh", os.path.join(ROOT, "ci", script), str(tmp_path / "built")], stderr=subprocess.PIPE,
+        env=dict(os.environ, **{"GEAR_IMAGES": "", "NEW_IMAGES": "", variable: "no such folder"}))
+    errors = process.communicate()[1].decode("utf-8")
+    assert process.returncode == 1 and variable + " names no folder: no such folder" in errors
+    assert not (tmp_path / "built").exists()
+
+
+@pytest.mark.parametrize("path, variable", [(NOTEBOOK, "GEAR_IMAGES"), (LOOK_INSIDE, "GEAR_IMAGES"),
+                                            (NOTEBOOK, "NEW_IMAGES")])
+def test_a_misspelt_folder_stops_the_notebook(path, variable, tmp_path, monkeypatch):
+    """Shapes are no substitute for photographs that somebody asked for."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GEAR_IMAGES", ""), monkeypatch.setenv("NEW_IMAGES", "")
+    monkeypatch.setenv(variable, "no such folder")
+    names = {}
+    with pytest.raises(DatasetError, match="no folder 'no such folder'"):
+        for cell in code_cells(read_notebook(path)):
+            source = "".join(line for line in cell["source"] if not line.startswith("%"))
+            exec(compile(source, path, "exec"), names)
 
 
 def test_sections_are_those_of_the_sample_in_its_order():

@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 from matplotlib import colors  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402
 
+import gear_transfer as gt  # noqa: E402
 from conftest import HOME  # noqa: E402
 from gear_transfer import Augmentation, Backbone, find_duplicates, learning_curve  # noqa: E402
 from gear_transfer.photographs.datasets import make_shape  # noqa: E402
@@ -489,3 +490,18 @@ def test_gear(shared, tmp_path):
     axes = plot_predictions(new, ["axes", "carabiners", "hardshell_jackets", "rope", "tents"])
     axes[0].figure.savefig(str(tmp_path / "new.png"))
     assert os.path.getsize(str(tmp_path / "new.png")) > 10000
+
+
+def test_plots_have_a_size():
+    """Figures that would take the memory of the machine are refused before they are made."""
+    white = np.full((2, 2, 3), 255, np.uint8)
+    for call in (lambda: gt.plot_predictions([white] * 2000, ["a"] * 2000),
+                 lambda: gt.plot_predictions([white] * 900, ["a"] * 900, columns=1),
+                 lambda: gt.plot_views([white] * 400, augment=3)):
+        with pytest.raises(ValueError, match="too large: show fewer"):
+            call()
+    rng = np.random.RandomState(0)
+    samples = gt.FeatureSet(rng.randn(202, 2), np.repeat(np.arange(101), 2))
+    curve = gt.LearningCurve(samples, np.array([50, 100]), np.ones((2, 202), bool))
+    with pytest.raises(ValueError, match="101 classes are too many"):
+        gt.plot_learning_curves(curve)

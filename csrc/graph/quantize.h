@@ -31,10 +31,10 @@ typedef struct {
 } gt_node_format;
 
 /* Decide how every node of an optimised graph computes in a plan of that precision: formats[i] for
- * node i.  In int8 a convolution reads 8 bits where the range of what it reads is known; values that
- * are concatenated or pooled share a scale with the result, unless their ranges are so far apart
- * that the smaller values would be lost.  Photographs are read as the bytes that they are where no
- * first convolution pads them; else, and where nobody reads 8 bits, values are floats. */
+ * node i.  In int8 a convolution reads 8 bits where the range of what it reads is known; values
+ * that are concatenated or pooled share a scale with the result, unless their ranges are so far
+ * apart that the smaller values would be lost.  Photographs are read as the bytes that they are
+ * where no first convolution pads them; else, and where nobody reads 8 bits, values are floats. */
 gt_status gt_choose_formats(const gt_graph *graph, gt_precision precision,
                             gt_preprocessing preprocessing, gt_node_format *formats,
                             gt_error *error);

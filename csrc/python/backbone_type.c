@@ -265,7 +265,7 @@ done:
     return results;
 }
 
-PyDoc_STRVAR(run_doc, "run(images)\n--\n\n"
+PyDoc_STRVAR(run_doc, "run($self, images, /)\n--\n\n"
                       "Run uint8 images (n, height, width, channels); a list of float32 arrays\n"
                       "(n, height_k, width_k, channels_k), one an output.");
 
@@ -276,7 +276,7 @@ backbone_run(backbone_object *self, PyObject *object)
 }
 
 PyDoc_STRVAR(calibrate_doc,
-             "calibrate(images)\n--\n\n"
+             "calibrate($self, images, /)\n--\n\n"
              "Run images in float32, as run does, and learn the ranges of all layers from them.\n"
              "Before the first run in int8, never after it.");
 
@@ -287,7 +287,7 @@ backbone_calibrate(backbone_object *self, PyObject *object)
 }
 
 PyDoc_STRVAR(ranges_doc,
-             "ranges()\n--\n\n"
+             "ranges($self, /)\n--\n\n"
              "What is known of the layers' numbers: a list of (layer, range, negative).");
 
 static PyObject *
@@ -311,7 +311,7 @@ backbone_ranges(backbone_object *self, PyObject *unused)
 
 PyDoc_STRVAR(
     set_ranges_doc,
-    "set_ranges(ranges)\n--\n\n"
+    "set_ranges($self, ranges, /)\n--\n\n"
     "Set what ranges() of a calibrated backbone gave, a list of (layer, range, negative).");
 
 /* One (layer, range, negative); -1 with an exception. */
@@ -387,7 +387,8 @@ steps_to_python(const listing *list)
     PyObject *result = PyList_New(list->count);
     for (Py_ssize_t i = 0; result != NULL && i < list->count; i++) {
         const gt_step *step = &list->steps[i];
-        PyObject *item = Py_BuildValue("(sss)", step->layer, step->operation, step->implementation);
+        PyObject *item = Py_BuildValue("(NNN)", gt_text(step->layer), gt_text(step->operation),
+                                       gt_text(step->implementation));
         if (item == NULL) {
             Py_CLEAR(result);
             break;
@@ -397,7 +398,7 @@ steps_to_python(const listing *list)
     return result;
 }
 
-PyDoc_STRVAR(steps_doc, "steps()\n--\n\n"
+PyDoc_STRVAR(steps_doc, "steps($self, /)\n--\n\n"
                         "The primitives that run, in order: a list of (layer, operation,\n"
                         "implementation).");
 
@@ -433,7 +434,7 @@ count_step(void *context, const gt_step *step)
 }
 
 PyDoc_STRVAR(profile_doc,
-             "profile(images)\n--\n\n"
+             "profile($self, images, /)\n--\n\n"
              "Run uint8 images (sub_batch, height, width, channels) on one thread; the\n"
              "seconds of writing the input and of each of steps(), float64.");
 

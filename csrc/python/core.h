@@ -33,31 +33,37 @@ gt_module_state *gt_get_state(PyObject *module);
  * GIL.  Always returns NULL. */
 PyObject *gt_raise(PyObject *module, gt_status status, const gt_error *error);
 
+/* Text of the core as a str; it may have been cut to fit, within a character. */
+PyObject *gt_text(const char *text);
+
 /* --- arrays.c --- */
 
-/* GT_SAME_KIND: numbers are converted as by NumPy's casting rule of that name; else the type must be
- * right already.  GT_COPY: the data are ours, for what is checked and then trusted; else they are
- * copied only where they must be.  GT_ITSELF: no view but the array given, where it is right as it
- * is, for what holds it and can be part of a cycle: the collector does not see through views. */
-enum { GT_AS_IT_IS = 0, GT_SAME_KIND = 1, GT_COPY = 2, GT_ITSELF = 4 };
+enum {
+    GT_AS_IT_IS = 0,  /* the type must be right already; data are copied only where they must be */
+    GT_SAME_KIND = 1, /* numbers are converted as by NumPy's casting rule of that name */
+    GT_COPY = 2,      /* the data are ours, for what is checked once and trusted from then on */
+    GT_ITSELF = 4     /* the array given where it fits, and no view of it: the collector finds no
+                       * cycles through views */
+};
 
 /* `object` as an aligned C-contiguous array of native numbers of `type` and `ndim` axes, a new
- * reference; without GT_ITSELF to an array that nobody else knows, so that its shape stays.  NULL with TypeError or
- * ValueError, which name `what`. */
+ * reference; without GT_ITSELF to an array that nobody else knows, so that its shape stays.  NULL with
+ * TypeError or ValueError, which name `what`. */
 PyArrayObject *gt_as_array(PyObject *object, const char *what, int type, int ndim, int flags);
 
 /* Check that an axis has the wanted length; -1 with ValueError naming `what`. */
 int gt_check_axis(PyArrayObject *array, const char *what, int axis, npy_intp wanted);
 
 /* A whole number, or what stands for one by __index__.  Floats are refused, which PyLong_AsLongLong
- * takes before Python 3.10.  `overflow` becomes nonzero for what is too large; -1 with TypeError. */
+ * takes before Python 3.10.  `overflow` becomes nonzero for what is too large; -1 with
+ * TypeError. */
 long long gt_as_whole_number(PyObject *object, int *overflow);
 
 /* An empty list that whoever lists all objects does not find. */
 PyObject *gt_new_hidden_list(void);
 
-/* Replace the keywords of a call, NULL for none, by a copy that is the caller's to release: they can
- * be a dictionary that code alters which runs while they are read.  -1 with an exception, and NULL. */
+/* Replace the keywords of a call, NULL for none, by a copy that is the caller's to release: code that
+ * runs while they are read may alter the dictionary given.  -1 with an exception, and NULL. */
 int gt_own_keywords(PyObject **keywords);
 
 /* --- network.c --- */

@@ -1,5 +1,23 @@
 #include "python/core.h"
 
+#include <string.h>
+
+PyObject *
+gt_text(const char *text)
+{
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "ignore");
+}
+
+static void
+set_error(PyObject *type, const gt_error *error)
+{
+    PyObject *text = gt_text(error->message);
+    if (text != NULL) {
+        PyErr_SetObject(type, text);
+        Py_DECREF(text);
+    }
+}
+
 PyObject *
 gt_raise(PyObject *module, gt_status status, const gt_error *error)
 {
@@ -9,17 +27,17 @@ gt_raise(PyObject *module, gt_status status, const gt_error *error)
     }
     switch (status) {
     case GT_ERROR_MEMORY:
-        PyErr_SetString(PyExc_MemoryError, error->message);
+        set_error(PyExc_MemoryError, error);
         break;
     case GT_ERROR_ARGUMENT:
-        PyErr_SetString(PyExc_ValueError, error->message);
+        set_error(PyExc_ValueError, error);
         break;
     case GT_ERROR_GRAPH:
-        PyErr_SetString(state->graph_error, error->message);
+        set_error(state->graph_error, error);
         break;
     case GT_ERROR_STOPPED:
     case GT_ERROR_ENGINE:
-        PyErr_SetString(state->engine_error, error->message);
+        set_error(state->engine_error, error);
         break;
     case GT_OK:
         PyErr_SetString(PyExc_SystemError, "a success was raised");

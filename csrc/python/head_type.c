@@ -91,8 +91,8 @@ gt_make_head(PyObject *module, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-/* To be asked when nothing is left but to begin: reading the arguments may run code, and drop the GIL,
- * so that what was so before need not be so after it. */
+/* To be asked when nothing is left but to begin: reading the arguments may run code and drop the
+ * GIL, so that what was so before need not be so after it. */
 static int
 refuse_while(int condition)
 {
@@ -132,7 +132,14 @@ call_back(void *context, const gt_epoch *epoch)
     return answer;
 }
 
-PyDoc_STRVAR(train_doc, "train(features, labels, **settings)\n--\n\n"
+/* The names of gt_read_request, with their defaults. */
+#define SETTINGS                                                                                   \
+    "*, validation_features=None, validation_labels=None, mean=None, inverse_deviation=None, "     \
+    "class_weights=None, epochs=1, batch_size=32, optimizer='adam', schedule='constant', "         \
+    "learning_rate=0.001, momentum=0.0, l2=0.0, dropout=0.0, seed=0, threads=1, callback=None, "   \
+    "rows=None, allow_bf16=False"
+
+PyDoc_STRVAR(train_doc, "train($self, features, labels, " SETTINGS ")\n--\n\n"
                         "Train from the present weights. After each epoch\n"
                         "callback(epoch, loss, accuracy, validation_loss, validation_accuracy) is\n"
                         "called; training ends early when it returns something true.");
@@ -166,7 +173,7 @@ head_train(head_object *self, PyObject *args, PyObject *kwargs)
 }
 
 PyDoc_STRVAR(loss_gradient_doc,
-             "loss_gradient(features, labels, **settings)\n--\n\n"
+             "loss_gradient($self, features, labels, " SETTINGS ")\n--\n\n"
              "Loss of all rows as one minibatch and its gradient by the weights, flat.");
 
 static PyObject *
@@ -199,7 +206,7 @@ head_loss_gradient(head_object *self, PyObject *args, PyObject *kwargs)
     return Py_BuildValue("(dN)", loss, gradient);
 }
 
-PyDoc_STRVAR(predict_doc, "predict(features, threads, logits=False)\n--\n\n"
+PyDoc_STRVAR(predict_doc, "predict($self, features, threads, logits=False)\n--\n\n"
                           "Probabilities, or logits, float32 (n, classes), of features (n, d).");
 
 static PyObject *
@@ -246,7 +253,7 @@ head_predict(head_object *self, PyObject *args, PyObject *kwargs)
 }
 
 PyDoc_STRVAR(standardisation_doc,
-             "standardisation(features, threads, rows=None)\n--\n\n"
+             "standardisation($self, features, threads, rows=None)\n--\n\n"
              "Mean and inverse deviation, float32 (d,), of features (n, d), or of those rows.");
 
 static PyObject *
@@ -291,7 +298,7 @@ done:
     return pair;
 }
 
-PyDoc_STRVAR(fold_scaling_doc, "fold_scaling(mean, inverse_deviation)\n--\n\n"
+PyDoc_STRVAR(fold_scaling_doc, "fold_scaling($self, mean, inverse_deviation, /)\n--\n\n"
                                "Fold the scaling used in training into the first layer.");
 
 static PyObject *
@@ -322,7 +329,7 @@ head_fold_scaling(head_object *self, PyObject *args)
 }
 
 PyDoc_STRVAR(get_layers_doc,
-             "get_layers()\n--\n\n"
+             "get_layers($self, /)\n--\n\n"
              "A copy of the weights: a list of (kernel (in, out), bias (out,)), float32.");
 
 /* Empty (kernel, bias) of a layer. */
@@ -371,7 +378,7 @@ head_get_layers(head_object *self, PyObject *unused)
     return layers;
 }
 
-PyDoc_STRVAR(set_layer_doc, "set_layer(index, kernel, bias)\n--\n\n"
+PyDoc_STRVAR(set_layer_doc, "set_layer($self, index, kernel, bias, /)\n--\n\n"
                             "Replace the weights of one layer: kernel (in, out), bias (out,).");
 
 static PyObject *

@@ -16,7 +16,7 @@ gt_get_state(PyObject *module)
 }
 
 PyDoc_STRVAR(available_threads_doc,
-             "available_threads()\n--\n\n"
+             "available_threads($module, /)\n--\n\n"
              "Processors that this process may use: affinity and control group limit.");
 
 static PyObject *
@@ -54,7 +54,7 @@ isa_name(dnnl_cpu_isa_t isa)
     }
 }
 
-PyDoc_STRVAR(engine_info_doc, "engine_info()\n--\n\n"
+PyDoc_STRVAR(engine_info_doc, "engine_info($module, /)\n--\n\n"
                               "oneDNN's version and the instruction set it uses, two str.");
 
 static PyObject *
@@ -72,7 +72,7 @@ engine_info(PyObject *module, PyObject *unused)
 }
 
 PyDoc_STRVAR(has_fast_doc,
-             "has_fast(precision)\n--\n\n"
+             "has_fast($module, precision, /)\n--\n\n"
              "Whether the processor has instructions for 'float32', 'bf16' or 'int8'.");
 
 static PyObject *
@@ -89,7 +89,7 @@ has_fast(PyObject *module, PyObject *args)
 
 PyDoc_STRVAR(
     int8_rounding_doc,
-    "int8_rounding()\n--\n\n"
+    "int8_rounding($module, /)\n--\n\n"
     "How int8 rounds on this processor; where that is the same, features are. First \"VNNI\"\n"
     "where weights have all 8 bits, \"pairs\" where their scales keep two products within 16\n"
     "bits; then \"tiles\" where convolutions run on matrix units, else the numbers of\n"
@@ -104,7 +104,7 @@ int8_rounding(PyObject *module, PyObject *unused)
                                 gt_amx_is_available() ? "tiles" : gt_winograd_u8_weights());
 }
 
-PyDoc_STRVAR(shuffle_doc, "shuffle(n, seed, epoch)\n--\n\n"
+PyDoc_STRVAR(shuffle_doc, "shuffle($module, n, seed, epoch, /)\n--\n\n"
                           "The order in which an epoch visits n rows, int64 (n,).");
 
 static PyObject *
@@ -129,19 +129,20 @@ shuffle(PyObject *module, PyObject *args)
     return order;
 }
 
-PyDoc_STRVAR(backbone_doc,
-             "backbone(nodes, arrays, height, width, outputs, threads, sub_batch, scale, offset,\n"
-             "         precision)\n--\n\n"
-             "A Backbone of a network described by nodes (name, op, inputs, attributes) and\n"
-             "arrays, float32 or (uint8, scale, minimum) by name, for images of height x width\n"
-             "seen as byte * scale + offset. outputs holds pairs (layer, pool) where pool is\n"
-             "None or the name of a global pooling operation.");
+PyDoc_STRVAR(
+    backbone_doc,
+    "backbone($module, nodes, arrays, height, width, outputs, threads, sub_batch, scale, offset,\n"
+    "         precision)\n--\n\n"
+    "A Backbone of a network described by nodes (name, op, inputs, attributes) and\n"
+    "arrays, float32 or (uint8, scale, minimum) by name, for images of height x width\n"
+    "seen as byte * scale + offset. outputs holds pairs (layer, pool) where pool is\n"
+    "None or the name of a global pooling operation.");
 
-PyDoc_STRVAR(infer_shapes_doc, "infer_shapes(nodes, arrays, height, width)\n--\n\n"
+PyDoc_STRVAR(infer_shapes_doc, "infer_shapes($module, nodes, arrays, height, width)\n--\n\n"
                                "The (height, width, channels) of each node's result.");
 
 PyDoc_STRVAR(head_doc,
-             "head(widths, seed)\n--\n\n"
+             "head($module, widths, seed)\n--\n\n"
              "A Head with freshly initialised weights; widths are those of the features, of\n"
              "the hidden layers and of the classes.");
 
@@ -159,7 +160,7 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* The interpreter leaves its daemon threads to run on while the process ends.  It remembers few such
+/* The interpreter leaves its daemon threads running while the process ends.  It remembers few such
  * functions, and the module can be imported many times. */
 static void
 close_gate_at_exit(void)

@@ -25,7 +25,8 @@ _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize",
                          "precision", "cache", "verbose", "executor", "quality")
 HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learning_rate",
                     "optimizer", "momentum", "l2", "validation_fraction", "early_stopping",
-                    "patience", "class_weight", "calibrate", "random_state", "threads", "verbose")
+                    "patience", "class_weight", "calibrate", "random_state", "threads", "verbose",
+                    "refit")
 
 #: Those of the extractor that count at once after `fit`.
 _RUNNING = ("cache", "threads", "verbose", "executor")
@@ -57,7 +58,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         Whether photographs become square by white borders or by stretching.
     hidden_layers, dropout, epochs, batch_size, learning_rate, optimizer, momentum, l2
         See `HeadClassifier`.
-    validation_fraction, early_stopping, patience, class_weight, calibrate, random_state
+    validation_fraction, early_stopping, patience, class_weight, calibrate, random_state, refit
         See `HeadClassifier`.
     threads : int, optional
         Default is the number of processors this process may use.
@@ -72,7 +73,8 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     augment : int or Augmentation, optional
         Train on so many augmented views of each photograph as well (mirrored, cropped, turned,
         recoloured), or on those that an `Augmentation` describes. Their features are computed
-        once and kept like others. Photographs that are held back or predicted have no views.
+        once and kept like others. Photographs have no views while they are held back, nor when
+        they are predicted.
     strict : bool
         Raise at the first image that cannot be read, where otherwise it is
         left out, reported and listed in `skipped_`.
@@ -113,12 +115,12 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     _sklearn_mixins = ("ClassifierMixin",)
 
     def __init__(self, backbone=None, layer=None, input_size=None, pooling="average",
-                 resize="pad", hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
-                 learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.005,
+                 resize="pad", hidden_layers=(), dropout=0.0, epochs="auto", batch_size=32,
+                 learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.02,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
                  calibrate=True, random_state=0, threads=None, precision="auto", cache=True,
                  group_duplicates=True, augment=None, strict=False, verbose=0, executor=None,
-                 quality=DEFAULT_QUALITY):
+                 quality=DEFAULT_QUALITY, refit=True):
         self.backbone = backbone
         self.layer = layer
         self.input_size = input_size
@@ -147,6 +149,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         self.verbose = verbose
         self.executor = executor
         self.quality = quality
+        self.refit = refit
 
     def make_parts(self):
         """A new extractor and a new head with these parameters."""

@@ -34,7 +34,8 @@ class HeadClassifier(Estimator):
         Widths of hidden layers with ReLU; none by default.
     dropout : float
         Share of the hidden activations dropped in training, 0 <= dropout < 1.
-    epochs : int
+    epochs : int or "auto"
+        "auto" is 40, and more for few samples, so that there are 400 steps.
     batch_size : int
     learning_rate : float or "auto"
         Of the first step; falls to zero along a cosine. "auto" is 0.003 for 768
@@ -49,8 +50,14 @@ class HeadClassifier(Estimator):
         val_accuracy; 0 for none.
     early_stopping : bool
         Stop when val_loss has not fallen for `patience` epochs, and return
-        to the weights of the best epoch.
+        to the weights of the best epoch. Otherwise the last epoch counts: where
+        val_loss rises again it is because the head grows too sure of itself,
+        which `calibrate` makes up for, and its accuracy is the best in the end.
     patience : int
+    refit : bool
+        Once `history_`, the number of epochs and the temperature are known
+        from the samples that `fit` held back, train the head on all samples,
+        for as many epochs.
     class_weight : dict, "balanced" or None
     calibrate : bool
         Divide the logits by the temperature that suits the validation samples
@@ -82,7 +89,10 @@ class HeadClassifier(Estimator):
         Subtracted from the features first. None where none of them is far from zero for how little
         it changes, which is so of what a backbone gives.
     history_ : dict of list of float
-        loss, accuracy, val_loss and val_accuracy after each epoch.
+        loss, accuracy, val_loss and val_accuracy after each epoch; with samples
+        held back, of the head that was trained without them.
+    best_epoch_ : int
+        Number of the epoch that counts, from 0 on.
     validation_indices_ : ndarray of int
         Positions of the samples that `fit` held back.
     temperature_ : float
@@ -102,11 +112,11 @@ class HeadClassifier(Estimator):
 
     _sklearn_mixins = ("ClassifierMixin",)
 
-    def __init__(self, hidden_layers=(), dropout=0.0, epochs=40, batch_size=32,
-                 learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.005,
+    def __init__(self, hidden_layers=(), dropout=0.0, epochs="auto", batch_size=32,
+                 learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.02,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
                  calibrate=True, random_state=0, threads=None, verbose=0,
-                 precision="auto"):
+                 precision="auto", refit=True):
         self.hidden_layers = hidden_layers
         self.dropout = dropout
         self.epochs = epochs
@@ -124,6 +134,7 @@ class HeadClassifier(Estimator):
         self.threads = threads
         self.verbose = verbose
         self.precision = precision
+        self.refit = refit
 
     def fit(self, X, y, validation_data=None, groups=None, views=None):
         """Train the head.
@@ -140,8 +151,9 @@ class HeadClassifier(Estimator):
             Samples of one group, such as near-duplicates, are held back together or not at all.
         views : array-like of shape (n, v, d) or callable, optional
             Features of augmented views of each sample. They are trained on beside it; those of a
-            sample that is held back are not used. ``views(positions)`` is called once, with the
-            positions of the m samples that are trained on, and gives theirs, (m, v, d).
+            sample that is held back are not used as long as it is. ``views(positions)`` is called
+            once, with the positions of the m samples that are trained on in the end, and gives
+            theirs, (m, v, d).
 
         Returns
         -------
@@ -165,18 +177,37 @@ class HeadClassifier(Estimator):
             raise ValueError("a classifier needs two classes or more, found one class: {!r}".format(
                 self.classes_[0]))
         seed = _seed(self.random_state)
-        train, held_out = self._split(X, labels.astype(np.int32), validation_data, groups, seed,
-                                      views if callable(views) or views is None
-                                      else _check_views(views, X, np.arange(len(X))))
-        widths = (X.shape[1],) + tuple(int(width) for width in self.hidden_layers)
-        core = _core.head(widths + (len(self.classes_),), seed)
-        offset = self._train(core, train, held_out, seed)
+        labels = labels.astype(np.int32)
+        if views is not None and (self.refit or not callable(views)):
+            everything = np.arange(len(X))
+            views = _check_views(views(everything) if callable(views) else views, X, everything)
+        train, held_out = self._split(X, labels, validation_data, groups, seed, views)
+        core = self._new_core(X.shape[1], seed)
+        watch, offset = self._train(core, train, held_out, seed)
+        self.history_, self.best_epoch_ = watch.history, watch.best_epoch
+        self.n_iter_ = len(watch.history["loss"])
         self.temperature_ = 1.0
         if self.calibrate and held_out[0] is not None:
             self.temperature_ = fit_temperature(
                 core.predict(_less(held_out[0], offset), check_threads(self.threads)), held_out[1])
+        if self.refit and len(self.validation_indices_):
+            core = self._new_core(X.shape[1], seed)
+            _, offset = self._train(core, _to_train_on(X, labels, None, views), (None, None), seed,
+                                    watch.best_epoch + 1)
         self.set_layers(_divided(core.get_layers(), self.temperature_), offset)
         return self
+
+    def _new_core(self, n_features, seed):
+        """A head to be trained.
+
+        Without hidden layers it begins at zero: the loss has one minimum then, and of few samples
+        nothing would take away what random weights are across them.
+        """
+        widths = (n_features,) + tuple(int(width) for width in self.hidden_layers)
+        core = _core.head(widths + (len(self.classes_),), seed)
+        if len(widths) == 1:
+            core.set_layer(0, *[np.zeros_like(array) for array in core.get_layers()[0]])
+        return core
 
     def _split(self, X, labels, validation_data, groups, seed, views):
         """Samples to train on, as `_to_train_on` returns them, and to validate on, (X, labels);
@@ -209,12 +240,16 @@ class HeadClassifier(Estimator):
         self.validation_indices_ = held
         return _to_train_on(X, labels, train, views), (X[held], labels[held])
 
-    def _train(self, core, train, held_out, seed):
+    def _train(self, core, train, held_out, seed, most_epochs=None):
         """Run the epochs; `core` then has its final weights, scaling folded in.
 
-        Returns the offset that is not folded in, None for none.
+        With `most_epochs` it stops after so many. Returns the watch over the epochs, and the offset
+        that is not folded in, None for none.
         """
         X, labels, rows = train
+        epochs = self.epochs
+        if isinstance(epochs, str):
+            epochs = automatic_epochs(len(labels), self.batch_size)
         threads = check_threads(self.threads)
         mean, inverse_deviation = core.standardisation(X, threads, rows)
         weights = None
@@ -225,12 +260,12 @@ class HeadClassifier(Estimator):
             from sklearn.utils.class_weight import compute_class_weight
             weights[present] = compute_class_weight(self.class_weight, classes=names,
                                                     y=self.classes_[labels])
-        with progress_bar(self.epochs, "Head", "epoch", self.verbose) as bar:
-            watch = _Watch(core, self, bar, held_out[0] is not None)
+        with progress_bar(most_epochs or epochs, "Head", "epoch", self.verbose) as bar:
+            watch = _Watch(core, self, bar, held_out[0] is not None, most_epochs)
             core.train(X, labels, rows=rows, validation_features=held_out[0],
                        validation_labels=held_out[1], mean=mean,
                        inverse_deviation=inverse_deviation, class_weights=weights,
-                       epochs=self.epochs, batch_size=self.batch_size, optimizer=self.optimizer,
+                       epochs=epochs, batch_size=self.batch_size, optimizer=self.optimizer,
                        schedule="cosine",
                        learning_rate=automatic_learning_rate(X.shape[1])
                        if self.learning_rate == "auto" else self.learning_rate,
@@ -240,9 +275,7 @@ class HeadClassifier(Estimator):
         is_far = np.abs(mean.astype(float) * inverse_deviation) > _FAR
         offset = np.where(is_far, mean, np.float32(0)) if is_far.any() else None
         core.fold_scaling(_less(mean, offset), inverse_deviation)
-        self.history_ = watch.history
-        self.n_iter_ = len(watch.history["loss"])
-        return offset
+        return watch, offset
 
     def set_layers(self, layers, offset=None):
         """Give the head its weights, as `fit` and a saved model do.
@@ -336,9 +369,9 @@ class HeadClassifier(Estimator):
 
 
 class _Watch(object):
-    """Called after each epoch: keeps the history, moves the bar, decides when to stop."""
+    """Called after each epoch: keeps history and best weights, moves the bar, says when to stop."""
 
-    def __init__(self, core, settings, bar, has_validation):
+    def __init__(self, core, settings, bar, has_validation, most_epochs=None):
         self._core = core
         self._settings = settings
         self._bar = bar
@@ -346,7 +379,8 @@ class _Watch(object):
         self.history = collections.OrderedDict((key, []) for key in self._keys)
         self._best_loss = np.inf
         self._best_layers = None
-        self._best_epoch = -1
+        self._most_epochs = most_epochs
+        self.best_epoch = -1
 
     def __call__(self, epoch, loss, accuracy, val_loss, val_accuracy):
         values = (loss, accuracy, val_loss, val_accuracy)
@@ -356,11 +390,12 @@ class _Watch(object):
             (key, "{:.3f}".format(self.history[key][-1])) for key in self._keys), refresh=False)
         self._bar.update(1)
         if not self._settings.early_stopping or "val_loss" not in self.history:
-            return False
-        if val_loss < self._best_loss:
-            self._best_loss, self._best_epoch = val_loss, epoch
+            self.best_epoch = epoch
+            return epoch + 1 == self._most_epochs
+        if val_loss < self._best_loss or self.best_epoch < 0:
+            self._best_loss, self.best_epoch = val_loss, epoch
             self._best_layers = self._core.get_layers()
-        return epoch - self._best_epoch >= self._settings.patience
+        return epoch - self.best_epoch >= self._settings.patience
 
     def restore_best(self):
         """Bring the weights of the best epoch back, if they were kept."""
@@ -398,7 +433,10 @@ def check_settings(settings, has_validation=False):
     require("hidden_layers", not isinstance(hidden, str) and hasattr(hidden, "__len__")
             and all(whole(width) and width > 0 for width in hidden) and len(hidden) < 16,
             "a sequence of fewer than 16 whole numbers from 1 on")
-    for name in ("epochs", "batch_size", "patience"):
+    require("epochs", whole(settings.epochs) and settings.epochs > 0
+            or isinstance(settings.epochs, str) and settings.epochs == "auto",
+            "a whole number from 1 on or 'auto'")
+    for name in ("batch_size", "patience"):
         require(name, whole(getattr(settings, name)) and getattr(settings, name) > 0,
                 "a whole number from 1 on")
     rate = settings.learning_rate
@@ -412,7 +450,7 @@ def check_settings(settings, has_validation=False):
     weight = settings.class_weight
     require("class_weight", weight is None or isinstance(weight, dict) or (
         isinstance(weight, str) and weight == "balanced"), "None, 'balanced' or a dict")
-    for name in ("early_stopping", "calibrate"):
+    for name in ("early_stopping", "calibrate", "refit"):
         require(name, isinstance(getattr(settings, name), (bool, np.bool_)), "True or False")
     require("early_stopping", not settings.early_stopping or has_validation
             or settings.validation_fraction > 0, "False where validation_fraction is 0")
@@ -441,6 +479,22 @@ def _divided(layers, temperature):
     kernel, bias = layers[-1]
     scale = np.float32(1.0 / temperature)
     return layers[:-1] + [(kernel * scale, bias * scale)]
+
+
+def automatic_epochs(n_samples, batch_size):
+    """The number of epochs that ``epochs="auto"`` stands for.
+
+    Parameters
+    ----------
+    n_samples, batch_size : int
+
+    Returns
+    -------
+    int
+        40, or as many more as make 400 steps.
+    """
+    steps = -(-n_samples // batch_size)
+    return max(40, -(-400 // steps))
 
 
 def automatic_learning_rate(n_features):

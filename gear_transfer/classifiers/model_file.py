@@ -36,16 +36,17 @@ _PART_LETTERS = {0: "t", 1: "v", 2: "s", -1: "-"}
 #: Parameters of the classifier that the file keeps, with the types they may have.
 _PARAMETERS = {
     "resize": (str,), "pooling": (str, type(None)), "hidden_layers": (list,),
-    "dropout": (float, int), "epochs": (int,), "batch_size": (int,),
+    "dropout": (float, int), "epochs": (int, str), "batch_size": (int,),
     "learning_rate": (float, int, str), "optimizer": (str,), "momentum": (float, int),
     "l2": (float, int), "validation_fraction": (float, int), "early_stopping": (bool,),
     "patience": (int,), "class_weight": (str, list, type(None)), "calibrate": (bool,),
     "random_state": (int, type(None)), "strict": (bool,),
-    "group_duplicates": (bool,), "augment": (dict, type(None)), "cache": (bool,),
+    "group_duplicates": (bool,), "augment": (dict, type(None)), "cache": (bool,), "refit": (bool,),
 }
 
 #: What those count as that files of earlier releases lack.
-_ADDED_PARAMETERS = {"calibrate": False, "group_duplicates": True, "augment": None, "cache": True}
+_ADDED_PARAMETERS = {"calibrate": False, "group_duplicates": True, "augment": None, "cache": True,
+                     "refit": False}
 
 
 def save_model(model, path):
@@ -107,7 +108,7 @@ def _settings(model, backbone):
     parameters["pooling"], parameters["resize"] = backbone.pooling, model.extractor_.resize
     augmentation = as_augmentation(model.augment)
     parameters["augment"] = None if augmentation is None else augmentation.to_dict()
-    for name in ("early_stopping", "calibrate", "strict", "group_duplicates"):
+    for name in ("early_stopping", "calibrate", "strict", "group_duplicates", "refit"):
         parameters[name] = bool(parameters[name])
     for name, kinds in _PARAMETERS.items():
         if isinstance(parameters[name], np.generic):

@@ -57,7 +57,7 @@ def check_installation(threads=None):
     findings += [_library(*each) for each in _LIBRARIES]
     for name, look in [("golden picture", _golden_picture), ("precisions", _precisions),
                        ("image formats", _formats), ("head", _head), ("cache", _cache),
-                       ("ImageNet weights", _official_weights)]:
+                       ("backbones", _backbones), ("ImageNet weights", _official_weights)]:
         try:
             findings.append(Finding(name, *look(threads)))
         except (GearTransferError, ImportError, OSError, ValueError) as error:
@@ -185,6 +185,13 @@ def _cache(threads):
     free = space.f_bavail * space.f_frsize
     return free >= _ROOM, "{}: {:.0f} MB, {:.1f} GB free".format(
         cache.path, size / 1e6, free / 1e9)
+
+
+def _backbones(threads):
+    from ..features.listing import backbones
+    return None, "; ".join("{}: {:.1f} MB, {}, layers {} to {}, {:.2f} GFLOP an image at {} x {}".format(
+        each.name, each.size / 1e6, each.licence.split(";")[0], each.layers[0], each.layers[-1],
+        each.gflop, *each.input_size) for each in backbones())
 
 
 def _official_weights(threads):

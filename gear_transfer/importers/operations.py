@@ -143,7 +143,7 @@ def check_nodes(nodes, arrays, where):
     Parameters
     ----------
     nodes : list of Node
-    arrays : dict of str to ndarray or QuantizedArray
+    arrays : dict of str to ndarray, QuantizedArray or ChannelQuantizedArray
     where : str
         The file, for messages.
 

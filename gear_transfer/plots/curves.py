@@ -8,6 +8,7 @@ from .drawing import BLUE, GREY, INK, VERMILION, new_figure, open_frame, set_tit
 
 _PANEL_INCHES = (2.4, 1.85)
 _FOOT_INCHES = 0.5  # a line for what is counted, one for the legend
+_MOST_CLASSES = 100
 _MOST_OF_A_NAME = 26
 _MOST_OF_A_SIZE = 5  # letters, that five sizes fit side by side
 
@@ -73,7 +74,7 @@ def plot_learning_curves(curve, labels=None, columns=4, axes=None):
     Raises
     ------
     ValueError
-        There is no such class, no class at all, or fewer axes than classes.
+        There is no such class, no class at all, more than 100, or fewer axes than classes.
 
     Examples
     --------
@@ -89,6 +90,9 @@ def plot_learning_curves(curve, labels=None, columns=4, axes=None):
     labels = curve.classes.tolist() if labels is None else list(labels)
     if not labels:
         raise ValueError("labels must name one class or more, not {!r}".format(labels))
+    if len(labels) > _MOST_CLASSES:
+        raise ValueError("{:,} classes are too many for one figure: name {} at most with "
+                         "labels=".format(len(labels), _MOST_CLASSES))
     lowest = min(float(curve.intervals(label).min()) for label in labels)
     figure = None
     if axes is None:

@@ -16,6 +16,8 @@ VERMILION = "#D55E00"
 RED = "#C00000"
 INK = "#222222"
 GREY = "#767676"
+_MOST_AXES = 1000
+_MOST_INCHES = 600.0
 _TILE_PIXELS = 224
 _TILE_GREY = 230
 _TILE_INCHES = 2.0
@@ -50,9 +52,19 @@ def check_lengths(images, *named):
 
 
 def new_figure(rows, columns, inches):
-    """A pyplot figure of (width, height) inches and its axes, a 2-D array."""
+    """A pyplot figure of (width, height) inches and its axes, a 2-D array.
+
+    Raises
+    ------
+    ValueError
+        If it would take the memory of the machine, or be larger than matplotlib can write.
+    """
     import matplotlib.pyplot as plt
 
+    if rows * columns > _MOST_AXES or max(inches) > _MOST_INCHES:
+        raise ValueError("a figure of {:,} x {:,} plots, {:.0f} x {:.0f} inches, is too large: show "
+                         "fewer than {:,} at a time".format(rows, columns, inches[0], inches[1],
+                                                            _MOST_AXES))
     return plt.subplots(rows, columns, figsize=inches, squeeze=False)
 
 

@@ -21,12 +21,13 @@ typedef struct {
 } fragile;
 
 /* Whether a success with the right result may follow.  Memory that is out must be told, but where
- * it costs only speed, a name to read, or an object that is gone anyway; from another failure there
- * may be another way to the result, such as a pool without the ReLU that was fused to it. */
+ * it costs only speed, a name to read, what the system says of itself, or an object that is gone
+ * anyway; from another failure there may be another way to the result, such as a pool without the
+ * ReLU that was fused to it. */
 static bool
 may_go_well(const char *failed, dnnl_status_t code)
 {
-    static const char *const harmless[] = {"madvise", "dnnl_primitive_desc_query",
+    static const char *const harmless[] = {"madvise", "fopen", "dnnl_primitive_desc_query",
                                            "dnnl_primitive_desc_query_md",
                                            "dnnl_memory_get_memory_desc"};
     size_t length = strlen(failed);

@@ -63,6 +63,36 @@ test_elements_of_arrays(void)
 }
 
 static void
+test_elements_of_arrays_by_channel(void)
+{
+    const uint8_t bytes[6] = {0, 255, 2, 3, 4, 5};
+    const float scales[3] = {0.5f, 2.0f, 0.25f};
+    const float minima[3] = {-1.0f, 10.0f, 0.0f};
+    gt_array array = {.data = bytes, .type = GT_UINT8, .rank = 2, .shape = {2, 3},
+                      .scales = scales, .minima = minima};
+    const float expected[6] = {-1.0f, 520.0f, 0.5f, 0.5f, 18.0f, 1.25f};
+    float values[4] = {0.0f};
+    for (int i = 0; i < 6; i++) {
+        CHECK(gt_array_at(&array, i) == expected[i]);
+    }
+    gt_array_read(&array, 2, 4, values);
+    CHECK(memcmp(values, expected + 2, sizeof(values)) == 0);
+}
+
+static void
+test_elements_of_float16(void)
+{
+    /* 1, -2, the largest, the smallest normal, the smallest and the largest below that, -0 */
+    const uint16_t halves[7] = {0x3c00, 0xc000, 0x7bff, 0x0400, 0x0001, 0x83ff, 0x8000};
+    const float expected[7] = {1.0f, -2.0f, 65504.0f, 0x1p-14f, 0x1p-24f, -1023 * 0x1p-24f, -0.0f};
+    gt_array array = {.data = halves, .type = GT_FLOAT16, .rank = 1, .shape = {7}};
+    float values[7] = {0.0f};
+    gt_array_read(&array, 0, 7, values);
+    CHECK(memcmp(values, expected, sizeof(values)) == 0);
+    CHECK(gt_array_at(&array, 5) == expected[5]);
+}
+
+static void
 test_building_refuses(void)
 {
     gt_graph graph;
@@ -435,6 +465,8 @@ main(void)
 {
     RUN(test_names_of_operations);
     RUN(test_elements_of_arrays);
+    RUN(test_elements_of_arrays_by_channel);
+    RUN(test_elements_of_float16);
     RUN(test_building_refuses);
     RUN(test_joins_take_a_limited_number_of_inputs);
     RUN(test_outputs);

@@ -29,7 +29,8 @@ import keras_files  # noqa: E402
 from gear_transfer import _core, errors, importers  # noqa: E402
 from gear_transfer.common.cache import FeatureCache  # noqa: E402
 from gear_transfer.features.backbone import describe  # noqa: E402
-from gear_transfer.importers import Network, Node, QuantizedArray, load_network  # noqa: E402
+from gear_transfer.importers import (ChannelQuantizedArray, Network, Node,  # noqa: E402
+                                     QuantizedArray, load_network)
 from gear_transfer.importers.native import write_network  # noqa: E402
 from gear_transfer.photographs.images import read_image  # noqa: E402
 
@@ -212,6 +213,16 @@ def small_network():
                    {"source": "a test"})
 
 
+def compressed_network():
+    """The small network with what a file of version 2 may hold."""
+    network = small_network()
+    rng = np.random.RandomState(2)
+    network.arrays["a/k"] = ChannelQuantizedArray(
+        network.arrays["a/k"].values, rng.uniform(0.01, 0.1, 5), rng.normal(size=5))
+    network.arrays["d/k"] = network.arrays["d/k"].astype(np.float16)
+    return network
+
+
 class Native(Target):
     """A network in the native format (.gtw)."""
 
@@ -220,7 +231,7 @@ class Native(Target):
     def seeds(self):
         short = small_network().upto("r")
         return [self.written_by(lambda path: write_network(path, network))
-                for network in (small_network(), short)]
+                for network in (small_network(), short, compressed_network())]
 
     def mutate(self, data, rng):
         """Change the JSON of the header and its length with it, or any byte."""
