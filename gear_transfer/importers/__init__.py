@@ -7,8 +7,8 @@ from .network import Network, Node, QuantizedArray
 
 __all__ = ["Network", "Node", "QuantizedArray", "load_network"]
 
-READABLE = ("Keras HDF5 (.h5: official Inception V3 weights or a whole saved model) and the native "
-            "format (.gtw, safetensors layout)")
+READABLE = ("Keras HDF5 (.h5: official Inception V3 weights or a whole saved model), EfficientNet-Lite "
+            "(.safetensors, PyTorch names) and the native format (.gtw, safetensors layout)")
 
 
 def _head(path):
@@ -30,7 +30,8 @@ def load_network(path, layer=None, preprocessing=None):
     Parameters
     ----------
     path : str or Path
-        A Keras HDF5 file or one in the native format.
+        A Keras HDF5 file, EfficientNet-Lite weights in a safetensors file, or a file in the native
+        format.
     layer : str, optional
         Cut the network here: this layer is the last node.
     preprocessing : dict, optional
@@ -59,6 +60,10 @@ def load_network(path, layer=None, preprocessing=None):
         from .keras_h5 import load_keras_h5
         return load_keras_h5(path, layer, preprocessing)
     if head[8:9] == b"{":
+        from .safetensors import has_tensor
+        if has_tensor(path, "_conv_stem.weight"):
+            from .efficientnet_lite import load_efficientnet_lite
+            return load_efficientnet_lite(path, layer, preprocessing)
         from .native import read_network
         network = read_network(path)
         if preprocessing is not None:

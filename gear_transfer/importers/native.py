@@ -23,13 +23,10 @@ from ..errors import WeightsError
 from .json_text import parse_json
 from .network import Network, Node, QuantizedArray, used_arrays
 from .operations import LARGEST_EXTENT, check_nodes
+from .safetensors import LONGEST_HEADER, check_entries, is_size, read_header
 
 FORMAT = "gear_transfer network"
 VERSION = "1"
-
-LONGEST_HEADER = 16 << 20
-MOST_TENSORS = 1 << 16
-HIGHEST_RANK = 6
 
 _EXTRA = "extra/"
 
@@ -145,9 +142,9 @@ def read_network(path):
     try:
         with open(path, "rb") as stream:
             size = os.fstat(stream.fileno()).st_size
-            header, start = _read_header(stream, size, fail)
+            header, start = read_header(stream, size, fail)
             metadata = _check_metadata(header.pop("__metadata__", None), fail)
-            entries = _check_entries(header, size - start, fail)
+            entries = check_entries(header, size - start, _DTYPES, fail)
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         if isinstance(error, WeightsError):
@@ -169,27 +166,10 @@ def read_network(path):
                    extra_arrays)
 
 
-def _read_header(stream, size, fail):
-    """The parsed header and the offset of the data."""
-    lead = stream.read(8)
-    if len(lead) < 8:
-        fail("cut short: it has only {} bytes".format(size))
-    length = struct.unpack("<Q", lead)[0]
-    if length > LONGEST_HEADER:
-        fail("its header claims {} bytes, at most {} are allowed; not a file in the native "
-             "format".format(length, LONGEST_HEADER))
-    if length > size - 8:
-        fail("cut short: its header claims {} bytes, {} are there".format(length, size - 8))
-    header = parse_json(stream.read(length), fail, "header")
-    if not isinstance(header, dict):
-        fail("its header is not a JSON object")
-    return header, 8 + length
-
-
 def _check_metadata(metadata, fail):
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         fail("a safetensors file, but not one of gear_transfer's networks (its metadata do not "
-             "say so)")
+             "say so) and not EfficientNet-Lite (no tensor '_conv_stem.weight')")
     if metadata.get("version") != VERSION:
         fail("has version {!r} of the native format, this gear_transfer reads {!r}".format(
             metadata.get("version"), VERSION))
@@ -205,52 +185,6 @@ def _json(metadata, key, kind, fail):
         fail("its metadata '{}' are not a JSON {}".format(
             key, "object" if kind is dict else "list"))
     return value
-
-
-def _is_size(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _check_entries(header, data_size, fail):
-    """(name, dtype, shape, start, end) of every tensor in the order of the data.
-
-    The tensors must cover the data exactly, without gap or overlap.
-    """
-    if len(header) > MOST_TENSORS:
-        fail("has {} tensors, at most {} are allowed".format(len(header), MOST_TENSORS))
-    entries = []
-    for name, entry in header.items():
-        if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-            fail("tensor '{}' must have dtype, shape and data_offsets".format(name))
-        kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if not isinstance(kind, str) or kind not in _DTYPES:
-            fail("tensor '{}' has dtype {!r}, only F32 and U8 are read".format(name, kind))
-        if (not isinstance(shape, list) or not 1 <= len(shape) <= HIGHEST_RANK
-                or not all(_is_size(side) and side > 0 for side in shape)):
-            fail("tensor '{}' has shape {!r}".format(name, shape))
-        if (not isinstance(offsets, list) or len(offsets) != 2
-                or not all(_is_size(offset) for offset in offsets)):
-            fail("tensor '{}' has data_offsets {!r}".format(name, offsets))
-        needed = _DTYPES[kind].itemsize
-        for side in shape:
-            needed *= side
-        if offsets[1] - offsets[0] != needed:
-            fail("tensor '{}' of shape {} takes {} bytes, its data_offsets span {}".format(
-                name, shape, needed, offsets[1] - offsets[0]))
-        entries.append((offsets[0], offsets[1], name, _DTYPES[kind], tuple(shape)))
-    entries.sort(key=lambda item: item[:2])
-    position = 0
-    for first, last, name, _, _ in entries:
-        if last > data_size:
-            fail("cut short: tensor '{}' ends at byte {} of the data, {} are there".format(
-                name, last, data_size))
-        if first != position:
-            fail("tensor '{}' begins at byte {} of the data, expected {} ({})".format(
-                name, first, position, "gap" if first > position else "overlap"))
-        position = last
-    if position != data_size:
-        fail("{} bytes lie behind the last tensor".format(data_size - position))
-    return entries
 
 
 def _arrays(mapped, start, entries, quantization, fail):
@@ -318,7 +252,7 @@ def _input_size(metadata, fail):
     if size is None:
         return None
     if (not isinstance(size, list) or len(size) != 2
-            or not all(_is_size(side) and 1 <= side <= LARGEST_EXTENT for side in size)):
+            or not all(is_size(side) and 1 <= side <= LARGEST_EXTENT for side in size)):
         fail("its input_size is {!r}, expected [height, width]".format(size))
     return tuple(size)
 
