@@ -1,0 +1,255 @@
+#include <math.h>
+#include <string.h>
+
+#include "common/bf16.h"
+#include "kernels/mbconv/mbconv.h"
+#include "kernels/mbconv/mbconv_stages.h"
+
+enum { CACHE_LINE = 64, LARGEST_WEIGHT = 127 };
+
+/* Channels in of the 1x1 convolutions as they are packed. */
+static int
+words_of_expansion(const gt_mbconv *block)
+{
+    int depth = gt_mbconv_depth(block->type);
+    return (block->from.channels + depth - 1) / depth;
+}
+
+static int
+words_of_projection(const gt_mbconv *block)
+{
+    return gt_mbconv_vectors(block, block->channels) * block->lanes / gt_mbconv_depth(block->type);
+}
+
+/* The next place after `size` bytes from `place` on, which is moved behind them. */
+static size_t
+take(size_t *place, size_t size)
+{
+    size_t begin = *place;
+    *place += (size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    return begin;
+}
+
+gt_mbconv_packed
+gt_mbconv_lay_out(const gt_mbconv *block)
+{
+    size_t lanes = (size_t)block->lanes;
+    size_t inner = (size_t)gt_mbconv_vectors(block, block->channels);
+    size_t outer = (size_t)gt_mbconv_vectors(block, block->to.channels);
+    gt_mbconv_packed packed = {0};
+    if (block->has_expansion) {
+        size_t words = (size_t)words_of_expansion(block);
+        packed.expansion = take(&packed.size, words * inner * lanes * GT_MBCONV_WORD);
+        packed.expansion_numbers = take(&packed.size, 2 * inner * lanes * sizeof(float));
+    }
+    packed.depthwise = take(&packed.size, inner * gt_mbconv_depthwise_bytes(block));
+    packed.depthwise_numbers = take(&packed.size, 2 * inner * lanes * sizeof(float));
+    size_t words = (size_t)words_of_projection(block);
+    packed.projection = take(&packed.size, words * outer * lanes * GT_MBCONV_WORD);
+    packed.projection_numbers = take(&packed.size, 2 * outer * lanes * sizeof(float));
+    return packed;
+}
+
+size_t
+gt_mbconv_packed_size(const gt_mbconv *block)
+{
+    return gt_mbconv_lay_out(block).size;
+}
+
+/* The weights of one channel out, and what makes integers of them. */
+typedef struct {
+    const float *weights; /* every `stride`th */
+    size_t stride;
+    int count;
+    float scale; /* number = integer * scale */
+    float error; /* that rounding left of the last weight */
+    int sum;     /* of the integers so far */
+} channel;
+
+/* The scale with which the largest weight becomes 127; 1 for a channel of zeros. */
+static channel
+start_channel(const float *weights, int stride, int count)
+{
+    channel own = {.weights = weights, .stride = (size_t)stride, .count = count};
+    for (int i = 0; i < count; i++) {
+        own.scale = fmaxf(own.scale, fabsf(weights[(size_t)i * own.stride]));
+    }
+    own.scale = own.scale > 0.0f ? own.scale / LARGEST_WEIGHT : 1.0f;
+    return own;
+}
+
+/* The next integer.  What rounding leaves of a weight goes on to the next (error diffusion), so that
+ * the sum stays the same to half a step. */
+static int8_t
+round_weight(channel *own, int i)
+{
+    float number = own->weights[(size_t)i * own->stride] / own->scale + own->error;
+    long nearest = lrintf(number);
+    nearest = nearest > LARGEST_WEIGHT    ? LARGEST_WEIGHT
+              : nearest < -LARGEST_WEIGHT ? -LARGEST_WEIGHT
+                                          : nearest;
+    own->error = number - (float)nearest;
+    own->sum += (int)nearest;
+    return (int8_t)nearest;
+}
+
+/* A 1x1 convolution to be packed. */
+typedef struct {
+    const float *kernel; /* (in, out) */
+    const float *shift;  /* (out,) */
+    int in;
+    int out;
+    int words;          /* that the channels in are packed to */
+    float source_scale; /* of the bytes that are read */
+    float result_scale; /* of the results' bytes, else 1 */
+    int zero;           /* the byte that stands for 0 */
+    char *packed;
+    float *scales;
+    float *shifts;
+} pointwise;
+
+/* Where the weights of channel `out` begin, and in *step the bytes from a word to the next. */
+static char *
+find_channel(const gt_mbconv *block, const pointwise *convolution, int out, size_t *step)
+{
+    int vectors = gt_mbconv_vectors(block, convolution->out);
+    int vector = out / block->lanes;
+    char *tile = convolution->packed;
+    int first = 0;
+    size_t line = (size_t)block->lanes * GT_MBCONV_WORD;
+    for (int width = gt_mbconv_tile(vectors, 0); first + width <= vector;
+         width = gt_mbconv_tile(vectors, first)) {
+        tile += (size_t)convolution->words * (size_t)width * line;
+        first += width;
+    }
+    *step = (size_t)gt_mbconv_tile(vectors, first) * line;
+    return tile + (size_t)(vector - first) * line + (size_t)(out % block->lanes) * GT_MBCONV_WORD;
+}
+
+static void
+pack_channel(const gt_mbconv *block, const pointwise *convolution, int out)
+{
+    size_t step = 0;
+    int depth = gt_mbconv_depth(block->type);
+    char *place = find_channel(block, convolution, out, &step);
+    channel own = start_channel(convolution->kernel + out, convolution->out, convolution->in);
+    for (int i = 0; i < convolution->in; i++) {
+        float weight = own.weights[(size_t)i * own.stride];
+        char *word = place + (size_t)(i / depth) * step;
+        if (block->type == GT_MAP_FLOAT32) {
+            memcpy(word, &weight, sizeof(weight));
+        }
+        else if (block->type == GT_MAP_BF16) {
+            uint16_t half = gt_to_bf16(weight);
+            memcpy(word + (size_t)(i % depth) * sizeof(half), &half, sizeof(half));
+        }
+        else {
+            word[i % depth] = round_weight(&own, i);
+        }
+    }
+    convolution->shifts[out] = convolution->shift[out];
+    if (block->type == GT_MAP_BYTES) {
+        float scale = convolution->source_scale * own.scale / convolution->result_scale;
+        convolution->scales[out] = scale;
+        convolution->shifts[out] = convolution->shift[out] / convolution->result_scale -
+                                   scale * (float)(convolution->zero * own.sum);
+    }
+}
+
+static void
+pack_pointwise(const gt_mbconv *block, const pointwise *convolution)
+{
+    for (int out = 0; out < convolution->out; out++) {
+        pack_channel(block, convolution, out);
+    }
+}
+
+/* Row `y` of an integer kernel, as all variants have it; see gt_mbconv_depthwise_bytes. */
+static void
+spread_row(const gt_mbconv *block, const int8_t *weights, int lane, char *row)
+{
+    for (int phase = 0; phase < GT_MBCONV_QUAD; phase++) {
+        for (int i = 0; i < block->size; i++) {
+            int column = phase + i;
+            int variant = 2 * phase + column / GT_MBCONV_QUAD;
+            row[(variant * block->lanes + lane) * GT_MBCONV_QUAD + column % GT_MBCONV_QUAD] =
+                weights[i];
+        }
+    }
+}
+
+static void
+pack_depthwise(const gt_mbconv *block, const gt_mbconv_weights *weights, char *packed,
+               float *scales, float *shifts)
+{
+    int taps = block->size * block->size;
+    int lanes = block->lanes;
+    for (int c = 0; c < block->channels; c++) {
+        char *vector = packed + (size_t)(c / lanes) * gt_mbconv_depthwise_bytes(block);
+        channel own = start_channel(weights->depthwise + c, block->channels, taps);
+        int8_t row[GT_MBCONV_MAX_SIZE];
+        for (int i = 0; i < taps; i++) {
+            int x = i % block->size;
+            if (block->type != GT_MAP_BYTES) {
+                memcpy(vector + (size_t)(i * lanes + c % lanes) * sizeof(float),
+                       own.weights + (size_t)i * own.stride, sizeof(float));
+                continue;
+            }
+            row[x] = round_weight(&own, i);
+            if (x == block->size - 1) {
+                size_t place =
+                    (size_t)(i / block->size) * GT_MBCONV_VARIANTS * GT_MBCONV_QUAD * (size_t)lanes;
+                spread_row(block, row, c % lanes, vector + place);
+            }
+        }
+        float source = block->has_expansion ? block->expansion.scale : block->source_scale;
+        float result = block->type == GT_MAP_BYTES ? block->depthwise.scale : 1.0f;
+        scales[c] = source * own.scale / result;
+        shifts[c] = weights->depthwise_shift[c] / result;
+    }
+}
+
+/* The scales of a stage and, in *shifts, what is added. */
+static float *
+numbers_at(void *packed, size_t place, const gt_mbconv *block, int channels, float **shifts)
+{
+    float *scales = (float *)(void *)((char *)packed + place);
+    *shifts = scales + (size_t)gt_mbconv_vectors(block, channels) * (size_t)block->lanes;
+    return scales;
+}
+
+void
+gt_mbconv_pack(const gt_mbconv *block, const gt_mbconv_weights *weights, void *packed)
+{
+    gt_mbconv_packed places = gt_mbconv_lay_out(block);
+    bool bytes = block->type == GT_MAP_BYTES;
+    memset(packed, 0, places.size);
+    if (block->has_expansion) {
+        pointwise expansion = {.kernel = weights->expansion,
+                               .shift = weights->expansion_shift,
+                               .in = block->from.channels,
+                               .out = block->channels,
+                               .words = words_of_expansion(block),
+                               .source_scale = block->source_scale,
+                               .result_scale = bytes ? block->expansion.scale : 1.0f,
+                               .zero = block->source == GT_MAP_BYTES ? 0 : GT_MBCONV_ZERO,
+                               .packed = (char *)packed + places.expansion};
+        expansion.scales =
+            numbers_at(packed, places.expansion_numbers, block, block->channels, &expansion.shifts);
+        pack_pointwise(block, &expansion);
+    }
+    float *shifts = NULL;
+    float *scales = numbers_at(packed, places.depthwise_numbers, block, block->channels, &shifts);
+    pack_depthwise(block, weights, (char *)packed + places.depthwise, scales, shifts);
+    pointwise projection = {.kernel = weights->projection,
+                            .shift = weights->projection_shift,
+                            .in = block->channels,
+                            .out = block->to.channels,
+                            .words = words_of_projection(block),
+                            .source_scale = block->depthwise.scale,
+                            .result_scale = 1.0f,
+                            .packed = (char *)packed + places.projection};
+    projection.scales = numbers_at(packed, places.projection_numbers, block, block->to.channels,
+                                   &projection.shifts);
+    pack_pointwise(block, &projection);
+}

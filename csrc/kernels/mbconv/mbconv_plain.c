@@ -1,0 +1,227 @@
+/* The stages in plain C, one number after the other: what the others compute, for any processor.
+ * Float32 and bytes give the same bits as vectors do. */
+#include <math.h>
+#include <string.h>
+
+#include "common/bf16.h"
+#include "kernels/mbconv/mbconv_stages.h"
+
+enum { LANES = 16 };
+
+static float
+read_number(const char *place, gt_map_type type)
+{
+    if (type == GT_MAP_BYTES) {
+        return (float)(uint8_t)*place;
+    }
+    if (type == GT_MAP_BF16) {
+        uint16_t half = 0;
+        memcpy(&half, place, sizeof(half));
+        return gt_from_bf16(half);
+    }
+    float number = 0.0f;
+    memcpy(&number, place, sizeof(number));
+    return number;
+}
+
+static void
+write_number(char *place, gt_map_type type, float number)
+{
+    if (type == GT_MAP_BYTES) {
+        *place = (char)(uint8_t)lrintf(fminf(fmaxf(number, 0.0f), 255.0f));
+    }
+    else if (type == GT_MAP_BF16) {
+        uint16_t half = gt_to_bf16(number);
+        memcpy(place, &half, sizeof(half));
+    }
+    else {
+        memcpy(place, &number, sizeof(number));
+    }
+}
+
+static float
+bound(float number, float low, float high)
+{
+    return fminf(fmaxf(number, low), high);
+}
+
+/* The sum of a pixel's words times those of one channel out, before or after shift and scale. */
+static float
+multiply(const gt_mbconv *block, const gt_mbconv_product *product, int pixel, int channel)
+{
+    size_t line = (size_t)block->lanes * GT_MBCONV_WORD;
+    const char *weights = product->weights + (size_t)(channel / block->lanes) * line +
+                          (size_t)(channel % block->lanes) * GT_MBCONV_WORD;
+    size_t bytes = gt_mbconv_bytes(block->type);
+    float sum = block->type == GT_MAP_BYTES ? 0.0f : product->shift[channel];
+    int32_t integer = 0;
+    for (int part = 0; part < product->parts; part++) {
+        const char *from =
+            product->from + (size_t)pixel * product->pixel + (size_t)part * product->part;
+        for (int word = 0; word < product->words; word++) {
+            for (size_t i = 0; i < GT_MBCONV_WORD; i += bytes) {
+                const char *number = from + (size_t)word * GT_MBCONV_WORD + i;
+                if (block->type == GT_MAP_BYTES) {
+                    integer += (uint8_t)*number * (int8_t)weights[i];
+                }
+                else {
+                    sum = fmaf(read_number(number, block->type),
+                               read_number(weights + i, block->type), sum);
+                }
+            }
+            weights += (size_t)product->vectors * line;
+        }
+    }
+    return block->type == GT_MAP_BYTES
+               ? fmaf((float)integer, product->scales[channel], product->shift[channel])
+               : sum;
+}
+
+/* The place of an expanded number in a row. */
+static size_t
+place_of(const gt_mbconv *block, int column, int lane)
+{
+    if (block->type != GT_MAP_BYTES) {
+        return (size_t)(column * block->lanes + lane) * sizeof(float);
+    }
+    int quad = column / GT_MBCONV_QUAD;
+    return (size_t)((quad * block->lanes + lane) * GT_MBCONV_QUAD + column % GT_MBCONV_QUAD);
+}
+
+static gt_map_type
+expanded_type(const gt_mbconv *block)
+{
+    return block->type == GT_MAP_BYTES ? GT_MAP_BYTES : GT_MAP_FLOAT32;
+}
+
+/* High bounds are of the numbers, not of their bytes. */
+static float
+high_of(const gt_mbconv *block, const gt_mbconv_result *result)
+{
+    return block->type == GT_MAP_BYTES ? result->high / result->scale : result->high;
+}
+
+/* The columns of the last quad that are not the map's are 0. */
+static void
+expand(const gt_mbconv *block, const gt_mbconv_product *product)
+{
+    int quad = block->type == GT_MAP_BYTES ? GT_MBCONV_QUAD : 1;
+    int columns = (product->pixels + quad - 1) / quad * quad;
+    float high = high_of(block, &block->expansion);
+    for (int channel = 0; channel < product->vectors * block->lanes; channel++) {
+        char *row = product->to + (size_t)(channel / block->lanes) * product->to_vector;
+        for (int x = 0; x < columns; x++) {
+            float number = x < product->pixels ? multiply(block, product, x, channel) : 0.0f;
+            number = x < product->pixels ? bound(number, block->expansion.low, high) : 0.0f;
+            write_number(row + place_of(block, x, channel % block->lanes), expanded_type(block),
+                         number);
+        }
+    }
+}
+
+static void
+spread(const gt_mbconv *block, const char *from, char *to, size_t vector)
+{
+    int quad = block->type == GT_MAP_BYTES ? GT_MBCONV_QUAD : 1;
+    int width = block->from.width;
+    int columns = (width + quad - 1) / quad * quad;
+    size_t bytes = gt_mbconv_bytes(block->source);
+    int channels = gt_mbconv_vectors(block, block->channels) * block->lanes;
+    for (int channel = 0; channel < channels; channel++) {
+        char *row = to + (size_t)(channel / block->lanes) * vector;
+        for (int x = 0; x < columns; x++) {
+            float number = 0.0f;
+            if (x < width && channel < block->channels) {
+                number = read_number(from + (size_t)(x * block->channels + channel) * bytes,
+                                     block->source);
+            }
+            write_number(row + place_of(block, x, channel % block->lanes), expanded_type(block),
+                         number);
+        }
+    }
+}
+
+static void
+narrow(const gt_mbconv *block, const char *from, size_t count, uint8_t *to)
+{
+    size_t bytes = gt_mbconv_bytes(block->source);
+    float factor = 1.0f / block->source_scale;
+    for (size_t i = 0; i < count; i++) {
+        float number = read_number(from + i * bytes, block->source) * factor;
+        to[i] =
+            (uint8_t)(lrintf(bound(number, -GT_MBCONV_ZERO, GT_MBCONV_ZERO - 1)) + GT_MBCONV_ZERO);
+    }
+}
+
+/* The weight of a tap for results that begin at column `start`. */
+static float
+weight_of(const gt_mbconv *block, const char *weights, int y, int x, int start, int lane)
+{
+    if (block->type != GT_MAP_BYTES) {
+        int tap = y * block->size + x;
+        return read_number(weights + (size_t)(tap * block->lanes + lane) * sizeof(float),
+                           GT_MAP_FLOAT32);
+    }
+    int phase = start - gt_mbconv_quad_of(start) * GT_MBCONV_QUAD;
+    int column = phase + x;
+    int variant = y * GT_MBCONV_VARIANTS + 2 * phase + column / GT_MBCONV_QUAD;
+    return (float)(int8_t)
+        weights[(variant * block->lanes + lane) * GT_MBCONV_QUAD + column % GT_MBCONV_QUAD];
+}
+
+static float
+convolve_one(const gt_mbconv *block, const gt_mbconv_row *row, int result, int lane)
+{
+    bool bytes = block->type == GT_MAP_BYTES;
+    int start = result * block->stride - block->before[1];
+    float sum = bytes ? 0.0f : row->shift[lane];
+    for (int y = 0; y < block->size; y++) {
+        for (int x = 0; x < block->size; x++) {
+            int column = start + x + 2 * GT_MBCONV_QUAD; /* not negative */
+            size_t back = place_of(block, 2 * GT_MBCONV_QUAD, 0);
+            float number = read_number(row->rows[y] + place_of(block, column, lane) - back,
+                                       expanded_type(block));
+            sum = fmaf(number, weight_of(block, row->weights, y, x, start, lane), sum);
+        }
+    }
+    return bytes ? fmaf(sum, row->scales[lane], row->shift[lane]) : sum;
+}
+
+static void
+convolve(const gt_mbconv *block, const gt_mbconv_row *row)
+{
+    size_t bytes = gt_mbconv_bytes(block->type);
+    for (int x = 0; x < row->columns; x++) {
+        for (int lane = 0; lane < block->lanes; lane++) {
+            float number = bound(convolve_one(block, row, x, lane), block->depthwise.low,
+                                 high_of(block, &block->depthwise));
+            write_number(row->to + (size_t)(x * block->lanes + lane) * bytes, block->type, number);
+        }
+    }
+}
+
+static void
+project(const gt_mbconv *block, const gt_mbconv_product *product)
+{
+    size_t source = gt_mbconv_bytes(block->source);
+    size_t target = gt_mbconv_bytes(block->target);
+    for (int pixel = 0; pixel < product->pixels; pixel++) {
+        for (int c = 0; c < product->channels && c < product->vectors * block->lanes; c++) {
+            float number = multiply(block, product, pixel, c);
+            if (product->residual != NULL) {
+                number += read_number(product->residual + (size_t)pixel * product->residual_pixel +
+                                          (size_t)c * source,
+                                      block->source);
+            }
+            write_number(product->to + (size_t)pixel * product->to_pixel + (size_t)c * target,
+                         block->target, bound(number, product->low, product->high));
+        }
+    }
+}
+
+gt_mbconv_stages
+gt_mbconv_plain(gt_map_type type)
+{
+    (void)type;
+    return (gt_mbconv_stages){LANES, expand, spread, narrow, convolve, project};
+}

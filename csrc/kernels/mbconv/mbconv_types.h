@@ -1,0 +1,41 @@
+/* What describes an inverted residual block. */
+#ifndef GT_MBCONV_TYPES_H
+#define GT_MBCONV_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/geometry.h"
+
+/* One of the three convolutions: what becomes of its sums. */
+typedef struct {
+    float low; /* bounds of the results */
+    float high;
+    float scale; /* of the results where they are 8-bit: number = byte * scale */
+} gt_mbconv_result;
+
+typedef struct {
+    int batch;
+    gt_shape from; /* of the source */
+    gt_shape to;   /* of the result */
+    int channels;  /* of the depthwise convolution; those of the source if nothing expands them */
+    bool has_expansion; /* a 1x1 convolution before it */
+    bool has_residual;  /* the source is added to the result */
+    int size;           /* of the depthwise kernel: 3 or 5 */
+    int stride;         /* 1 or 2 */
+    int before[2];      /* padding above and to the left, less than the kernel's size */
+    gt_map_type type;   /* of the numbers between the convolutions */
+    gt_map_type source; /* of the map that is read, with channels last */
+    gt_map_type target; /* of the map that is written, with channels last: float32 or bfloat16 */
+    float source_scale; /* with which the source is read where `type` is bytes; of signed numbers
+                         * unless the source is bytes itself */
+    gt_mbconv_result expansion;
+    gt_mbconv_result depthwise; /* both have low = 0 where `type` is bytes */
+    gt_mbconv_result projection;
+    int threads;
+    bool is_plain; /* without vectors: what they compute, for any processor */
+    int lanes;     /* channels in a vector; this and the next set by gt_mbconv_prepare */
+    int rows;      /* of results at a time */
+} gt_mbconv;
+
+#endif
