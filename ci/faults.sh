@@ -25,7 +25,7 @@ tail -1 "$objects/out"
 
 elsewhere=
 if ! grep -q amx_tile /proc/cpuinfo; then
-    elsewhere=gt_constants_amx
+    elsewhere=gt_weights_amx
 fi
 if ! grep -q avx512_bf16 /proc/cpuinfo; then
     elsewhere="$elsewhere head/gemm_bf16.c allocate_columns"

@@ -258,7 +258,7 @@ def test_older_processors(isa, tmp_path):
     output = subprocess.check_output([sys.executable, "-c", script, str(tmp_path)],
                                      env=dict(os.environ, ONEDNN_MAX_CPU_ISA=isa))
     instructions, rounding, chosen = output.decode().split()
-    assert rounding == ("pairs/none" if instructions[0] == "S" else "pairs/words+halves")
+    assert rounding == ("pairs/none" if instructions[0] == "S" else "pairs/int16+fp16")
     assert chosen == ("float32" if instructions[0] == "S" else "int8")
     here = Backbone.load(input_size=128).features(pictures())
     there = np.load(str(tmp_path / "float32.npy"))

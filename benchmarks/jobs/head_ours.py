@@ -21,7 +21,7 @@ def epoch_seconds():
     ends = []
     core.train(features, labels.astype(np.int32), mean=mean, inverse_deviation=inverse_deviation,
                epochs=max(2, epochs), batch_size=batch, learning_rate=head_data.RATE,
-               l2=head_data.L2, threads=threads, rounds=True,
+               l2=head_data.L2, threads=threads, allow_bf16=True,
                callback=lambda *epoch: ends.append(time.perf_counter()))
     return float(np.median(np.diff(ends)))
 

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How a map has its numbers.  A byte times the step of its map is a number, from 0 up. */
-typedef enum { GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_BYTES } gt_map_type;
+/* How a map has its numbers.  A byte times the scale of its map is a number, from 0 up. */
+typedef enum { GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_U8 } gt_map_type;
 
 typedef enum { GT_PAD_VALID, GT_PAD_SAME, GT_PAD_EXPLICIT } gt_pad_mode;
 

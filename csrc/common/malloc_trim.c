@@ -13,7 +13,7 @@ static const size_t enough = (size_t)8 << 20;
 static atomic_size_t freed;
 
 void
-gt_heap_rest(void)
+gt_heap_trim(void)
 {
     atomic_store(&freed, 0);
 #ifdef __GLIBC__
@@ -25,6 +25,6 @@ void
 gt_heap_freed(size_t size)
 {
     if (atomic_fetch_add(&freed, size) + size >= enough) {
-        gt_heap_rest();
+        gt_heap_trim();
     }
 }

@@ -1,7 +1,7 @@
 /* Loops compiled twice: for any processor, and for those with AVX2.  Both give the same bits, for
  * -std=c11 forbids to contract a multiplication and an addition. */
-#ifndef GT_WIDE_H
-#define GT_WIDE_H
+#ifndef GT_MULTIVERSION_H
+#define GT_MULTIVERSION_H
 
 #include <stdbool.h>
 

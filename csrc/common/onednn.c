@@ -16,7 +16,7 @@ gt_precision_from_name(const char *name)
 }
 
 bool
-gt_processor_offers(dnnl_cpu_isa_t wanted)
+gt_processor_has(dnnl_cpu_isa_t wanted)
 {
     return ((unsigned)dnnl_get_effective_cpu_isa() & (unsigned)wanted) == (unsigned)wanted;
 }
@@ -26,9 +26,9 @@ gt_precision_is_fast(gt_precision precision)
 {
     switch (precision) {
     case GT_PRECISION_BF16:
-        return gt_processor_offers(dnnl_cpu_isa_avx512_core_bf16);
+        return gt_processor_has(dnnl_cpu_isa_avx512_core_bf16);
     case GT_PRECISION_INT8:
-        return gt_processor_offers(dnnl_cpu_isa_avx2);
+        return gt_processor_has(dnnl_cpu_isa_avx2);
     case GT_PRECISION_FLOAT32:
         break;
     }
@@ -38,8 +38,8 @@ gt_precision_is_fast(gt_precision precision)
 bool
 gt_adds_products_in_32_bits(void)
 {
-    return gt_processor_offers(dnnl_cpu_isa_avx512_core_vnni) ||
-           gt_processor_offers(dnnl_cpu_isa_avx2_vnni);
+    return gt_processor_has(dnnl_cpu_isa_avx512_core_vnni) ||
+           gt_processor_has(dnnl_cpu_isa_avx2_vnni);
 }
 
 static const char *

@@ -1,6 +1,6 @@
 /* oneDNN as the core sees it: how its failures are told, and what the processor offers. */
-#ifndef GT_ENGINE_H
-#define GT_ENGINE_H
+#ifndef GT_ONEDNN_H
+#define GT_ONEDNN_H
 
 #include <oneapi/dnnl/dnnl.h>
 #include <stdbool.h>
@@ -14,7 +14,7 @@ typedef enum { GT_PRECISION_FLOAT32, GT_PRECISION_BF16, GT_PRECISION_INT8 } gt_p
 int gt_precision_from_name(const char *name);
 
 /* Whether the processor has those instructions, which ONEDNN_MAX_CPU_ISA may deny. */
-bool gt_processor_offers(dnnl_cpu_isa_t wanted);
+bool gt_processor_has(dnnl_cpu_isa_t wanted);
 
 /* Whether the processor has instructions for it. */
 bool gt_precision_is_fast(gt_precision precision);

@@ -39,7 +39,7 @@ gt_role_name(gt_role role)
 }
 
 void
-gt_array_rest(const gt_array *array)
+gt_array_release_pages(const gt_array *array)
 {
     if (!array->mapped || array->data == NULL) {
         return;

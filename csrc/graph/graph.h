@@ -119,8 +119,8 @@ float gt_array_at(const gt_array *array, int64_t i);
 /* So many elements from the first on, as float32. */
 void gt_array_read(const gt_array *array, int64_t first, int64_t count, float *values);
 
-/* Give the memory of a mapped array back, for it has been read; its pages come again from the file
- * when they are wanted again.  Does nothing for another array. */
-void gt_array_rest(const gt_array *array);
+/* Give the memory of a mapped array back after it was read; a later read brings its pages from the
+ * file again.  Does nothing for an array that is not mapped. */
+void gt_array_release_pages(const gt_array *array);
 
 #endif

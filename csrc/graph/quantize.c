@@ -9,9 +9,9 @@ gt_is_8_bit(dnnl_data_type_t type)
 }
 
 bool
-gt_same_number(gt_number a, gt_number b)
+gt_same_format(gt_format a, gt_format b)
 {
-    return a.type == b.type && a.step == b.step;
+    return a.type == b.type && a.scale == b.scale;
 }
 
 static bool
@@ -22,7 +22,7 @@ has_padding(const gt_window *window)
 
 /* Layers whose result is of the same numbers as their inputs, or of means of them. */
 static bool
-passes_numbers_on(const gt_node *node)
+keeps_format(const gt_node *node)
 {
     return !node->relu && (node->op == GT_OP_CONCAT || node->op == GT_OP_MAX_POOL ||
                            node->op == GT_OP_AVERAGE_POOL);
@@ -50,8 +50,7 @@ mark_wanted(const gt_graph *graph, gt_preprocessing preprocessing, bool *wanted)
 {
     for (int i = graph->count - 1; i > 0; i--) {
         const gt_node *node = &graph->nodes[i];
-        bool reads =
-            can_convolve(graph, node, preprocessing) || (wanted[i] && passes_numbers_on(node));
+        bool reads = can_convolve(graph, node, preprocessing) || (wanted[i] && keeps_format(node));
         for (int k = 0; reads && k < node->n_inputs; k++) {
             int input = node->inputs[k];
             wanted[input] = wanted[input] || input == 0 || graph->nodes[input].range > 0.0f;
@@ -80,7 +79,7 @@ find_root(const int *parent, int i)
     return i;
 }
 
-/* Nodes whose results must share a step get one root. */
+/* Nodes whose results must share a scale get one root. */
 static void
 unite(const gt_graph *graph, const bool *wanted, int *parent)
 {
@@ -89,7 +88,7 @@ unite(const gt_graph *graph, const bool *wanted, int *parent)
     }
     for (int i = 1; i < graph->count; i++) {
         const gt_node *node = &graph->nodes[i];
-        for (int k = 0; wanted[i] && passes_numbers_on(node) && k < node->n_inputs; k++) {
+        for (int k = 0; wanted[i] && keeps_format(node) && k < node->n_inputs; k++) {
             if (node->inputs[k] != 0 && wanted[node->inputs[k]]) {
                 parent[find_root(parent, node->inputs[k])] = find_root(parent, i);
             }
@@ -97,9 +96,9 @@ unite(const gt_graph *graph, const bool *wanted, int *parent)
     }
 }
 
-/* One step for each root, from the largest range and any negative number of its members. */
+/* One scale for each root, from the largest range and any negative number of its members. */
 static void
-set_steps(const gt_graph *graph, const bool *wanted, const int *parent, gt_number *numbers)
+set_scales(const gt_graph *graph, const bool *wanted, const int *parent, gt_format *formats)
 {
     float *range = NULL;
     for (int i = 1; i < graph->count; i++) {
@@ -107,33 +106,33 @@ set_steps(const gt_graph *graph, const bool *wanted, const int *parent, gt_numbe
         if (!wanted[i]) {
             continue;
         }
-        range = &numbers[root].step; /* the range until all members are seen */
+        range = &formats[root].scale; /* the range until all members are seen */
         if (graph->nodes[i].range > *range) {
             *range = graph->nodes[i].range;
         }
         if (graph->nodes[i].negative) {
-            numbers[root].type = dnnl_s8;
+            formats[root].type = dnnl_s8;
         }
     }
     for (int i = 1; i < graph->count; i++) {
         if (wanted[i] && parent[i] == i) {
-            numbers[i].step /= numbers[i].type == dnnl_s8 ? 127.0f : 255.0f;
+            formats[i].scale /= formats[i].type == dnnl_s8 ? 127.0f : 255.0f;
         }
     }
     for (int i = 1; i < graph->count; i++) {
         if (wanted[i]) {
-            numbers[i] = numbers[find_root(parent, i)];
+            formats[i] = formats[find_root(parent, i)];
         }
     }
 }
 
 gt_status
 gt_quantize(const gt_graph *graph, gt_precision precision, gt_preprocessing preprocessing,
-            gt_number *numbers, gt_error *error)
+            gt_format *formats, gt_error *error)
 {
-    gt_number full = {precision == GT_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32, 1.0f};
+    gt_format float_format = {precision == GT_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32, 1.0f};
     for (int i = 0; i < graph->count; i++) {
-        numbers[i] = full;
+        formats[i] = float_format;
     }
     if (precision != GT_PRECISION_INT8) {
         return GT_OK;
@@ -149,12 +148,12 @@ gt_quantize(const gt_graph *graph, gt_precision precision, gt_preprocessing prep
     unite(graph, wanted, parent);
     for (int i = 1; i < graph->count; i++) {
         if (wanted[i]) {
-            numbers[i] = (gt_number){dnnl_u8, 0.0f};
+            formats[i] = (gt_format){dnnl_u8, 0.0f};
         }
     }
-    set_steps(graph, wanted, parent, numbers);
+    set_scales(graph, wanted, parent, formats);
     if (wanted[0] && preprocessing.scale > 0.0f) {
-        numbers[0] = (gt_number){dnnl_u8, preprocessing.scale};
+        formats[0] = (gt_format){dnnl_u8, preprocessing.scale};
     }
 done:
     free(parent);
@@ -163,11 +162,11 @@ done:
 }
 
 bool
-gt_runs_in_int8(const gt_graph *graph, const gt_number *numbers, int index)
+gt_runs_in_int8(const gt_graph *graph, const gt_format *formats, int index)
 {
     const gt_node *node = &graph->nodes[index];
     if (node->op == GT_OP_CONV2D) {
-        return node->groups == 1 && gt_is_8_bit(numbers[node->inputs[0]].type);
+        return node->groups == 1 && gt_is_8_bit(formats[node->inputs[0]].type);
     }
-    return passes_numbers_on(node) && gt_is_8_bit(numbers[index].type);
+    return keeps_format(node) && gt_is_8_bit(formats[index].type);
 }

@@ -1,4 +1,4 @@
-/* Which values of a network are 8-bit integers, and what one step of each integer means. */
+/* Which values of a network are 8-bit integers, and what one unit of each integer means. */
 #ifndef GT_QUANTIZE_H
 #define GT_QUANTIZE_H
 
@@ -13,24 +13,24 @@ typedef struct {
     float offset;
 } gt_preprocessing;
 
-/* How the numbers of a value are written: number = element * step; step is 1 for floats. */
+/* How a value is stored: number = element * scale; scale is 1 for floats. */
 typedef struct {
     dnnl_data_type_t type;
-    float step;
-} gt_number;
+    float scale;
+} gt_format;
 
-/* Decide how the result of every node is written in a plan of that precision: numbers[i] for node
+/* Decide how the result of every node is written in a plan of that precision: formats[i] for node
  * i of an optimised graph.  In int8, results that an 8-bit convolution reads are 8-bit where their
- * range is known; values that are joined or pooled share a step with what becomes of them; the
+ * range is known; values that are joined or pooled share a scale with what becomes of them; the
  * photographs are read as the bytes that they are where the first convolution has no padding.
  * What nobody reads in 8 bits is float32. */
 gt_status gt_quantize(const gt_graph *graph, gt_precision precision, gt_preprocessing preprocessing,
-                      gt_number *numbers, gt_error *error);
+                      gt_format *formats, gt_error *error);
 
 /* Whether the node is computed in 8 bits, given what gt_quantize decided. */
-bool gt_runs_in_int8(const gt_graph *graph, const gt_number *numbers, int index);
+bool gt_runs_in_int8(const gt_graph *graph, const gt_format *formats, int index);
 
-bool gt_same_number(gt_number a, gt_number b);
+bool gt_same_format(gt_format a, gt_format b);
 
 /* Whether elements of that type are 8-bit integers. */
 bool gt_is_8_bit(dnnl_data_type_t type);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of the weights of a stretch, and of the maps at its end. */
+/* Bytes of the weights of a segment, and of the maps at its end. */
 static const int64_t weight_room = 16 << 20;
 static const int64_t map_room = 16 << 20;
 
@@ -20,7 +20,7 @@ weight_size(const gt_node *node)
 
 /* Whether the nodes after `index` have no inputs before it. */
 static bool
-is_waist(const gt_graph *network, int index)
+is_cut_node(const gt_graph *network, int index)
 {
     for (int i = index + 1; i < network->count; i++) {
         for (int k = 0; k < network->nodes[i].n_inputs; k++) {
@@ -32,7 +32,7 @@ is_waist(const gt_graph *network, int index)
     return true;
 }
 
-/* The last waist before there are too many weights, else the first one after. */
+/* The last cut node before there are too many weights, else the first one after. */
 static int
 choose_end(const gt_graph *network, int first, int64_t images)
 {
@@ -45,7 +45,7 @@ choose_end(const gt_graph *network, int first, int64_t images)
         if (size > weight_room && end > first) {
             return end;
         }
-        if (map <= map_room && is_waist(network, i)) {
+        if (map <= map_room && is_cut_node(network, i)) {
             end = i;
         }
     }
@@ -53,29 +53,29 @@ choose_end(const gt_graph *network, int first, int64_t images)
 }
 
 int
-gt_stretch_end(const gt_stretch *stretch)
+gt_segment_end(const gt_segment *segment)
 {
-    return stretch->first + stretch->graph.count - 1;
+    return segment->first + segment->graph.count - 1;
 }
 
 void
-gt_stretch_clear(gt_stretch *stretch)
+gt_segment_clear(gt_segment *segment)
 {
-    free(stretch->graph.nodes);
-    free(stretch->graph.outputs);
-    free(stretch->inputs);
-    free(stretch->wanted);
-    memset(stretch, 0, sizeof(*stretch));
+    free(segment->graph.nodes);
+    free(segment->graph.outputs);
+    free(segment->inputs);
+    free(segment->wanted);
+    memset(segment, 0, sizeof(*segment));
 }
 
 static void
-copy_nodes(gt_stretch *stretch, const gt_graph *network)
+copy_nodes(gt_segment *segment, const gt_graph *network)
 {
-    int *next = stretch->inputs;
-    int first = stretch->first;
-    for (int i = 0; i < stretch->graph.count; i++) {
+    int *next = segment->inputs;
+    int first = segment->first;
+    for (int i = 0; i < segment->graph.count; i++) {
         const gt_node *own = &network->nodes[first + i];
-        gt_node *node = &stretch->graph.nodes[i];
+        gt_node *node = &segment->graph.nodes[i];
         if (i == 0) {
             gt_node_init(node, GT_OP_INPUT);
             node->name = own->name;
@@ -91,15 +91,15 @@ copy_nodes(gt_stretch *stretch, const gt_graph *network)
 }
 
 static void
-add_output(gt_stretch *stretch, int node, int wanted)
+add_output(gt_segment *segment, int node, int wanted)
 {
-    int count = stretch->graph.n_outputs++;
-    stretch->graph.outputs[count] = node - stretch->first;
-    stretch->wanted[count] = wanted;
+    int count = segment->graph.n_outputs++;
+    segment->graph.outputs[count] = node - segment->first;
+    segment->wanted[count] = wanted;
 }
 
 gt_status
-gt_stretch_cut(gt_stretch *stretch, const gt_graph *network, int first, int64_t images,
+gt_segment_cut(gt_segment *segment, const gt_graph *network, int first, int64_t images,
                gt_error *error)
 {
     int end = choose_end(network, first, images);
@@ -108,7 +108,7 @@ gt_stretch_cut(gt_stretch *stretch, const gt_graph *network, int first, int64_t 
     for (int i = first + 1; i <= end; i++) {
         n_inputs += (size_t)network->nodes[i].n_inputs;
     }
-    gt_stretch cut = {.first = first};
+    gt_segment cut = {.first = first};
     size_t n_outputs = (size_t)network->n_outputs + 1;
     cut.graph.nodes = calloc((size_t)count, sizeof(*cut.graph.nodes));
     cut.graph.outputs = calloc(n_outputs, sizeof(*cut.graph.outputs));
@@ -116,7 +116,7 @@ gt_stretch_cut(gt_stretch *stretch, const gt_graph *network, int first, int64_t 
     cut.wanted = calloc(n_outputs, sizeof(*cut.wanted));
     if (cut.graph.nodes == NULL || cut.graph.outputs == NULL || cut.inputs == NULL ||
         cut.wanted == NULL) {
-        gt_stretch_clear(&cut);
+        gt_segment_clear(&cut);
         return gt_fail_memory(error, "a part of the network");
     }
     cut.graph.count = count;
@@ -131,6 +131,6 @@ gt_stretch_cut(gt_stretch *stretch, const gt_graph *network, int first, int64_t 
     if (end < network->count - 1) {
         add_output(&cut, end, -1);
     }
-    *stretch = cut;
+    *segment = cut;
     return GT_OK;
 }

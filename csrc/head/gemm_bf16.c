@@ -11,36 +11,36 @@
 /* Samples and multiplications of a minibatch from which rounding pays: then products are large enough
  * to gain more than it costs to round and prepare what they read.  Of narrow or short products, which
  * the last rows of a thread may be, most of a tile of matrix units would be idle. */
-#define LEAST_SAMPLES 256
-#define LEAST_OF_MINIBATCH 1.5e7
-#define LEAST_OF_PRODUCT 1e6
-#define LEAST_COLUMNS 16
+#define MIN_SAMPLES 256
+#define MIN_OF_MINIBATCH 1.5e7
+#define MIN_OF_PRODUCT 1e6
+#define MIN_COLUMNS 16
 #define LINE 32 /* values of a cache line */
 
 static bool
-is_layer_rounded(const gt_head_config *config, int k)
+is_layer_bf16(const gt_head_config *config, int k)
 {
-    return config->widths[k + 1] >= LEAST_COLUMNS;
+    return config->widths[k + 1] >= MIN_COLUMNS;
 }
 
 bool
-gt_rounding_pays(const gt_head_config *config, int64_t samples)
+gt_bf16_is_profitable(const gt_head_config *config, int64_t samples)
 {
     double weights = 0.0;
 
     for (int k = 0; k < config->layers; k++) {
-        if (is_layer_rounded(config, k)) {
+        if (is_layer_bf16(config, k)) {
             weights += (double)config->widths[k] * (double)config->widths[k + 1];
         }
     }
-    return samples >= LEAST_SAMPLES && (double)samples * weights >= LEAST_OF_MINIBATCH &&
-           gt_processor_offers(dnnl_cpu_isa_avx512_core_bf16);
+    return samples >= MIN_SAMPLES && (double)samples * weights >= MIN_OF_MINIBATCH &&
+           gt_processor_has(dnnl_cpu_isa_avx512_core_bf16);
 }
 
 bool
-gt_rounded_product_pays(int64_t m, int64_t n, int64_t k)
+gt_bf16_product_is_profitable(int64_t m, int64_t n, int64_t k)
 {
-    return n >= LEAST_COLUMNS && (double)m * (double)n * (double)k >= LEAST_OF_PRODUCT;
+    return n >= MIN_COLUMNS && (double)m * (double)n * (double)k >= MIN_OF_PRODUCT;
 }
 
 /* --- memory -------------------------------------------------------------------------------- */
@@ -57,17 +57,17 @@ take_array(uint16_t *block, int64_t *taken, int64_t rows, int64_t columns)
 
 /* Returns the size of the block of which the arrays are made. */
 static int64_t
-place_arrays(const gt_head_config *config, int64_t rows, gt_head_rounded *rounded)
+place_arrays(const gt_head_config *config, int64_t rows, gt_head_bf16 *bf16)
 {
     int64_t taken = 0;
 
     for (int k = 0; k < config->layers; k++) {
         const int64_t in = config->widths[k], out = config->widths[k + 1];
 
-        if (is_layer_rounded(config, k)) {
-            rounded->kernel[k] = take_array(rounded->block, &taken, in, out);
-            rounded->input[k] = take_array(rounded->block, &taken, rows, in);
-            rounded->delta[k] = take_array(rounded->block, &taken, rows, out);
+        if (is_layer_bf16(config, k)) {
+            bf16->kernel[k] = take_array(bf16->block, &taken, in, out);
+            bf16->input[k] = take_array(bf16->block, &taken, rows, in);
+            bf16->delta[k] = take_array(bf16->block, &taken, rows, out);
         }
     }
     return taken;
@@ -75,47 +75,47 @@ place_arrays(const gt_head_config *config, int64_t rows, gt_head_rounded *rounde
 
 /* No size overflows that of the float32 arrays, which are there already. */
 gt_status
-gt_head_rounded_create(const gt_head_config *config, gt_head_state *state, gt_error *error)
+gt_head_bf16_create(const gt_head_config *config, gt_head_workspace *workspace, gt_error *error)
 {
     const size_t size =
-        (size_t)place_arrays(config, state->rows, &state->rounded) * sizeof(uint16_t);
+        (size_t)place_arrays(config, workspace->rows, &workspace->bf16) * sizeof(uint16_t);
     void *block = NULL;
 
     if (posix_memalign(&block, LINE * sizeof(uint16_t), size) != 0) {
         return gt_fail_memory(error, "what a head rounds");
     }
     memset(block, 0, size);
-    state->rounded.block = block;
-    (void)place_arrays(config, state->rows, &state->rounded);
+    workspace->bf16.block = block;
+    (void)place_arrays(config, workspace->rows, &workspace->bf16);
     return GT_OK;
 }
 
 /* --- rounding ------------------------------------------------------------------------------ */
 
 GT_INLINE void
-round_loop(const float *restrict values, int64_t count, uint16_t *restrict rounded)
+convert_loop(const float *restrict values, int64_t count, uint16_t *restrict bf16)
 {
     for (int64_t i = 0; i < count; i++) {
-        rounded[i] = gt_to_bf16(values[i]);
+        bf16[i] = gt_to_bf16(values[i]);
     }
 }
 
 static void
-round_plainly(const float *values, int64_t count, uint16_t *rounded)
+convert_plainly(const float *values, int64_t count, uint16_t *bf16)
 {
-    round_loop(values, count, rounded);
+    convert_loop(values, count, bf16);
 }
 
 GT_AVX2 static void
-round_avx2(const float *values, int64_t count, uint16_t *rounded)
+convert_avx2(const float *values, int64_t count, uint16_t *bf16)
 {
-    round_loop(values, count, rounded);
+    convert_loop(values, count, bf16);
 }
 
 void
-gt_round_floats(const float *values, int64_t count, uint16_t *rounded)
+gt_floats_to_bf16(const float *values, int64_t count, uint16_t *bf16)
 {
-    (gt_has_avx2() ? round_avx2 : round_plainly)(values, count, rounded);
+    (gt_has_avx2() ? convert_avx2 : convert_plainly)(values, count, bf16);
 }
 
 /* --- products ------------------------------------------------------------------------------ */
@@ -201,8 +201,8 @@ run_primitive(product *made)
 
 /* oneDNN keeps the primitives that it has made, so that they cost little when they are made again. */
 gt_status
-gt_rounded_product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const uint16_t *a,
-                   const uint16_t *b, bool adds, float *c, gt_error *error)
+gt_bf16_product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const uint16_t *a,
+                const uint16_t *b, bool adds, float *c, gt_error *error)
 {
     product made = {.engine = NULL};
     dnnl_status_t code = dnnl_engine_create(&made.engine, dnnl_cpu, 0);

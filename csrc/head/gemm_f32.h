@@ -1,6 +1,6 @@
 /* Matrix products of the head in float32. */
-#ifndef GT_HEAD_PRODUCT_H
-#define GT_HEAD_PRODUCT_H
+#ifndef GT_GEMM_F32_H
+#define GT_GEMM_F32_H
 
 #include <oneapi/dnnl/dnnl.h>
 #include <stdint.h>

@@ -85,14 +85,14 @@ gt_head_weights_free(gt_head_weights *weights)
 }
 
 gt_status
-gt_head_state_create(const gt_head_config *config, int64_t rows, int training, gt_head_state *state,
-                     gt_error *error)
+gt_head_workspace_create(const gt_head_config *config, int64_t rows, int training,
+                         gt_head_workspace *workspace, gt_error *error)
 {
     const int layers = config->layers;
     const int first = training ? 0 : 1, last = training ? layers : layers - 1;
     int64_t active[GT_HEAD_MAX_LAYERS + 1] = {0}, delta[GT_HEAD_MAX_LAYERS] = {0}, total = 0;
 
-    memset(state, 0, sizeof(*state));
+    memset(workspace, 0, sizeof(*workspace));
     for (int k = first; k <= last; k++) {
         active[k] = total;
         if (!add_array(&total, rows, config->widths[k])) {
@@ -105,26 +105,26 @@ gt_head_state_create(const gt_head_config *config, int64_t rows, int training, g
             return fail_size(error);
         }
     }
-    state->block = allocate_floats(total, "the activations of the head", error);
-    if (state->block == NULL) {
+    workspace->block = allocate_floats(total, "the activations of the head", error);
+    if (workspace->block == NULL) {
         return GT_ERROR_MEMORY;
     }
-    state->rows = rows;
+    workspace->rows = rows;
     for (int k = first; k <= last; k++) {
-        state->active[k] = state->block + active[k];
+        workspace->active[k] = workspace->block + active[k];
     }
     for (int k = 1; training && k < layers; k++) {
-        state->delta[k] = state->block + delta[k];
+        workspace->delta[k] = workspace->block + delta[k];
     }
     return GT_OK;
 }
 
 void
-gt_head_state_free(gt_head_state *state)
+gt_head_workspace_free(gt_head_workspace *workspace)
 {
-    free(state->rounded.block);
-    free(state->block);
-    memset(state, 0, sizeof(*state));
+    free(workspace->bf16.block);
+    free(workspace->block);
+    memset(workspace, 0, sizeof(*workspace));
 }
 
 /* --- the head ------------------------------------------------------------------------------ */

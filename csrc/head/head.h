@@ -44,16 +44,16 @@ typedef struct {
     uint16_t *kernel[GT_HEAD_MAX_LAYERS]; /* (widths[k], widths[k + 1]) */
     uint16_t *input[GT_HEAD_MAX_LAYERS];  /* (rows, widths[k]) */
     uint16_t *delta[GT_HEAD_MAX_LAYERS];  /* (rows, widths[k + 1]) gradient by its output */
-} gt_head_rounded;
+} gt_head_bf16;
 
 /* Scratch memory for up to `rows` rows, or some rows of such. */
 typedef struct {
     int64_t rows;
-    gt_head_rounded rounded;               /* large products read it, where it is there */
+    gt_head_bf16 bf16;                     /* large products read it, where it is there */
     float *block;                          /* owns what the pointers below point into, or NULL */
     float *active[GT_HEAD_MAX_LAYERS + 1]; /* (rows, widths[k]) input of layer k; last: logits */
     float *delta[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k]) gradient by active[k], k >= 1 */
-} gt_head_state;
+} gt_head_workspace;
 
 /* --- training ------------------------------------------------------------------------------ */
 
@@ -94,7 +94,7 @@ typedef struct {
     double dropout;             /* share of hidden activations set to zero */
     const float *class_weights; /* (c,) or NULL for 1; borrowed */
     uint64_t seed;              /* of the order and of dropout */
-    bool rounds;                /* training may round, see gt_rounding_pays */
+    bool allow_bf16;            /* large products may read bfloat16, see gt_bf16_is_profitable */
     int threads;                /* at most; as many share a minibatch as it pays for */
 } gt_train_config;
 
@@ -187,15 +187,15 @@ gt_status gt_head_weights_create(const gt_head_config *config, gt_head_weights *
 void gt_head_weights_free(gt_head_weights *weights);
 
 /* Without `training` there is only what lies between the first layer and the last: no active[0],
- * active[layers] and delta.  Free with gt_head_state_free, also after a failure. */
-gt_status gt_head_state_create(const gt_head_config *config, int64_t rows, int training,
-                               gt_head_state *state, gt_error *error);
-void gt_head_state_free(gt_head_state *state);
+ * active[layers] and delta.  Free with gt_head_workspace_free, also after a failure. */
+gt_status gt_head_workspace_create(const gt_head_config *config, int64_t rows, int training,
+                                   gt_head_workspace *workspace, gt_error *error);
+void gt_head_workspace_free(gt_head_workspace *workspace);
 
 /* Logits into state->active[layers] from features (rows, d), at most state->rows of them.  Only used
  * if dropout > 0: `random`, of the first row of all, and how many rows those at hand come after it, so
  * that what a row loses does not depend on which are worked on together. */
-gt_status gt_head_forward(const gt_head *head, gt_head_state *state, const float *features,
+gt_status gt_head_forward(const gt_head *head, gt_head_workspace *workspace, const float *features,
                           int64_t rows, double dropout, const gt_random *random, int64_t position,
                           gt_error *error);
 

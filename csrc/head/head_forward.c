@@ -50,18 +50,18 @@ hidden_before(const gt_head *head, int layer)
 /* output (rows, widths[k + 1]) += input (rows, widths[k]) times the kernel of layer k.  What is rounded
  * for it stays, as the gradient needs it too. */
 static gt_status
-multiply_forward(const gt_head *head, const gt_head_state *state, int k, int64_t rows,
+multiply_forward(const gt_head *head, const gt_head_workspace *workspace, int k, int64_t rows,
                  const float *input, float *output, gt_error *error)
 {
     const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
-    uint16_t *rounded = state->rounded.input[k];
+    uint16_t *bf16 = workspace->bf16.input[k];
 
-    if (rounded != NULL) {
-        gt_round_floats(input, rows * in, rounded);
+    if (bf16 != NULL) {
+        gt_floats_to_bf16(input, rows * in, bf16);
     }
-    if (rounded != NULL && gt_rounded_product_pays(rows, out, in)) {
-        return gt_rounded_product('N', 'N', rows, out, in, rounded, state->rounded.kernel[k], true,
-                                  output, error);
+    if (bf16 != NULL && gt_bf16_product_is_profitable(rows, out, in)) {
+        return gt_bf16_product('N', 'N', rows, out, in, bf16, workspace->bf16.kernel[k], true,
+                               output, error);
     }
     return gt_matrix_product((gt_factor){'N', input, in},
                              (gt_factor){'N', head->weights.kernel[k], out}, rows, out, in, 1.0f,
@@ -69,8 +69,9 @@ multiply_forward(const gt_head *head, const gt_head_state *state, int k, int64_t
 }
 
 gt_status
-gt_head_forward(const gt_head *head, gt_head_state *state, const float *features, int64_t rows,
-                double dropout, const gt_random *random, int64_t position, gt_error *error)
+gt_head_forward(const gt_head *head, gt_head_workspace *workspace, const float *features,
+                int64_t rows, double dropout, const gt_random *random, int64_t position,
+                gt_error *error)
 {
     const int layers = head->config.layers;
     const uint64_t each = hidden_before(head, layers);
@@ -78,13 +79,13 @@ gt_head_forward(const gt_head *head, gt_head_state *state, const float *features
 
     for (int k = 0; k < layers; k++) {
         const int64_t out = head->config.widths[k + 1];
-        float *output = state->active[k + 1]; /* (rows, out) */
+        float *output = workspace->active[k + 1]; /* (rows, out) */
         gt_status status;
 
         for (int64_t i = 0; i < rows; i++) {
             memcpy(output + i * out, head->weights.bias[k], (size_t)out * sizeof(float));
         }
-        status = multiply_forward(head, state, k, rows, input, output, error);
+        status = multiply_forward(head, workspace, k, rows, input, output, error);
         if (status != GT_OK) {
             return status;
         }
@@ -268,8 +269,8 @@ typedef struct {
 
 /* Logits of at most PADDED_ROWS rows into output, by way of as many rows as that. */
 static gt_status
-predict_padded(const gt_head *head, gt_head_state *state, const float *features, int64_t rows,
-               float *output, gt_error *error)
+predict_padded(const gt_head *head, gt_head_workspace *workspace, const float *features,
+               int64_t rows, float *output, gt_error *error)
 {
     const int last = head->config.layers;
     const int64_t d = head->config.widths[0], c = head->config.widths[last];
@@ -282,19 +283,19 @@ predict_padded(const gt_head *head, gt_head_state *state, const float *features,
     }
     logits = padded + PADDED_ROWS * d;
     memcpy(padded, features, (size_t)(rows * d) * sizeof(float));
-    state->active[last] = logits;
-    status = gt_head_forward(head, state, padded, PADDED_ROWS, 0.0, NULL, 0, error);
+    workspace->active[last] = logits;
+    status = gt_head_forward(head, workspace, padded, PADDED_ROWS, 0.0, NULL, 0, error);
     if (status == GT_OK) {
         memcpy(output, logits, (size_t)(rows * c) * sizeof(float));
     }
-    state->active[last] = NULL;
+    workspace->active[last] = NULL;
     free(padded);
     return status;
 }
 
 /* Logits of rows into output. */
 static gt_status
-predict_rows(const gt_head *head, gt_head_state *state, const float *features, int64_t rows,
+predict_rows(const gt_head *head, gt_head_workspace *workspace, const float *features, int64_t rows,
              float *output, gt_error *error)
 {
     const int last = head->config.layers;
@@ -303,13 +304,13 @@ predict_rows(const gt_head *head, gt_head_state *state, const float *features, i
     gt_status status = GT_OK;
 
     if (whole > 0) {
-        state->active[last] = output;
-        status = gt_head_forward(head, state, features, whole, 0.0, NULL, 0, error);
-        state->active[last] = NULL;
+        workspace->active[last] = output;
+        status = gt_head_forward(head, workspace, features, whole, 0.0, NULL, 0, error);
+        workspace->active[last] = NULL;
     }
     if (status == GT_OK && whole < rows) {
-        status = predict_padded(head, state, features + whole * d, rows - whole, output + whole * c,
-                                error);
+        status = predict_padded(head, workspace, features + whole * d, rows - whole,
+                                output + whole * c, error);
     }
     return status;
 }
@@ -322,8 +323,8 @@ predict_blocks(void *context, int worker, gt_error *error)
     const gt_head_config *config = &p->head->config;
     const int64_t d = config->widths[0], c = config->widths[config->layers];
     const int64_t step = (int64_t)p->workers * PREDICT_ROWS;
-    gt_head_state state;
-    gt_status status = gt_head_state_create(config, PREDICT_ROWS, 0, &state, error);
+    gt_head_workspace workspace;
+    gt_status status = gt_head_workspace_create(config, PREDICT_ROWS, 0, &workspace, error);
 
     for (int64_t start = (int64_t)worker * PREDICT_ROWS; status == GT_OK && start < p->n;
          start += step) {
@@ -332,13 +333,14 @@ predict_blocks(void *context, int worker, gt_error *error)
 
         status = gt_check_finite("the features", features, start, rows, d, error);
         if (status == GT_OK) {
-            status = predict_rows(p->head, &state, features, rows, p->output + start * c, error);
+            status =
+                predict_rows(p->head, &workspace, features, rows, p->output + start * c, error);
         }
         if (status == GT_OK && !p->logits) {
             gt_softmax(p->output + start * c, rows, c, NULL, NULL, NULL, NULL);
         }
     }
-    gt_head_state_free(&state);
+    gt_head_workspace_free(&workspace);
     return status;
 }
 

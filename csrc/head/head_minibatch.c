@@ -16,10 +16,10 @@
  * first must find a processor. */
 #define THREAD_MINIBATCH 7.5e5
 #define THREADED_EPOCH 2e7
-#define LEAST_OUTPUTS 16 /* a layer with fewer takes as long */
-#define THREAD_ROWS 16   /* of a minibatch; fewer are a poor matrix product */
-#define TILE_LEAST 128
-#define TILE_MOST 1024
+#define MIN_OUTPUTS 16 /* a layer with fewer takes as long */
+#define THREAD_ROWS 16 /* of a minibatch; fewer are a poor matrix product */
+#define TILE_MIN 128
+#define TILE_MAX 1024
 
 /* --- shares -------------------------------------------------------------------------------- */
 
@@ -32,7 +32,7 @@ row_cost(const gt_head_config *config)
     for (int k = 0; k < config->layers; k++) {
         const int64_t out = config->widths[k + 1];
 
-        sum += (double)config->widths[k] * (double)(out < LEAST_OUTPUTS ? LEAST_OUTPUTS : out);
+        sum += (double)config->widths[k] * (double)(out < MIN_OUTPUTS ? MIN_OUTPUTS : out);
     }
     return sum;
 }
@@ -40,21 +40,21 @@ row_cost(const gt_head_config *config)
 /* Depends on nothing but sizes and the number allowed, so that a seed and a number of threads give the
  * same bits. */
 int
-gt_run_threads(const gt_head_config *config, int64_t n, int64_t rows, int allowed)
+gt_trainer_threads(const gt_head_config *config, int64_t n, int64_t rows, int allowed)
 {
     const double cost = row_cost(config);
-    double most = (double)rows * cost / THREAD_MINIBATCH;
+    double maximum = (double)rows * cost / THREAD_MINIBATCH;
 
-    if ((double)n * cost < THREADED_EPOCH || most < 2.0) {
+    if ((double)n * cost < THREADED_EPOCH || maximum < 2.0) {
         return 1;
     }
-    if (most > (double)(rows / THREAD_ROWS)) {
-        most = (double)(rows / THREAD_ROWS);
+    if (maximum > (double)(rows / THREAD_ROWS)) {
+        maximum = (double)(rows / THREAD_ROWS);
     }
-    if (most > (double)allowed) {
-        most = (double)allowed;
+    if (maximum > (double)allowed) {
+        maximum = (double)allowed;
     }
-    return most < 1.0 ? 1 : (int)most;
+    return maximum < 1.0 ? 1 : (int)maximum;
 }
 
 /* Rows that a thread works on at a time: few, so that activations stay in the second-level cache, but
@@ -67,13 +67,12 @@ tile_rows(const gt_head_config *config)
     for (int k = 1; k <= config->layers; k++) {
         rows = config->widths[k] > rows ? config->widths[k] : rows;
     }
-    return rows < TILE_LEAST ? TILE_LEAST : rows > TILE_MOST ? TILE_MOST : rows;
+    return rows < TILE_MIN ? TILE_MIN : rows > TILE_MAX ? TILE_MAX : rows;
 }
 
 /* Those rows of what is rounded. */
 static void
-take_rounded(const gt_head_config *config, const gt_head_rounded *all, int64_t first,
-             gt_head_rounded *own)
+take_bf16(const gt_head_config *config, const gt_head_bf16 *all, int64_t first, gt_head_bf16 *own)
 {
     for (int k = 0; k < config->layers; k++) {
         if (all->kernel[k] != NULL) {
@@ -86,86 +85,89 @@ take_rounded(const gt_head_config *config, const gt_head_rounded *all, int64_t f
 
 /* The rows from `first` on, which stay the run's, become those that a thread works on. */
 static void
-take_rows(const gt_run *run, gt_run_part *part, int64_t first, int64_t rows)
+take_rows(const gt_trainer *trainer, gt_worker *own, int64_t first, int64_t rows)
 {
-    const gt_head_config *config = &run->head->config;
+    const gt_head_config *config = &trainer->head->config;
 
-    part->state.rows = rows;
-    part->labels = run->labels + first;
+    own->workspace.rows = rows;
+    own->labels = trainer->labels + first;
     for (int k = 0; k <= config->layers; k++) {
-        part->state.active[k] = run->state.active[k] + first * config->widths[k];
+        own->workspace.active[k] = trainer->workspace.active[k] + first * config->widths[k];
         if (k > 0 && k < config->layers) {
-            part->state.delta[k] = run->state.delta[k] + first * config->widths[k];
+            own->workspace.delta[k] = trainer->workspace.delta[k] + first * config->widths[k];
         }
     }
-    take_rounded(config, &run->state.rounded, first, &part->state.rounded);
+    take_bf16(config, &trainer->workspace.bf16, first, &own->workspace.bf16);
 }
 
 /* --- memory -------------------------------------------------------------------------------- */
 
 /* Room for a share of the inputs of the widest rounded layer, for products, which take no gaps. */
 static gt_status
-allocate_columns(const gt_run *run, gt_run_part *part, gt_error *error)
+allocate_columns(const gt_trainer *trainer, gt_worker *own, gt_error *error)
 {
     int64_t widest = 0;
 
-    for (int k = 0; k < run->head->config.layers; k++) {
-        const int64_t width = run->head->config.widths[k];
+    for (int k = 0; k < trainer->head->config.layers; k++) {
+        const int64_t width = trainer->head->config.widths[k];
 
-        widest = run->state.rounded.input[k] != NULL && width > widest ? width : widest;
+        widest = trainer->workspace.bf16.input[k] != NULL && width > widest ? width : widest;
     }
-    part->columns =
-        calloc((size_t)(run->state.rows * (widest / run->threads + 1)), sizeof(*part->columns));
-    return part->columns != NULL ? GT_OK : gt_fail_memory(error, "a share of a minibatch");
+    own->columns = calloc((size_t)(trainer->workspace.rows * (widest / trainer->threads + 1)),
+                          sizeof(*own->columns));
+    return own->columns != NULL ? GT_OK : gt_fail_memory(error, "a share of a minibatch");
 }
 
 gt_status
-gt_run_allocate(gt_run *run, int64_t rows, int gradient, gt_error *error)
+gt_trainer_allocate(gt_trainer *trainer, int64_t rows, int gradient, gt_error *error)
 {
-    const gt_head_config *config = &run->head->config;
-    const int64_t each = (rows - 1) / run->threads + 1, tile = tile_rows(config);
-    const int64_t all = (each < tile ? each : tile) * run->threads;
+    const gt_head_config *config = &trainer->head->config;
+    const int64_t each = (rows - 1) / trainer->threads + 1, tile = tile_rows(config);
+    const int64_t all = (each < tile ? each : tile) * trainer->threads;
     gt_status status;
 
-    gt_barrier_start(&run->barrier, run->threads);
-    run->parts = calloc((size_t)run->threads, sizeof(*run->parts));
-    if (run->parts == NULL) {
+    gt_barrier_start(&trainer->barrier, trainer->threads);
+    trainer->workers = calloc((size_t)trainer->threads, sizeof(*trainer->workers));
+    if (trainer->workers == NULL) {
         return gt_fail_memory(error, "the threads of a head");
     }
-    status = gt_head_state_create(config, all, 1, &run->state, error);
+    status = gt_head_workspace_create(config, all, 1, &trainer->workspace, error);
     if (status == GT_OK && gradient) {
-        status = gt_head_weights_create(config, &run->gradient, error);
+        status = gt_head_weights_create(config, &trainer->gradient, error);
     }
     if (status == GT_OK) {
-        run->labels = calloc((size_t)all, sizeof(*run->labels));
-        status = run->labels != NULL ? GT_OK : gt_fail_memory(error, "the labels of a minibatch");
+        trainer->labels = calloc((size_t)all, sizeof(*trainer->labels));
+        status =
+            trainer->labels != NULL ? GT_OK : gt_fail_memory(error, "the labels of a minibatch");
     }
-    if (status == GT_OK && run->rounds) {
-        status = gt_head_rounded_create(config, &run->state, error);
+    if (status == GT_OK && trainer->uses_bf16) {
+        status = gt_head_bf16_create(config, &trainer->workspace, error);
     }
-    for (int i = 0; status == GT_OK && run->rounds && run->threads > 1 && i < run->threads; i++) {
-        status = allocate_columns(run, &run->parts[i], error);
+    for (int i = 0;
+         status == GT_OK && trainer->uses_bf16 && trainer->threads > 1 && i < trainer->threads;
+         i++) {
+        status = allocate_columns(trainer, &trainer->workers[i], error);
     }
     return status;
 }
 
 void
-gt_run_free(gt_run *run)
+gt_trainer_free(gt_trainer *trainer)
 {
-    for (int i = 0; run->parts != NULL && i < run->threads; i++) {
-        free(run->parts[i].columns);
+    for (int i = 0; trainer->workers != NULL && i < trainer->threads; i++) {
+        free(trainer->workers[i].columns);
     }
-    free(run->parts);
-    free(run->labels);
-    free(run->order);
-    gt_head_state_free(&run->state);
-    gt_head_weights_free(&run->gradient);
-    gt_head_weights_free(&run->first);
-    gt_head_weights_free(&run->second);
-    gt_barrier_end(&run->barrier);
-    run->parts = NULL;
-    run->labels = NULL;
-    run->order = NULL;
+    free(trainer->workers);
+    free(trainer->labels);
+    free(trainer->order);
+    gt_head_workspace_free(&trainer->workspace);
+    gt_head_weights_free(&trainer->gradient);
+    gt_head_weights_free(&trainer->first);
+    gt_head_weights_free(&trainer->second);
+    gt_barrier_end(&trainer->barrier);
+    trainer->workers = NULL;
+    trainer->labels = NULL;
+    trainer->order = NULL;
 }
 
 /* --- rows ---------------------------------------------------------------------------------- */
@@ -212,12 +214,12 @@ scale_row_avx2(const float *source, const float *mean, const float *factor, int6
 /* Copy rows order[start ..] of the data, or with order NULL rows start .., into the part,
  * standardised. */
 static void
-gather(const gt_run *run, gt_run_part *part, const gt_head_data *data, const int64_t *order,
+gather(const gt_trainer *trainer, gt_worker *own, const gt_head_data *data, const int64_t *order,
        int64_t start, int64_t rows)
 {
-    const int64_t d = run->head->config.widths[0];
-    const float *mean = run->scaling != NULL ? run->scaling->mean : NULL;
-    const float *factor = run->scaling != NULL ? run->scaling->inverse_deviation : NULL;
+    const int64_t d = trainer->head->config.widths[0];
+    const float *mean = trainer->scaling != NULL ? trainer->scaling->mean : NULL;
+    const float *factor = trainer->scaling != NULL ? trainer->scaling->inverse_deviation : NULL;
     void (*scale)(const float *, const float *, const float *, int64_t, float *) =
         gt_has_avx2() ? scale_row_avx2 : scale_row;
 
@@ -229,8 +231,8 @@ gather(const gt_run *run, gt_run_part *part, const gt_head_data *data, const int
                 gt_head_row(data, order != NULL ? order[start + i + AHEAD] : start + i + AHEAD, d),
                 d);
         }
-        part->labels[i] = data->labels[sample];
-        scale(gt_head_row(data, sample, d), mean, factor, d, part->state.active[0] + i * d);
+        own->labels[i] = data->labels[sample];
+        scale(gt_head_row(data, sample, d), mean, factor, d, own->workspace.active[0] + i * d);
     }
 }
 
@@ -254,16 +256,16 @@ softmax_gradient(float *logits, int64_t rows, int64_t c, const int32_t *labels,
 
 /* below (rows, widths[k]) = delta (rows, widths[k + 1]) times the transposed kernel of layer k. */
 static gt_status
-multiply_back(const gt_run *run, const gt_head_state *state, int k, int64_t rows,
+multiply_back(const gt_trainer *trainer, const gt_head_workspace *workspace, int k, int64_t rows,
               const float *delta, float *below, gt_error *error)
 {
-    const gt_head *head = run->head;
+    const gt_head *head = trainer->head;
     const int64_t in = head->config.widths[k], out = head->config.widths[k + 1];
-    const uint16_t *rounded = state->rounded.delta[k];
+    const uint16_t *bf16 = workspace->bf16.delta[k];
 
-    if (rounded != NULL && gt_rounded_product_pays(rows, in, out)) {
-        return gt_rounded_product('N', 'T', rows, in, out, rounded, state->rounded.kernel[k], false,
-                                  below, error);
+    if (bf16 != NULL && gt_bf16_product_is_profitable(rows, in, out)) {
+        return gt_bf16_product('N', 'T', rows, in, out, bf16, workspace->bf16.kernel[k], false,
+                               below, error);
     }
     return gt_matrix_product((gt_factor){'N', delta, out},
                              (gt_factor){'T', head->weights.kernel[k], out}, rows, in, out, 0.0f,
@@ -273,26 +275,27 @@ multiply_back(const gt_run *run, const gt_head_state *state, int k, int64_t rows
 /* From the gradient by the logits that by the inputs of all layers but the first, into state.delta;
  * and all of them rounded, for the gradient by the weights. */
 static gt_status
-backward(const gt_run *run, const gt_run_part *part, int64_t rows, double dropout, gt_error *error)
+backward(const gt_trainer *trainer, const gt_worker *own, int64_t rows, double dropout,
+         gt_error *error)
 {
-    const gt_head_config *config = &run->head->config;
-    const gt_head_state *state = &part->state;
+    const gt_head_config *config = &trainer->head->config;
+    const gt_head_workspace *workspace = &own->workspace;
     const float scale = (float)(1.0 / (1.0 - dropout));
-    const float *delta = state->active[config->layers]; /* (rows, out) */
+    const float *delta = workspace->active[config->layers]; /* (rows, out) */
 
     for (int k = config->layers - 1; k >= 0; k--) {
         const int64_t in = config->widths[k], out = config->widths[k + 1];
-        const float *active = state->active[k]; /* (rows, in) */
-        float *below = state->delta[k];         /* (rows, in) */
+        const float *active = workspace->active[k]; /* (rows, in) */
+        float *below = workspace->delta[k];         /* (rows, in) */
         gt_status status;
 
-        if (state->rounded.delta[k] != NULL) {
-            gt_round_floats(delta, rows * out, state->rounded.delta[k]);
+        if (workspace->bf16.delta[k] != NULL) {
+            gt_floats_to_bf16(delta, rows * out, workspace->bf16.delta[k]);
         }
         if (k == 0) {
             break;
         }
-        status = multiply_back(run, state, k, rows, delta, below, error);
+        status = multiply_back(trainer, workspace, k, rows, delta, below, error);
         if (status != GT_OK) {
             return status;
         }
@@ -307,30 +310,30 @@ backward(const gt_run *run, const gt_run_part *part, int64_t rows, double dropou
 /* Probabilities of rows start .. start + rows into state.active[layers]; adds their loss and how many
  * are right to those of the part. */
 static gt_status
-classify(const gt_run *run, gt_run_part *part, const gt_head_data *data, const int64_t *order,
+classify(const gt_trainer *trainer, gt_worker *own, const gt_head_data *data, const int64_t *order,
          int64_t start, int64_t rows, const float *class_weights, double dropout,
          const gt_random *random, gt_error *error)
 {
-    const gt_head_config *shape = &run->head->config;
+    const gt_head_config *shape = &trainer->head->config;
     gt_status status;
 
-    gather(run, part, data, order, start, rows);
-    status = gt_head_forward(run->head, &part->state, part->state.active[0], rows, dropout, random,
-                             start, error);
+    gather(trainer, own, data, order, start, rows);
+    status = gt_head_forward(trainer->head, &own->workspace, own->workspace.active[0], rows,
+                             dropout, random, start, error);
     if (status == GT_OK) {
-        gt_softmax(part->state.active[shape->layers], rows, shape->widths[shape->layers],
-                   part->labels, class_weights, &part->loss, &part->correct);
+        gt_softmax(own->workspace.active[shape->layers], rows, shape->widths[shape->layers],
+                   own->labels, class_weights, &own->loss, &own->correct);
     }
     return status;
 }
 
 bool
-gt_run_meet(gt_run *run, int worker)
+gt_trainer_sync(gt_trainer *trainer, int worker)
 {
-    run->parts[worker].told = run->parts[worker].status;
-    gt_barrier_wait(&run->barrier);
-    for (int i = 0; i < run->threads; i++) {
-        if (run->parts[i].told != GT_OK) {
+    trainer->workers[worker].published = trainer->workers[worker].status;
+    gt_barrier_wait(&trainer->barrier);
+    for (int i = 0; i < trainer->threads; i++) {
+        if (trainer->workers[i].published != GT_OK) {
             return false;
         }
     }
@@ -340,26 +343,26 @@ gt_run_meet(gt_run *run, int worker)
 /* Forward and backward of a thread's share of rows start .. start + rows, which are of a minibatch of
  * `all_rows`. */
 static gt_status
-work_rows(gt_run *run, int worker, int64_t start, int64_t rows, int64_t all_rows, double dropout,
-          const gt_random *random, gt_error *error)
+work_rows(gt_trainer *trainer, int worker, int64_t start, int64_t rows, int64_t all_rows,
+          double dropout, const gt_random *random, gt_error *error)
 {
-    const gt_head_config *shape = &run->head->config;
-    const float *class_weights = run->config->class_weights;
-    gt_run_part *part = &run->parts[worker];
-    const gt_share share = gt_share_of(rows, worker, run->threads);
+    const gt_head_config *shape = &trainer->head->config;
+    const float *class_weights = trainer->config->class_weights;
+    gt_worker *own = &trainer->workers[worker];
+    const gt_share share = gt_share_of(rows, worker, trainer->threads);
     const int64_t count = share.last - share.first;
     gt_status status;
 
     if (count == 0) {
         return GT_OK;
     }
-    take_rows(run, part, share.first, count);
-    status = classify(run, part, run->training, run->order, start + share.first, count,
+    take_rows(trainer, own, share.first, count);
+    status = classify(trainer, own, trainer->training, trainer->order, start + share.first, count,
                       class_weights, dropout, random, error);
     if (status == GT_OK) {
-        softmax_gradient(part->state.active[shape->layers], count, shape->widths[shape->layers],
-                         part->labels, class_weights, all_rows);
-        status = backward(run, part, count, dropout, error);
+        softmax_gradient(own->workspace.active[shape->layers], count, shape->widths[shape->layers],
+                         own->labels, class_weights, all_rows);
+        status = backward(trainer, own, count, dropout, error);
     }
     return status;
 }
@@ -367,47 +370,48 @@ work_rows(gt_run *run, int worker, int64_t start, int64_t rows, int64_t all_rows
 /* At the meeting all rows are there, and failures so far are told; before the next rows are written
  * all have to be done with these. */
 bool
-gt_run_minibatch(gt_run *run, int worker, int64_t start, int64_t rows, double dropout,
-                 const gt_random *random, gt_error *error)
+gt_trainer_minibatch(gt_trainer *trainer, int worker, int64_t start, int64_t rows, double dropout,
+                     const gt_random *random, gt_error *error)
 {
-    gt_run_part *part = &run->parts[worker];
+    gt_worker *own = &trainer->workers[worker];
 
-    part->loss = 0.0;
-    part->correct = 0;
+    own->loss = 0.0;
+    own->correct = 0;
     for (int64_t i = 0, count; i < rows; i += count) {
-        count = rows - i < run->state.rows ? rows - i : run->state.rows;
+        count = rows - i < trainer->workspace.rows ? rows - i : trainer->workspace.rows;
         if (i > 0) {
-            gt_barrier_wait(&run->barrier);
+            gt_barrier_wait(&trainer->barrier);
         }
-        if (part->status == GT_OK) {
-            part->status = work_rows(run, worker, start + i, count, rows, dropout, random, error);
+        if (own->status == GT_OK) {
+            own->status =
+                work_rows(trainer, worker, start + i, count, rows, dropout, random, error);
         }
-        if (!gt_run_meet(run, worker)) {
+        if (!gt_trainer_sync(trainer, worker)) {
             return false;
         }
-        if (part->status == GT_OK) {
-            part->status = gt_run_gradient(run, worker, count, i > 0, error);
+        if (own->status == GT_OK) {
+            own->status = gt_trainer_gradient(trainer, worker, count, i > 0, error);
         }
     }
     return true;
 }
 
 gt_status
-gt_run_evaluate(gt_run *run, int worker, const gt_head_data *data, gt_error *error)
+gt_trainer_evaluate(gt_trainer *trainer, int worker, const gt_head_data *data, gt_error *error)
 {
-    gt_run_part *part = &run->parts[worker];
-    const gt_share share = gt_share_of(data->n, worker, run->threads);
-    const int64_t most = run->state.rows / run->threads;
+    gt_worker *own = &trainer->workers[worker];
+    const gt_share share = gt_share_of(data->n, worker, trainer->threads);
+    const int64_t maximum = trainer->workspace.rows / trainer->threads;
     gt_status status = GT_OK;
 
-    part->loss = 0.0;
-    part->correct = 0;
-    gt_run_penalise(run, worker, NULL);
-    take_rows(run, part, worker * most, most);
-    part->state.rounded = (gt_head_rounded){NULL}; /* float32 in any case */
+    own->loss = 0.0;
+    own->correct = 0;
+    gt_trainer_penalise(trainer, worker, NULL);
+    take_rows(trainer, own, worker * maximum, maximum);
+    own->workspace.bf16 = (gt_head_bf16){NULL}; /* float32 in any case */
     for (int64_t i = share.first, count; status == GT_OK && i < share.last; i += count) {
-        count = share.last - i < most ? share.last - i : most;
-        status = classify(run, part, data, NULL, i, count, NULL, 0.0, NULL, error);
+        count = share.last - i < maximum ? share.last - i : maximum;
+        status = classify(trainer, own, data, NULL, i, count, NULL, 0.0, NULL, error);
     }
     return status;
 }
@@ -415,34 +419,34 @@ gt_run_evaluate(gt_run *run, int worker, const gt_head_data *data, gt_error *err
 /* --- sums ---------------------------------------------------------------------------------- */
 
 double
-gt_run_loss(const gt_run *run)
+gt_trainer_loss(const gt_trainer *trainer)
 {
     double sum = 0.0;
 
-    for (int i = 0; i < run->threads; i++) {
-        sum += run->parts[i].loss;
+    for (int i = 0; i < trainer->threads; i++) {
+        sum += trainer->workers[i].loss;
     }
     return sum;
 }
 
 double
-gt_run_penalty(const gt_run *run)
+gt_trainer_penalty(const gt_trainer *trainer)
 {
     double sum = 0.0;
 
-    for (int i = 0; i < run->threads; i++) {
-        sum += run->parts[i].penalty;
+    for (int i = 0; i < trainer->threads; i++) {
+        sum += trainer->workers[i].penalty;
     }
     return sum;
 }
 
 int64_t
-gt_run_correct(const gt_run *run)
+gt_trainer_correct(const gt_trainer *trainer)
 {
     int64_t sum = 0;
 
-    for (int i = 0; i < run->threads; i++) {
-        sum += run->parts[i].correct;
+    for (int i = 0; i < trainer->threads; i++) {
+        sum += trainer->workers[i].correct;
     }
     return sum;
 }

@@ -217,13 +217,13 @@ gt_optimiser_step(const gt_train_config *config, double learning_rate, int64_t s
 /* --- epochs -------------------------------------------------------------------------------- */
 
 static gt_status
-fail_diverged(const gt_run *run, const char *what, gt_error *error)
+fail_diverged(const gt_trainer *trainer, const char *what, gt_error *error)
 {
     return gt_fail(error, GT_ERROR_ARGUMENT,
                    "%s no longer finite in epoch %lld of %lld: lower the learning rate (it is %g) "
                    "or standardise the features",
-                   what, (long long)run->epoch.epoch + 1, (long long)run->epoch.epochs,
-                   run->config->learning_rate);
+                   what, (long long)trainer->epoch.epoch + 1, (long long)trainer->epoch.epochs,
+                   trainer->config->learning_rate);
 }
 
 /* The minibatches of an epoch, summed up. */
@@ -236,27 +236,28 @@ typedef struct {
  * threads tell each other in run->parts is written on one side of a barrier and read on the other.
  * Returns whether to go on, which is the same in all of them. */
 static bool
-step_share(gt_run *run, int worker, int64_t step, int64_t start, int64_t rows,
+step_share(gt_trainer *trainer, int worker, int64_t step, int64_t start, int64_t rows,
            const gt_random *random, epoch_sums *sums, gt_error *error)
 {
-    const gt_update update = {gt_learning_rate(run->config, step, run->steps), step + 1};
-    gt_run_part *part = &run->parts[worker];
+    const gt_update update = {gt_learning_rate(trainer->config, step, trainer->steps), step + 1};
+    gt_worker *own = &trainer->workers[worker];
     double loss;
 
-    if (!gt_run_minibatch(run, worker, start, rows, run->config->dropout, random, error)) {
+    if (!gt_trainer_minibatch(trainer, worker, start, rows, trainer->config->dropout, random,
+                              error)) {
         return false;
     }
-    loss = gt_run_loss(run) / (double)rows;
-    sums->correct += gt_run_correct(run);
-    if (part->status == GT_OK) {
-        gt_run_penalise(run, worker, run->gradient.block);
-        gt_run_update(run, worker, &update);
+    loss = gt_trainer_loss(trainer) / (double)rows;
+    sums->correct += gt_trainer_correct(trainer);
+    if (own->status == GT_OK) {
+        gt_trainer_penalise(trainer, worker, trainer->gradient.block);
+        gt_trainer_update(trainer, worker, &update);
     }
-    gt_barrier_wait(&run->barrier);
-    loss += gt_run_penalty(run);
+    gt_barrier_wait(&trainer->barrier);
+    loss += gt_trainer_penalty(trainer);
     sums->loss += loss * (double)rows;
-    if (!isfinite(loss) && part->status == GT_OK) {
-        part->status = fail_diverged(run, "the loss is", error);
+    if (!isfinite(loss) && own->status == GT_OK) {
+        own->status = fail_diverged(trainer, "the loss is", error);
     }
     return isfinite(loss);
 }
@@ -265,83 +266,84 @@ step_share(gt_run *run, int worker, int64_t step, int64_t start, int64_t rows,
 static gt_status
 epoch_task(void *context, int worker, gt_error *error)
 {
-    gt_run *run = context;
-    const gt_train_config *config = run->config;
-    const int64_t n = run->training->n;
-    const uint64_t number = (uint64_t)run->epoch.epoch;
+    gt_trainer *trainer = context;
+    const gt_train_config *config = trainer->config;
+    const int64_t n = trainer->training->n;
+    const uint64_t number = (uint64_t)trainer->epoch.epoch;
     const gt_random random = gt_random_start(config->seed, GT_RANDOM_DROPOUT, number);
-    int64_t step = run->epoch.epoch * (run->steps / config->epochs), rows;
+    int64_t step = trainer->epoch.epoch * (trainer->steps / config->epochs), rows;
     epoch_sums sums = {0};
     bool goes_on = true;
 
     for (int64_t start = 0; goes_on && start < n; start += rows, step++) {
         rows = n - start < config->batch_size ? n - start : config->batch_size;
-        goes_on = step_share(run, worker, step, start, rows, &random, &sums, error);
+        goes_on = step_share(trainer, worker, step, start, rows, &random, &sums, error);
     }
     if (goes_on) {
-        goes_on = gt_run_meet(run, worker);
+        goes_on = gt_trainer_sync(trainer, worker);
     }
     if (goes_on && worker == 0) {
-        run->epoch.loss = sums.loss / (double)n;
-        run->epoch.accuracy = (double)sums.correct / (double)n;
-        run->epoch.learning_rate = gt_learning_rate(config, step - 1, run->steps);
+        trainer->epoch.loss = sums.loss / (double)n;
+        trainer->epoch.accuracy = (double)sums.correct / (double)n;
+        trainer->epoch.learning_rate = gt_learning_rate(config, step - 1, trainer->steps);
     }
-    if (goes_on && run->validation != NULL) {
-        return gt_run_evaluate(run, worker, run->validation, error);
+    if (goes_on && trainer->validation != NULL) {
+        return gt_trainer_evaluate(trainer, worker, trainer->validation, error);
     }
-    return run->parts[worker].status;
+    return trainer->workers[worker].status;
 }
 
 /* What a run evaluated: mean loss with the penalty, and accuracy, of `rows` rows. */
 static void
-evaluation(const gt_run *run, int64_t rows, double *loss, double *accuracy)
+evaluation(const gt_trainer *trainer, int64_t rows, double *loss, double *accuracy)
 {
-    *loss = gt_run_loss(run) / (double)rows + gt_run_penalty(run);
-    *accuracy = (double)gt_run_correct(run) / (double)rows;
+    *loss = gt_trainer_loss(trainer) / (double)rows + gt_trainer_penalty(trainer);
+    *accuracy = (double)gt_trainer_correct(trainer) / (double)rows;
 }
 
 static gt_status
-train_epoch(gt_run *run, gt_team *team, gt_error *error)
+train_epoch(gt_trainer *trainer, gt_team *team, gt_error *error)
 {
-    const gt_head_weights *weights = &run->head->weights;
+    const gt_head_weights *weights = &trainer->head->weights;
     gt_status status;
 
-    gt_shuffle(run->order, run->training->n, run->config->seed, (uint64_t)run->epoch.epoch);
-    gt_run_round(run); /* the callback may have set the weights */
-    status = gt_team_run(team, epoch_task, run, error);
+    gt_shuffle(trainer->order, trainer->training->n, trainer->config->seed,
+               (uint64_t)trainer->epoch.epoch);
+    gt_trainer_round_weights(trainer); /* the callback may have set the weights */
+    status = gt_team_run(team, epoch_task, trainer, error);
     if (status == GT_OK &&
         gt_check_finite("", weights->block, 0, 1, weights->count, NULL) != GT_OK) {
-        status = fail_diverged(run, "the weights are", error);
+        status = fail_diverged(trainer, "the weights are", error);
     }
-    if (status == GT_OK && run->validation != NULL) {
-        evaluation(run, run->validation->n, &run->epoch.validation_loss,
-                   &run->epoch.validation_accuracy);
+    if (status == GT_OK && trainer->validation != NULL) {
+        evaluation(trainer, trainer->validation->n, &trainer->epoch.validation_loss,
+                   &trainer->epoch.validation_accuracy);
     }
     return status;
 }
 
 static gt_status
-allocate_training(gt_run *run, int64_t rows, gt_error *error)
+allocate_training(gt_trainer *trainer, int64_t rows, gt_error *error)
 {
-    const int64_t n = run->training->n;
-    const int64_t per_epoch = (n - 1) / run->config->batch_size + 1;
-    const int64_t held_out = run->validation != NULL ? run->validation->n : 0;
+    const int64_t n = trainer->training->n;
+    const int64_t per_epoch = (n - 1) / trainer->config->batch_size + 1;
+    const int64_t held_out = trainer->validation != NULL ? trainer->validation->n : 0;
     gt_status status;
 
-    if (__builtin_mul_overflow(per_epoch, run->config->epochs, &run->steps)) {
+    if (__builtin_mul_overflow(per_epoch, trainer->config->epochs, &trainer->steps)) {
         return gt_fail(error, GT_ERROR_ARGUMENT, "epochs is %lld; that is too many",
-                       (long long)run->config->epochs);
+                       (long long)trainer->config->epochs);
     }
-    status = gt_run_allocate(run, rows > held_out ? rows : held_out, 1, error);
+    status = gt_trainer_allocate(trainer, rows > held_out ? rows : held_out, 1, error);
     if (status == GT_OK) {
-        status = gt_head_weights_create(&run->head->config, &run->first, error);
+        status = gt_head_weights_create(&trainer->head->config, &trainer->first, error);
     }
-    if (status == GT_OK && run->config->optimiser == GT_OPTIMISER_ADAM) {
-        status = gt_head_weights_create(&run->head->config, &run->second, error);
+    if (status == GT_OK && trainer->config->optimiser == GT_OPTIMISER_ADAM) {
+        status = gt_head_weights_create(&trainer->head->config, &trainer->second, error);
     }
     if (status == GT_OK) {
-        run->order = calloc((size_t)n, sizeof(*run->order));
-        if (run->order == NULL) {
+        trainer->order = calloc((size_t)n, sizeof(*trainer->order));
+        if (trainer->order == NULL) {
             status = gt_fail_memory(error, "the order of the training data");
         }
     }
@@ -371,7 +373,7 @@ gt_head_train(gt_head *head, const gt_head_data *training, const gt_head_data *v
               const gt_head_scaling *scaling, const gt_train_config *config,
               gt_epoch_callback callback, void *context, gt_error *error)
 {
-    gt_run run = {0};
+    gt_trainer trainer = {0};
     gt_team *team = NULL;
     int64_t rows;
     int answer = 0;
@@ -380,41 +382,41 @@ gt_head_train(gt_head *head, const gt_head_data *training, const gt_head_data *v
     if (status != GT_OK) {
         return status;
     }
-    run.head = head;
-    run.training = training;
-    run.validation = validation;
-    run.scaling = scaling;
-    run.config = config;
-    run.epoch.epochs = config->epochs;
-    run.epoch.validation_loss = NAN;
-    run.epoch.validation_accuracy = NAN;
+    trainer.head = head;
+    trainer.training = training;
+    trainer.validation = validation;
+    trainer.scaling = scaling;
+    trainer.config = config;
+    trainer.epoch.epochs = config->epochs;
+    trainer.epoch.validation_loss = NAN;
+    trainer.epoch.validation_accuracy = NAN;
     rows = config->batch_size < training->n ? config->batch_size : training->n;
-    run.threads = gt_run_threads(&head->config, training->n, rows, config->threads);
-    run.rounds = config->rounds && gt_rounding_pays(&head->config, rows);
-    status = allocate_training(&run, rows, error);
+    trainer.threads = gt_trainer_threads(&head->config, training->n, rows, config->threads);
+    trainer.uses_bf16 = config->allow_bf16 && gt_bf16_is_profitable(&head->config, rows);
+    status = allocate_training(&trainer, rows, error);
     if (status == GT_OK) {
-        status = gt_team_create(&team, run.threads, 1, error);
+        status = gt_team_create(&team, trainer.threads, 1, error);
     }
     for (int64_t e = 0; status == GT_OK && answer == 0 && e < config->epochs; e++) {
-        run.epoch.epoch = e;
-        status = train_epoch(&run, team, error);
+        trainer.epoch.epoch = e;
+        status = train_epoch(&trainer, team, error);
         if (status == GT_OK && callback != NULL) {
-            answer = callback(context, &run.epoch);
+            answer = callback(context, &trainer.epoch);
         }
     }
     if (answer < 0) {
         status = gt_fail(error, GT_ERROR_STOPPED, "training was stopped after epoch %lld of %lld",
-                         (long long)run.epoch.epoch + 1, (long long)config->epochs);
+                         (long long)trainer.epoch.epoch + 1, (long long)config->epochs);
     }
     gt_team_free(team);
-    gt_run_free(&run);
+    gt_trainer_free(&trainer);
     return status;
 }
 
 /* --- loss alone ---------------------------------------------------------------------------- */
 
 typedef struct {
-    gt_run run;
+    gt_trainer trainer;
     int gradient; /* of all rows as one minibatch, instead of an evaluation */
 } measurement;
 
@@ -422,15 +424,15 @@ static gt_status
 measure_task(void *context, int worker, gt_error *error)
 {
     measurement *m = context;
-    const gt_head_data *data = m->run.training;
+    const gt_head_data *data = m->trainer.training;
 
     if (!m->gradient) {
-        return gt_run_evaluate(&m->run, worker, data, error);
+        return gt_trainer_evaluate(&m->trainer, worker, data, error);
     }
-    if (gt_run_minibatch(&m->run, worker, 0, data->n, 0.0, NULL, error)) {
-        gt_run_penalise(&m->run, worker, m->run.gradient.block);
+    if (gt_trainer_minibatch(&m->trainer, worker, 0, data->n, 0.0, NULL, error)) {
+        gt_trainer_penalise(&m->trainer, worker, m->trainer.gradient.block);
     }
-    return m->run.parts[worker].status;
+    return m->trainer.workers[worker].status;
 }
 
 /* Free m->run after it, whether it failed or not. */
@@ -444,17 +446,17 @@ measure(measurement *m, const gt_head *head, const gt_head_data *data,
     if (status != GT_OK) {
         return status;
     }
-    m->run.head = head;
-    m->run.training = data;
-    m->run.scaling = scaling;
-    m->run.config = config;
-    m->run.threads = gt_run_threads(&head->config, data->n, data->n, config->threads);
-    status = gt_run_allocate(&m->run, data->n, m->gradient, error);
+    m->trainer.head = head;
+    m->trainer.training = data;
+    m->trainer.scaling = scaling;
+    m->trainer.config = config;
+    m->trainer.threads = gt_trainer_threads(&head->config, data->n, data->n, config->threads);
+    status = gt_trainer_allocate(&m->trainer, data->n, m->gradient, error);
     if (status == GT_OK) {
-        status = gt_parallel(m->run.threads, 1, measure_task, m, error);
+        status = gt_parallel(m->trainer.threads, 1, measure_task, m, error);
     }
     if (status == GT_OK) {
-        evaluation(&m->run, data->n, loss, accuracy);
+        evaluation(&m->trainer, data->n, loss, accuracy);
     }
     return status;
 }
@@ -468,9 +470,9 @@ gt_head_loss_gradient(const gt_head *head, const gt_head_data *data, const gt_he
     gt_status status = measure(&m, head, data, scaling, config, loss, &accuracy, error);
 
     if (status == GT_OK) {
-        memcpy(gradient, m.run.gradient.block, (size_t)head->weights.count * sizeof(float));
+        memcpy(gradient, m.trainer.gradient.block, (size_t)head->weights.count * sizeof(float));
     }
-    gt_run_free(&m.run);
+    gt_trainer_free(&m.trainer);
     return status;
 }
 
@@ -481,6 +483,6 @@ gt_head_evaluate(const gt_head *head, const gt_head_data *data, const gt_head_sc
     measurement m = {.gradient = 0};
     gt_status status = measure(&m, head, data, scaling, config, loss, accuracy, error);
 
-    gt_run_free(&m.run);
+    gt_trainer_free(&m.trainer);
     return status;
 }

@@ -10,17 +10,17 @@
 /* What a thread has of layer k: some rows of the kernel, the bias counting as one more at its end, as
  * which it lies in the block.  The last thread always has some, and the bias. */
 static gt_share
-layer_rows(const gt_run *run, int worker, int k)
+layer_rows(const gt_trainer *trainer, int worker, int k)
 {
-    return gt_share_of(run->head->config.widths[k] + 1, worker, run->threads);
+    return gt_share_of(trainer->head->config.widths[k] + 1, worker, trainer->threads);
 }
 
 /* The same in floats of the block. */
 static gt_share
-layer_share(const gt_run *run, int worker, int k)
+layer_share(const gt_trainer *trainer, int worker, int k)
 {
-    const gt_head *head = run->head;
-    const gt_share rows = layer_rows(run, worker, k);
+    const gt_head *head = trainer->head;
+    const gt_share rows = layer_rows(trainer, worker, k);
     const int64_t begins = head->weights.kernel[k] - head->weights.block;
     const int64_t out = head->config.widths[k + 1];
 
@@ -29,9 +29,9 @@ layer_share(const gt_run *run, int worker, int k)
 
 /* How many floats of a share of layer k are of the kernel, with which it begins; 0 or less if none. */
 static int64_t
-kernel_count(const gt_run *run, int k, gt_share share)
+kernel_count(const gt_trainer *trainer, int k, gt_share share)
 {
-    const int64_t ends = run->head->weights.bias[k] - run->head->weights.block;
+    const int64_t ends = trainer->head->weights.bias[k] - trainer->head->weights.block;
 
     return (share.last < ends ? share.last : ends) - share.first;
 }
@@ -55,70 +55,71 @@ column_sums(const float *restrict values, int64_t rows, int64_t columns, bool ad
 
 /* Columns first .. first + count of the rounded inputs (rows, in) of layer k, without gaps. */
 static const uint16_t *
-rounded_columns(const gt_run *run, const gt_run_part *part, int k, int64_t rows, int64_t first,
-                int64_t count)
+bf16_columns(const gt_trainer *trainer, const gt_worker *own, int k, int64_t rows, int64_t first,
+             int64_t count)
 {
-    const int64_t in = run->head->config.widths[k];
-    const uint16_t *columns = run->state.rounded.input[k] + first;
+    const int64_t in = trainer->head->config.widths[k];
+    const uint16_t *columns = trainer->workspace.bf16.input[k] + first;
 
     if (count == in) {
         return columns;
     }
     for (int64_t i = 0; i < rows; i++) {
-        memcpy(part->columns + i * count, columns + i * in, (size_t)count * sizeof(*columns));
+        memcpy(own->columns + i * count, columns + i * in, (size_t)count * sizeof(*columns));
     }
-    return part->columns;
+    return own->columns;
 }
 
 /* That of rows first .. first + count of the kernel of layer k, from the rows of all threads, added to
  * what is there with `adds`. */
 static gt_status
-kernel_gradient(gt_run *run, const gt_run_part *part, int k, int64_t rows, int64_t first,
+kernel_gradient(gt_trainer *trainer, const gt_worker *own, int k, int64_t rows, int64_t first,
                 int64_t count, const float *delta, bool adds, gt_error *error)
 {
-    const int64_t in = run->head->config.widths[k], out = run->head->config.widths[k + 1];
-    const uint16_t *rounded = run->state.rounded.delta[k];
-    float *gradient = run->gradient.kernel[k] + first * out;
+    const int64_t in = trainer->head->config.widths[k], out = trainer->head->config.widths[k + 1];
+    const uint16_t *bf16 = trainer->workspace.bf16.delta[k];
+    float *gradient = trainer->gradient.kernel[k] + first * out;
 
-    if (rounded != NULL && gt_rounded_product_pays(count, out, rows)) {
-        return gt_rounded_product('T', 'N', count, out, rows,
-                                  rounded_columns(run, part, k, rows, first, count), rounded, adds,
-                                  gradient, error);
+    if (bf16 != NULL && gt_bf16_product_is_profitable(count, out, rows)) {
+        return gt_bf16_product('T', 'N', count, out, rows,
+                               bf16_columns(trainer, own, k, rows, first, count), bf16, adds,
+                               gradient, error);
     }
-    return gt_matrix_product((gt_factor){'T', run->state.active[k] + first, in},
+    return gt_matrix_product((gt_factor){'T', trainer->workspace.active[k] + first, in},
                              (gt_factor){'N', delta, out}, count, out, rows, adds ? 1.0f : 0.0f,
                              gradient, error);
 }
 
 /* Of a thread's share of layer k, from the rows of all threads, added to what is there with `adds`. */
 static gt_status
-layer_gradient(gt_run *run, int worker, int k, int64_t rows, bool adds, gt_error *error)
+layer_gradient(gt_trainer *trainer, int worker, int k, int64_t rows, bool adds, gt_error *error)
 {
-    const gt_head_config *config = &run->head->config;
+    const gt_head_config *config = &trainer->head->config;
     const int64_t in = config->widths[k], out = config->widths[k + 1];
-    const gt_share own = layer_rows(run, worker, k);
+    const gt_share own = layer_rows(trainer, worker, k);
     const int64_t count = (own.last < in ? own.last : in) - own.first;
-    const float *delta = k + 1 < config->layers ? run->state.delta[k + 1]
-                                                : run->state.active[k + 1]; /* (rows, out) */
+    const float *delta = k + 1 < config->layers
+                             ? trainer->workspace.delta[k + 1]
+                             : trainer->workspace.active[k + 1]; /* (rows, out) */
     gt_status status = GT_OK;
 
     if (count > 0) {
-        status = kernel_gradient(run, &run->parts[worker], k, rows, own.first, count, delta, adds,
-                                 error);
+        status = kernel_gradient(trainer, &trainer->workers[worker], k, rows, own.first, count,
+                                 delta, adds, error);
     }
     if (own.last > in) {
-        column_sums(delta, rows, out, adds, run->gradient.bias[k]);
+        column_sums(delta, rows, out, adds, trainer->gradient.bias[k]);
     }
     return status;
 }
 
 gt_status
-gt_run_gradient(gt_run *run, int worker, int64_t rows, bool adds, gt_error *error)
+gt_trainer_gradient(gt_trainer *trainer, int worker, int64_t rows, bool adds, gt_error *error)
 {
     gt_status status = GT_OK;
 
-    for (int k = 0; status == GT_OK && k < run->head->config.layers; k++) {
-        status = layer_gradient(run, worker, k, rows, adds, error);
+    for (int k = 0; status == GT_OK && k < trainer->head->config.layers; k++) {
+        status = layer_gradient(trainer, worker, k, rows, adds, error);
     }
     return status;
 }
@@ -169,11 +170,11 @@ squares_avx2(const float *values, int64_t count)
 /* l2 * sum(kernel ** 2) of a share of layer k, and with `gradient` (weights.count,) not NULL its
  * gradient added there.  Biases are free. */
 static double
-layer_penalty(const gt_run *run, int k, gt_share share, float *gradient)
+layer_penalty(const gt_trainer *trainer, int k, gt_share share, float *gradient)
 {
-    const float *weights = run->head->weights.block;
-    const double l2 = run->config->l2;
-    const int64_t count = kernel_count(run, k, share);
+    const float *weights = trainer->head->weights.block;
+    const double l2 = trainer->config->l2;
+    const int64_t count = kernel_count(trainer, k, share);
 
     if (l2 == 0.0 || count <= 0) {
         return 0.0;
@@ -185,54 +186,57 @@ layer_penalty(const gt_run *run, int k, gt_share share, float *gradient)
 }
 
 void
-gt_run_penalise(gt_run *run, int worker, float *gradient)
+gt_trainer_penalise(gt_trainer *trainer, int worker, float *gradient)
 {
     double sum = 0.0;
 
-    for (int k = 0; k < run->head->config.layers; k++) {
-        sum += layer_penalty(run, k, layer_share(run, worker, k), gradient);
+    for (int k = 0; k < trainer->head->config.layers; k++) {
+        sum += layer_penalty(trainer, k, layer_share(trainer, worker, k), gradient);
     }
-    run->parts[worker].penalty = sum;
+    trainer->workers[worker].penalty = sum;
 }
 
 /* --- update -------------------------------------------------------------------------------- */
 
 void
-gt_run_round(gt_run *run)
+gt_trainer_round_weights(gt_trainer *trainer)
 {
-    for (int k = 0; k < run->head->config.layers; k++) {
-        const int64_t count = run->head->config.widths[k] * run->head->config.widths[k + 1];
+    for (int k = 0; k < trainer->head->config.layers; k++) {
+        const int64_t count = trainer->head->config.widths[k] * trainer->head->config.widths[k + 1];
 
-        if (run->state.rounded.kernel[k] != NULL) {
-            gt_round_floats(run->head->weights.kernel[k], count, run->state.rounded.kernel[k]);
+        if (trainer->workspace.bf16.kernel[k] != NULL) {
+            gt_floats_to_bf16(trainer->head->weights.kernel[k], count,
+                              trainer->workspace.bf16.kernel[k]);
         }
     }
 }
 
 static void
-round_share(gt_run *run, int k, gt_share share)
+share_to_bf16(gt_trainer *trainer, int k, gt_share share)
 {
-    const float *values = run->head->weights.block + share.first;
-    const int64_t count = kernel_count(run, k, share);
+    const float *values = trainer->head->weights.block + share.first;
+    const int64_t count = kernel_count(trainer, k, share);
 
-    if (run->state.rounded.kernel[k] != NULL && count > 0) {
-        gt_round_floats(values, count,
-                        run->state.rounded.kernel[k] + (values - run->head->weights.kernel[k]));
+    if (trainer->workspace.bf16.kernel[k] != NULL && count > 0) {
+        gt_floats_to_bf16(values, count,
+                          trainer->workspace.bf16.kernel[k] +
+                              (values - trainer->head->weights.kernel[k]));
     }
 }
 
 void
-gt_run_update(gt_run *run, int worker, const gt_update *update)
+gt_trainer_update(gt_trainer *trainer, int worker, const gt_update *update)
 {
-    float *second = run->second.block;
+    float *second = trainer->second.block;
 
-    for (int k = 0; k < run->head->config.layers; k++) {
-        const gt_share share = layer_share(run, worker, k);
+    for (int k = 0; k < trainer->head->config.layers; k++) {
+        const gt_share share = layer_share(trainer, worker, k);
         const int64_t first = share.first;
 
-        gt_optimiser_step(run->config, update->learning_rate, update->number, share.last - first,
-                          run->head->weights.block + first, run->gradient.block + first,
-                          run->first.block + first, second != NULL ? second + first : NULL);
-        round_share(run, k, share);
+        gt_optimiser_step(trainer->config, update->learning_rate, update->number,
+                          share.last - first, trainer->head->weights.block + first,
+                          trainer->gradient.block + first, trainer->first.block + first,
+                          second != NULL ? second + first : NULL);
+        share_to_bf16(trainer, k, share);
     }
 }

@@ -18,18 +18,18 @@ build(gt_builder *builder, gt_error *error)
         status = gt_builder_add_output(builder, i, error);
     }
     if (status == GT_OK) {
-        status = gt_arena_plan(builder->plan, error);
+        status = gt_memory_plan(builder->plan, error);
     }
     return status;
 }
 
 gt_status
 gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl_engine_t engine,
-           gt_constants *constants, gt_error *error)
+           gt_weight_store *weights, gt_error *error)
 {
     gt_status status = GT_OK;
     gt_builder builder = {
-        .graph = graph, .preprocessing = config.preprocessing, .is_brief = config.is_brief};
+        .graph = graph, .preprocessing = config.preprocessing, .low_memory = config.low_memory};
     gt_plan *created = calloc(1, sizeof(*created));
     *plan = NULL;
     if (created == NULL) {
@@ -38,26 +38,26 @@ gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl
     created->batch = config.batch;
     created->type = config.precision == GT_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32;
     created->engine = engine;
-    created->constants = constants;
+    created->weights = weights;
     created->input = graph->nodes[0].shape;
     created->reads_maps = config.reads_maps;
     created->outputs = calloc((size_t)graph->n_outputs, sizeof(*created->outputs));
     created->value_of = calloc((size_t)graph->count, sizeof(*created->value_of));
     builder.plan = created;
-    builder.numbers = calloc((size_t)graph->count, sizeof(*builder.numbers));
-    if (created->outputs == NULL || created->value_of == NULL || builder.numbers == NULL) {
+    builder.formats = calloc((size_t)graph->count, sizeof(*builder.formats));
+    if (created->outputs == NULL || created->value_of == NULL || builder.formats == NULL) {
         status = gt_fail_memory(error, "a plan");
         goto done;
     }
     for (int i = 0; i < graph->count; i++) {
         created->value_of[i] = GT_NO_VALUE;
     }
-    status = gt_quantize(graph, config.precision, config.preprocessing, builder.numbers, error);
+    status = gt_quantize(graph, config.precision, config.preprocessing, builder.formats, error);
     if (status == GT_OK) {
         status = build(&builder, error);
     }
 done:
-    free(builder.numbers);
+    free(builder.formats);
     if (status != GT_OK) {
         gt_plan_free(created);
         return status;

@@ -29,8 +29,8 @@ lower_relu(gt_builder *builder, int index, int source, gt_error *error)
     }
     if (status == GT_OK) {
         gt_arg args[2] = {gt_value_arg(DNNL_ARG_SRC, source)};
-        status =
-            gt_primitive_finish(builder, index, desc, gt_builder_full(builder), args, 1, error);
+        status = gt_primitive_finish(builder, index, desc, gt_builder_float_format(builder), args,
+                                     1, error);
     }
     (void)dnnl_primitive_attr_destroy(attributes);
     (void)dnnl_primitive_desc_destroy(desc);
@@ -42,7 +42,7 @@ lower_own_relu(gt_builder *builder, int index, gt_error *error)
 {
     int source = GT_NO_VALUE;
     gt_status status = gt_builder_fetch(builder, builder->graph->nodes[index].inputs[0],
-                                        gt_builder_full(builder), &source, error);
+                                        gt_builder_float_format(builder), &source, error);
     return status == GT_OK ? lower_relu(builder, index, source, error) : status;
 }
 
@@ -75,7 +75,7 @@ create_pool(const gt_builder *builder, const gt_node *node, int value, bool with
 {
     const gt_plan *plan = builder->plan;
     const_dnnl_memory_desc_t source = plan->values[value].desc;
-    dnnl_data_type_t type = plan->values[value].number.type;
+    dnnl_data_type_t type = plan->values[value].format.type;
     dnnl_memory_desc_t result = NULL;
     dnnl_primitive_attr_t attributes = NULL;
     gt_window window = pool_window(builder, node);
@@ -107,9 +107,9 @@ lower_pool(gt_builder *builder, int index, gt_error *error)
     const gt_node *node = &builder->graph->nodes[index];
     dnnl_primitive_desc_t desc = NULL;
     bool fused = node->relu;
-    gt_number number = gt_builder_result_number(builder, index);
+    gt_format format = gt_builder_result_format(builder, index);
     int source = GT_NO_VALUE;
-    gt_status status = gt_builder_fetch(builder, node->inputs[0], number, &source, error);
+    gt_status status = gt_builder_fetch(builder, node->inputs[0], format, &source, error);
     if (status == GT_OK) {
         status = create_pool(builder, node, source, fused, &desc, error);
     }
@@ -125,7 +125,7 @@ lower_pool(gt_builder *builder, int index, gt_error *error)
     }
     if (status == GT_OK) {
         gt_arg args[2] = {gt_value_arg(DNNL_ARG_SRC, source)};
-        status = gt_primitive_finish(builder, index, desc, number, args, 1, error);
+        status = gt_primitive_finish(builder, index, desc, format, args, 1, error);
     }
     if (status == GT_OK && node->relu && !fused) {
         status = lower_relu(builder, index, builder->plan->value_of[index], error);
@@ -136,16 +136,16 @@ lower_pool(gt_builder *builder, int index, gt_error *error)
 
 /* The operands of a join, brought into one layout; `args` has room for them. */
 static gt_status
-gather_operands(gt_builder *builder, const gt_node *node, gt_number number, gt_arg *args,
+gather_operands(gt_builder *builder, const gt_node *node, gt_format format, gt_arg *args,
                 gt_error *error)
 {
     gt_status status = GT_OK;
     for (int k = 0; status == GT_OK && k < node->n_inputs; k++) {
         int value = GT_NO_VALUE;
-        status = gt_builder_fetch(builder, node->inputs[k], number, &value, error);
+        status = gt_builder_fetch(builder, node->inputs[k], format, &value, error);
         if (status == GT_OK && node->op == GT_OP_ADD && k > 0) {
             const_dnnl_memory_desc_t first = builder->plan->values[args[0].index].desc;
-            status = gt_builder_reorder(builder, value, first, number, node->name, &value, error);
+            status = gt_builder_reorder(builder, value, first, format, node->name, &value, error);
         }
         args[k] = gt_value_arg(DNNL_ARG_MULTIPLE_SRC + k, value);
     }
@@ -192,14 +192,14 @@ create_join(const gt_builder *builder, const gt_node *node, const gt_arg *args,
 /* Out of operands in several layouts oneDNN slowly concatenates a result in one that hardly another
  * primitive reads; with channels last throughout it does neither. */
 static gt_status
-join_channels_last(gt_builder *builder, const gt_node *node, gt_number number, gt_arg *args,
+join_channels_last(gt_builder *builder, const gt_node *node, gt_format format, gt_arg *args,
                    dnnl_primitive_desc_t *desc, gt_error *error)
 {
     dnnl_memory_desc_t result = NULL;
     gt_status status =
-        gt_builder_describe(builder, &result, node->shape, number.type, dnnl_nhwc, error);
+        gt_builder_describe(builder, &result, node->shape, format.type, dnnl_nhwc, error);
     for (int k = 0; status == GT_OK && k < node->n_inputs; k++) {
-        status = gt_builder_fetch_last(builder, node, k, number, &args[k].index, error);
+        status = gt_builder_fetch_last(builder, node, k, format, &args[k].index, error);
     }
     if (status == GT_OK) {
         status = create_join(builder, node, args, result, desc, error);
@@ -219,18 +219,18 @@ lower_join(gt_builder *builder, int index, gt_error *error)
     if (args == NULL) {
         return gt_fail_memory(error, "the inputs of a layer");
     }
-    gt_number number = gt_builder_result_number(builder, index);
-    status = gather_operands(builder, node, number, args, error);
+    gt_format format = gt_builder_result_format(builder, index);
+    status = gather_operands(builder, node, format, args, error);
     if (status == GT_OK) {
         status = create_join(builder, node, args, NULL, &desc, error);
     }
     if (status == GT_OK && node->op == GT_OP_CONCAT && gt_primitive_is_reference(desc)) {
         (void)dnnl_primitive_desc_destroy(desc);
         desc = NULL;
-        status = join_channels_last(builder, node, number, args, &desc, error);
+        status = join_channels_last(builder, node, format, args, &desc, error);
     }
     if (status == GT_OK) {
-        status = gt_primitive_finish(builder, index, desc, number, args, node->n_inputs, error);
+        status = gt_primitive_finish(builder, index, desc, format, args, node->n_inputs, error);
     }
     if (status == GT_OK && node->relu) {
         status = lower_relu(builder, index, builder->plan->value_of[index], error);
@@ -250,7 +250,7 @@ lower_softmax(gt_builder *builder, int index, gt_error *error)
     dnnl_primitive_attr_t attributes = NULL;
     int source = GT_NO_VALUE;
     gt_status status =
-        gt_builder_fetch_last(builder, node, 0, gt_builder_full(builder), &source, error);
+        gt_builder_fetch_last(builder, node, 0, gt_builder_float_format(builder), &source, error);
     if (status == GT_OK) {
         status = gt_primitive_attributes(&attributes, node, false, error);
     }
@@ -263,8 +263,8 @@ lower_softmax(gt_builder *builder, int index, gt_error *error)
     }
     if (status == GT_OK) {
         gt_arg args[2] = {gt_value_arg(DNNL_ARG_SRC, source)};
-        status =
-            gt_primitive_finish(builder, index, desc, gt_builder_full(builder), args, 1, error);
+        status = gt_primitive_finish(builder, index, desc, gt_builder_float_format(builder), args,
+                                     1, error);
     }
     (void)dnnl_primitive_attr_destroy(attributes);
     (void)dnnl_primitive_desc_destroy(desc);
@@ -278,7 +278,7 @@ lower_flatten(gt_builder *builder, int index, gt_error *error)
     const gt_node *node = &builder->graph->nodes[index];
     dnnl_memory_desc_t flat = NULL;
     gt_plan *plan = builder->plan;
-    gt_number full = gt_builder_full(builder);
+    gt_format full = gt_builder_float_format(builder);
     int source = GT_NO_VALUE;
     int *value = &plan->value_of[index];
     gt_status status =
@@ -301,16 +301,16 @@ lower_input(gt_builder *builder, int index, gt_error *error)
 {
     gt_plan *plan = builder->plan;
     dnnl_memory_desc_t desc = NULL;
-    gt_number number = builder->numbers[index];
+    gt_format format = builder->formats[index];
     gt_status status =
-        gt_builder_describe(builder, &desc, plan->input, number.type, dnnl_nhwc, error);
+        gt_builder_describe(builder, &desc, plan->input, format.type, dnnl_nhwc, error);
     if (status == GT_OK) {
-        status = gt_builder_add_value(builder, desc, number, "input", &plan->input_value, error);
+        status = gt_builder_add_value(builder, desc, format, "input", &plan->input_value, error);
     }
     if (status == GT_OK) {
         plan->values[plan->input_value].first = -1;
         plan->input_channels_last = true;
-        plan->reads_bytes = gt_is_8_bit(number.type);
+        plan->reads_u8 = gt_is_8_bit(format.type);
         builder->plan->value_of[index] = plan->input_value;
     }
     (void)dnnl_memory_desc_destroy(desc);
@@ -321,8 +321,8 @@ gt_status
 gt_lower_node(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    if (gt_bytes_suit(builder, index)) {
-        return gt_lower_bytes(builder, index, error);
+    if (gt_u8_pool_suits(builder, index)) {
+        return gt_lower_u8_pool(builder, index, error);
     }
     switch (node->op) {
     case GT_OP_INPUT:

@@ -19,8 +19,8 @@ describe(const gt_builder *builder, int index)
                   .strides = {window->strides[0], window->strides[1]},
                   .before = {window->before[0], window->before[1]},
                   .type = gt_builder_map_type(builder, index),
-                  .source_step = gt_builder_source_number(builder, index).step,
-                  .step = gt_builder_result_number(builder, index).step,
+                  .source_scale = gt_builder_source_format(builder, index).scale,
+                  .result_scale = gt_builder_result_format(builder, index).scale,
                   .pixel = node->shape.channels,
                   .threads = omp_get_max_threads()};
     gt_builder_bounds(builder, index, &amx.low, &amx.high);
@@ -73,36 +73,36 @@ is_read_backwards(const gt_plan *plan, int value)
     for (int i = plan->n_steps - 1; i >= 0; i--) {
         const gt_step *step = &plan->steps[i];
         if (touches(step, value)) {
-            return step->kernel != run || !((const amx_step *)step->context)->amx.backwards;
+            return step->kernel_fn != run || !((const amx_step *)step->context)->amx.backwards;
         }
     }
     return false;
 }
 
-/* The kernel, the shift and, of bytes, the steps of the kernel. */
+/* The kernel, the shift and, of bytes, the scales of the kernel. */
 static gt_status
-add_constants(gt_builder *builder, int index, const gt_amx *amx, gt_arg *args, int *n_args,
-              gt_error *error)
+add_weights(gt_builder *builder, int index, const gt_amx *amx, gt_arg *args, int *n_args,
+            gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
-    bool is_bytes = amx->type == GT_MAP_BYTES;
+    bool is_u8 = amx->type == GT_MAP_U8;
     int kernel = -1;
     int shift = -1;
-    int steps = -1;
-    gt_status status = gt_constants_amx(plan->constants, node, amx, plan->engine, &kernel, error);
+    int scales = -1;
+    gt_status status = gt_weights_amx(plan->weights, node, amx, plan->engine, &kernel, error);
     if (status == GT_OK) {
-        status = gt_constants_shift(plan->constants, node, plan->engine, 0.0f, &shift, error);
+        status = gt_weights_shift(plan->weights, node, plan->engine, 0.0f, &shift, error);
     }
-    if (status == GT_OK && is_bytes) {
-        status = gt_constants_kernel_steps(plan->constants, node, plan->engine, GT_WEIGHTS_INT8,
-                                           &steps, error);
+    if (status == GT_OK && is_u8) {
+        status =
+            gt_weights_scales(plan->weights, node, plan->engine, GT_WEIGHT_INT8, &scales, error);
     }
-    args[1] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel};
-    args[2] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift};
-    if (is_bytes) {
+    args[1] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, kernel};
+    args[2] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_WEIGHT, shift};
+    if (is_u8) {
         args[(*n_args)++] =
-            (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, steps};
+            (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, scales};
     }
     return status;
 }
@@ -111,7 +111,7 @@ gt_status
 gt_lower_amx(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_number number = gt_builder_source_number(builder, index);
+    gt_format format = gt_builder_source_format(builder, index);
     amx_step step = {.amx = describe(builder, index)};
     int source = GT_NO_VALUE;
     int target = GT_NO_VALUE;
@@ -119,16 +119,16 @@ gt_lower_amx(gt_builder *builder, int index, gt_error *error)
     int channel = 0;
     int n_args = N_ARGS;
     gt_arg args[N_ARGS + 1];
-    gt_status status = gt_builder_fetch_last(builder, node, 0, number, &source, error);
+    gt_status status = gt_builder_fetch_last(builder, node, 0, format, &source, error);
     if (status == GT_OK) {
-        status = gt_concat_place(builder, index, &target, &channel, &step.amx.pixel, error);
+        status = gt_concat_destination(builder, index, &target, &channel, &step.amx.pixel, error);
     }
     if (status == GT_OK) {
-        dnnl_data_type_t type = builder->plan->values[target].number.type;
+        dnnl_data_type_t type = builder->plan->values[target].format.type;
         step.offset = (size_t)channel * dnnl_data_type_size(type);
         step.amx.backwards = step.amx.threads == 1 && is_read_backwards(builder->plan, source);
         gt_amx_prepare(&step.amx);
-        status = add_constants(builder, index, &step.amx, args, &n_args, error);
+        status = add_weights(builder, index, &step.amx, args, &n_args, error);
     }
     if (status == GT_OK) {
         size_t size = gt_amx_scratch_size(&step.amx);
@@ -138,9 +138,9 @@ gt_lower_amx(gt_builder *builder, int index, gt_error *error)
     args[3] = gt_value_arg(DNNL_ARG_DST, target);
     args[4] = gt_value_arg(DNNL_ARG_SCRATCHPAD, scratch);
     if (status == GT_OK) {
-        status = gt_builder_add_kernel(
-            builder, (gt_own_kernel){run, &step, sizeof(step), "convolution", "amx"}, node->name,
-            args, n_args, error);
+        status = gt_builder_add_kernel(builder,
+                                       (gt_kernel){run, &step, sizeof(step), "convolution", "amx"},
+                                       node->name, args, n_args, error);
     }
     return status;
 }

@@ -6,9 +6,9 @@
 
 /* Bytes of a number of a result. */
 static int
-number_size(const gt_builder *builder, int index)
+element_size(const gt_builder *builder, int index)
 {
-    return (int)dnnl_data_type_size(gt_builder_result_number(builder, index).type);
+    return (int)dnnl_data_type_size(gt_builder_result_format(builder, index).type);
 }
 
 /* Whether our kernel copies the operands of that concatenation. */
@@ -16,7 +16,7 @@ static bool
 can_copy(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    return node->op == GT_OP_CONCAT && !node->relu && node->n_inputs <= GT_BYTES_MOST_INPUTS;
+    return node->op == GT_OP_CONCAT && !node->relu && node->n_inputs <= GT_U8_MAX_INPUTS;
 }
 
 /* The concatenation that alone reads a result, as it is written; -1 where there is none. */
@@ -25,8 +25,8 @@ only_concat(const gt_builder *builder, int index)
 {
     int reader = gt_graph_only_reader(builder->graph, index);
     if (reader < 0 || !can_copy(builder, reader) ||
-        !gt_same_number(gt_builder_result_number(builder, reader),
-                        gt_builder_result_number(builder, index))) {
+        !gt_same_format(gt_builder_result_format(builder, reader),
+                        gt_builder_result_format(builder, index))) {
         return -1;
     }
     return reader;
@@ -38,12 +38,12 @@ gt_concat_suits(const gt_builder *builder, int index)
     if (builder->plan->value_of[index] != GT_NO_VALUE) {
         return true;
     }
-    return can_copy(builder, index) && gt_builder_result_number(builder, index).type == dnnl_u8;
+    return can_copy(builder, index) && gt_builder_result_format(builder, index).type == dnnl_u8;
 }
 
 gt_status
-gt_concat_place(gt_builder *builder, int index, int *value, int *channel, int *channels,
-                gt_error *error)
+gt_concat_destination(gt_builder *builder, int index, int *value, int *channel, int *channels,
+                      gt_error *error)
 {
     const gt_graph *graph = builder->graph;
     int concat = only_concat(builder, index);
@@ -55,7 +55,7 @@ gt_concat_place(gt_builder *builder, int index, int *value, int *channel, int *c
     }
     if (builder->plan->value_of[owner] == GT_NO_VALUE) {
         status =
-            gt_builder_add_result(builder, owner, gt_builder_result_number(builder, owner), error);
+            gt_builder_add_result(builder, owner, gt_builder_result_format(builder, owner), error);
     }
     *value = builder->plan->value_of[owner];
     *channels = graph->nodes[owner].shape.channels;
@@ -65,29 +65,29 @@ gt_concat_place(gt_builder *builder, int index, int *value, int *channel, int *c
 static void
 run(const void *context, void *const *memory)
 {
-    const gt_byte_concat *concat = context;
-    const uint8_t *sources[GT_BYTES_MOST_INPUTS] = {NULL};
+    const gt_u8_concat *concat = context;
+    const uint8_t *sources[GT_U8_MAX_INPUTS] = {NULL};
     for (int k = 0; k < concat->n_inputs; k++) {
         sources[k] = memory[k];
     }
-    gt_byte_concat_run(concat, sources, memory[concat->n_inputs]);
+    gt_u8_concat_run(concat, sources, memory[concat->n_inputs]);
 }
 
 /* The operands that are not in their place yet, as arguments and in `concat`. */
 static gt_status
-gather(gt_builder *builder, int index, gt_byte_concat *concat, gt_arg *args, gt_error *error)
+gather(gt_builder *builder, int index, gt_u8_concat *concat, gt_arg *args, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_number number = gt_builder_result_number(builder, index);
+    gt_format format = gt_builder_result_format(builder, index);
     gt_status status = GT_OK;
     int offset = 0;
     for (int k = 0; status == GT_OK && k < node->n_inputs; k++) {
         int size =
-            builder->graph->nodes[node->inputs[k]].shape.channels * number_size(builder, index);
+            builder->graph->nodes[node->inputs[k]].shape.channels * element_size(builder, index);
         if (builder->plan->value_of[node->inputs[k]] != GT_NO_VALUE) {
             int n = concat->n_inputs++;
             int value = GT_NO_VALUE;
-            status = gt_builder_fetch_last(builder, node, k, number, &value, error);
+            status = gt_builder_fetch_last(builder, node, k, format, &value, error);
             args[n] = gt_value_arg(DNNL_ARG_MULTIPLE_SRC + n, value);
             concat->sizes[n] = size;
             concat->offsets[n] = offset;
@@ -102,21 +102,21 @@ gt_lower_concat(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     int *value = &builder->plan->value_of[index];
-    gt_byte_concat concat = {.pixels = (int64_t)builder->plan->batch * node->shape.height *
-                                       node->shape.width,
-                             .pixel = node->shape.channels * number_size(builder, index),
-                             .threads = omp_get_max_threads()};
-    gt_arg args[GT_BYTES_MOST_INPUTS + 1];
+    gt_u8_concat concat = {.pixels = (int64_t)builder->plan->batch * node->shape.height *
+                                     node->shape.width,
+                           .pixel = node->shape.channels * element_size(builder, index),
+                           .threads = omp_get_max_threads()};
+    gt_arg args[GT_U8_MAX_INPUTS + 1];
     gt_status status = gather(builder, index, &concat, args, error);
     if (status == GT_OK && *value == GT_NO_VALUE) {
         status =
-            gt_builder_add_result(builder, index, gt_builder_result_number(builder, index), error);
+            gt_builder_add_result(builder, index, gt_builder_result_format(builder, index), error);
     }
     if (status != GT_OK || concat.n_inputs == 0) {
         return status;
     }
     args[concat.n_inputs] = gt_value_arg(DNNL_ARG_DST, *value);
-    return gt_builder_add_kernel(
-        builder, (gt_own_kernel){run, &concat, sizeof(concat), "concatenation", "bytes"},
-        node->name, args, concat.n_inputs + 1, error);
+    return gt_builder_add_kernel(builder,
+                                 (gt_kernel){run, &concat, sizeof(concat), "concatenation", "u8"},
+                                 node->name, args, concat.n_inputs + 1, error);
 }

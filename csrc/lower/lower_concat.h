@@ -13,7 +13,7 @@ gt_status gt_lower_concat(gt_builder *builder, int index, gt_error *error);
 
 /* The value into which the result of node `index` is to be written, from *channel of each pixel of
  * *channels on: that of the concatenation which alone reads it, if there is one, else its own. */
-gt_status gt_concat_place(gt_builder *builder, int index, int *value, int *channel, int *channels,
-                          gt_error *error);
+gt_status gt_concat_destination(gt_builder *builder, int index, int *value, int *channel,
+                                int *channels, gt_error *error);
 
 #endif

@@ -5,41 +5,41 @@
 /* How a convolution reads and writes its numbers. */
 typedef struct {
     bool in_int8;
-    gt_weights weights;
-    gt_number source;
-    gt_number result;
-} numbers_of;
+    gt_weight_format weights;
+    gt_format source;
+    gt_format result;
+} conv_formats;
 
-static numbers_of
-choose_numbers(const gt_builder *builder, int index)
+static conv_formats
+choose_formats(const gt_builder *builder, int index)
 {
-    numbers_of numbers = {.in_int8 = gt_runs_in_int8(builder->graph, builder->numbers, index),
-                          .source = gt_builder_source_number(builder, index),
-                          .result = gt_builder_result_number(builder, index)};
-    if (numbers.in_int8) {
+    conv_formats formats = {.in_int8 = gt_runs_in_int8(builder->graph, builder->formats, index),
+                            .source = gt_builder_source_format(builder, index),
+                            .result = gt_builder_result_format(builder, index)};
+    if (formats.in_int8) {
         /* Of signed numbers oneDNN halves the weights itself where it must. */
-        bool in_pairs = numbers.source.type == dnnl_u8 && !gt_adds_products_in_32_bits();
-        numbers.weights = in_pairs ? GT_WEIGHTS_INT8_PAIRS : GT_WEIGHTS_INT8;
+        bool in_pairs = formats.source.type == dnnl_u8 && !gt_adds_products_in_32_bits();
+        formats.weights = in_pairs ? GT_WEIGHT_INT8_PAIRS : GT_WEIGHT_INT8;
     }
-    return numbers;
+    return formats;
 }
 
 static gt_status
-set_steps(dnnl_primitive_attr_t attributes, const numbers_of *numbers, const gt_node *node,
-          gt_error *error)
+set_scales(dnnl_primitive_attr_t attributes, const conv_formats *formats, const gt_node *node,
+           gt_error *error)
 {
     enum { WHOLE = 0, PER_CHANNEL_OUT = 1 << 0 };
     dnnl_status_t code = dnnl_success;
-    if (numbers->source.step != 1.0f) {
+    if (formats->source.scale != 1.0f) {
         code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_SRC, WHOLE);
     }
     if (code == dnnl_success) {
         code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_WEIGHTS, PER_CHANNEL_OUT);
     }
-    if (code == dnnl_success && numbers->result.step != 1.0f) {
+    if (code == dnnl_success && formats->result.scale != 1.0f) {
         code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_DST, WHOLE);
     }
-    return gt_check_engine(code, "setting the steps of 8-bit numbers", node->name, error);
+    return gt_check_engine(code, "setting the scales of 8-bit numbers", node->name, error);
 }
 
 /* Attributes and descriptors of the four arrays: source, weights, bias, result. */
@@ -58,19 +58,19 @@ clear_description(description *described)
 }
 
 static gt_status
-describe_arrays(const gt_builder *builder, const gt_node *node, const numbers_of *numbers,
+describe_arrays(const gt_builder *builder, const gt_node *node, const conv_formats *formats,
                 description *described, gt_error *error)
 {
     gt_shape from = builder->graph->nodes[node->inputs[0]].shape;
     dnnl_dims_t kernel = {0};
     int rank = gt_kernel_dims(node, from.channels, kernel);
     dnnl_dims_t channels = {node->shape.channels};
-    dnnl_data_type_t weights = numbers->in_int8 ? dnnl_s8 : builder->plan->type;
+    dnnl_data_type_t weights = formats->in_int8 ? dnnl_s8 : builder->plan->type;
     gt_status status = gt_builder_describe(builder, &described->arrays[0], from,
-                                           numbers->source.type, dnnl_format_tag_any, error);
+                                           formats->source.type, dnnl_format_tag_any, error);
     if (status == GT_OK) {
         status = gt_builder_describe(builder, &described->arrays[3], node->shape,
-                                     numbers->result.type, dnnl_format_tag_any, error);
+                                     formats->result.type, dnnl_format_tag_any, error);
     }
     if (status != GT_OK) {
         return status;
@@ -85,7 +85,7 @@ describe_arrays(const gt_builder *builder, const gt_node *node, const numbers_of
 }
 
 static gt_status
-create_convolution(const gt_builder *builder, const gt_node *node, const numbers_of *numbers,
+create_convolution(const gt_builder *builder, const gt_node *node, const conv_formats *formats,
                    dnnl_primitive_desc_t *desc, gt_error *error)
 {
     const gt_window *window = &node->window;
@@ -94,12 +94,12 @@ create_convolution(const gt_builder *builder, const gt_node *node, const numbers
     dnnl_dims_t before = {window->before[0], window->before[1]};
     dnnl_dims_t after = {window->after[0], window->after[1]};
     description described = {0};
-    gt_status status = describe_arrays(builder, node, numbers, &described, error);
+    gt_status status = describe_arrays(builder, node, formats, &described, error);
     if (status == GT_OK) {
         status = gt_primitive_attributes(&described.attributes, node, node->relu, error);
     }
-    if (status == GT_OK && numbers->in_int8) {
-        status = set_steps(described.attributes, numbers, node, error);
+    if (status == GT_OK && formats->in_int8) {
+        status = set_scales(described.attributes, formats, node, error);
     }
     if (status == GT_OK) {
         status = gt_check_engine(dnnl_convolution_forward_primitive_desc_create(
@@ -124,7 +124,7 @@ adopt_input_layout(gt_builder *builder, const_dnnl_memory_desc_t wanted, gt_erro
     if (plan->n_values > 1 || plan->reads_maps || dnnl_memory_desc_equal(input->desc, wanted)) {
         return GT_OK;
     }
-    gt_status status = gt_builder_describe(builder, &planes, plan->input, builder->numbers[0].type,
+    gt_status status = gt_builder_describe(builder, &planes, plan->input, builder->formats[0].type,
                                            dnnl_nchw, error);
     if (status == GT_OK && dnnl_memory_desc_equal(planes, wanted)) {
         (void)dnnl_memory_desc_destroy(input->desc);
@@ -138,7 +138,7 @@ adopt_input_layout(gt_builder *builder, const_dnnl_memory_desc_t wanted, gt_erro
 
 /* The source in the layout that the primitive wants, as its first argument. */
 static gt_status
-add_source(gt_builder *builder, int index, const numbers_of *numbers,
+add_source(gt_builder *builder, int index, const conv_formats *formats,
            const_dnnl_primitive_desc_t desc, gt_arg *args, int *n_args, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
@@ -149,7 +149,7 @@ add_source(gt_builder *builder, int index, const numbers_of *numbers,
         status = adopt_input_layout(builder, wanted, error);
     }
     if (status == GT_OK) {
-        status = gt_builder_reorder(builder, source, wanted, numbers->source, node->name, &source,
+        status = gt_builder_reorder(builder, source, wanted, formats->source, node->name, &source,
                                     error);
     }
     args[(*n_args)++] = gt_value_arg(DNNL_ARG_SRC, source);
@@ -157,43 +157,42 @@ add_source(gt_builder *builder, int index, const numbers_of *numbers,
 }
 
 static gt_status
-add_constants(gt_builder *builder, int index, const numbers_of *numbers,
-              const_dnnl_primitive_desc_t desc, gt_arg *args, int *n_args, gt_error *error)
+add_weights(gt_builder *builder, int index, const conv_formats *formats,
+            const_dnnl_primitive_desc_t desc, gt_arg *args, int *n_args, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
-    bool reads_bytes = numbers->in_int8 && node->inputs[0] == 0;
+    bool reads_u8 = formats->in_int8 && node->inputs[0] == 0;
     int kernel = -1;
     int shift = -1;
-    gt_status status = gt_constants_kernel(plan->constants, node, plan->engine,
-                                           gt_primitive_query(desc, dnnl_query_weights_md),
-                                           numbers->weights, &kernel, error);
+    gt_status status = gt_weights_onednn(plan->weights, node, plan->engine,
+                                         gt_primitive_query(desc, dnnl_query_weights_md),
+                                         formats->weights, &kernel, error);
     if (status == GT_OK) {
-        status =
-            gt_constants_shift(plan->constants, node, plan->engine,
-                               reads_bytes ? builder->preprocessing.offset : 0.0f, &shift, error);
+        status = gt_weights_shift(plan->weights, node, plan->engine,
+                                  reads_u8 ? builder->preprocessing.offset : 0.0f, &shift, error);
     }
-    args[(*n_args)++] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel};
-    args[(*n_args)++] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift};
+    args[(*n_args)++] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, kernel};
+    args[(*n_args)++] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_WEIGHT, shift};
     return status;
 }
 
 static gt_status
-add_steps(gt_builder *builder, int index, const numbers_of *numbers, gt_arg *args, int *n_args,
-          gt_error *error)
+add_scales(gt_builder *builder, int index, const conv_formats *formats, gt_arg *args, int *n_args,
+           gt_error *error)
 {
     gt_plan *plan = builder->plan;
-    int steps = -1;
-    gt_status status = gt_constants_kernel_steps(plan->constants, &builder->graph->nodes[index],
-                                                 plan->engine, numbers->weights, &steps, error);
-    args[(*n_args)++] = (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, steps};
+    int scales = -1;
+    gt_status status = gt_weights_scales(plan->weights, &builder->graph->nodes[index], plan->engine,
+                                         formats->weights, &scales, error);
+    args[(*n_args)++] = (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, scales};
     if (status == GT_OK) {
         status =
-            gt_builder_step_arg(builder, DNNL_ARG_SRC, numbers->source.step, args, n_args, error);
+            gt_builder_scale_arg(builder, DNNL_ARG_SRC, formats->source.scale, args, n_args, error);
     }
     if (status == GT_OK) {
         status =
-            gt_builder_step_arg(builder, DNNL_ARG_DST, numbers->result.step, args, n_args, error);
+            gt_builder_scale_arg(builder, DNNL_ARG_DST, formats->result.scale, args, n_args, error);
     }
     return status;
 }
@@ -203,25 +202,25 @@ gt_status
 gt_lower_convolution(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    numbers_of numbers = choose_numbers(builder, index);
+    conv_formats formats = choose_formats(builder, index);
     dnnl_primitive_desc_t desc = NULL;
     gt_arg args[8] = {{0}};
     int n_args = 0;
-    gt_status status = create_convolution(builder, node, &numbers, &desc, error);
+    gt_status status = create_convolution(builder, node, &formats, &desc, error);
     if (status == GT_OK) {
         status = gt_primitive_refuse_reference(desc, node, error);
     }
     if (status == GT_OK) {
-        status = add_source(builder, index, &numbers, desc, args, &n_args, error);
+        status = add_source(builder, index, &formats, desc, args, &n_args, error);
     }
     if (status == GT_OK) {
-        status = add_constants(builder, index, &numbers, desc, args, &n_args, error);
+        status = add_weights(builder, index, &formats, desc, args, &n_args, error);
     }
-    if (status == GT_OK && numbers.in_int8) {
-        status = add_steps(builder, index, &numbers, args, &n_args, error);
+    if (status == GT_OK && formats.in_int8) {
+        status = add_scales(builder, index, &formats, args, &n_args, error);
     }
     if (status == GT_OK) {
-        status = gt_primitive_finish(builder, index, desc, numbers.result, args, n_args, error);
+        status = gt_primitive_finish(builder, index, desc, formats.result, args, n_args, error);
     }
     (void)dnnl_primitive_desc_destroy(desc);
     return status;

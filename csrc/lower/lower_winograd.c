@@ -19,7 +19,7 @@ describe(const gt_builder *builder, int index)
                             .before = {node->window.before[0], node->window.before[1]},
                             .size = node->window.size[0],
                             .type = type,
-                            .step = gt_builder_result_number(builder, index).step,
+                            .result_scale = gt_builder_result_format(builder, index).scale,
                             .lanes = lanes,
                             .target = gt_winograd_channels_last(node->shape, lanes),
                             .threads = omp_get_max_threads()};
@@ -44,12 +44,12 @@ gt_winograd_suits(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
     int lanes = gt_winograd_lanes(gt_builder_map_type(builder, index));
-    if (builder->is_brief || lanes == 0 || !gt_builder_maps_fit(builder, index) ||
+    if (builder->low_memory || lanes == 0 || !gt_builder_maps_fit(builder, index) ||
         !fits(node, builder->graph->nodes[node->inputs[0]].shape, lanes)) {
         return false;
     }
     gt_winograd winograd = describe(builder, index);
-    return gt_winograd_pays(&winograd);
+    return gt_winograd_is_profitable(&winograd);
 }
 
 static void
@@ -64,11 +64,11 @@ static gt_status
 choose_source(gt_builder *builder, int index, gt_winograd *winograd, int *value, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_number number = gt_builder_source_number(builder, index);
+    gt_format format = gt_builder_source_format(builder, index);
     dnnl_memory_desc_t blocked = NULL;
-    gt_status status = gt_builder_fetch(builder, node->inputs[0], number, value, error);
+    gt_status status = gt_builder_fetch(builder, node->inputs[0], format, value, error);
     if (status == GT_OK) {
-        status = gt_builder_describe(builder, &blocked, winograd->from, number.type,
+        status = gt_builder_describe(builder, &blocked, winograd->from, format.type,
                                      winograd->lanes == 8 ? dnnl_nChw8c : dnnl_nChw16c, error);
     }
     if (status == GT_OK && dnnl_memory_desc_equal(builder->plan->values[*value].desc, blocked)) {
@@ -76,7 +76,7 @@ choose_source(gt_builder *builder, int index, gt_winograd *winograd, int *value,
     }
     else if (status == GT_OK) {
         winograd->source = gt_winograd_channels_last(winograd->from, winograd->lanes);
-        status = gt_builder_fetch_last(builder, node, 0, number, value, error);
+        status = gt_builder_fetch_last(builder, node, 0, format, value, error);
     }
     (void)dnnl_memory_desc_destroy(blocked);
     return status;
@@ -95,16 +95,16 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
     gt_winograd_prepare(&winograd);
     gt_status status = choose_source(builder, index, &winograd, &source, error);
     if (status == GT_OK) {
-        float step = gt_builder_source_number(builder, index).step;
-        status = gt_constants_winograd(plan->constants, node, &winograd, step, plan->engine,
-                                       &kernel, error);
+        float source_scale = gt_builder_source_format(builder, index).scale;
+        status = gt_weights_winograd(plan->weights, node, &winograd, source_scale, plan->engine,
+                                     &kernel, error);
     }
     if (status == GT_OK) {
-        status = gt_constants_shift(plan->constants, node, plan->engine, 0.0f, &shift, error);
+        status = gt_weights_shift(plan->weights, node, plan->engine, 0.0f, &shift, error);
     }
     if (status == GT_OK) {
         status =
-            gt_builder_add_result(builder, index, gt_builder_result_number(builder, index), error);
+            gt_builder_add_result(builder, index, gt_builder_result_format(builder, index), error);
     }
     if (status == GT_OK) {
         status = gt_builder_add_scratch(builder, gt_winograd_scratch_size(&winograd), node->name,
@@ -112,14 +112,14 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
     }
     if (status == GT_OK) {
         gt_arg args[N_ARGS] = {gt_value_arg(DNNL_ARG_SRC, source),
-                               {DNNL_ARG_WEIGHTS, GT_ARG_CONSTANT, kernel},
-                               {DNNL_ARG_BIAS, GT_ARG_CONSTANT, shift},
+                               {DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, kernel},
+                               {DNNL_ARG_BIAS, GT_ARG_WEIGHT, shift},
                                gt_value_arg(DNNL_ARG_DST, plan->value_of[index]),
                                gt_value_arg(DNNL_ARG_SCRATCHPAD, scratch)};
         const char *name = winograd.size == 3 ? "winograd_3x3" : "winograd_5x5";
         status = gt_builder_add_kernel(
-            builder, (gt_own_kernel){run, &winograd, sizeof(winograd), "convolution", name},
-            node->name, args, N_ARGS, error);
+            builder, (gt_kernel){run, &winograd, sizeof(winograd), "convolution", name}, node->name,
+            args, N_ARGS, error);
     }
     return status;
 }

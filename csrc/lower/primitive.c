@@ -57,12 +57,12 @@ gt_primitive_query(const_dnnl_primitive_desc_t desc, dnnl_query_t what)
 
 gt_status
 gt_primitive_finish(gt_builder *builder, int index, const_dnnl_primitive_desc_t desc,
-                    gt_number number, gt_arg *args, int n_args, gt_error *error)
+                    gt_format format, gt_arg *args, int n_args, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     int *value = &builder->plan->value_of[index];
     gt_status status = gt_builder_add_value(builder, gt_primitive_query(desc, dnnl_query_dst_md),
-                                            number, node->name, value, error);
+                                            format, node->name, value, error);
     if (status == GT_OK) {
         args[n_args] = gt_value_arg(DNNL_ARG_DST, *value);
         status = gt_builder_add_step(builder, desc, node->name, args, n_args + 1, error);

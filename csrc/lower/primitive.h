@@ -20,6 +20,6 @@ const_dnnl_memory_desc_t gt_primitive_query(const_dnnl_primitive_desc_t desc, dn
 /* Add the value of a node's result and the step of the plan that makes it from `args`, which has
  * room for one argument more. */
 gt_status gt_primitive_finish(gt_builder *builder, int index, const_dnnl_primitive_desc_t desc,
-                              gt_number number, gt_arg *args, int n_args, gt_error *error);
+                              gt_format format, gt_arg *args, int n_args, gt_error *error);
 
 #endif

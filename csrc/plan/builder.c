@@ -14,32 +14,33 @@ gt_builder_describe(const gt_builder *builder, dnnl_memory_desc_t *desc, gt_shap
                            "describing memory", "(any)", error);
 }
 
-gt_number
-gt_builder_full(const gt_builder *builder)
+gt_format
+gt_builder_float_format(const gt_builder *builder)
 {
-    return (gt_number){builder->plan->type, 1.0f};
+    return (gt_format){builder->plan->type, 1.0f};
 }
 
-gt_number
-gt_builder_source_number(const gt_builder *builder, int index)
+gt_format
+gt_builder_source_format(const gt_builder *builder, int index)
 {
-    return gt_runs_in_int8(builder->graph, builder->numbers, index)
-               ? builder->numbers[builder->graph->nodes[index].inputs[0]]
-               : gt_builder_full(builder);
+    return gt_runs_in_int8(builder->graph, builder->formats, index)
+               ? builder->formats[builder->graph->nodes[index].inputs[0]]
+               : gt_builder_float_format(builder);
 }
 
-gt_number
-gt_builder_result_number(const gt_builder *builder, int index)
+gt_format
+gt_builder_result_format(const gt_builder *builder, int index)
 {
-    return gt_runs_in_int8(builder->graph, builder->numbers, index) ? builder->numbers[index]
-                                                                    : gt_builder_full(builder);
+    return gt_runs_in_int8(builder->graph, builder->formats, index)
+               ? builder->formats[index]
+               : gt_builder_float_format(builder);
 }
 
 gt_map_type
 gt_builder_map_type(const gt_builder *builder, int index)
 {
-    if (gt_runs_in_int8(builder->graph, builder->numbers, index)) {
-        return GT_MAP_BYTES;
+    if (gt_runs_in_int8(builder->graph, builder->formats, index)) {
+        return GT_MAP_U8;
     }
     return builder->plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
 }
@@ -47,9 +48,9 @@ gt_builder_map_type(const gt_builder *builder, int index)
 bool
 gt_builder_maps_fit(const gt_builder *builder, int index)
 {
-    return gt_builder_map_type(builder, index) != GT_MAP_BYTES ||
-           (gt_builder_source_number(builder, index).type == dnnl_u8 &&
-            gt_builder_result_number(builder, index).type == dnnl_u8 &&
+    return gt_builder_map_type(builder, index) != GT_MAP_U8 ||
+           (gt_builder_source_format(builder, index).type == dnnl_u8 &&
+            gt_builder_result_format(builder, index).type == dnnl_u8 &&
             builder->graph->nodes[index].inputs[0] != 0);
 }
 
@@ -59,10 +60,10 @@ gt_builder_bounds(const gt_builder *builder, int index, float *low, float *high)
     const gt_node *node = &builder->graph->nodes[index];
     *low = node->relu ? 0.0f : -INFINITY;
     *high = node->relu ? node->relu_max : INFINITY;
-    if (gt_builder_map_type(builder, index) == GT_MAP_BYTES) {
+    if (gt_builder_map_type(builder, index) == GT_MAP_U8) {
         /* beyond them numbers would not fit an integer on the way */
         *low = 0.0f;
-        *high = fminf(*high, 255.0f * gt_builder_result_number(builder, index).step);
+        *high = fminf(*high, 255.0f * gt_builder_result_format(builder, index).scale);
     }
 }
 
@@ -73,7 +74,7 @@ gt_value_arg(int role, int value)
 }
 
 gt_status
-gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc, gt_number number,
+gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc, gt_format format,
                      const char *layer, int *value, gt_error *error)
 {
     gt_plan *plan = builder->plan;
@@ -89,7 +90,7 @@ gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc, gt_numb
         plan->values = values;
         plan->value_capacity = capacity;
     }
-    gt_value added = {.number = number,
+    gt_value added = {.format = format,
                       .size = dnnl_memory_desc_get_size(desc),
                       .first = plan->n_steps,
                       .last = plan->n_steps,
@@ -114,7 +115,7 @@ gt_builder_add_scratch(gt_builder *builder, size_t size, const char *layer, int 
                         "describing a scratchpad", layer, error);
     if (status == GT_OK) {
         status =
-            gt_builder_add_value(builder, desc, (gt_number){dnnl_u8, 1.0f}, layer, value, error);
+            gt_builder_add_value(builder, desc, (gt_format){dnnl_u8, 1.0f}, layer, value, error);
     }
     (void)dnnl_memory_desc_destroy(desc);
     return status;
@@ -150,7 +151,7 @@ add_scratchpad(gt_builder *builder, const_dnnl_primitive_desc_t desc, const char
     if (dnnl_memory_desc_get_size(scratchpad) == 0) {
         return GT_OK;
     }
-    return gt_builder_add_value(builder, scratchpad, (gt_number){dnnl_u8, 1.0f}, layer, value,
+    return gt_builder_add_value(builder, scratchpad, (gt_format){dnnl_u8, 1.0f}, layer, value,
                                 error);
 }
 
@@ -249,11 +250,11 @@ gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t desc, const
 }
 
 gt_status
-gt_builder_add_kernel(gt_builder *builder, gt_own_kernel kernel, const char *layer,
-                      const gt_arg *args, int n_args, gt_error *error)
+gt_builder_add_kernel(gt_builder *builder, gt_kernel kernel, const char *layer, const gt_arg *args,
+                      int n_args, gt_error *error)
 {
     gt_step step = name_step(layer, kernel.operation, kernel.name);
-    step.kernel = kernel.run;
+    step.kernel_fn = kernel.run;
     step.context = malloc(kernel.size);
     if (step.context == NULL) {
         return gt_fail_memory(error, "a step's kernel");
@@ -267,25 +268,25 @@ gt_builder_add_kernel(gt_builder *builder, gt_own_kernel kernel, const char *lay
 }
 
 gt_status
-gt_builder_add_result(gt_builder *builder, int index, gt_number number, gt_error *error)
+gt_builder_add_result(gt_builder *builder, int index, gt_format format, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     dnnl_memory_desc_t desc = NULL;
     gt_status status =
-        gt_builder_describe(builder, &desc, node->shape, number.type, dnnl_nhwc, error);
+        gt_builder_describe(builder, &desc, node->shape, format.type, dnnl_nhwc, error);
     if (status == GT_OK) {
-        status = gt_builder_add_value(builder, desc, number, node->name,
+        status = gt_builder_add_value(builder, desc, format, node->name,
                                       &builder->plan->value_of[index], error);
     }
     (void)dnnl_memory_desc_destroy(desc);
     return status;
 }
 
-/* Descriptor of a reorder that keeps its scratchpad with the caller, with a step at either end
+/* Descriptor of a reorder that keeps its scratchpad with the caller, with a scale at either end
  * where that is not 1. */
 static gt_status
-create_reorder(dnnl_primitive_desc_t *reorder, const_dnnl_memory_desc_t from, float from_step,
-               const_dnnl_memory_desc_t to, float to_step, dnnl_engine_t engine, const char *layer,
+create_reorder(dnnl_primitive_desc_t *reorder, const_dnnl_memory_desc_t from, float from_scale,
+               const_dnnl_memory_desc_t to, float to_scale, dnnl_engine_t engine, const char *layer,
                gt_error *error)
 {
     dnnl_primitive_attr_t attributes = NULL;
@@ -293,10 +294,10 @@ create_reorder(dnnl_primitive_desc_t *reorder, const_dnnl_memory_desc_t from, fl
     if (code == dnnl_success) {
         code = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
     }
-    if (code == dnnl_success && from_step != 1.0f) {
+    if (code == dnnl_success && from_scale != 1.0f) {
         code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_FROM, 0);
     }
-    if (code == dnnl_success && to_step != 1.0f) {
+    if (code == dnnl_success && to_scale != 1.0f) {
         code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_TO, 0);
     }
     if (code == dnnl_success) {
@@ -307,39 +308,39 @@ create_reorder(dnnl_primitive_desc_t *reorder, const_dnnl_memory_desc_t from, fl
 }
 
 gt_status
-gt_builder_step_arg(gt_builder *builder, int role, float step, gt_arg *args, int *n_args,
-                    gt_error *error)
+gt_builder_scale_arg(gt_builder *builder, int role, float scale, gt_arg *args, int *n_args,
+                     gt_error *error)
 {
-    if (step == 1.0f) {
+    if (scale == 1.0f) {
         return GT_OK;
     }
     int index = -1;
     gt_status status =
-        gt_constants_step(builder->plan->constants, step, builder->plan->engine, &index, error);
-    args[*n_args] = (gt_arg){DNNL_ARG_ATTR_SCALES | role, GT_ARG_CONSTANT, index};
+        gt_weights_scalar(builder->plan->weights, scale, builder->plan->engine, &index, error);
+    args[*n_args] = (gt_arg){DNNL_ARG_ATTR_SCALES | role, GT_ARG_WEIGHT, index};
     *n_args += 1;
     return status;
 }
 
 /* Append the reorder of `value` to `to`, which is a value or an output of layout `desc` with that
- * step. */
+ * scale. */
 static gt_status
-add_reorder(gt_builder *builder, int value, gt_arg to, const_dnnl_memory_desc_t desc, float step,
+add_reorder(gt_builder *builder, int value, gt_arg to, const_dnnl_memory_desc_t desc, float scale,
             const char *layer, gt_error *error)
 {
     gt_plan *plan = builder->plan;
     const gt_value *from = &plan->values[value];
-    float from_step = from->number.step;
+    float from_scale = from->format.scale;
     int n_args = 2;
     gt_arg args[4] = {gt_value_arg(DNNL_ARG_FROM, value), to};
     dnnl_primitive_desc_t reorder = NULL;
     gt_status status =
-        create_reorder(&reorder, from->desc, from_step, desc, step, plan->engine, layer, error);
+        create_reorder(&reorder, from->desc, from_scale, desc, scale, plan->engine, layer, error);
     if (status == GT_OK) {
-        status = gt_builder_step_arg(builder, DNNL_ARG_FROM, from_step, args, &n_args, error);
+        status = gt_builder_scale_arg(builder, DNNL_ARG_FROM, from_scale, args, &n_args, error);
     }
     if (status == GT_OK) {
-        status = gt_builder_step_arg(builder, DNNL_ARG_TO, step, args, &n_args, error);
+        status = gt_builder_scale_arg(builder, DNNL_ARG_TO, scale, args, &n_args, error);
     }
     if (status == GT_OK) {
         status = gt_builder_add_step(builder, reorder, layer, args, n_args, error);
@@ -349,19 +350,19 @@ add_reorder(gt_builder *builder, int value, gt_arg to, const_dnnl_memory_desc_t 
 }
 
 static bool
-is_written_so(const gt_value *value, const_dnnl_memory_desc_t desc, gt_number number)
+is_written_so(const gt_value *value, const_dnnl_memory_desc_t desc, gt_format format)
 {
-    return gt_same_number(value->number, number) && dnnl_memory_desc_equal(value->desc, desc);
+    return gt_same_format(value->format, format) && dnnl_memory_desc_equal(value->desc, desc);
 }
 
 /* The value that an earlier reorder made of `value` for such a place, or GT_NO_VALUE. */
 static int
-find_reordered(const gt_plan *plan, int value, const_dnnl_memory_desc_t desc, gt_number number)
+find_reordered(const gt_plan *plan, int value, const_dnnl_memory_desc_t desc, gt_format format)
 {
     for (int i = 0; i < plan->n_steps; i++) {
         const gt_arg *args = plan->steps[i].args;
         if (plan->steps[i].is_reorder && args[0].index == value && args[1].kind == GT_ARG_VALUE &&
-            is_written_so(&plan->values[args[1].index], desc, number)) {
+            is_written_so(&plan->values[args[1].index], desc, format)) {
             return args[1].index;
         }
     }
@@ -369,23 +370,23 @@ find_reordered(const gt_plan *plan, int value, const_dnnl_memory_desc_t desc, gt
 }
 
 gt_status
-gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc, gt_number number,
+gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc, gt_format format,
                    const char *layer, int *reordered, gt_error *error)
 {
     gt_plan *plan = builder->plan;
-    if (is_written_so(&plan->values[value], desc, number)) {
+    if (is_written_so(&plan->values[value], desc, format)) {
         *reordered = value;
         return GT_OK;
     }
-    int known = find_reordered(plan, value, desc, number);
+    int known = find_reordered(plan, value, desc, format);
     if (known != GT_NO_VALUE) {
         *reordered = known;
         return GT_OK;
     }
     int added = GT_NO_VALUE;
-    gt_status status = gt_builder_add_value(builder, desc, number, layer, &added, error);
+    gt_status status = gt_builder_add_value(builder, desc, format, layer, &added, error);
     if (status == GT_OK) {
-        status = add_reorder(builder, value, gt_value_arg(DNNL_ARG_TO, added), desc, number.step,
+        status = add_reorder(builder, value, gt_value_arg(DNNL_ARG_TO, added), desc, format.scale,
                              layer, error);
     }
     if (status == GT_OK) {
@@ -396,33 +397,33 @@ gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc
 }
 
 gt_status
-gt_builder_fetch(gt_builder *builder, int index, gt_number number, int *value, gt_error *error)
+gt_builder_fetch(gt_builder *builder, int index, gt_format format, int *value, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     dnnl_memory_desc_t desc = NULL;
     *value = builder->plan->value_of[index];
-    if (gt_same_number(builder->plan->values[*value].number, number)) {
+    if (gt_same_format(builder->plan->values[*value].format, format)) {
         return GT_OK;
     }
     gt_status status =
-        gt_builder_describe(builder, &desc, node->shape, number.type, dnnl_nhwc, error);
+        gt_builder_describe(builder, &desc, node->shape, format.type, dnnl_nhwc, error);
     if (status == GT_OK) {
-        status = gt_builder_reorder(builder, *value, desc, number, node->name, value, error);
+        status = gt_builder_reorder(builder, *value, desc, format, node->name, value, error);
     }
     (void)dnnl_memory_desc_destroy(desc);
     return status;
 }
 
 gt_status
-gt_builder_fetch_last(gt_builder *builder, const gt_node *node, int k, gt_number number, int *value,
+gt_builder_fetch_last(gt_builder *builder, const gt_node *node, int k, gt_format format, int *value,
                       gt_error *error)
 {
     int index = node->inputs[k];
     dnnl_memory_desc_t desc = NULL;
     gt_status status = gt_builder_describe(builder, &desc, builder->graph->nodes[index].shape,
-                                           number.type, dnnl_nhwc, error);
+                                           format.type, dnnl_nhwc, error);
     if (status == GT_OK) {
-        status = gt_builder_reorder(builder, builder->plan->value_of[index], desc, number,
+        status = gt_builder_reorder(builder, builder->plan->value_of[index], desc, format,
                                     node->name, value, error);
     }
     (void)dnnl_memory_desc_destroy(desc);

@@ -10,15 +10,15 @@ typedef struct {
     gt_plan *plan;
     const gt_graph *graph;
     gt_preprocessing preprocessing;
-    bool is_brief;      /* weights take little room, however slow */
-    gt_number *numbers; /* (graph->count,) how each node's result is written in 8 bits, or full */
+    bool low_memory;    /* prefer weights that take little memory to speed */
+    gt_format *formats; /* (graph->count,) of each node's result in 8 bits, or of floats */
 } gt_builder;
 
 /* The argument of a step that reads or writes a value. */
 gt_arg gt_value_arg(int role, int value);
 
-/* Add a value of layout `desc`, which is copied and is of the number's type. */
-gt_status gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc, gt_number number,
+/* Add a value of layout `desc`, which is copied and is of the format's type. */
+gt_status gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc, gt_format format,
                                const char *layer, int *value, gt_error *error);
 
 /* Append the primitive of `desc`, with its scratchpad as one more value, and extend the life of
@@ -26,38 +26,38 @@ gt_status gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t des
 gt_status gt_builder_add_step(gt_builder *builder, const_dnnl_primitive_desc_t desc,
                               const char *layer, const gt_arg *args, int n_args, gt_error *error);
 
-/* A kernel of our own. */
+/* One of the project's own kernels, as a step runs it. */
 typedef struct {
-    gt_kernel run;
+    gt_kernel_fn run;
     const void *context; /* a single block, of which the step gets a copy */
     size_t size;         /* its bytes */
     const char *operation;
     const char *name;
-} gt_own_kernel;
+} gt_kernel;
 
-/* Append its step, with at most GT_KERNEL_MOST_ARGS arguments. */
-gt_status gt_builder_add_kernel(gt_builder *builder, gt_own_kernel kernel, const char *layer,
+/* Append its step, with at most GT_KERNEL_MAX_ARGS arguments. */
+gt_status gt_builder_add_kernel(gt_builder *builder, gt_kernel kernel, const char *layer,
                                 const gt_arg *args, int n_args, gt_error *error);
 
-/* Add the value of a node's result, written as `number` with channels last. */
-gt_status gt_builder_add_result(gt_builder *builder, int index, gt_number number, gt_error *error);
+/* Add the value of a node's result, in `format` with channels last. */
+gt_status gt_builder_add_result(gt_builder *builder, int index, gt_format format, gt_error *error);
 
-/* Bring `value` into the layout `desc` of that number: the same value where it is so
+/* Bring `value` into the layout `desc` of that format: the same value where it is so
  * already, else one that a reorder makes of it, which is used again where it is wanted again. */
 gt_status gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc,
-                             gt_number number, const char *layer, int *reordered, gt_error *error);
+                             gt_format format, const char *layer, int *reordered, gt_error *error);
 
-/* The result of a node written as `number`, in the layout it has or else with channels last. */
-gt_status gt_builder_fetch(gt_builder *builder, int index, gt_number number, int *value,
+/* The result of a node in `format`, in the layout it has or else with channels last. */
+gt_status gt_builder_fetch(gt_builder *builder, int index, gt_format format, int *value,
                            gt_error *error);
 
-/* Input `k` of a node written as `number`, with channels last. */
-gt_status gt_builder_fetch_last(gt_builder *builder, const gt_node *node, int k, gt_number number,
+/* Input `k` of a node in `format`, with channels last. */
+gt_status gt_builder_fetch_last(gt_builder *builder, const gt_node *node, int k, gt_format format,
                                 int *value, gt_error *error);
 
-/* Append to `args` the step of what is read or written in `role`, unless that is 1. */
-gt_status gt_builder_step_arg(gt_builder *builder, int role, float step, gt_arg *args, int *n_args,
-                              gt_error *error);
+/* Append to `args` the scale of what is read or written in `role`, unless that is 1. */
+gt_status gt_builder_scale_arg(gt_builder *builder, int role, float scale, gt_arg *args,
+                               int *n_args, gt_error *error);
 
 /* Append the step that writes output `index` of the graph, as float32 with channels last, into
  * memory that the caller of the run owns. */
@@ -69,12 +69,12 @@ gt_status gt_builder_describe(const gt_builder *builder, dnnl_memory_desc_t *des
                               dnnl_data_type_t type, dnnl_format_tag_t layout, gt_error *error);
 
 /* How floats are written in the plan that is being built. */
-gt_number gt_builder_full(const gt_builder *builder);
+gt_format gt_builder_float_format(const gt_builder *builder);
 
 /* How a node that runs in 8 bits reads its first input and writes its result; of another node, how
  * floats are written. */
-gt_number gt_builder_source_number(const gt_builder *builder, int index);
-gt_number gt_builder_result_number(const gt_builder *builder, int index);
+gt_format gt_builder_source_format(const gt_builder *builder, int index);
+gt_format gt_builder_result_format(const gt_builder *builder, int index);
 
 /* How the maps that a convolution reads and writes have their numbers. */
 gt_map_type gt_builder_map_type(const gt_builder *builder, int index);
@@ -83,7 +83,7 @@ gt_map_type gt_builder_map_type(const gt_builder *builder, int index);
  * negative numbers. */
 bool gt_builder_maps_fit(const gt_builder *builder, int index);
 
-/* Bounds of the results of a convolution: those of its ReLU, and of bytes of that step. */
+/* Bounds of the results of a convolution: those of its ReLU, and of bytes of that scale. */
 void gt_builder_bounds(const gt_builder *builder, int index, float *low, float *high);
 
 /* Add a value of so many bytes for what a kernel of our own writes on the way. */

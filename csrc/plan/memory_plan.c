@@ -48,7 +48,7 @@ lowest_place(const gt_value *value, gt_value *const *placed, int n_placed)
 }
 
 gt_status
-gt_arena_plan(gt_plan *plan, gt_error *error)
+gt_memory_plan(gt_plan *plan, gt_error *error)
 {
     gt_value **order = malloc((size_t)(plan->n_values + 1) * sizeof(gt_value *));
     if (order == NULL) {

@@ -14,7 +14,7 @@
 /* A block of the arena. */
 typedef struct {
     dnnl_memory_desc_t desc; /* owned; its layout was chosen by oneDNN */
-    gt_number number;        /* how its numbers are written */
+    gt_format format;        /* of its numbers */
     size_t size;             /* bytes */
     size_t offset;           /* bytes from the start of the arena */
     int first;               /* step that writes it; -1 for the input */
@@ -22,24 +22,24 @@ typedef struct {
     int alias_of;            /* the value whose bytes these are; -1 for its own */
 } gt_value;
 
-typedef enum { GT_ARG_VALUE, GT_ARG_CONSTANT, GT_ARG_OUTPUT } gt_arg_kind;
+typedef enum { GT_ARG_VALUE, GT_ARG_WEIGHT, GT_ARG_OUTPUT } gt_arg_kind;
 
-/* One argument of a primitive: `index` counts values, constants or outputs. */
+/* One argument of a primitive: `index` counts values, items of the weight store or outputs. */
 typedef struct {
     int role; /* DNNL_ARG_... */
     gt_arg_kind kind;
     int index;
 } gt_arg;
 
-/* Run a kernel of our own on the memory of its arguments, in their order. */
-typedef void (*gt_kernel)(const void *context, void *const *memory);
+/* One of the project's own kernels: reads and writes the memory of its arguments, in their order. */
+typedef void (*gt_kernel_fn)(const void *context, void *const *memory);
 
-enum { GT_KERNEL_MOST_ARGS = 9 };
+enum { GT_KERNEL_MAX_ARGS = 9 };
 
 typedef struct {
-    dnnl_primitive_t primitive; /* owned; NULL where `kernel` runs in its place */
-    gt_kernel kernel;
-    void *context; /* of the kernel; owned, a single block */
+    dnnl_primitive_t primitive; /* owned; NULL where `kernel_fn` runs in its place */
+    gt_kernel_fn kernel_fn;
+    void *context; /* of kernel_fn; owned, a single block */
     gt_arg *args;  /* (n_args,) owned */
     int n_args;
     bool is_reorder;         /* of one value to another */
@@ -50,13 +50,13 @@ typedef struct {
 
 typedef struct {
     int batch;
-    dnnl_data_type_t type;   /* of values that are not 8-bit */
-    dnnl_engine_t engine;    /* borrowed */
-    gt_constants *constants; /* borrowed */
-    gt_shape input;          /* of one image */
+    dnnl_data_type_t type;    /* of values that are not 8-bit */
+    dnnl_engine_t engine;     /* borrowed */
+    gt_weight_store *weights; /* borrowed */
+    gt_shape input;           /* of one image */
     int input_value;
     bool input_channels_last; /* else channels come first */
-    bool reads_bytes;         /* the input are the photographs' bytes as they are */
+    bool reads_u8;            /* the input are the photographs' bytes as they are */
     bool reads_maps;          /* the input are float32 maps with channels last, not photographs */
     gt_value *values;         /* (n_values,) */
     int n_values;

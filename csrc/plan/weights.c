@@ -9,22 +9,22 @@
 #include "common/onednn.h"
 
 void
-gt_constants_clear(gt_constants *constants)
+gt_weight_store_clear(gt_weight_store *store)
 {
-    for (int i = 0; i < constants->count; i++) {
-        free(constants->items[i].layer);
-        (void)dnnl_memory_destroy(constants->items[i].memory);
+    for (int i = 0; i < store->count; i++) {
+        free(store->items[i].layer);
+        (void)dnnl_memory_destroy(store->items[i].memory);
     }
-    free(constants->items);
-    memset(constants, 0, sizeof(*constants));
+    free(store->items);
+    memset(store, 0, sizeof(*store));
 }
 
 static int
-find_constant(const gt_constants *constants, const char *layer, gt_constant_kind kind,
-              const_dnnl_memory_desc_t desc)
+find_item(const gt_weight_store *store, const char *layer, gt_weight_kind kind,
+          const_dnnl_memory_desc_t desc)
 {
-    for (int i = 0; i < constants->count; i++) {
-        const gt_constant *item = &constants->items[i];
+    for (int i = 0; i < store->count; i++) {
+        const gt_weight_item *item = &store->items[i];
         const_dnnl_memory_desc_t own = NULL;
         if (item->kind == kind && strcmp(item->layer, layer) == 0 &&
             dnnl_memory_get_memory_desc(item->memory, &own) == dnnl_success &&
@@ -37,23 +37,23 @@ find_constant(const gt_constants *constants, const char *layer, gt_constant_kind
 
 /* Append room of layout `desc`; its contents are not yet set. */
 static gt_status
-add_constant(gt_constants *constants, const char *layer, gt_constant_kind kind,
-             dnnl_engine_t engine, const_dnnl_memory_desc_t desc, int *index, gt_error *error)
+add_item(gt_weight_store *store, const char *layer, gt_weight_kind kind, dnnl_engine_t engine,
+         const_dnnl_memory_desc_t desc, int *index, gt_error *error)
 {
     if (desc == NULL) { /* of which oneDNN would make memory without room */
         return gt_check_engine(dnnl_runtime_error, "asking for a layout", layer, error);
     }
-    if (constants->count == constants->capacity) {
-        int capacity = constants->capacity == 0 ? 64 : 2 * constants->capacity;
-        gt_constant *items = realloc(constants->items, (size_t)capacity * sizeof(*items));
+    if (store->count == store->capacity) {
+        int capacity = store->capacity == 0 ? 64 : 2 * store->capacity;
+        gt_weight_item *items = realloc(store->items, (size_t)capacity * sizeof(*items));
         if (items == NULL) {
             return gt_fail_memory(error, "the list of weights");
         }
-        constants->items = items;
-        constants->capacity = capacity;
+        store->items = items;
+        store->capacity = capacity;
     }
     size_t length = strlen(layer) + 1;
-    gt_constant item = {.layer = malloc(length), .kind = kind, .memory = NULL};
+    gt_weight_item item = {.layer = malloc(length), .kind = kind, .memory = NULL};
     if (item.layer == NULL) {
         return gt_fail_memory(error, "the name of weights");
     }
@@ -65,15 +65,15 @@ add_constant(gt_constants *constants, const char *layer, gt_constant_kind kind,
         free(item.layer);
         return status;
     }
-    constants->items[constants->count] = item;
-    *index = constants->count++;
+    store->items[store->count] = item;
+    *index = store->count++;
     return GT_OK;
 }
 
 static void
-drop_last(gt_constants *constants)
+drop_last(gt_weight_store *store)
 {
-    gt_constant *item = &constants->items[--constants->count];
+    gt_weight_item *item = &store->items[--store->count];
     free(item->layer);
     (void)dnnl_memory_destroy(item->memory);
 }
@@ -119,7 +119,7 @@ static void
 free_unpacked(const gt_node *node, void *values)
 {
     free(values);
-    gt_array_rest(&node->arrays[GT_KERNEL]);
+    gt_array_release_pages(&node->arrays[GT_KERNEL]);
     gt_heap_freed((size_t)(kernel_rows(node) * node->shape.channels) * sizeof(float));
 }
 
@@ -202,18 +202,18 @@ reorder_into(void *values, dnnl_memory_desc_t desc, dnnl_memory_t target, dnnl_e
     return gt_check_engine(code, "packing the weights", layer, error);
 }
 
-/* Make int8 of a kernel in place, element = number / steps[channel], for a kernel of `rows` rows of
+/* Make int8 of a kernel in place, element = number / scales[channel], for a kernel of `rows` rows of
  * `channels` numbers.  What rounding leaves of a weight goes on to the next of its channel (error
  * diffusion, Floyd and Steinberg 1976): so their sum, which is what flat parts of a picture meet,
- * stays the same to half a step.  `errors` (channels,) is room for that. */
+ * stays the same to half a unit.  `errors` (channels,) is room for that. */
 static void
-quantize_kernel(float *values, int64_t rows, int channels, const float *steps, float *errors)
+quantize_kernel(float *values, int64_t rows, int channels, const float *scales, float *errors)
 {
     int8_t *bytes = (int8_t *)values; /* the byte of a number lies before or within it */
     memset(errors, 0, (size_t)channels * sizeof(*errors));
     for (int64_t row = 0; row < rows; row++) {
         for (int c = 0; c < channels; c++) {
-            float number = values[row * channels + c] / steps[c] + errors[c];
+            float number = values[row * channels + c] / scales[c] + errors[c];
             long nearest = lrintf(number);
             nearest = nearest > 127 ? 127 : nearest < -127 ? -127 : nearest;
             errors[c] = number - (float)nearest;
@@ -222,16 +222,16 @@ quantize_kernel(float *values, int64_t rows, int channels, const float *steps, f
     }
 }
 
-/* The weights of each output channel whose sizes decide its step: each weight by itself, or in pairs
+/* The weights of each output channel whose sizes decide its scale: each weight by itself, or in pairs
  * the sum of two as well.  2 x 255 x 127 is more than 16 bits hold. */
 static void
-measure_sizes(const gt_node *node, const float *values, gt_weights weights, float *sizes)
+measure_sizes(const gt_node *node, const float *values, gt_weight_format format, float *sizes)
 {
     int channels = node->shape.channels;
     int channels_in = kernel_channels_in(node);
     for (int64_t row = 0; row < kernel_rows(node); row++) {
         const float *own = values + row * channels;
-        bool has_other = weights == GT_WEIGHTS_INT8_PAIRS && row % channels_in % 2 == 1;
+        bool has_other = format == GT_WEIGHT_INT8_PAIRS && row % channels_in % 2 == 1;
         for (int c = 0; c < channels; c++) {
             float other = has_other ? own[c - channels] : 0.0f;
             float single = fabsf(own[c]);
@@ -242,28 +242,28 @@ measure_sizes(const gt_node *node, const float *values, gt_weights weights, floa
     }
 }
 
-/* The step of each output channel at which the largest of those sizes becomes 127; 1 for a channel
+/* The scale of each output channel at which the largest of those sizes becomes 127; 1 for a channel
  * of zeros.  Rounded with the error of the last weight, two of them are 128 at most, and 255 x 128 is
  * less than 2^15. */
 static void
-measure_steps(const gt_node *node, const float *values, gt_weights weights, float *steps)
+measure_scales(const gt_node *node, const float *values, gt_weight_format format, float *scales)
 {
     int channels = node->shape.channels;
     for (int c = 0; c < channels; c++) {
-        steps[c] = 0.0f;
+        scales[c] = 0.0f;
     }
-    measure_sizes(node, values, weights, steps);
+    measure_sizes(node, values, format, scales);
     for (int c = 0; c < channels; c++) {
-        steps[c] = steps[c] > 0.0f ? steps[c] / 127.0f : 1.0f;
+        scales[c] = scales[c] > 0.0f ? scales[c] / 127.0f : 1.0f;
     }
 }
 
 /* The kernel, not yet packed, in float32 or 8-bit integers; to be freed by the caller. */
 static gt_status
-unpacked_kernel(const gt_node *node, gt_weights weights, void **values, dnnl_memory_desc_t *desc,
-                gt_error *error)
+unpacked_kernel(const gt_node *node, gt_weight_format format, void **values,
+                dnnl_memory_desc_t *desc, gt_error *error)
 {
-    bool in_int8 = weights != GT_WEIGHTS_FLOAT;
+    bool in_int8 = format != GT_WEIGHT_FLOAT;
     int channels = node->shape.channels;
     gt_status status = gt_check_engine(describe_kernel(node, in_int8 ? dnnl_s8 : dnnl_f32, desc),
                                        "describing the weights", node->name, error);
@@ -272,59 +272,59 @@ unpacked_kernel(const gt_node *node, gt_weights weights, void **values, dnnl_mem
         status = gt_fail_memory(error, "unpacked weights");
     }
     if (status == GT_OK && in_int8) {
-        float *steps = malloc(2 * (size_t)channels * sizeof(*steps));
-        if (steps == NULL) {
+        float *scales = malloc(2 * (size_t)channels * sizeof(*scales));
+        if (scales == NULL) {
             return gt_fail_memory(error, "8-bit weights");
         }
-        measure_steps(node, *values, weights, steps);
-        quantize_kernel(*values, kernel_rows(node), channels, steps, steps + channels);
-        free(steps);
+        measure_scales(node, *values, format, scales);
+        quantize_kernel(*values, kernel_rows(node), channels, scales, scales + channels);
+        free(scales);
     }
     return status;
 }
 
 gt_status
-gt_constants_kernel(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                    const_dnnl_memory_desc_t desc, gt_weights weights, int *index, gt_error *error)
+gt_weights_onednn(gt_weight_store *store, const gt_node *node, dnnl_engine_t engine,
+                  const_dnnl_memory_desc_t desc, gt_weight_format format, int *index,
+                  gt_error *error)
 {
-    *index = find_constant(constants, node->name, GT_CONSTANT_KERNEL, desc);
+    *index = find_item(store, node->name, GT_WEIGHT_KERNEL, desc);
     if (*index >= 0) {
         return GT_OK;
     }
-    gt_status status =
-        add_constant(constants, node->name, GT_CONSTANT_KERNEL, engine, desc, index, error);
+    gt_status status = add_item(store, node->name, GT_WEIGHT_KERNEL, engine, desc, index, error);
     if (status != GT_OK) {
         return status;
     }
     dnnl_memory_desc_t plain = NULL;
     void *values = NULL;
-    status = unpacked_kernel(node, weights, &values, &plain, error);
+    status = unpacked_kernel(node, format, &values, &plain, error);
     if (status == GT_OK) {
         status =
-            reorder_into(values, plain, constants->items[*index].memory, engine, node->name, error);
+            reorder_into(values, plain, store->items[*index].memory, engine, node->name, error);
     }
     (void)dnnl_memory_desc_destroy(plain);
     free_unpacked(node, values);
     if (status != GT_OK) {
-        drop_last(constants);
+        drop_last(store);
     }
     return status;
 }
 
 /* Append room for a float32 vector of layout `desc`, which is to be filled at *data. */
 static gt_status
-add_vector(gt_constants *constants, const char *layer, gt_constant_kind kind, dnnl_engine_t engine,
+add_vector(gt_weight_store *store, const char *layer, gt_weight_kind kind, dnnl_engine_t engine,
            const_dnnl_memory_desc_t desc, int *index, float **data, gt_error *error)
 {
     void *handle = NULL;
-    gt_status status = add_constant(constants, layer, kind, engine, desc, index, error);
+    gt_status status = add_item(store, layer, kind, engine, desc, index, error);
     if (status != GT_OK) {
         return status;
     }
-    status = gt_check_engine(dnnl_memory_get_data_handle(constants->items[*index].memory, &handle),
+    status = gt_check_engine(dnnl_memory_get_data_handle(store->items[*index].memory, &handle),
                              "memory for a vector", layer, error);
     if (status != GT_OK) {
-        drop_last(constants);
+        drop_last(store);
     }
     *data = handle;
     return status;
@@ -332,7 +332,7 @@ add_vector(gt_constants *constants, const char *layer, gt_constant_kind kind, dn
 
 /* Find a float32 vector, or add one, which then is to be filled at *data; else *data is NULL. */
 static gt_status
-provide_vector(gt_constants *constants, const char *layer, gt_constant_kind kind, int64_t length,
+provide_vector(gt_weight_store *store, const char *layer, gt_weight_kind kind, int64_t length,
                dnnl_engine_t engine, int *index, float **data, gt_error *error)
 {
     dnnl_memory_desc_t desc = NULL;
@@ -342,31 +342,31 @@ provide_vector(gt_constants *constants, const char *layer, gt_constant_kind kind
                         "describing a vector", layer, error);
     *data = NULL;
     if (status == GT_OK) {
-        *index = find_constant(constants, layer, kind, desc);
+        *index = find_item(store, layer, kind, desc);
     }
     if (status == GT_OK && *index < 0) {
-        status = add_vector(constants, layer, kind, engine, desc, index, data, error);
+        status = add_vector(store, layer, kind, engine, desc, index, data, error);
     }
     (void)dnnl_memory_desc_destroy(desc);
     return status;
 }
 
 gt_status
-gt_constants_kernel_steps(gt_constants *constants, const gt_node *node, dnnl_engine_t engine,
-                          gt_weights weights, int *index, gt_error *error)
+gt_weights_scales(gt_weight_store *store, const gt_node *node, dnnl_engine_t engine,
+                  gt_weight_format format, int *index, gt_error *error)
 {
-    float *steps = NULL;
-    gt_status status = provide_vector(constants, node->name, GT_CONSTANT_KERNEL_STEPS,
-                                      node->shape.channels, engine, index, &steps, error);
-    if (status != GT_OK || steps == NULL) {
+    float *scales = NULL;
+    gt_status status = provide_vector(store, node->name, GT_WEIGHT_KERNEL_SCALES,
+                                      node->shape.channels, engine, index, &scales, error);
+    if (status != GT_OK || scales == NULL) {
         return status;
     }
     float *values = scaled_kernel(node);
     if (values == NULL) {
-        drop_last(constants);
+        drop_last(store);
         return gt_fail_memory(error, "unpacked weights");
     }
-    measure_steps(node, values, weights, steps);
+    measure_scales(node, values, format, scales);
     free_unpacked(node, values);
     return GT_OK;
 }
@@ -392,12 +392,12 @@ shift_by_offset(const gt_node *node, float offset, float *shift, gt_error *error
 }
 
 gt_status
-gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_engine_t engine, float offset,
-                   int *index, gt_error *error)
+gt_weights_shift(gt_weight_store *store, const gt_node *node, dnnl_engine_t engine, float offset,
+                 int *index, gt_error *error)
 {
     float *shift = NULL;
-    gt_status status = provide_vector(constants, node->name, GT_CONSTANT_SHIFT,
-                                      node->shape.channels, engine, index, &shift, error);
+    gt_status status = provide_vector(store, node->name, GT_WEIGHT_SHIFT, node->shape.channels,
+                                      engine, index, &shift, error);
     if (status != GT_OK || shift == NULL) {
         return status;
     }
@@ -408,69 +408,68 @@ gt_constants_shift(gt_constants *constants, const gt_node *node, dnnl_engine_t e
         status = shift_by_offset(node, offset, shift, error);
     }
     if (status != GT_OK) {
-        drop_last(constants);
+        drop_last(store);
     }
     return status;
 }
 
 gt_status
-gt_constants_step(gt_constants *constants, float step, dnnl_engine_t engine, int *index,
+gt_weights_scalar(gt_weight_store *store, float scale, dnnl_engine_t engine, int *index,
                   gt_error *error)
 {
     char name[32];
     float *data = NULL;
-    (void)snprintf(name, sizeof(name), "(step %a)", (double)step);
-    gt_status status =
-        provide_vector(constants, name, GT_CONSTANT_STEP, 1, engine, index, &data, error);
+    (void)snprintf(name, sizeof(name), "(scale %a)", (double)scale);
+    gt_status status = provide_vector(store, name, GT_WEIGHT_SCALE, 1, engine, index, &data, error);
     if (data != NULL) {
-        *data = step;
+        *data = scale;
     }
     return status;
 }
 
 gt_status
-gt_constants_winograd(gt_constants *constants, const gt_node *node, const gt_winograd *winograd,
-                      float step, dnnl_engine_t engine, int *index, gt_error *error)
+gt_weights_winograd(gt_weight_store *store, const gt_node *node, const gt_winograd *winograd,
+                    float scale, dnnl_engine_t engine, int *index, gt_error *error)
 {
     int64_t length = (int64_t)(gt_winograd_kernel_size(winograd) / sizeof(float));
     float *packed = NULL;
-    gt_status status = provide_vector(constants, node->name, GT_CONSTANT_KERNEL, length, engine,
-                                      index, &packed, error);
+    gt_status status =
+        provide_vector(store, node->name, GT_WEIGHT_KERNEL, length, engine, index, &packed, error);
     if (status != GT_OK || packed == NULL) {
         return status;
     }
     float *values = scaled_kernel(node);
     if (values == NULL) {
-        drop_last(constants);
+        drop_last(store);
         return gt_fail_memory(error, "unpacked weights");
     }
-    gt_winograd_pack(winograd, values, step, packed);
+    gt_winograd_pack(winograd, values, scale, packed);
     free_unpacked(node, values);
     return GT_OK;
 }
 
 gt_status
-gt_constants_amx(gt_constants *constants, const gt_node *node, const gt_amx *amx,
-                 dnnl_engine_t engine, int *index, gt_error *error)
+gt_weights_amx(gt_weight_store *store, const gt_node *node, const gt_amx *amx, dnnl_engine_t engine,
+               int *index, gt_error *error)
 {
     int64_t length = (int64_t)(gt_amx_kernel_size(amx) / sizeof(float));
-    gt_weights weights = amx->type == GT_MAP_BYTES ? GT_WEIGHTS_INT8 : GT_WEIGHTS_FLOAT;
+    gt_weight_format format = amx->type == GT_MAP_U8 ? GT_WEIGHT_INT8 : GT_WEIGHT_FLOAT;
     dnnl_memory_desc_t plain = NULL;
     void *values = NULL;
     float *packed = NULL;
-    gt_status status = provide_vector(constants, node->name, GT_CONSTANT_KERNEL, length, engine,
-                                      index, &packed, error);
+    gt_status status =
+        provide_vector(store, node->name, GT_WEIGHT_KERNEL, length, engine, index, &packed, error);
     if (status != GT_OK || packed == NULL) {
         return status;
     }
-    status = unpacked_kernel(node, weights, &values, &plain, error);
+    status = unpacked_kernel(node, format, &values, &plain, error);
     if (status == GT_OK) {
         gt_amx_pack(amx, values, packed);
     }
     (void)dnnl_memory_desc_destroy(plain);
     free_unpacked(node, values);
     if (status != GT_OK) {
-        drop_last(constants);
+        drop_last(store);
     }
     return status;
 }

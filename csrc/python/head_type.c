@@ -216,7 +216,7 @@ read_request(const head_object *self, PyObject *args, PyObject *kwargs, request 
                             "threads",
                             "callback",
                             "rows",
-                            "rounds",
+                            "allow_bf16",
                             NULL};
     static const char *const optimisers[] = {"adam", "sgd", NULL};
     static const char *const schedules[] = {"constant", "cosine", NULL};
@@ -234,7 +234,7 @@ read_request(const head_object *self, PyObject *args, PyObject *kwargs, request 
     long long batch_size = 32;
     unsigned long long seed = 0;
     int choice = 0;
-    int rounds = 0;
+    int allow_bf16 = 0;
     gt_train_config *config = &wanted->config;
     const gt_head_config *shape = &self->head->config;
     *config = gt_train_defaults();
@@ -243,13 +243,13 @@ read_request(const head_object *self, PyObject *args, PyObject *kwargs, request 
             args, kwargs, "OO|$OOOOOLLssddddKiOOp", names, &features, &labels, &validation_features,
             &validation_labels, &mean, &inverse_deviation, &class_weights, &epochs, &batch_size,
             &optimiser, &schedule, &config->learning_rate, &config->momentum, &config->l2,
-            &config->dropout, &seed, &config->threads, &wanted->callback, &rows, &rounds)) {
+            &config->dropout, &seed, &config->threads, &wanted->callback, &rows, &allow_bf16)) {
         return -1;
     }
     config->epochs = epochs;
     config->batch_size = batch_size;
     config->seed = seed;
-    config->rounds = rounds != 0;
+    config->allow_bf16 = allow_bf16 != 0;
     if (read_choice(optimiser, "optimizer", optimisers, &choice) < 0) {
         return -1;
     }

@@ -92,7 +92,7 @@ PyDoc_STRVAR(
     int8_rounding_doc,
     "int8_rounding()\n--\n\n"
     "How int8 rounds on this processor; where that is the same, features are. First \"VNNI\"\n"
-    "where weights have all 8 bits, \"pairs\" where their steps keep two products within 16\n"
+    "where weights have all 8 bits, \"pairs\" where their scales keep two products within 16\n"
     "bits; then \"tiles\" where convolutions run on matrix units, else the numbers of\n"
     "Winograd's kernels.");
 
@@ -102,7 +102,7 @@ int8_rounding(PyObject *module, PyObject *unused)
     (void)module;
     (void)unused;
     return PyUnicode_FromFormat("%s/%s", gt_adds_products_in_32_bits() ? "VNNI" : "pairs",
-                                gt_amx_is_offered() ? "tiles" : gt_winograd_byte_kernels());
+                                gt_amx_is_available() ? "tiles" : gt_winograd_u8_weights());
 }
 
 PyDoc_STRVAR(shuffle_doc, "shuffle(n, seed, epoch)\n--\n\n"

@@ -17,24 +17,24 @@
 #include "threads/parallel.h"
 #include "threads/team.h"
 
-/* A plan and the lanes that run it at once. */
+/* A plan and the executors that run it at once. */
 typedef struct {
-    gt_plan *plan;   /* NULL until first needed */
-    gt_lane **lanes; /* (n_lanes,) */
-    gt_team *team;   /* a thread for each lane */
-    int n_lanes;
+    gt_plan *plan;           /* NULL until first needed */
+    gt_executor **executors; /* (n_executors,) */
+    gt_team *team;           /* a thread for each executor */
+    int n_executors;
     int inner; /* threads inside a primitive */
-} gt_crew;
+} executor_pool;
 
 struct gt_backbone {
     gt_graph graph;
     gt_backbone_config config;
     dnnl_engine_t engine;
-    gt_constants constants;
-    gt_crew batches; /* one lane a thread, each primitive on one thread */
-    gt_crew apart;   /* the same for one image at a time */
-    gt_crew single;  /* one image at a time, each primitive on all threads */
-    bool calibrated; /* or its ranges have been set */
+    gt_weight_store weights;
+    executor_pool batches;          /* an executor a thread, each primitive on one thread */
+    executor_pool image_per_thread; /* the same with one image a batch */
+    executor_pool single_image;     /* one image a batch, each primitive on all threads */
+    bool calibrated;                /* or its ranges have been set */
     pthread_mutex_t lock;
     _Atomic(pid_t) process; /* in which `lock` was made; set after it */
 };
@@ -97,12 +97,12 @@ gt_backbone_create(gt_backbone **backbone, gt_graph *graph, gt_backbone_config c
     created->graph = *graph;
     gt_graph_init(graph);
     created->config = config;
-    created->batches.n_lanes = config.threads;
+    created->batches.n_executors = config.threads;
     created->batches.inner = 1;
-    created->apart.n_lanes = config.threads;
-    created->apart.inner = 1;
-    created->single.n_lanes = 1;
-    created->single.inner = config.threads;
+    created->image_per_thread.n_executors = config.threads;
+    created->image_per_thread.inner = 1;
+    created->single_image.n_executors = 1;
+    created->single_image.inner = config.threads;
     (void)pthread_mutex_init(&created->lock, NULL);
     created->process = getpid();
     *backbone = created;
@@ -110,17 +110,17 @@ gt_backbone_create(gt_backbone **backbone, gt_graph *graph, gt_backbone_config c
 }
 
 static void
-dismiss(gt_crew *crew)
+clear_pool(executor_pool *pool)
 {
-    gt_team_free(crew->team);
-    for (int i = 0; crew->lanes != NULL && i < crew->n_lanes; i++) {
-        gt_lane_free(crew->lanes[i]);
+    gt_team_free(pool->team);
+    for (int i = 0; pool->executors != NULL && i < pool->n_executors; i++) {
+        gt_executor_free(pool->executors[i]);
     }
-    free(crew->lanes);
-    gt_plan_free(crew->plan);
-    crew->lanes = NULL;
-    crew->team = NULL;
-    crew->plan = NULL;
+    free(pool->executors);
+    gt_plan_free(pool->plan);
+    pool->executors = NULL;
+    pool->team = NULL;
+    pool->plan = NULL;
 }
 
 void
@@ -129,10 +129,10 @@ gt_backbone_free(gt_backbone *backbone)
     if (backbone == NULL) {
         return;
     }
-    dismiss(&backbone->batches);
-    dismiss(&backbone->apart);
-    dismiss(&backbone->single);
-    gt_constants_clear(&backbone->constants);
+    clear_pool(&backbone->batches);
+    clear_pool(&backbone->image_per_thread);
+    clear_pool(&backbone->single_image);
+    gt_weight_store_clear(&backbone->weights);
     (void)dnnl_engine_destroy(backbone->engine);
     gt_graph_clear(&backbone->graph);
     (void)pthread_mutex_destroy(&backbone->lock);
@@ -177,85 +177,85 @@ unlock_backbone(gt_backbone *backbone)
 typedef struct {
     const gt_graph *graph;
     dnnl_engine_t engine;
-    gt_crew *crew;
+    executor_pool *pool;
     gt_compile_config plan;
-    gt_constants *constants;
-} assembly;
+    gt_weight_store *weights;
+} build_job;
 
 static gt_status
-assemble_task(void *context, int worker, gt_error *error)
+build_task(void *context, int worker, gt_error *error)
 {
     (void)worker;
-    assembly *job = context;
-    gt_crew *crew = job->crew;
+    build_job *job = context;
+    executor_pool *pool = job->pool;
     gt_status status =
-        gt_compile(&crew->plan, job->graph, job->plan, job->engine, job->constants, error);
+        gt_compile(&pool->plan, job->graph, job->plan, job->engine, job->weights, error);
     if (status != GT_OK) {
         return status;
     }
-    crew->lanes = calloc((size_t)crew->n_lanes, sizeof(*crew->lanes));
-    if (crew->lanes == NULL) {
+    pool->executors = calloc((size_t)pool->n_executors, sizeof(*pool->executors));
+    if (pool->executors == NULL) {
         return gt_fail_memory(error, "running the network");
     }
-    for (int i = 0; status == GT_OK && i < crew->n_lanes; i++) {
-        status = gt_lane_create(&crew->lanes[i], crew->plan, error);
+    for (int i = 0; status == GT_OK && i < pool->n_executors; i++) {
+        status = gt_executor_create(&pool->executors[i], pool->plan, error);
     }
     return status;
 }
 
-/* Give the crew of the job its plan, lanes and team; on failure it has none of them. */
+/* Give the pool of the job its plan, executors and team; on failure it has none of them. */
 static gt_status
-assemble_anew(assembly job, gt_error *error)
+build_pool(build_job job, gt_error *error)
 {
-    gt_crew *crew = job.crew;
+    executor_pool *pool = job.pool;
     hold_building();
-    gt_status status = gt_parallel(1, crew->inner, assemble_task, &job, error);
+    gt_status status = gt_parallel(1, pool->inner, build_task, &job, error);
     if (status == GT_OK) {
-        status = gt_team_create(&crew->team, crew->n_lanes, crew->inner, error);
+        status = gt_team_create(&pool->team, pool->n_executors, pool->inner, error);
     }
     release_building();
     if (status != GT_OK) {
-        dismiss(crew);
+        clear_pool(pool);
     }
-    gt_heap_rest();
+    gt_heap_trim();
     return status;
 }
 
-/* Make sure that the crew has its plan and lanes. */
+/* Make sure that the pool has its plan and executors. */
 static gt_status
-assemble(gt_backbone *backbone, gt_crew *crew, int batch, gt_error *error)
+ensure_pool(gt_backbone *backbone, executor_pool *pool, int batch, gt_error *error)
 {
     gt_precision precision = backbone->config.precision;
-    if (crew->lanes != NULL) {
+    if (pool->executors != NULL) {
         return GT_OK;
     }
     if (precision == GT_PRECISION_INT8 && !backbone->calibrated) {
         return gt_fail(error, GT_ERROR_ARGUMENT,
                        "a backbone in int8 must be calibrated before it runs");
     }
-    return assemble_anew((assembly){.graph = &backbone->graph,
-                                    .engine = backbone->engine,
-                                    .crew = crew,
-                                    .plan = {.batch = batch,
-                                             .precision = precision,
-                                             .preprocessing = backbone->config.preprocessing},
-                                    .constants = &backbone->constants},
-                         error);
+    return build_pool((build_job){.graph = &backbone->graph,
+                                  .engine = backbone->engine,
+                                  .pool = pool,
+                                  .plan = {.batch = batch,
+                                           .precision = precision,
+                                           .preprocessing = backbone->config.preprocessing},
+                                  .weights = &backbone->weights},
+                      error);
 }
 
-/* A run of equal batches over the lanes of a crew. */
+/* A run of equal batches over the executors of a pool. */
 typedef struct {
     const gt_graph *graph;
     gt_preprocessing preprocessing;
-    const gt_crew *crew;
+    const executor_pool *pool;
     const void *images; /* photographs, or float32 maps */
     float *const *outputs;
-    int64_t first;         /* image */
-    int64_t count;         /* images, a multiple of the batch */
-    _Atomic(int64_t) next; /* of those, not yet taken by a lane */
-    double *seconds;       /* to time the input and every step of the only batch, or NULL */
-    gt_census *census;     /* to count the numbers of every layer, or NULL */
-} errand;
+    int64_t first;                 /* image */
+    int64_t count;                 /* images, a multiple of the batch */
+    _Atomic(int64_t) next;         /* of those, not yet taken by an executor */
+    double *seconds;               /* to time the input and every step of the only batch, or NULL */
+    gt_range_histogram *histogram; /* of the numbers of every layer, to be filled; or NULL */
+} run_job;
 
 typedef struct {
     double *seconds; /* (n_steps + 1,) */
@@ -271,11 +271,11 @@ now(void)
 }
 
 static void
-stop_watch(void *context, const gt_lane *lane, int step)
+stop_watch(void *context, const gt_executor *executor, int step)
 {
     stopwatch *watch = context;
     double time = now();
-    (void)lane;
+    (void)executor;
     watch->seconds[step - GT_INPUT_WRITTEN] = time - watch->since;
     watch->since = time;
 }
@@ -283,15 +283,16 @@ stop_watch(void *context, const gt_lane *lane, int step)
 /* Count the numbers of the nodes whose value the step wrote.  A flat view of a map is the value of
  * the map's numbers, counted with it. */
 static void
-count_numbers(void *context, const gt_lane *lane, int step)
+count_numbers(void *context, const gt_executor *executor, int step)
 {
-    const errand *job = context;
-    const gt_plan *plan = job->crew->plan;
+    const run_job *job = context;
+    const gt_plan *plan = job->pool->plan;
     for (int i = 1; step >= 0 && i < job->graph->count; i++) {
         const gt_value *value = &plan->values[plan->value_of[i]];
         if (value->first == step && value->alias_of == GT_NO_VALUE) {
-            gt_census_add(job->census, i, gt_lane_value(lane, plan->value_of[i]),
-                          value->size / sizeof(float));
+            gt_range_histogram_add(job->histogram, i,
+                                   gt_executor_value(executor, plan->value_of[i]),
+                                   value->size / sizeof(float));
         }
     }
 }
@@ -299,9 +300,9 @@ count_numbers(void *context, const gt_lane *lane, int step)
 static gt_status
 run_task(void *context, int worker, gt_error *error)
 {
-    errand *job = context;
+    run_job *job = context;
     const gt_graph *graph = job->graph;
-    const gt_plan *plan = job->crew->plan;
+    const gt_plan *plan = job->pool->plan;
     int64_t batch = plan->batch;
     size_t image_size = (size_t)gt_shape_size(plan->input) * (plan->reads_maps ? sizeof(float) : 1);
     gt_status status = GT_OK;
@@ -309,7 +310,7 @@ run_task(void *context, int worker, gt_error *error)
     if (outputs == NULL) {
         return gt_fail_memory(error, "running the network");
     }
-    /* A lane that has to share its processor takes fewer. */
+    /* An executor that has to share its processor takes fewer. */
     while (status == GT_OK) {
         int64_t taken = atomic_fetch_add(&job->next, batch);
         if (taken >= job->count) {
@@ -322,45 +323,46 @@ run_task(void *context, int worker, gt_error *error)
         }
         stopwatch watch = {job->seconds, now()};
         gt_observer observer = {0};
-        if (job->census != NULL) {
+        if (job->histogram != NULL) {
             observer = (gt_observer){count_numbers, context};
         }
         else if (job->seconds != NULL) {
             observer = (gt_observer){stop_watch, &watch};
         }
-        status = gt_lane_run(job->crew->lanes[worker],
-                             (const char *)job->images + (size_t)image * image_size,
-                             job->preprocessing, outputs, observer, error);
+        status = gt_executor_run(job->pool->executors[worker],
+                                 (const char *)job->images + (size_t)image * image_size,
+                                 job->preprocessing, outputs, observer, error);
     }
     free(outputs);
     return status;
 }
 
 static gt_status
-run_crew(gt_backbone *backbone, gt_crew *crew, int batch, errand job, gt_error *error)
+run_pool(gt_backbone *backbone, executor_pool *pool, int batch, run_job job, gt_error *error)
 {
     if (job.count == 0) {
         return GT_OK;
     }
-    gt_status status = assemble(backbone, crew, batch, error);
+    gt_status status = ensure_pool(backbone, pool, batch, error);
     if (status == GT_OK) {
         job.graph = &backbone->graph;
         job.preprocessing = backbone->config.preprocessing;
-        job.crew = crew;
-        status = gt_team_run(crew->team, run_task, &job, error);
+        job.pool = pool;
+        status = gt_team_run(pool->team, run_task, &job, error);
     }
     return status;
 }
 
-/* Who runs so many images, too few for batches.  Inside primitives threads wait for each other,
+/* The pool for so many images, too few for batches.  Inside primitives threads wait for each other,
  * which takes about as long as one in five of them having no image of its own. */
-static gt_crew *
-crew_for_rest(gt_backbone *backbone, int64_t count)
+static executor_pool *
+pool_for_rest(gt_backbone *backbone, int64_t count)
 {
     int64_t threads = backbone->config.threads;
     int64_t turns = (count + threads - 1) / threads;
-    bool most_have_one = 5 * count > 4 * threads * turns;
-    return threads > 1 && most_have_one ? &backbone->apart : &backbone->single;
+    bool nearly_all_have_one = 5 * count > 4 * threads * turns;
+    return threads > 1 && nearly_all_have_one ? &backbone->image_per_thread
+                                              : &backbone->single_image;
 }
 
 gt_status
@@ -370,12 +372,12 @@ gt_backbone_run(gt_backbone *backbone, const uint8_t *images, int64_t count, flo
     const gt_backbone_config *config = &backbone->config;
     int64_t round = (int64_t)config->threads * config->sub_batch;
     int64_t whole = count / round * round;
-    errand batches = {.images = images, .outputs = outputs, .first = 0, .count = whole};
-    errand rest = {.images = images, .outputs = outputs, .first = whole, .count = count - whole};
+    run_job batches = {.images = images, .outputs = outputs, .first = 0, .count = whole};
+    run_job rest = {.images = images, .outputs = outputs, .first = whole, .count = count - whole};
     lock_backbone(backbone);
-    gt_status status = run_crew(backbone, &backbone->batches, config->sub_batch, batches, error);
+    gt_status status = run_pool(backbone, &backbone->batches, config->sub_batch, batches, error);
     if (status == GT_OK) {
-        status = run_crew(backbone, crew_for_rest(backbone, rest.count), 1, rest, error);
+        status = run_pool(backbone, pool_for_rest(backbone, rest.count), 1, rest, error);
     }
     unlock_backbone(backbone);
     return status;
@@ -385,96 +387,96 @@ gt_backbone_run(gt_backbone *backbone, const uint8_t *images, int64_t count, flo
 static gt_status
 begin_ranges(gt_backbone *backbone, gt_error *error)
 {
-    if (backbone->batches.plan == NULL && backbone->apart.plan == NULL &&
-        backbone->single.plan == NULL) {
-        gt_constants_clear(&backbone->constants);
+    if (backbone->batches.plan == NULL && backbone->image_per_thread.plan == NULL &&
+        backbone->single_image.plan == NULL) {
+        gt_weight_store_clear(&backbone->weights);
         return GT_OK;
     }
     return gt_fail(error, GT_ERROR_ARGUMENT, "a backbone that has run cannot be calibrated");
 }
 
-/* Run one image at a time through a float32 plan of the stretch, counting its numbers; sets the
- * ranges of its own nodes. */
+/* Run one image at a time through a float32 plan of the segment and count its numbers; sets the
+ * ranges of the segment's nodes. */
 static gt_status
-count_stretch(const gt_backbone *backbone, gt_stretch *stretch, errand job, gt_error *error)
+count_segment(const gt_backbone *backbone, gt_segment *segment, run_job job, gt_error *error)
 {
-    gt_crew crew = {.n_lanes = 1, .inner = backbone->config.threads};
-    gt_constants constants = {0};
-    gt_status status = assemble_anew((assembly){.graph = &stretch->graph,
-                                                .engine = backbone->engine,
-                                                .crew = &crew,
-                                                .plan = {.batch = 1,
-                                                         .preprocessing = job.preprocessing,
-                                                         .is_brief = true,
-                                                         .reads_maps = stretch->first > 0},
-                                                .constants = &constants},
-                                     error);
-    job.census = gt_census_create(stretch->graph.count);
-    if (status == GT_OK && job.census == NULL) {
+    executor_pool pool = {.n_executors = 1, .inner = backbone->config.threads};
+    gt_weight_store weights = {0};
+    gt_status status = build_pool((build_job){.graph = &segment->graph,
+                                              .engine = backbone->engine,
+                                              .pool = &pool,
+                                              .plan = {.batch = 1,
+                                                       .preprocessing = job.preprocessing,
+                                                       .low_memory = true,
+                                                       .reads_maps = segment->first > 0},
+                                              .weights = &weights},
+                                  error);
+    job.histogram = gt_range_histogram_create(segment->graph.count);
+    if (status == GT_OK && job.histogram == NULL) {
         status = gt_fail_memory(error, "counting numbers");
     }
     if (status == GT_OK) {
-        job.graph = &stretch->graph;
-        job.crew = &crew;
-        status = gt_team_run(crew.team, run_task, &job, error);
+        job.graph = &segment->graph;
+        job.pool = &pool;
+        status = gt_team_run(pool.team, run_task, &job, error);
     }
     if (status == GT_OK) {
-        gt_census_set_ranges(job.census, &stretch->graph);
+        gt_range_histogram_set_ranges(job.histogram, &segment->graph);
     }
-    gt_census_free(job.census);
-    dismiss(&crew);
-    gt_constants_clear(&constants);
-    gt_heap_rest();
+    gt_range_histogram_free(job.histogram);
+    clear_pool(&pool);
+    gt_weight_store_clear(&weights);
+    gt_heap_trim();
     return status;
 }
 
-/* Count one stretch of which job.images are the inputs and job.outputs the network's outputs.  The
- * maps of its end become *maps, to be freed by the caller; NULL for the last stretch. */
+/* Count one segment of which job.images are the inputs and job.outputs the network's outputs.  The
+ * maps of its end become *maps, to be freed by the caller; NULL for the last segment. */
 static gt_status
-pass_stretch(gt_backbone *backbone, gt_stretch *stretch, errand job, float **maps, gt_error *error)
+pass_segment(gt_backbone *backbone, gt_segment *segment, run_job job, float **maps, gt_error *error)
 {
-    const gt_graph *graph = &stretch->graph;
+    const gt_graph *graph = &segment->graph;
     float *const *outputs = job.outputs;
     int64_t size = gt_shape_size(graph->nodes[graph->count - 1].shape) * job.count;
     float **places = calloc((size_t)graph->n_outputs + 1, sizeof(*places));
     gt_status status = places != NULL ? GT_OK : gt_fail_memory(error, "counting numbers");
     *maps = NULL;
     for (int k = 0; status == GT_OK && k < graph->n_outputs; k++) {
-        if (stretch->wanted[k] < 0) {
+        if (segment->wanted[k] < 0) {
             *maps = malloc((size_t)size * sizeof(float));
             status = *maps != NULL ? GT_OK : gt_fail_memory(error, "the maps between two parts");
         }
-        places[k] = stretch->wanted[k] < 0 ? *maps : outputs[stretch->wanted[k]];
+        places[k] = segment->wanted[k] < 0 ? *maps : outputs[segment->wanted[k]];
     }
     if (status == GT_OK) {
         job.outputs = places;
-        status = count_stretch(backbone, stretch, job, error);
+        status = count_segment(backbone, segment, job, error);
     }
     for (int i = 1; status == GT_OK && i < graph->count; i++) {
-        backbone->graph.nodes[stretch->first + i].range = graph->nodes[i].range;
-        backbone->graph.nodes[stretch->first + i].negative = graph->nodes[i].negative;
+        backbone->graph.nodes[segment->first + i].range = graph->nodes[i].range;
+        backbone->graph.nodes[segment->first + i].negative = graph->nodes[i].negative;
     }
     free(places);
     return status;
 }
 
-/* Stretch after stretch, so that the float32 weights of only one are in memory. */
+/* Segment after segment, so that the float32 weights of only one are in memory. */
 static gt_status
-take_census(gt_backbone *backbone, errand job, gt_error *error)
+learn_ranges(gt_backbone *backbone, run_job job, gt_error *error)
 {
     gt_status status = GT_OK;
     float *inputs = NULL;
     int first = 0;
     job.preprocessing = backbone->config.preprocessing;
     do {
-        gt_stretch stretch = {.first = first};
+        gt_segment segment = {.first = first};
         float *maps = NULL;
-        status = gt_stretch_cut(&stretch, &backbone->graph, first, job.count, error);
+        status = gt_segment_cut(&segment, &backbone->graph, first, job.count, error);
         if (status == GT_OK) {
-            status = pass_stretch(backbone, &stretch, job, &maps, error);
-            first = gt_stretch_end(&stretch);
+            status = pass_segment(backbone, &segment, job, &maps, error);
+            first = gt_segment_end(&segment);
         }
-        gt_stretch_clear(&stretch);
+        gt_segment_clear(&segment);
         free(inputs);
         inputs = maps;
         job.images = maps;
@@ -488,14 +490,14 @@ gt_status
 gt_backbone_calibrate(gt_backbone *backbone, const uint8_t *images, int64_t count,
                       float *const *outputs, gt_error *error)
 {
-    errand job = {.images = images, .outputs = outputs, .count = count};
+    run_job job = {.images = images, .outputs = outputs, .count = count};
     if (count < 1) {
         return gt_fail(error, GT_ERROR_ARGUMENT, "calibration needs an image");
     }
     lock_backbone(backbone);
     gt_status status = begin_ranges(backbone, error);
     if (status == GT_OK) {
-        status = take_census(backbone, job, error);
+        status = learn_ranges(backbone, job, error);
     }
     unlock_backbone(backbone);
     return status;
@@ -539,7 +541,7 @@ gt_backbone_visit_steps(gt_backbone *backbone, gt_step_visitor visitor, void *co
                         gt_error *error)
 {
     lock_backbone(backbone);
-    gt_status status = assemble(backbone, &backbone->batches, backbone->config.sub_batch, error);
+    gt_status status = ensure_pool(backbone, &backbone->batches, backbone->config.sub_batch, error);
     for (int i = 0; status == GT_OK && i < backbone->batches.plan->n_steps; i++) {
         visitor(context, &backbone->batches.plan->steps[i]);
     }
@@ -552,9 +554,9 @@ gt_backbone_profile(gt_backbone *backbone, const uint8_t *images, float *const *
                     double *seconds, gt_error *error)
 {
     int batch = backbone->config.sub_batch;
-    errand job = {.images = images, .outputs = outputs, .count = batch, .seconds = seconds};
+    run_job job = {.images = images, .outputs = outputs, .count = batch, .seconds = seconds};
     lock_backbone(backbone);
-    gt_status status = run_crew(backbone, &backbone->batches, batch, job, error);
+    gt_status status = run_pool(backbone, &backbone->batches, batch, job, error);
     unlock_backbone(backbone);
     return status;
 }

@@ -7,7 +7,7 @@
 #include "common/multiversion.h"
 #include "common/pages.h"
 
-struct gt_lane {
+struct gt_executor {
     const gt_plan *plan;
     char *arena; /* (plan->arena_size,) bytes */
     dnnl_stream_t stream;
@@ -17,64 +17,64 @@ struct gt_lane {
 };
 
 static dnnl_memory_t
-memory_of(const gt_lane *lane, const gt_arg *arg)
+memory_of(const gt_executor *executor, const gt_arg *arg)
 {
     switch (arg->kind) {
     case GT_ARG_VALUE:
-        return lane->values[arg->index];
-    case GT_ARG_CONSTANT:
-        return lane->plan->constants->items[arg->index].memory;
+        return executor->values[arg->index];
+    case GT_ARG_WEIGHT:
+        return executor->plan->weights->items[arg->index].memory;
     case GT_ARG_OUTPUT:
         break;
     }
-    return lane->outputs[arg->index];
+    return executor->outputs[arg->index];
 }
 
 static gt_status
-allocate(gt_lane *lane, gt_error *error)
+allocate(gt_executor *executor, gt_error *error)
 {
-    const gt_plan *plan = lane->plan;
-    lane->arena = gt_pages_allocate(plan->arena_size);
-    lane->values = calloc((size_t)plan->n_values + 1, sizeof(*lane->values));
-    lane->outputs = calloc((size_t)plan->n_outputs + 1, sizeof(*lane->outputs));
-    lane->args = calloc((size_t)plan->n_steps + 1, sizeof(*lane->args));
-    bool complete =
-        lane->arena != NULL && lane->values != NULL && lane->outputs != NULL && lane->args != NULL;
+    const gt_plan *plan = executor->plan;
+    executor->arena = gt_pages_allocate(plan->arena_size);
+    executor->values = calloc((size_t)plan->n_values + 1, sizeof(*executor->values));
+    executor->outputs = calloc((size_t)plan->n_outputs + 1, sizeof(*executor->outputs));
+    executor->args = calloc((size_t)plan->n_steps + 1, sizeof(*executor->args));
+    bool complete = executor->arena != NULL && executor->values != NULL &&
+                    executor->outputs != NULL && executor->args != NULL;
     for (int i = 0; complete && i < plan->n_steps; i++) {
-        lane->args[i] = calloc((size_t)plan->steps[i].n_args + 1, sizeof(**lane->args));
-        complete = lane->args[i] != NULL;
+        executor->args[i] = calloc((size_t)plan->steps[i].n_args + 1, sizeof(**executor->args));
+        complete = executor->args[i] != NULL;
     }
     return complete ? GT_OK : gt_fail_memory(error, "running the network");
 }
 
 static gt_status
-bind_memory(gt_lane *lane, gt_error *error)
+bind_memory(gt_executor *executor, gt_error *error)
 {
-    const gt_plan *plan = lane->plan;
-    dnnl_status_t code = dnnl_stream_create(&lane->stream, plan->engine, dnnl_stream_in_order);
+    const gt_plan *plan = executor->plan;
+    dnnl_status_t code = dnnl_stream_create(&executor->stream, plan->engine, dnnl_stream_in_order);
     for (int i = 0; code == dnnl_success && i < plan->n_values; i++) {
-        code = dnnl_memory_create(&lane->values[i], plan->values[i].desc, plan->engine,
-                                  lane->arena + plan->values[i].offset);
+        code = dnnl_memory_create(&executor->values[i], plan->values[i].desc, plan->engine,
+                                  executor->arena + plan->values[i].offset);
     }
     for (int i = 0; code == dnnl_success && i < plan->n_outputs; i++) {
-        code =
-            dnnl_memory_create(&lane->outputs[i], plan->outputs[i], plan->engine, DNNL_MEMORY_NONE);
+        code = dnnl_memory_create(&executor->outputs[i], plan->outputs[i], plan->engine,
+                                  DNNL_MEMORY_NONE);
     }
     for (int i = 0; code == dnnl_success && i < plan->n_steps; i++) {
         const gt_step *step = &plan->steps[i];
         for (int k = 0; k < step->n_args; k++) {
-            lane->args[i][k].arg = step->args[k].role;
-            lane->args[i][k].memory = memory_of(lane, &step->args[k]);
+            executor->args[i][k].arg = step->args[k].role;
+            executor->args[i][k].memory = memory_of(executor, &step->args[k]);
         }
     }
     return gt_check_engine(code, "binding memory", "(all)", error);
 }
 
 gt_status
-gt_lane_create(gt_lane **lane, const gt_plan *plan, gt_error *error)
+gt_executor_create(gt_executor **executor, const gt_plan *plan, gt_error *error)
 {
-    *lane = NULL;
-    gt_lane *created = calloc(1, sizeof(*created));
+    *executor = NULL;
+    gt_executor *created = calloc(1, sizeof(*created));
     if (created == NULL) {
         return gt_fail_memory(error, "running the network");
     }
@@ -84,34 +84,34 @@ gt_lane_create(gt_lane **lane, const gt_plan *plan, gt_error *error)
         status = bind_memory(created, error);
     }
     if (status != GT_OK) {
-        gt_lane_free(created);
+        gt_executor_free(created);
         return status;
     }
-    *lane = created;
+    *executor = created;
     return GT_OK;
 }
 
 void
-gt_lane_free(gt_lane *lane)
+gt_executor_free(gt_executor *executor)
 {
-    if (lane == NULL) {
+    if (executor == NULL) {
         return;
     }
-    for (int i = 0; lane->values != NULL && i < lane->plan->n_values; i++) {
-        (void)dnnl_memory_destroy(lane->values[i]);
+    for (int i = 0; executor->values != NULL && i < executor->plan->n_values; i++) {
+        (void)dnnl_memory_destroy(executor->values[i]);
     }
-    for (int i = 0; lane->outputs != NULL && i < lane->plan->n_outputs; i++) {
-        (void)dnnl_memory_destroy(lane->outputs[i]);
+    for (int i = 0; executor->outputs != NULL && i < executor->plan->n_outputs; i++) {
+        (void)dnnl_memory_destroy(executor->outputs[i]);
     }
-    for (int i = 0; lane->args != NULL && i < lane->plan->n_steps; i++) {
-        free(lane->args[i]);
+    for (int i = 0; executor->args != NULL && i < executor->plan->n_steps; i++) {
+        free(executor->args[i]);
     }
-    (void)dnnl_stream_destroy(lane->stream);
-    free(lane->values);
-    free(lane->outputs);
-    free(lane->args);
-    gt_pages_free(lane->arena);
-    free(lane);
+    (void)dnnl_stream_destroy(executor->stream);
+    free(executor->values);
+    free(executor->outputs);
+    free(executor->args);
+    gt_pages_free(executor->arena);
+    free(executor);
 }
 
 /* `count` bytes, each `step` behind the last, as numbers of one type. */
@@ -171,12 +171,13 @@ write_pixels_avx2(dnnl_data_type_t type, gt_preprocessing preprocessing, const u
 
 /* The photographs in the type and layout of the input value. */
 static void
-write_photographs(const gt_lane *lane, const uint8_t *images, gt_preprocessing preprocessing)
+write_photographs(const gt_executor *executor, const uint8_t *images,
+                  gt_preprocessing preprocessing)
 {
-    const gt_plan *plan = lane->plan;
-    dnnl_data_type_t type = plan->reads_bytes ? dnnl_u8 : plan->type;
+    const gt_plan *plan = executor->plan;
+    dnnl_data_type_t type = plan->reads_u8 ? dnnl_u8 : plan->type;
     size_t size = dnnl_data_type_size(type);
-    char *input = lane->arena + plan->values[plan->input_value].offset;
+    char *input = executor->arena + plan->values[plan->input_value].offset;
     size_t channels = (size_t)plan->input.channels;
     size_t pixels = (size_t)plan->input.height * (size_t)plan->input.width;
     void (*write)(dnnl_data_type_t, gt_preprocessing, const uint8_t *, size_t, size_t, void *) =
@@ -194,76 +195,77 @@ write_photographs(const gt_lane *lane, const uint8_t *images, gt_preprocessing p
 }
 
 static void
-write_input(const gt_lane *lane, const void *images, gt_preprocessing preprocessing)
+write_input(const gt_executor *executor, const void *images, gt_preprocessing preprocessing)
 {
-    const gt_value *input = &lane->plan->values[lane->plan->input_value];
-    if (lane->plan->reads_maps) {
-        memcpy(lane->arena + input->offset, images, input->size);
+    const gt_value *input = &executor->plan->values[executor->plan->input_value];
+    if (executor->plan->reads_maps) {
+        memcpy(executor->arena + input->offset, images, input->size);
         return;
     }
-    write_photographs(lane, images, preprocessing);
+    write_photographs(executor, images, preprocessing);
 }
 
 /* Give a kernel of our own the memory behind its arguments. */
 static dnnl_status_t
 run_kernel(const gt_step *step, const dnnl_exec_arg_t *args)
 {
-    void *memory[GT_KERNEL_MOST_ARGS] = {NULL};
+    void *memory[GT_KERNEL_MAX_ARGS] = {NULL};
     for (int k = 0; k < step->n_args; k++) {
         dnnl_status_t code = dnnl_memory_get_data_handle(args[k].memory, &memory[k]);
         if (code != dnnl_success) {
             return code;
         }
     }
-    step->kernel(step->context, memory);
+    step->kernel_fn(step->context, memory);
     return dnnl_success;
 }
 
 static dnnl_status_t
-run_step(const gt_lane *lane, int i)
+run_step(const gt_executor *executor, int i)
 {
-    const gt_step *step = &lane->plan->steps[i];
-    if (step->kernel != NULL) {
-        return run_kernel(step, lane->args[i]);
+    const gt_step *step = &executor->plan->steps[i];
+    if (step->kernel_fn != NULL) {
+        return run_kernel(step, executor->args[i]);
     }
-    return dnnl_primitive_execute(step->primitive, lane->stream, step->n_args, lane->args[i]);
+    return dnnl_primitive_execute(step->primitive, executor->stream, step->n_args,
+                                  executor->args[i]);
 }
 
 static void
-tell(const gt_observer *observer, const gt_lane *lane, int step)
+tell(const gt_observer *observer, const gt_executor *executor, int step)
 {
     if (observer->observe != NULL) {
-        observer->observe(observer->context, lane, step);
+        observer->observe(observer->context, executor, step);
     }
 }
 
 const void *
-gt_lane_value(const gt_lane *lane, int value)
+gt_executor_value(const gt_executor *executor, int value)
 {
-    return lane->arena + lane->plan->values[value].offset;
+    return executor->arena + executor->plan->values[value].offset;
 }
 
 gt_status
-gt_lane_run(gt_lane *lane, const void *images, gt_preprocessing preprocessing,
-            float *const *outputs, gt_observer observer, gt_error *error)
+gt_executor_run(gt_executor *executor, const void *images, gt_preprocessing preprocessing,
+                float *const *outputs, gt_observer observer, gt_error *error)
 {
-    const gt_plan *plan = lane->plan;
+    const gt_plan *plan = executor->plan;
     for (int i = 0; i < plan->n_outputs; i++) {
         gt_status status =
-            gt_check_engine(dnnl_memory_set_data_handle(lane->outputs[i], outputs[i]),
+            gt_check_engine(dnnl_memory_set_data_handle(executor->outputs[i], outputs[i]),
                             "placing a result", "(output)", error);
         if (status != GT_OK) {
             return status;
         }
     }
-    write_input(lane, images, preprocessing);
-    tell(&observer, lane, GT_INPUT_WRITTEN);
+    write_input(executor, images, preprocessing);
+    tell(&observer, executor, GT_INPUT_WRITTEN);
     for (int i = 0; i < plan->n_steps; i++) {
-        dnnl_status_t code = run_step(lane, i);
+        dnnl_status_t code = run_step(executor, i);
         if (code != dnnl_success) {
             return gt_check_engine(code, "running", plan->steps[i].layer, error);
         }
-        tell(&observer, lane, i);
+        tell(&observer, executor, i);
     }
-    return gt_check_engine(dnnl_stream_wait(lane->stream), "waiting", "(all)", error);
+    return gt_check_engine(dnnl_stream_wait(executor->stream), "waiting", "(all)", error);
 }

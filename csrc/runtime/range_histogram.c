@@ -12,53 +12,53 @@ static const double tail = 1e-5; /* share of the numbers that may be clipped */
 typedef struct {
     uint64_t *counts; /* (BINS,); NULL until the first number */
     bool negative;
-} tally;
+} bins;
 
-struct gt_census {
-    tally *tallies; /* (n_nodes,) */
+struct gt_range_histogram {
+    bins *nodes; /* (n_nodes,) */
     int n_nodes;
 };
 
-gt_census *
-gt_census_create(int n_nodes)
+gt_range_histogram *
+gt_range_histogram_create(int n_nodes)
 {
-    gt_census *census = calloc(1, sizeof(*census));
-    if (census == NULL) {
+    gt_range_histogram *histogram = calloc(1, sizeof(*histogram));
+    if (histogram == NULL) {
         return NULL;
     }
-    census->n_nodes = n_nodes;
-    census->tallies = calloc((size_t)n_nodes, sizeof(*census->tallies));
-    for (int i = 0; census->tallies != NULL && i < n_nodes; i++) {
-        census->tallies[i].counts = calloc(BINS, sizeof(uint64_t));
-        if (census->tallies[i].counts == NULL) {
-            gt_census_free(census);
+    histogram->n_nodes = n_nodes;
+    histogram->nodes = calloc((size_t)n_nodes, sizeof(*histogram->nodes));
+    for (int i = 0; histogram->nodes != NULL && i < n_nodes; i++) {
+        histogram->nodes[i].counts = calloc(BINS, sizeof(uint64_t));
+        if (histogram->nodes[i].counts == NULL) {
+            gt_range_histogram_free(histogram);
             return NULL;
         }
     }
-    if (census->tallies == NULL) {
-        free(census);
+    if (histogram->nodes == NULL) {
+        free(histogram);
         return NULL;
     }
-    return census;
+    return histogram;
 }
 
 void
-gt_census_free(gt_census *census)
+gt_range_histogram_free(gt_range_histogram *histogram)
 {
-    if (census == NULL) {
+    if (histogram == NULL) {
         return;
     }
-    for (int i = 0; i < census->n_nodes; i++) {
-        free(census->tallies[i].counts);
+    for (int i = 0; i < histogram->n_nodes; i++) {
+        free(histogram->nodes[i].counts);
     }
-    free(census->tallies);
-    free(census);
+    free(histogram->nodes);
+    free(histogram);
 }
 
 void
-gt_census_add(gt_census *census, int node, const float *numbers, size_t count)
+gt_range_histogram_add(gt_range_histogram *histogram, int node, const float *numbers, size_t count)
 {
-    tally *counted = &census->tallies[node];
+    bins *counted = &histogram->nodes[node];
     uint32_t signs = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t bits = 0;
@@ -92,10 +92,10 @@ percentile(const uint64_t *counts)
 }
 
 void
-gt_census_set_ranges(const gt_census *census, gt_graph *graph)
+gt_range_histogram_set_ranges(const gt_range_histogram *histogram, gt_graph *graph)
 {
-    for (int i = 0; i < graph->count && i < census->n_nodes; i++) {
-        graph->nodes[i].range = percentile(census->tallies[i].counts);
-        graph->nodes[i].negative = census->tallies[i].negative;
+    for (int i = 0; i < graph->count && i < histogram->n_nodes; i++) {
+        graph->nodes[i].range = percentile(histogram->nodes[i].counts);
+        graph->nodes[i].negative = histogram->nodes[i].negative;
     }
 }

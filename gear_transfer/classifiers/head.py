@@ -222,7 +222,7 @@ class HeadClassifier(Estimator):
                        learning_rate=automatic_learning_rate(X.shape[1])
                        if self.learning_rate == "auto" else self.learning_rate,
                        momentum=self.momentum, l2=self.l2, dropout=self.dropout, seed=seed,
-                       threads=threads, callback=watch, rounds=self.precision == "auto")
+                       threads=threads, callback=watch, allow_bf16=self.precision == "auto")
         watch.restore_best()
         core.fold_scaling(mean, inverse_deviation)
         self.history_ = watch.history

@@ -15,8 +15,8 @@ enum {
     UNTOUCHED = 0xa5,    /* what they are in an array of results */
     NOT_A_NUMBER = 0xff, /* and elsewhere: a NaN of bfloat16, seen wherever it is read */
     PAGE = 4096,
-    MOST_PAGES = 1024,      /* of a source */
-    MOST_PRODUCTS = 2000000 /* in the plain sums of a convolution, or only some are computed */
+    MAX_PAGES = 1024,      /* of a source */
+    MAX_PRODUCTS = 2000000 /* in the plain sums of a convolution, or only some are computed */
 };
 
 /* Sources end here, where nothing may be read: no sanitizer sees what the matrix units read. */
@@ -40,7 +40,7 @@ typedef struct {
     float *source;  /* (batch, height, width, channels_in), as its type can hold them */
     float *weights; /* (height, width, channels_in, channels_out), likewise */
     float *shift;
-    float *steps; /* also where there are no bytes */
+    float *scales; /* also where there are no bytes */
     char *packed;
     int first; /* channel of the array of results that its own begin with */
 } bench;
@@ -48,7 +48,7 @@ typedef struct {
 static size_t
 element_size(const gt_amx *amx)
 {
-    return amx->type == GT_MAP_BYTES ? 1 : sizeof(uint16_t);
+    return amx->type == GT_MAP_U8 ? 1 : sizeof(uint16_t);
 }
 
 static size_t
@@ -82,7 +82,7 @@ free_guarded(char *block, size_t size)
 static void
 open_edge(void)
 {
-    size_t size = (size_t)MOST_PAGES * PAGE;
+    size_t size = (size_t)MAX_PAGES * PAGE;
     char *map = mmap(NULL, size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED || mprotect(map + size, PAGE, PROT_NONE) != 0) {
         abort();
@@ -99,7 +99,7 @@ write_source(const bench *job, int first_image, int images)
     size_t count = count_numbers(images, job->amx.from);
     size_t size = count * element + 64 - element;
     const float *numbers = job->source + count_numbers(first_image, job->amx.from);
-    CHECK(size + GUARD <= (size_t)MOST_PAGES * PAGE);
+    CHECK(size + GUARD <= (size_t)MAX_PAGES * PAGE);
     memset(edge - size - GUARD, NOT_A_NUMBER, size + GUARD);
     for (size_t i = 0; i < count; i++) {
         uint16_t number = element == 1 ? (uint16_t)numbers[i] : gt_to_bf16(numbers[i]);
@@ -117,9 +117,9 @@ describe(const layer *like, gt_map_type type)
                   .strides = {like->strides[0], like->strides[1]},
                   .before = {like->padding[0], like->padding[1]},
                   .type = type,
-                  .source_step = 0.02f,
-                  .step = 6.0f / 255.0f,
-                  .low = type == GT_MAP_BYTES ? 0.0f : -INFINITY,
+                  .source_scale = 0.02f,
+                  .result_scale = 6.0f / 255.0f,
+                  .low = type == GT_MAP_U8 ? 0.0f : -INFINITY,
                   .high = INFINITY,
                   .pixel = like->out,
                   .threads = 1};
@@ -142,16 +142,16 @@ random_numbers(bench *job, size_t count, double low, double high)
 static void
 set_weights(bench *job, size_t count)
 {
-    bool is_bytes = job->amx.type == GT_MAP_BYTES;
-    double limit = is_bytes ? 127.4 : 1.7 / sqrt((double)count / job->amx.to.channels);
+    bool is_u8 = job->amx.type == GT_MAP_U8;
+    double limit = is_u8 ? 127.4 : 1.7 / sqrt((double)count / job->amx.to.channels);
     float *numbers = random_numbers(job, count, -limit, limit);
     int8_t *bytes = malloc(count);
     job->weights = random_numbers(job, count, 0.0, 0.0);
     for (size_t i = 0; i < count; i++) {
-        bytes[i] = (int8_t)(is_bytes ? lrintf(numbers[i]) : 0);
-        job->weights[i] = is_bytes ? bytes[i] : gt_from_bf16(gt_to_bf16(numbers[i]));
+        bytes[i] = (int8_t)(is_u8 ? lrintf(numbers[i]) : 0);
+        job->weights[i] = is_u8 ? bytes[i] : gt_from_bf16(gt_to_bf16(numbers[i]));
     }
-    gt_amx_pack(&job->amx, is_bytes ? (void *)bytes : numbers, job->packed);
+    gt_amx_pack(&job->amx, is_u8 ? (void *)bytes : numbers, job->packed);
     free(bytes);
 }
 
@@ -160,25 +160,25 @@ set_weights(bench *job, size_t count)
 static void
 start_bench(bench *job, gt_amx amx)
 {
-    bool is_bytes = amx.type == GT_MAP_BYTES;
+    bool is_u8 = amx.type == GT_MAP_U8;
     size_t count = count_numbers(amx.batch, amx.from);
     size_t channels = (size_t)amx.to.channels;
     size_t terms = (size_t)(amx.size[0] * amx.size[1] * amx.from.channels);
-    double step = 1.0 / (sqrt((double)terms) * 147.0 * 73.0 * (double)amx.source_step);
+    double scale = 1.0 / (sqrt((double)terms) * 147.0 * 73.0 * (double)amx.source_scale);
     gt_amx_prepare(&amx);
     job->amx = amx;
     job->first = (amx.pixel - amx.to.channels) / 3;
     gt_net_start(&job->net, 1, 1, 1);
-    job->source = random_numbers(job, count, is_bytes ? 0.0 : -1.0, is_bytes ? 255.4 : 1.0);
+    job->source = random_numbers(job, count, is_u8 ? 0.0 : -1.0, is_u8 ? 255.4 : 1.0);
     for (size_t i = 0; i < count; i++) {
         float number = job->source[i];
-        job->source[i] = is_bytes ? nearbyintf(number) : gt_from_bf16(gt_to_bf16(number));
+        job->source[i] = is_u8 ? nearbyintf(number) : gt_from_bf16(gt_to_bf16(number));
     }
     CHECK(gt_amx_kernel_size(&amx) % 64 == 0);
     job->packed = new_guarded(gt_amx_kernel_size(&amx));
     set_weights(job, terms * channels);
-    job->shift = random_numbers(job, channels, is_bytes ? 2.0 : -1.0, is_bytes ? 4.0 : 1.0);
-    job->steps = random_numbers(job, channels, 0.5 * step, 1.5 * step);
+    job->shift = random_numbers(job, channels, is_u8 ? 2.0 : -1.0, is_u8 ? 4.0 : 1.0);
+    job->scales = random_numbers(job, channels, 0.5 * scale, 1.5 * scale);
 }
 
 static void
@@ -228,7 +228,7 @@ run_bench(const bench *job, int first_image, int images, int threads)
     char *source = write_source(job, first_image, images);
     memset(array, UNTOUCHED, array_size);
     gt_amx_convolve(&amx, source, job->packed, job->shift,
-                    amx.type == GT_MAP_BYTES ? job->steps : NULL,
+                    amx.type == GT_MAP_U8 ? job->scales : NULL,
                     array + GUARD + (size_t)job->first * element_size(&amx), scratch);
     char *results = take_results(job, pixels, array);
     free_guarded(scratch, scratch_size);
@@ -289,8 +289,8 @@ wanted_result(const bench *job, double sum, int out)
     if (amx->type == GT_MAP_BF16) {
         return fmin(fmax(sum + (double)job->shift[out], amx->low), amx->high);
     }
-    float value = (float)sum * (amx->source_step * job->steps[out]) + job->shift[out];
-    value = fminf(fmaxf(value, amx->low), amx->high) * (1.0f / amx->step);
+    float value = (float)sum * (amx->source_scale * job->scales[out]) + job->shift[out];
+    value = fminf(fmaxf(value, amx->low), amx->high) * (1.0f / amx->result_scale);
     return (double)fminf(fmaxf(nearbyintf(value), 0.0f), 255.0f);
 }
 
@@ -300,7 +300,7 @@ static size_t
 choose_pace(const gt_amx *amx)
 {
     size_t terms = (size_t)(amx->size[0] * amx->size[1] * amx->from.channels);
-    return (count_numbers(amx->batch, amx->to) * terms / MOST_PRODUCTS + 29) / 30 * 30 + 1;
+    return (count_numbers(amx->batch, amx->to) * terms / MAX_PRODUCTS + 29) / 30 * 30 + 1;
 }
 
 /* Counted over all convolutions, as a small one has few results. */
@@ -320,7 +320,7 @@ verify_results(const bench *job, const char *results)
         double sum = sum_up(job, place_at(amx->to, i / channels), out);
         double wanted = wanted_result(job, sum, out);
         double distance = fabs((double)result_at(job, results, i) - wanted);
-        double tolerance = amx->type == GT_MAP_BYTES ? 1.0 : fabs(wanted) / 256.0 + 2e-5;
+        double tolerance = amx->type == GT_MAP_U8 ? 1.0 : fabs(wanted) / 256.0 + 2e-5;
         wrong += !(distance <= tolerance); /* also a NaN */
         unequal += distance != 0.0;
         compared++;
@@ -450,7 +450,7 @@ describe_one(int index, gt_map_type type)
     return amx;
 }
 
-enum { MOST_PLAIN = 10000000 /* multiplications */ };
+enum { MAX_PLAIN = 10000000 /* multiplications */ };
 
 static bool
 takes_too_long(const layer *like)
@@ -458,7 +458,7 @@ takes_too_long(const layer *like)
     gt_amx amx = describe(like, GT_MAP_BF16);
     return is_plain &&
            (double)count_numbers(amx.batch, amx.to) * like->in * like->size[0] * like->size[1] >
-               MOST_PLAIN;
+               MAX_PLAIN;
 }
 
 /* What the layers are chosen for: all ways to run come about. */
@@ -504,7 +504,7 @@ verify_layers(gt_map_type type)
         verify_layer(&job);
         end_bench(&job);
         if (check_failed > before) {
-            fprintf(stderr, "    layer %d in %s\n", i, type == GT_MAP_BYTES ? "bytes" : "bf16");
+            fprintf(stderr, "    layer %d in %s\n", i, type == GT_MAP_U8 ? "u8" : "bf16");
         }
     }
 }
@@ -516,7 +516,7 @@ test_layers(void)
     verify_layers(GT_MAP_BF16);
     compared = 0;
     unequal = 0;
-    verify_layers(GT_MAP_BYTES);
+    verify_layers(GT_MAP_U8);
     CHECK(unequal * 1000.0 <= compared);
 }
 
@@ -553,11 +553,11 @@ static bool
 fits(layer one, gt_map_type type)
 {
     gt_amx amx = describe(&one, type);
-    bool alone = gt_amx_fits(&amx);
+    bool alone = gt_amx_is_supported(&amx);
     amx.batch = 32;
     amx.threads = 8;
-    CHECK(gt_amx_fits(&amx) == alone);
-    CHECK(gt_amx_suits(&amx) == (alone && gt_amx_is_offered()));
+    CHECK(gt_amx_is_supported(&amx) == alone);
+    CHECK(gt_amx_suits(&amx) == (alone && gt_amx_is_available()));
     return alone;
 }
 
@@ -572,10 +572,10 @@ test_what_fits(void)
         {1, {20, 20}, 64, 32, {13, 5}, {1, 1}, {0}},       /* too many taps */
     };
     for (size_t i = 0; i < sizeof(unfit) / sizeof(unfit[0]); i++) {
-        CHECK(!fits(unfit[i], GT_MAP_BF16) && !fits(unfit[i], GT_MAP_BYTES));
+        CHECK(!fits(unfit[i], GT_MAP_BF16) && !fits(unfit[i], GT_MAP_U8));
     }
     for (int i = 0; i < N_LAYERS; i++) {
-        CHECK(fits(layers[i], GT_MAP_BF16) && fits(layers[i], GT_MAP_BYTES));
+        CHECK(fits(layers[i], GT_MAP_BF16) && fits(layers[i], GT_MAP_U8));
         CHECK(!fits(layers[i], GT_MAP_FLOAT32));
     }
 }
@@ -584,7 +584,7 @@ test_what_fits(void)
 static void
 test_none_is_offered(void)
 {
-    CHECK(!gt_amx_is_offered());
+    CHECK(!gt_amx_is_available());
     test_what_fits();
 }
 
@@ -596,7 +596,7 @@ main(void)
                    test_none_is_offered); /* first: oneDNN is not asked yet */
     check_on_older(dnnl_cpu_isa_avx512_core_fp16, test_none_is_offered); /* all but AMX */
     RUN(test_what_fits);
-    if (gt_amx_is_offered()) { /* by this also oneDNN asks the system to let us use AMX */
+    if (gt_amx_is_available()) { /* by this also oneDNN asks the system to let us use AMX */
         RUN(test_layers);
         RUN(test_registers_are_restored);
     }

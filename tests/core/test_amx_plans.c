@@ -5,21 +5,21 @@
 #include "older.h"
 #include "trial.h"
 
-enum { HEIGHT = 11, WIDTH = 9, MANY = 8 /* images */, MOST_OUTPUTS = 4 };
+enum { HEIGHT = 11, WIDTH = 9, MANY = 8 /* images */, MAX_OUTPUTS = 4 };
 
 /* Steps of a plan. */
 typedef struct {
     int own; /* convolutions on matrix units */
     int concatenations;
-} tally;
+} step_counts;
 
 /* A network of one kind: `build` adds its layers, lists what to look at and returns how much that
- * is.  The tallies are those of a processor with matrix units. */
+ * is.  The counts are those of a processor with matrix units. */
 typedef struct {
     const char *name;
     int (*build)(gt_net *net, int *outputs);
-    tally bf16;
-    tally int8;
+    step_counts bf16;
+    step_counts int8;
 } scenario;
 
 /* --- layers -------------------------------------------------------------------------------- */
@@ -305,7 +305,7 @@ static int
 build_so_many(gt_net *net, int n, int *outputs)
 {
     int from = stem(net);
-    int operands[GT_BYTES_MOST_INPUTS + 1];
+    int operands[GT_U8_MAX_INPUTS + 1];
     for (int i = 0; i < n; i++) {
         operands[i] = conv(net, from, 1, 1, 16);
     }
@@ -313,15 +313,15 @@ build_so_many(gt_net *net, int n, int *outputs)
 }
 
 static int
-build_most_operands(gt_net *net, int *outputs)
+build_max_operands(gt_net *net, int *outputs)
 {
-    return build_so_many(net, GT_BYTES_MOST_INPUTS, outputs);
+    return build_so_many(net, GT_U8_MAX_INPUTS, outputs);
 }
 
 static int
 build_too_many_operands(gt_net *net, int *outputs)
 {
-    return build_so_many(net, GT_BYTES_MOST_INPUTS + 1, outputs);
+    return build_so_many(net, GT_U8_MAX_INPUTS + 1, outputs);
 }
 
 /* Matrix units compute channels by sixteen: not those of `a` and `c`, behind which they write. */
@@ -390,7 +390,7 @@ static const scenario scenarios[] = {
     {"flatten after", build_flatten_after, {2, 0}, {0, 1}},
     {"global pools after", build_global_pools_after, {2, 0}, {0, 1}},
     {"many after", build_many_after, {3, 0}, {2, 0}},
-    {"most operands", build_most_operands, {9, 0}, {8, 0}},
+    {"most operands", build_max_operands, {9, 0}, {8, 0}},
     {"too many operands", build_too_many_operands, {10, 1}, {9, 1}},
     {"uneven channels", build_uneven_channels, {3, 1}, {2, 1}},
     {"signed operand", build_signed_operand, {3, 0}, {0, 1}},
@@ -403,16 +403,16 @@ static const scenario scenarios[] = {
 static void
 count_step(void *context, const gt_step *step)
 {
-    tally *counts = context;
+    step_counts *counts = context;
     counts->own += strcmp(step->implementation, "amx") == 0;
     counts->concatenations += strcmp(step->operation, "concatenation") == 0;
 }
 
 /* What a plan without matrix units has: a step for each concatenation. */
-static tally
-plain_tally(const gt_graph *graph)
+static step_counts
+plain_counts(const gt_graph *graph)
 {
-    tally counts = {0, 0};
+    step_counts counts = {0, 0};
     for (int i = 0; i < graph->count; i++) {
         counts.concatenations += graph->nodes[i].op == GT_OP_CONCAT;
     }
@@ -420,9 +420,9 @@ plain_tally(const gt_graph *graph)
 }
 
 static void
-check_steps(const trial *job, tally wanted)
+check_steps(const trial *job, step_counts wanted)
 {
-    tally found = {0, 0};
+    step_counts found = {0, 0};
     CHECK(gt_backbone_visit_steps(job->backbone, count_step, &found, &error) == GT_OK);
     CHECK(found.own == wanted.own);
     CHECK(found.concatenations == wanted.concatenations);
@@ -454,9 +454,9 @@ allocate_results(const trial *job, int count, float **results)
 static void
 calibrate(const trial *job)
 {
-    float *results[MOST_OUTPUTS];
-    allocate_results(job, MOST, results);
-    CHECK(gt_backbone_calibrate(job->backbone, job->images, MOST, results, &error) == GT_OK);
+    float *results[MAX_OUTPUTS];
+    allocate_results(job, MAX, results);
+    CHECK(gt_backbone_calibrate(job->backbone, job->images, MAX, results, &error) == GT_OK);
     free_results(results, job->n);
 }
 
@@ -473,8 +473,8 @@ run_images(const trial *job, int first, int count, float **results)
 static void
 check_bits(const trial *job)
 {
-    float *among[MOST_OUTPUTS];
-    float *alone[MOST_OUTPUTS];
+    float *among[MAX_OUTPUTS];
+    float *alone[MAX_OUTPUTS];
     int differing = 0;
     run_images(job, 0, MANY, among);
     for (int i = 0; i < MANY; i++) {
@@ -492,7 +492,7 @@ check_bits(const trial *job)
 
 /* The tolerances of test_winograd_plans.c, relative to the largest number of an output, for
  * networks as deep: a number of bfloat16 is up to 2^-9 of itself off, of float32 2^-24; in 8 bits
- * it is half a step, of which 127 or 255 are the largest number of a map, and so are weights. */
+ * it is half a unit, of which 127 or 255 are the largest number of a map, and so are weights. */
 static double
 tolerance_of(gt_precision precision)
 {
@@ -501,7 +501,7 @@ tolerance_of(gt_precision precision)
 
 /* One image, then three, which at three threads are one each, then batches of two and the rest. */
 static void
-verify(trial *job, gt_precision precision, tally wanted)
+verify(trial *job, gt_precision precision, step_counts wanted)
 {
     static const int counts[] = {1, 3, MANY};
     for (int threads = 1; threads <= 3; threads += 2) {
@@ -530,10 +530,10 @@ verify_scenario(const scenario *like)
 {
     gt_net net;
     trial job;
-    int outputs[MOST_OUTPUTS];
+    int outputs[MAX_OUTPUTS];
     int n = like->build(&net, outputs);
-    bool offered = gt_amx_is_offered();
-    tally plain = plain_tally(&net.graph);
+    bool offered = gt_amx_is_available();
+    step_counts plain = plain_counts(&net.graph);
     fprintf(stderr, "  %s\n", like->name);
     start_trial(&job, &net, outputs, n);
     verify(&job, GT_PRECISION_FLOAT32, plain);

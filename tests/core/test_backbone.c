@@ -164,8 +164,7 @@ test_convolutions(void)
         node.window.dilations[0] = node.window.dilations[1] = kind[3];
         if (i % 2 == 1) {
             node.arrays[GT_BIAS] = gt_net_vector(&net, kind[5], -1.0, 1.0);
-            node.arrays[GT_KERNEL] =
-                gt_net_byte_kernel(&net, kind[0], kind[1], 6 / kind[4], kind[5]);
+            node.arrays[GT_KERNEL] = gt_net_u8_kernel(&net, kind[0], kind[1], 6 / kind[4], kind[5]);
         }
         outputs[n++] = gt_net_add(&net, node, NULL, 0);
     }

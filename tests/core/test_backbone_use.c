@@ -89,7 +89,7 @@ call_at_once(const trial *job, int n)
     caller callers[8];
     double furthest = 0.0;
     for (int i = 0; i < n; i++) {
-        callers[i] = (caller){.job = job, .count = 1 + 5 * i % MOST};
+        callers[i] = (caller){.job = job, .count = 1 + 5 * i % MAX};
         if (pthread_create(&callers[i].thread, NULL, call, &callers[i]) != 0) {
             return INFINITY;
         }

@@ -155,7 +155,7 @@ end_network(gt_net *net, trial *job)
 static gt_status
 run_images(const trial *job, gt_backbone *backbone, int count, gt_error *problem)
 {
-    static float results[3][MOST * MAP];
+    static float results[3][MAX * MAP];
     gt_status status = gt_backbone_run(backbone, job->images, count,
                                        (float *[]){results[0], results[1], results[2]}, problem);
     for (int k = 0; status == GT_OK && k < job->n; k++) {
@@ -258,9 +258,9 @@ make_and_calibrate(void *context, gt_error *problem)
     return status;
 }
 
-/* Ranges of a network of several stretches. */
+/* Ranges of a network of several segments. */
 static gt_status
-learn_in_stretches(void *context, gt_error *problem)
+learn_in_segments(void *context, gt_error *problem)
 {
     const trial *job = context;
     static float result[IMAGES * MAP];
@@ -356,7 +356,7 @@ test_backbone(void)
     end_trial(&job);
     gt_net_clear(&net);
     start_wide_network(&net, &job);
-    survive((fragile){"ranges stretch by stretch", NULL, learn_in_stretches, NULL, &job});
+    survive((fragile){"ranges segment by segment", NULL, learn_in_segments, NULL, &job});
     end_trial(&job);
     gt_net_clear(&net);
 }
@@ -507,7 +507,7 @@ train_on_threads(void *context, gt_error *problem)
     config.epochs = 2;
     config.batch_size = WIDE_ROWS / 2;
     config.threads = THREADS;
-    config.rounds = true;
+    config.allow_bf16 = true;
     if (status == GT_OK) {
         status = gt_head_train(head, &data, &data, NULL, &config, NULL, NULL, problem);
     }

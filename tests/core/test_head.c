@@ -195,17 +195,17 @@ static gt_status
 dropout_task(void *context, int worker, gt_error *message)
 {
     dropout_job *job = context;
-    gt_head_state state;
+    gt_head_workspace workspace;
     gt_random random = gt_random_start(11, GT_RANDOM_DROPOUT, 0);
     const float one = 1.0f;
-    gt_status status = gt_head_state_create(&job->head->config, 1, 1, &state, message);
+    gt_status status = gt_head_workspace_create(&job->head->config, 1, 1, &workspace, message);
 
     (void)worker;
     if (status == GT_OK) {
-        status = gt_head_forward(job->head, &state, &one, 1, job->rate, &random, 0, message);
-        memcpy(job->output, state.active[1], sizeof(job->output));
+        status = gt_head_forward(job->head, &workspace, &one, 1, job->rate, &random, 0, message);
+        memcpy(job->output, workspace.active[1], sizeof(job->output));
     }
-    gt_head_state_free(&state);
+    gt_head_workspace_free(&workspace);
     return status;
 }
 
@@ -412,7 +412,7 @@ test_bad_shapes(void)
     const gt_head_config many_classes = {1, {1, INT64_C(1) << 31}};
     const gt_head_config more_than_memory = {1, {INT64_MAX / 3, 1}};
     const gt_head_config wide = {2, {2, INT64_MAX / 3 * 2, 2}};
-    gt_head_state state;
+    gt_head_workspace workspace;
 #ifndef __SANITIZE_ADDRESS__ /* which ends the process instead of refusing */
     const gt_head_config vast = {1, {INT64_MAX / 8, 1}};
 #endif
@@ -429,10 +429,10 @@ test_bad_shapes(void)
     CHECK(gt_head_create(&more_than_memory, 0, &head, &error) == GT_ERROR_MEMORY);
     CHECK(says("the weights of the head"));
     for (int training = 0; training < 2; training++) { /* of activations, then also of gradients */
-        CHECK(gt_head_state_create(&wide, 1 + 7 * !training, training, &state, &error) ==
+        CHECK(gt_head_workspace_create(&wide, 1 + 7 * !training, training, &workspace, &error) ==
               GT_ERROR_ARGUMENT);
-        CHECK(says("too large") && state.block == NULL);
-        gt_head_state_free(&state);
+        CHECK(says("too large") && workspace.block == NULL);
+        gt_head_workspace_free(&workspace);
     }
 #ifndef __SANITIZE_ADDRESS__
     CHECK(gt_head_create(&vast, 0, &head, &error) == GT_ERROR_MEMORY && says("out of memory"));

@@ -8,14 +8,14 @@
 #include "threads/parallel.h"
 
 /* N is no multiple of 2 to 9: parts are uneven, and some threads have no weights of a layer. */
-enum { MOST_THREADS = 9 };
+enum { MAX_THREADS = 9 };
 
 static const float class_weights[C] = {0.5f, 1.0f, 2.5f};
 
 /* --- threads inside a minibatch ------------------------------------------------------------ */
 
 typedef struct {
-    gt_run run;
+    gt_trainer trainer;
     gt_head_data data;
     int evaluates;
 } job;
@@ -26,12 +26,12 @@ job_task(void *context, int worker, gt_error *message)
     job *own = context;
 
     if (own->evaluates) {
-        return gt_run_evaluate(&own->run, worker, &own->data, message);
+        return gt_trainer_evaluate(&own->trainer, worker, &own->data, message);
     }
-    if (gt_run_minibatch(&own->run, worker, 0, N, 0.0, NULL, message)) {
-        gt_run_penalise(&own->run, worker, own->run.gradient.block);
+    if (gt_trainer_minibatch(&own->trainer, worker, 0, N, 0.0, NULL, message)) {
+        gt_trainer_penalise(&own->trainer, worker, own->trainer.gradient.block);
     }
-    return own->run.parts[worker].status;
+    return own->trainer.workers[worker].status;
 }
 
 /* Run on so many threads, however small the data, with room for `rows` rows at a time; free own->run
@@ -40,10 +40,10 @@ static void
 run_job(job *own, int threads, int64_t rows)
 {
     own->data = (gt_head_data){N, features, labels, NULL};
-    own->run.training = &own->data;
-    own->run.threads = threads;
-    CHECK(gt_run_allocate(&own->run, rows, 1, &error) == GT_OK);
-    gt_run_round(&own->run);
+    own->trainer.training = &own->data;
+    own->trainer.threads = threads;
+    CHECK(gt_trainer_allocate(&own->trainer, rows, 1, &error) == GT_OK);
+    gt_trainer_round_weights(&own->trainer);
     CHECK(gt_parallel(threads, 1, job_task, own, &error) == GT_OK);
 }
 
@@ -73,24 +73,26 @@ typedef struct {
 /* Two runs of the minibatch have the same bits, and are as `wanted`. */
 static void
 verify_minibatch(const gt_head *head, const gt_train_config *config, int threads, int64_t rows,
-                 bool rounds, const outcome *wanted)
+                 bool uses_bf16, const outcome *wanted)
 {
-    job first = {.run = {.head = head, .config = config, .rounds = rounds}}, second = first;
+    job first = {.trainer = {.head = head, .config = config, .uses_bf16 = uses_bf16}},
+        second = first;
 
     run_job(&first, threads, rows);
     run_job(&second, threads, rows);
     for (int64_t i = 0; i < head->weights.count; i++) {
-        CHECK_CLOSE((double)first.run.gradient.block[i], wanted->gradient[i], 2e-6);
+        CHECK_CLOSE((double)first.trainer.gradient.block[i], wanted->gradient[i], 2e-6);
     }
-    CHECK_CLOSE(gt_run_loss(&first.run) / N + gt_run_penalty(&first.run), wanted->loss, 1e-6);
-    CHECK(gt_run_correct(&first.run) == wanted->correct);
-    CHECK(gt_run_loss(&first.run) == gt_run_loss(&second.run));
-    CHECK(gt_run_penalty(&first.run) == gt_run_penalty(&second.run));
-    CHECK(gt_run_correct(&first.run) == gt_run_correct(&second.run));
-    CHECK(memcmp(first.run.gradient.block, second.run.gradient.block,
+    CHECK_CLOSE(gt_trainer_loss(&first.trainer) / N + gt_trainer_penalty(&first.trainer),
+                wanted->loss, 1e-6);
+    CHECK(gt_trainer_correct(&first.trainer) == wanted->correct);
+    CHECK(gt_trainer_loss(&first.trainer) == gt_trainer_loss(&second.trainer));
+    CHECK(gt_trainer_penalty(&first.trainer) == gt_trainer_penalty(&second.trainer));
+    CHECK(gt_trainer_correct(&first.trainer) == gt_trainer_correct(&second.trainer));
+    CHECK(memcmp(first.trainer.gradient.block, second.trainer.gradient.block,
                  (size_t)head->weights.count * sizeof(float)) == 0);
-    gt_run_free(&first.run);
-    gt_run_free(&second.run);
+    gt_trainer_free(&first.trainer);
+    gt_trainer_free(&second.trainer);
 }
 
 static outcome
@@ -127,7 +129,7 @@ test_threaded_minibatch_is_the_plain_one(void)
 
         config.class_weights = class_weights;
         config.l2 = 0.03;
-        for (int threads = 1; threads <= MOST_THREADS; threads++) {
+        for (int threads = 1; threads <= MAX_THREADS; threads++) {
             verify_minibatch(head, &config, threads, N, false, &twin);
             verify_minibatch(head, &config, threads, 2 * threads, false, &twin);
             verify_minibatch(head, &config, threads, 2 * threads, true, &twin);
@@ -146,14 +148,15 @@ test_threaded_evaluation_is_the_plain_one(void)
     const gt_head_data data = {N, features, labels, NULL};
 
     CHECK(gt_head_evaluate(head, &data, NULL, &config, &loss, &accuracy, &error) == GT_OK);
-    for (int threads = 1; threads <= MOST_THREADS; threads++) {
-        job own = {.run = {.head = head, .config = &config}, .evaluates = 1};
+    for (int threads = 1; threads <= MAX_THREADS; threads++) {
+        job own = {.trainer = {.head = head, .config = &config}, .evaluates = 1};
 
         run_job(&own, threads, N);
         /* Shares of the rows are multiplied apart, so the last bits of logits differ. */
-        CHECK_CLOSE(gt_run_loss(&own.run) / N + gt_run_penalty(&own.run), loss, 1e-7);
-        CHECK((double)gt_run_correct(&own.run) / N == accuracy);
-        gt_run_free(&own.run);
+        CHECK_CLOSE(gt_trainer_loss(&own.trainer) / N + gt_trainer_penalty(&own.trainer), loss,
+                    1e-7);
+        CHECK((double)gt_trainer_correct(&own.trainer) / N == accuracy);
+        gt_trainer_free(&own.trainer);
     }
     gt_head_free(head);
 }
@@ -420,7 +423,7 @@ test_standardisation_is_the_plain_one(void)
         rows[i] = (i * 7 + 3) % MANY;
     }
     for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
-        for (int threads = 1; threads <= MOST_THREADS; threads++) {
+        for (int threads = 1; threads <= MAX_THREADS; threads++) {
             check_standardisation(&(gt_head_data){sizes[s], values, NULL, NULL}, threads);
             check_standardisation(&(gt_head_data){sizes[s], values, NULL, rows}, threads);
         }

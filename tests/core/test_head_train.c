@@ -85,20 +85,20 @@ test_scaling_is_applied_when_gathered(void)
 static gt_status
 dropped_task(void *context, int worker, gt_error *message)
 {
-    gt_run *run = context;
+    gt_trainer *trainer = context;
     const gt_random random = gt_random_start(2, GT_RANDOM_DROPOUT, 0);
 
-    if (gt_run_minibatch(run, worker, 0, N, 0.5, &random, message)) {
-        gt_run_penalise(run, worker, run->gradient.block);
+    if (gt_trainer_minibatch(trainer, worker, 0, N, 0.5, &random, message)) {
+        gt_trainer_penalise(trainer, worker, trainer->gradient.block);
     }
-    return run->parts[worker].status;
+    return trainer->workers[worker].status;
 }
 
 static double
-dropped_loss(gt_run *run)
+dropped_loss(gt_trainer *trainer)
 {
-    CHECK(gt_parallel(run->threads, 1, dropped_task, run, &error) == GT_OK);
-    return gt_run_loss(run) / N;
+    CHECK(gt_parallel(trainer->threads, 1, dropped_task, trainer, &error) == GT_OK);
+    return gt_trainer_loss(trainer) / N;
 }
 
 static void
@@ -109,23 +109,23 @@ test_gradient_with_dropout(void)
     const int64_t count = head->weights.count;
     const gt_train_config config = gt_train_defaults();
     float *gradient = calloc((size_t)count, sizeof(*gradient));
-    gt_run run = {.head = head, .config = &config, .training = &data, .threads = 1};
+    gt_trainer trainer = {.head = head, .config = &config, .training = &data, .threads = 1};
 
-    CHECK(gt_run_allocate(&run, N, 1, &error) == GT_OK);
-    (void)dropped_loss(&run);
-    memcpy(gradient, run.gradient.block, (size_t)count * sizeof(float));
+    CHECK(gt_trainer_allocate(&trainer, N, 1, &error) == GT_OK);
+    (void)dropped_loss(&trainer);
+    memcpy(gradient, trainer.gradient.block, (size_t)count * sizeof(float));
     for (int64_t i = 0; i < count; i++) {
         const float kept = head->weights.block[i];
         double above, below;
 
         head->weights.block[i] = kept + step;
-        above = dropped_loss(&run);
+        above = dropped_loss(&trainer);
         head->weights.block[i] = kept - step;
-        below = dropped_loss(&run);
+        below = dropped_loss(&trainer);
         head->weights.block[i] = kept;
         CHECK_CLOSE((double)gradient[i], (above - below) / (2.0 * (double)step), 1e-3);
     }
-    gt_run_free(&run);
+    gt_trainer_free(&trainer);
     free(gradient);
     gt_head_free(head);
 }
@@ -141,11 +141,12 @@ test_dropout_is_that_of_the_row(void)
 
     CHECK(gt_head_evaluate(head, &data, NULL, &config, &plain, &accuracy, &error) == GT_OK);
     for (int threads = 1; threads <= 3; threads++) {
-        gt_run run = {.head = head, .config = &config, .training = &data, .threads = threads};
+        gt_trainer trainer = {
+            .head = head, .config = &config, .training = &data, .threads = threads};
 
-        CHECK(gt_run_allocate(&run, threads == 3 ? 4 : N, 1, &error) == GT_OK);
-        loss[threads] = dropped_loss(&run);
-        gt_run_free(&run);
+        CHECK(gt_trainer_allocate(&trainer, threads == 3 ? 4 : N, 1, &error) == GT_OK);
+        loss[threads] = dropped_loss(&trainer);
+        gt_trainer_free(&trainer);
     }
     CHECK_CLOSE(loss[2], loss[1], 1e-7);
     CHECK_CLOSE(loss[3], loss[1], 1e-7);

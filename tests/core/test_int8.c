@@ -19,7 +19,7 @@ make_int8(const gt_net *net, const int *outputs, int n_outputs, gt_preprocessing
     return backbone;
 }
 
-/* A kernel of whole numbers whose largest in each channel out is 127, so that steps are 1.  Where
+/* A kernel of whole numbers whose largest in each channel out is 127, so that scales are 1.  Where
  * products are added two by two, that is the largest sum of two neighbours. */
 static gt_array
 whole_kernel(gt_net *net, int size, int in, int out)
@@ -59,7 +59,7 @@ test_bytes_are_read_as_they_are(void)
         int a = add_whole(&net, 0, 3, 20, whole_kernel(&net, 3, 3, 20));
         start_trial(&job, &net, &a, 1);
         gt_twin_clear(&job.twin);
-        job.twin = gt_twin_run(&net.graph, job.images, MOST, scalings[i]);
+        job.twin = gt_twin_run(&net.graph, job.images, MAX, scalings[i]);
         job.backbone = make_int8(&net, &a, 1, scalings[i], 2);
         gt_range unused = {"no such layer", 1.0f, false};
         CHECK(gt_backbone_set_range(job.backbone, unused, &error) == GT_OK);
@@ -85,22 +85,22 @@ test_sums_do_not_saturate(void)
         }
         int a = add_whole(&net, 0, 3, 24, kernel);
         start_trial(&job, &net, &a, 1);
-        memset(job.images, 255, (size_t)(MOST * 9 * 7 * channels));
+        memset(job.images, 255, (size_t)(MAX * 9 * 7 * channels));
         gt_twin_clear(&job.twin);
-        job.twin = gt_twin_run(&net.graph, job.images, MOST, plain);
+        job.twin = gt_twin_run(&net.graph, job.images, MAX, plain);
         job.backbone = make_int8(&net, &a, 1, plain, 2);
         gt_range unused = {"no such layer", 1.0f, false};
         CHECK(gt_backbone_set_range(job.backbone, unused, &error) == GT_OK);
-        CHECK_CLOSE(distance_of_run(&job, 3), 0.0, 0.01); /* 63.5 steps become 64 */
+        CHECK_CLOSE(distance_of_run(&job, 3), 0.0, 0.01); /* 63.5 become 64 */
         end_trial(&job);
         gt_net_clear(&net);
     }
 }
 
 /* On a picture of one byte only the sum of a channel's weights counts, which rounding keeps to half a
- * step of them; rounded one by one, 27 of them are one and a half off. */
+ * unit of them; rounded one by one, 27 of them are one and a half off. */
 static void
-test_flat_pictures_are_closer_than_a_step(void)
+test_flat_pictures_are_closer_than_a_unit(void)
 {
     static const gt_preprocessing plain = {1.0f, 0.0f};
     enum { OUT = 40, ROWS = 27, BYTE = 200 };
@@ -111,7 +111,7 @@ test_flat_pictures_are_closer_than_a_step(void)
     const float *numbers = kernel.data;
     int a = add_whole(&net, 0, 3, OUT, kernel);
     start_trial(&job, &net, &a, 1);
-    memset(job.images, BYTE, (size_t)(MOST * ROWS));
+    memset(job.images, BYTE, (size_t)(MAX * ROWS));
     job.backbone = make_int8(&net, &a, 1, plain, 1);
     gt_range unused = {"no such layer", 1.0f, false};
     CHECK(gt_backbone_set_range(job.backbone, unused, &error) == GT_OK);
@@ -133,7 +133,7 @@ test_flat_pictures_are_closer_than_a_step(void)
     gt_net_clear(&net);
 }
 
-/* Between layers a step of 1 holds whole numbers from 0 to 255 exactly: a kernel that copies
+/* Between layers a scale of 1 holds whole numbers from 0 to 255 exactly: a kernel that copies
  * channels, pools, a join, then a convolution of them all. */
 static void
 test_whole_numbers_stay_exact(void)
@@ -153,7 +153,7 @@ test_whole_numbers_stay_exact(void)
     int d = add_whole(&net, c, 3, 24, whole_kernel(&net, 3, 32, 24));
     start_trial(&job, &net, (int[]){d, c}, 2);
     gt_twin_clear(&job.twin);
-    job.twin = gt_twin_run(&net.graph, job.images, MOST, plain);
+    job.twin = gt_twin_run(&net.graph, job.images, MAX, plain);
     job.backbone = make_int8(&net, job.outputs, 2, plain, 2);
     for (int i = 0; i < gt_backbone_range_count(job.backbone); i++) {
         gt_range range = {gt_backbone_range(job.backbone, i).layer, 255.0f, false};
@@ -222,15 +222,15 @@ test_mixture_is_close(void)
         job.backbone = make_int8(&net, outputs, 5, preprocessing, 2);
         float *results[5];
         for (int k = 0; k < 5; k++) {
-            results[k] = malloc((size_t)(MOST * gt_shape_size(net.graph.nodes[outputs[k]].shape)) *
+            results[k] = malloc((size_t)(MAX * gt_shape_size(net.graph.nodes[outputs[k]].shape)) *
                                 sizeof(float));
         }
-        CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, results, &error) == GT_OK);
+        CHECK(gt_backbone_calibrate(job.backbone, job.images, MAX, results, &error) == GT_OK);
         for (int k = 0; k < 5; k++) { /* a calibration computes in float32 */
-            int64_t size = MOST * gt_shape_size(net.graph.nodes[outputs[k]].shape);
+            int64_t size = MAX * gt_shape_size(net.graph.nodes[outputs[k]].shape);
             CHECK_CLOSE(gt_distance(results[k], job.twin.values[outputs[k]], size), 0.0, 2e-5);
         }
-        for (int count = 1; count <= MOST; count += 5) {
+        for (int count = 1; count <= MAX; count += 5) {
             CHECK(gt_backbone_run(job.backbone, job.images, count, results, &error) == GT_OK);
             for (int k = 0; k < 5; k++) {
                 int64_t size = count * gt_shape_size(net.graph.nodes[outputs[k]].shape);
@@ -257,9 +257,9 @@ test_ranges_are_those_of_the_numbers(void)
     int b = gt_net_plain(&net, GT_OP_RELU, "relu", a);
     start_trial(&job, &net, (int[]){a, b}, 2);
     job.backbone = make_int8(&net, job.outputs, 2, preprocessing, 1);
-    static float results[2][MOST * 8 * 8 * 4];
+    static float results[2][MAX * 8 * 8 * 4];
     float *places[2] = {results[0], results[1]};
-    CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, places, &error) == GT_OK);
+    CHECK(gt_backbone_calibrate(job.backbone, job.images, MAX, places, &error) == GT_OK);
     for (int k = 0; k < 2; k++) {
         gt_range range = gt_backbone_range(job.backbone, k + 1);
         float largest = 0.0f;
@@ -291,7 +291,7 @@ test_what_is_refused(void)
     int a = gt_net_add(&net, gt_net_conv(&net, 0, 1, 1, 4, 1), "one", 0);
     start_trial(&job, &net, &a, 1);
     job.backbone = make_int8(&net, &a, 1, preprocessing, 1);
-    static float result[MOST * 8 * 8 * 4];
+    static float result[MAX * 8 * 8 * 4];
     float *place = result;
     CHECK(gt_backbone_run(job.backbone, job.images, 1, &place, &error) == GT_ERROR_ARGUMENT);
     CHECK(says("calibrated before"));
@@ -325,7 +325,7 @@ main(void)
     if (gt_precision_is_fast(GT_PRECISION_INT8)) {
         RUN(test_bytes_are_read_as_they_are);
         RUN(test_sums_do_not_saturate);
-        RUN(test_flat_pictures_are_closer_than_a_step);
+        RUN(test_flat_pictures_are_closer_than_a_unit);
         RUN(test_whole_numbers_stay_exact);
         RUN(test_mixture_is_close);
     }

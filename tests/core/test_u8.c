@@ -30,7 +30,7 @@ count_bytes(int batch, gt_shape shape)
 
 /* What byte `out` of the result differs from the definition by. */
 static double
-distance_of_byte(const gt_byte_pool *pool, const uint8_t *source, size_t out, uint8_t found)
+distance_of_byte(const gt_u8_pool *pool, const uint8_t *source, size_t out, uint8_t found)
 {
     const gt_window *window = &pool->window;
     size_t channels = (size_t)pool->to.channels;
@@ -61,14 +61,14 @@ distance_of_byte(const gt_byte_pool *pool, const uint8_t *source, size_t out, ui
 }
 
 static void
-verify_pool(const gt_byte_pool *pool)
+verify_pool(const gt_u8_pool *pool)
 {
     size_t size = count_bytes(pool->batch, pool->to);
     uint8_t *source = random_bytes(count_bytes(pool->batch, pool->from));
     uint8_t *target = random_bytes(size);
     double furthest = 0.0;
-    CHECK(gt_byte_pool_fits(pool));
-    gt_byte_pool_run(pool, source, target);
+    CHECK(gt_u8_pool_is_supported(pool));
+    gt_u8_pool_run(pool, source, target);
     for (size_t i = 0; i < size; i++) {
         furthest = fmax(furthest, distance_of_byte(pool, source, i, target[i]));
     }
@@ -78,10 +78,10 @@ verify_pool(const gt_byte_pool *pool)
 }
 
 /* A pool with as many results as fit, and so much padding on every side. */
-static gt_byte_pool
+static gt_u8_pool
 describe(gt_shape from, int height, int width, int stride, int padding, bool is_max)
 {
-    gt_byte_pool pool = {.batch = 2, .from = from, .is_max = is_max, .threads = 1};
+    gt_u8_pool pool = {.batch = 2, .from = from, .is_max = is_max, .threads = 1};
     pool.window = (gt_window){.size = {height, width},
                               .strides = {stride, stride},
                               .dilations = {1, 1},
@@ -104,8 +104,7 @@ test_pools(void)
         int padding = window[3] < window[0] ? window[3] : window[0] - 1;
         for (size_t k = 0; k < sizeof(channels) / sizeof(*channels); k++) {
             gt_shape from = {gt_net_choice(&net, 5, 9), gt_net_choice(&net, 8, 12), channels[k]};
-            gt_byte_pool pool =
-                describe(from, window[0], window[1], window[2], padding, i % 2 == 0);
+            gt_u8_pool pool = describe(from, window[0], window[1], window[2], padding, i % 2 == 0);
             verify_pool(&pool);
             pool.window.count_padding = true;
             pool.threads = 2;
@@ -118,7 +117,7 @@ static void
 test_maps_smaller_than_the_window(void)
 {
     for (int side = 1; side <= 3; side++) {
-        gt_byte_pool pool = describe((gt_shape){side, side, 40}, 3, 3, 1, 1, false);
+        gt_u8_pool pool = describe((gt_shape){side, side, 40}, 3, 3, 1, 1, false);
         verify_pool(&pool);
         pool.is_max = true;
         verify_pool(&pool);
@@ -129,13 +128,13 @@ static void
 test_what_does_not_fit(void)
 {
     gt_shape from = {20, 20, 8};
-    gt_byte_pool pool = describe(from, 6, 6, 1, 0, false);
-    CHECK(!gt_byte_pool_fits(&pool)); /* too many pixels for the mean's arithmetic */
+    gt_u8_pool pool = describe(from, 6, 6, 1, 0, false);
+    CHECK(!gt_u8_pool_is_supported(&pool)); /* too many pixels for the mean's arithmetic */
     pool = describe(from, 3, 3, 1, 3, false);
-    CHECK(!gt_byte_pool_fits(&pool)); /* windows of nothing but padding */
+    CHECK(!gt_u8_pool_is_supported(&pool)); /* windows of nothing but padding */
     pool = describe(from, 3, 3, 1, 1, false);
     pool.window.dilations[1] = 2;
-    CHECK(!gt_byte_pool_fits(&pool));
+    CHECK(!gt_u8_pool_is_supported(&pool));
 }
 
 static void
@@ -143,11 +142,11 @@ test_constant_maps_keep_their_byte(void)
 {
     uint8_t source[6 * 6 * 33];
     uint8_t target[6 * 6 * 33];
-    gt_byte_pool pool = describe((gt_shape){6, 6, 33}, 3, 3, 1, 1, false);
+    gt_u8_pool pool = describe((gt_shape){6, 6, 33}, 3, 3, 1, 1, false);
     pool.batch = 1;
     for (int byte = 0; byte < 256; byte++) {
         memset(source, byte, sizeof(source));
-        gt_byte_pool_run(&pool, source, target);
+        gt_u8_pool_run(&pool, source, target);
         CHECK(memcmp(source, target, sizeof(source)) == 0);
     }
 }
@@ -159,9 +158,9 @@ static void
 test_concatenations(void)
 {
     for (int round = 0; round < 20; round++) {
-        gt_byte_concat concat = {.pixels = gt_net_choice(&net, 1, 30), .threads = 1 + round % 2};
-        uint8_t *sources[GT_BYTES_MOST_INPUTS] = {NULL};
-        int n_places = gt_net_choice(&net, 1, GT_BYTES_MOST_INPUTS);
+        gt_u8_concat concat = {.pixels = gt_net_choice(&net, 1, 30), .threads = 1 + round % 2};
+        uint8_t *sources[GT_U8_MAX_INPUTS] = {NULL};
+        int n_places = gt_net_choice(&net, 1, GT_U8_MAX_INPUTS);
         for (int k = 0; k < n_places; k++) {
             int size = gt_net_choice(&net, 1, 150);
             if (k == 0 || gt_net_choice(&net, 0, 3) > 0) {
@@ -182,7 +181,7 @@ test_concatenations(void)
                        sources[k] + i * concat.sizes[k], (size_t)concat.sizes[k]);
             }
         }
-        gt_byte_concat_run(&concat, (const uint8_t *const *)sources, target);
+        gt_u8_concat_run(&concat, (const uint8_t *const *)sources, target);
         CHECK(memcmp(target, expected, length) == 0);
         for (int k = 0; k < concat.n_inputs; k++) {
             free(sources[k]);
@@ -197,8 +196,8 @@ test_concatenations(void)
 static void
 test_rows_agree(void)
 {
-    gt_byte_rows plain = gt_byte_rows_plain();
-    gt_byte_rows fast = gt_byte_rows_best();
+    gt_u8_rows plain = gt_u8_rows_plain();
+    gt_u8_rows fast = gt_u8_rows_best();
     for (int round = 0; round < 200; round++) {
         int height = gt_net_choice(&net, 1, 4);
         int width = gt_net_choice(&net, 1, 8);
@@ -207,13 +206,13 @@ test_rows_agree(void)
         uint8_t *source = random_bytes(size);
         uint8_t *wanted = malloc((size_t)channels);
         uint8_t *found = malloc((size_t)channels);
-        gt_byte_window window = {source,
-                                 height,
-                                 width,
-                                 (size_t)(width * channels),
-                                 (size_t)channels,
-                                 channels,
-                                 32767 / (height * width)};
+        gt_u8_window window = {source,
+                               height,
+                               width,
+                               (size_t)(width * channels),
+                               (size_t)channels,
+                               channels,
+                               32767 / (height * width)};
         plain.largest(&window, wanted);
         fast.largest(&window, found);
         CHECK(memcmp(wanted, found, (size_t)channels) == 0);
@@ -230,13 +229,13 @@ test_rows_agree(void)
 static void
 test_strips_agree(void)
 {
-    gt_byte_rows plain = gt_byte_rows_plain();
-    gt_byte_rows fast = gt_byte_rows_best();
+    gt_u8_rows plain = gt_u8_rows_plain();
+    gt_u8_rows fast = gt_u8_rows_best();
     for (int round = 0; round < 200; round++) {
-        gt_byte_strip strip = {.height = gt_net_choice(&net, 1, 4),
-                               .width = gt_net_choice(&net, 1, 8),
-                               .channels = gt_net_choice(&net, 1, 200),
-                               .before = gt_net_choice(&net, 0, 2)};
+        gt_u8_strip strip = {.height = gt_net_choice(&net, 1, 4),
+                             .width = gt_net_choice(&net, 1, 8),
+                             .channels = gt_net_choice(&net, 1, 200),
+                             .before = gt_net_choice(&net, 0, 2)};
         int after = gt_net_choice(&net, 0, 2);
         strip.count = strip.width + strip.before + after - 2;
         if (strip.count < 1) {
@@ -275,15 +274,15 @@ test_all(void)
 static void
 test_with_avx2(void)
 {
-    CHECK(gt_byte_rows_best().mean ==
-          (__builtin_cpu_supports("avx2") ? gt_byte_rows_avx2() : gt_byte_rows_plain()).mean);
+    CHECK(gt_u8_rows_best().mean ==
+          (__builtin_cpu_supports("avx2") ? gt_u8_rows_avx2() : gt_u8_rows_plain()).mean);
     test_all();
 }
 
 static void
 test_with_sse41(void)
 {
-    CHECK(gt_byte_rows_best().mean == gt_byte_rows_plain().mean);
+    CHECK(gt_u8_rows_best().mean == gt_u8_rows_plain().mean);
     test_all();
 }
 

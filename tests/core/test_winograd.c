@@ -50,17 +50,17 @@ convolve(const bench *job, int image, int y, int x, int out)
     return fmin(fmax(sum, winograd->low), winograd->high);
 }
 
-/* A step with which the largest results are beyond the largest byte. */
+/* A scale with which the largest results are beyond the largest byte. */
 static void
-choose_step(bench *job)
+choose_result_scale(bench *job)
 {
     double largest = 0.0;
     for (size_t i = 0; i < count_numbers(job, job->winograd.to); i++) {
         largest = fmax(largest, job->wanted[i]);
     }
-    job->winograd.step = (float)fmax(largest, 1.0) / 300.0f;
+    job->winograd.result_scale = (float)fmax(largest, 1.0) / 300.0f;
     job->winograd.low = 0.0f;
-    job->winograd.high = 255.0f * job->winograd.step;
+    job->winograd.high = 255.0f * job->winograd.result_scale;
     for (size_t i = 0; i < count_numbers(job, job->winograd.to); i++) {
         job->wanted[i] = fmin(fmax(job->wanted[i], 0.0), (double)job->winograd.high);
     }
@@ -83,7 +83,7 @@ leave_single_weights(bench *job)
     }
 }
 
-/* What the result must be, and for bytes their step. */
+/* What the result must be, and for bytes their scale. */
 static void
 set_wanted(bench *job)
 {
@@ -96,8 +96,8 @@ set_wanted(bench *job)
             }
         }
     }
-    if (winograd->type == GT_MAP_BYTES) {
-        choose_step(job);
+    if (winograd->type == GT_MAP_U8) {
+        choose_result_scale(job);
     }
 }
 
@@ -110,9 +110,9 @@ start_bench(bench *job, gt_winograd winograd, bool dense)
     job->source = malloc(size * sizeof(float));
     for (size_t i = 0; i < size; i++) {
         float value = (float)gt_net_random(&job->net, -1.0, 1.0);
-        job->source[i] = winograd.type == GT_MAP_BF16    ? gt_from_bf16(gt_to_bf16(value))
-                         : winograd.type == GT_MAP_BYTES ? (float)gt_net_choice(&job->net, 0, 255)
-                                                         : value;
+        job->source[i] = winograd.type == GT_MAP_BF16 ? gt_from_bf16(gt_to_bf16(value))
+                         : winograd.type == GT_MAP_U8 ? (float)gt_net_choice(&job->net, 0, 255)
+                                                      : value;
     }
     job->kernel = gt_net_kernel(&job->net, winograd.size, winograd.size, winograd.from.channels,
                                 winograd.to.channels);
@@ -153,7 +153,7 @@ write_source(const bench *job)
                        channel / lanes * winograd->source.group + channel % lanes;
         full[place] = job->source[i];
         half[place] = gt_to_bf16(job->source[i]);
-        bytes[place] = winograd->type == GT_MAP_BYTES ? (uint8_t)job->source[i] : 0;
+        bytes[place] = winograd->type == GT_MAP_U8 ? (uint8_t)job->source[i] : 0;
     }
     void *maps[] = {full, half, bytes};
     for (int type = 0; type < 3; type++) {
@@ -183,9 +183,9 @@ run_bench(const bench *job)
     gt_winograd_pack(winograd, job->kernel.data, 1.0f, packed);
     gt_winograd_run(winograd, source, packed, job->shift.data, target, scratch);
     for (size_t i = 0; i < size; i++) {
-        result[i] = winograd->type == GT_MAP_BF16    ? gt_from_bf16(((uint16_t *)(void *)target)[i])
-                    : winograd->type == GT_MAP_BYTES ? winograd->step * ((uint8_t *)target)[i]
-                                                     : ((float *)(void *)target)[i];
+        result[i] = winograd->type == GT_MAP_BF16 ? gt_from_bf16(((uint16_t *)(void *)target)[i])
+                    : winograd->type == GT_MAP_U8 ? winograd->result_scale * ((uint8_t *)target)[i]
+                                                  : ((float *)(void *)target)[i];
     }
     free(scratch);
     free(target);
@@ -194,15 +194,15 @@ run_bench(const bench *job)
     return result;
 }
 
-/* The root mean square of what results are off, in steps of their bytes. */
+/* The root mean square of what results are off, in units of their bytes. */
 static double
-steps_off(const bench *job)
+units_off(const bench *job)
 {
     float *result = run_bench(job);
     size_t count = count_numbers(job, job->winograd.to);
     double sum = 0.0;
     for (size_t i = 0; i < count; i++) {
-        double distance = (result[i] - job->wanted[i]) / (double)job->winograd.step;
+        double distance = (result[i] - job->wanted[i]) / (double)job->winograd.result_scale;
         sum += distance * distance;
     }
     free(result);
@@ -237,7 +237,7 @@ describe(int batch, gt_shape from, int channels, int size, int above, int left, 
         .before = {above, left},
         .size = size,
         .type = type,
-        .step = 1.0f,
+        .result_scale = 1.0f,
         .lanes = gt_winograd_lanes(type),
         .low = -INFINITY,
         .high = INFINITY,
@@ -251,20 +251,20 @@ describe(int batch, gt_shape from, int channels, int size, int above, int left, 
 }
 
 static bool
-has_words(const gt_winograd *winograd)
+uses_int16(const gt_winograd *winograd)
 {
-    return gt_winograd_choose(winograd).weights == GT_WINOGRAD_WORDS;
+    return gt_winograd_choose(winograd).weights == GT_WINOGRAD_INT16;
 }
 
-/* Half a unit in the last of 8 bits, half a step, or some units in the last of 24; with words some
- * steps, of which all but half a step is seldom. */
+/* Half a unit in the last of 8 bits, half a unit, or some units in the last of 24; with int16 some
+ * units, of which all but half a unit is seldom. */
 static double
 tolerance(const gt_winograd *winograd)
 {
-    return winograd->type == GT_MAP_BF16    ? 0.004
-           : has_words(winograd)            ? 2.5 / 255.0
-           : winograd->type == GT_MAP_BYTES ? 0.501 / 255.0
-                                            : 2e-5;
+    return winograd->type == GT_MAP_BF16 ? 0.004
+           : uses_int16(winograd)        ? 2.5 / 255.0
+           : winograd->type == GT_MAP_U8 ? 0.501 / 255.0
+                                         : 2e-5;
 }
 
 /* In bfloat16 and bytes only where this processor can. */
@@ -276,10 +276,10 @@ verify_bench(gt_winograd winograd)
         CHECK(winograd.type != GT_MAP_FLOAT32);
         return;
     }
-    start_bench(&job, winograd, winograd.type != GT_MAP_BYTES || has_words(&winograd));
+    start_bench(&job, winograd, winograd.type != GT_MAP_U8 || uses_int16(&winograd));
     CHECK_CLOSE(distance_of_bench(&job), 0.0, tolerance(&winograd));
-    if (has_words(&winograd)) {
-        CHECK_CLOSE(steps_off(&job), 0.0, 0.5);
+    if (uses_int16(&winograd)) {
+        CHECK_CLOSE(units_off(&job), 0.0, 0.5);
     }
     end_bench(&job);
 }
@@ -324,7 +324,7 @@ test_bounds(void)
 static void
 test_blocked_source(void)
 {
-    static const gt_map_type types[] = {GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_BYTES, GT_MAP_BYTES};
+    static const gt_map_type types[] = {GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_U8, GT_MAP_U8};
     for (int i = 0; i < 4; i++) {
         gt_shape from = {9, 11, i < 3 ? 48 : 32};
         gt_winograd winograd = describe(2, from, 32, 3, 1, 1, 2, types[i]);
@@ -336,7 +336,7 @@ test_blocked_source(void)
 }
 
 /* What 16 bits of a weight lack, and of a tile, costs less than the rounding of results to bytes,
- * which alone is 0.29 steps on average; of words with as many channels as they are used for. */
+ * which alone is 0.29 units on average; of int16 with as many channels as they are used for. */
 static void
 test_weights_of_16_bits_are_close(void)
 {
@@ -345,14 +345,13 @@ test_weights_of_16_bits_are_close(void)
     for (int i = 0; i < 6; i++) {
         int size = shapes[i][0];
         gt_shape from = {shapes[i][1], shapes[i][1], shapes[i][2]};
-        gt_winograd winograd =
-            describe(1, from, 64, size, size / 2, size / 2, size - 1, GT_MAP_BYTES);
+        gt_winograd winograd = describe(1, from, 64, size, size / 2, size / 2, size - 1, GT_MAP_U8);
         bench job;
-        if (winograd.lanes == 0 || (i >= 4 && has_words(&winograd))) {
+        if (winograd.lanes == 0 || (i >= 4 && uses_int16(&winograd))) {
             continue;
         }
         start_bench(&job, winograd, true);
-        CHECK_CLOSE(steps_off(&job), 0.0, 0.29 * sqrt(2.0));
+        CHECK_CLOSE(units_off(&job), 0.0, 0.29 * sqrt(2.0));
         end_bench(&job);
     }
 }
@@ -429,9 +428,9 @@ test_largest_sums(void)
 {
     for (int size = 3; size <= 5; size += 2) {
         gt_winograd winograd = describe(1, (gt_shape){GT_WINOGRAD_TILE, GT_WINOGRAD_TILE, 128}, 32,
-                                        size, 0, 0, 0, GT_MAP_BYTES);
+                                        size, 0, 0, 0, GT_MAP_U8);
         bench job;
-        if (!has_words(&winograd)) {
+        if (!uses_int16(&winograd)) {
             continue;
         }
         start_bench(&job, winograd, true);
@@ -474,8 +473,8 @@ test_threads_and_blocks_change_nothing(void)
 {
     verify_threads_and_blocks(32, GT_MAP_FLOAT32);
     verify_threads_and_blocks(32, GT_MAP_BF16);
-    verify_threads_and_blocks(32, GT_MAP_BYTES);
-    verify_threads_and_blocks(48, GT_MAP_BYTES);
+    verify_threads_and_blocks(32, GT_MAP_U8);
+    verify_threads_and_blocks(48, GT_MAP_U8);
 }
 
 /* Channels out whose weights are 0, tiny, or large beside those of others. */
@@ -483,7 +482,7 @@ static void
 verify_scales(int channels)
 {
     static const float factors[] = {0.0f, 1e-30f, 1e-6f, 1.0f};
-    gt_winograd winograd = describe(1, (gt_shape){9, 9, channels}, 32, 3, 1, 1, 2, GT_MAP_BYTES);
+    gt_winograd winograd = describe(1, (gt_shape){9, 9, channels}, 32, 3, 1, 1, 2, GT_MAP_U8);
     bench job;
     if (winograd.lanes == 0) {
         return;
@@ -494,7 +493,7 @@ verify_scales(int channels)
         weights[i] *= factors[i % 32 % 4];
     }
     set_wanted(&job);
-    CHECK_CLOSE(steps_off(&job), 0.0, 0.5);
+    CHECK_CLOSE(units_off(&job), 0.0, 0.5);
     end_bench(&job);
 }
 
@@ -539,7 +538,7 @@ verify_older(int float32, int bf16, int bytes)
 {
     CHECK(gt_winograd_lanes(GT_MAP_FLOAT32) == float32);
     CHECK(gt_winograd_lanes(GT_MAP_BF16) == bf16);
-    CHECK(gt_winograd_lanes(GT_MAP_BYTES) == bytes);
+    CHECK(gt_winograd_lanes(GT_MAP_U8) == bytes);
     test_all();
 }
 
@@ -553,7 +552,7 @@ lanes_of_avx2(void)
 static void
 test_with_avx512(void)
 {
-    if (gt_processor_offers(dnnl_cpu_isa_avx512_core)) {
+    if (gt_processor_has(dnnl_cpu_isa_avx512_core)) {
         verify_older(16, 16, lanes_of_avx2());
     }
 }

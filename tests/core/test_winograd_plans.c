@@ -13,10 +13,10 @@ pays(int extent, int in, int out, int size, gt_map_type type)
                             .type = type,
                             .lanes = gt_winograd_lanes(type),
                             .threads = 1};
-    bool alone = gt_winograd_pays(&winograd);
+    bool alone = gt_winograd_is_profitable(&winograd);
     winograd.batch = 16;
     winograd.threads = 8;
-    CHECK(gt_winograd_pays(&winograd) == alone);
+    CHECK(gt_winograd_is_profitable(&winograd) == alone);
     return alone;
 }
 
@@ -37,13 +37,13 @@ test_where_it_pays(void)
 static void
 test_where_it_pays_between_bytes(void)
 {
-    int lanes = gt_winograd_lanes(GT_MAP_BYTES);
-    CHECK(pays(71, 80, 192, 3, GT_MAP_BYTES) == (lanes > 0));
-    CHECK(pays(147, 48, 64, 3, GT_MAP_BYTES) == (lanes > 0));
-    CHECK(pays(147, 32, 64, 3, GT_MAP_BYTES) == (lanes == 8)); /* too few channels for words */
-    CHECK(pays(71, 160, 64, 3, GT_MAP_BYTES) == (lanes == 8)); /* too many */
-    CHECK(pays(13, 64, 96, 3, GT_MAP_BYTES) == (lanes == 8));
-    CHECK(!pays(7, 64, 96, 3, GT_MAP_BYTES)); /* 49 of 144 results are wanted */
+    int lanes = gt_winograd_lanes(GT_MAP_U8);
+    CHECK(pays(71, 80, 192, 3, GT_MAP_U8) == (lanes > 0));
+    CHECK(pays(147, 48, 64, 3, GT_MAP_U8) == (lanes > 0));
+    CHECK(pays(147, 32, 64, 3, GT_MAP_U8) == (lanes == 8)); /* too few channels for int16 */
+    CHECK(pays(71, 160, 64, 3, GT_MAP_U8) == (lanes == 8)); /* too many */
+    CHECK(pays(13, 64, 96, 3, GT_MAP_U8) == (lanes == 8));
+    CHECK(!pays(7, 64, 96, 3, GT_MAP_U8)); /* 49 of 144 results are wanted */
 }
 
 static void
@@ -99,7 +99,7 @@ test_plans(void)
     five.arrays[GT_BIAS] = gt_net_vector(&net, 64, -0.5, 0.5);
     int e = gt_net_add(&net, five, NULL, d);
     gt_node bytes = gt_net_conv(&net, d, 3, 3, 96, 1);
-    bytes.arrays[GT_KERNEL] = gt_net_byte_kernel(&net, 3, 3, 32, 96);
+    bytes.arrays[GT_KERNEL] = gt_net_u8_kernel(&net, 3, 3, 32, 96);
     int f = gt_net_add(&net, bytes, NULL, d);
     int g = gt_net_join(&net, GT_OP_CONCAT, NULL, (int[]){d, e, f}, 3);
     int h = gt_net_add(&net, gt_net_conv(&net, g, 3, 3, 33, 1), NULL, g); /* an odd number */
@@ -116,7 +116,7 @@ test_plans(void)
 /* A layer of so many channels in between two others in int8, which keeps the bytes of both;
  * `wanted` layers are computed by Winograd's kernel. */
 static void
-verify_plan_of_bytes(int channels, int wanted)
+verify_u8_plan(int channels, int wanted)
 {
     gt_net net;
     trial job;
@@ -132,10 +132,9 @@ verify_plan_of_bytes(int channels, int wanted)
                                  .sub_batch = 2,
                                  .preprocessing = preprocessing,
                                  .precision = GT_PRECISION_INT8};
-    float *result =
-        malloc((size_t)(MOST * gt_shape_size(net.graph.nodes[c].shape)) * sizeof(float));
+    float *result = malloc((size_t)(MAX * gt_shape_size(net.graph.nodes[c].shape)) * sizeof(float));
     CHECK(gt_backbone_create(&job.backbone, &graph, config, &error) == GT_OK);
-    CHECK(gt_backbone_calibrate(job.backbone, job.images, MOST, &result, &error) == GT_OK);
+    CHECK(gt_backbone_calibrate(job.backbone, job.images, MAX, &result, &error) == GT_OK);
     for (int count = 1; count < 8; count += 3) {
         CHECK_CLOSE(distance_of_run(&job, count), 0.0, 0.04); /* 8 bits, three layers */
     }
@@ -149,11 +148,11 @@ verify_plan_of_bytes(int channels, int wanted)
 }
 
 static void
-test_plan_of_bytes(void)
+test_u8_plan(void)
 {
-    int lanes = gt_winograd_lanes(GT_MAP_BYTES);
-    verify_plan_of_bytes(64, lanes > 0 ? 1 : 0);
-    verify_plan_of_bytes(160, lanes == 8 ? 1 : 0); /* halves */
+    int lanes = gt_winograd_lanes(GT_MAP_U8);
+    verify_u8_plan(64, lanes > 0 ? 1 : 0);
+    verify_u8_plan(160, lanes == 8 ? 1 : 0); /* fp16 */
 }
 
 static void
@@ -164,7 +163,7 @@ test_all(void)
         RUN(test_where_it_pays);
     }
     RUN(test_plans);
-    RUN(test_plan_of_bytes);
+    RUN(test_u8_plan);
 }
 
 int

@@ -10,7 +10,7 @@
 #include "runtime/backbone.h"
 #include "twin.h"
 
-enum { MOST = 16 }; /* images in one call */
+enum { MAX = 16 }; /* images in one call */
 
 static const gt_preprocessing preprocessing = {1.0f / 127.5f, -1.0f};
 static gt_error error;
@@ -43,8 +43,8 @@ make_images(gt_net *net, int count)
 /* What a run gives and what it should give. */
 typedef struct {
     gt_backbone *backbone;
-    uint8_t *images; /* (MOST, ...) */
-    gt_twin twin;    /* of MOST images */
+    uint8_t *images; /* (MAX, ...) */
+    gt_twin twin;    /* of MAX images */
     int *outputs;    /* (n,) */
     int n;
     const gt_net *net;
@@ -84,8 +84,8 @@ start_trial(trial *job, gt_net *net, const int *outputs, int n)
     job->n = n;
     job->outputs = malloc((size_t)n * sizeof(int));
     memcpy(job->outputs, outputs, (size_t)n * sizeof(int));
-    job->images = make_images(net, MOST);
-    job->twin = gt_twin_run(&net->graph, job->images, MOST, preprocessing);
+    job->images = make_images(net, MAX);
+    job->twin = gt_twin_run(&net->graph, job->images, MAX, preprocessing);
     job->backbone = NULL;
 }
 

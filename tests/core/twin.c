@@ -99,7 +99,7 @@ gt_net_kernel(gt_net *net, int height, int width, int in, int out)
 }
 
 gt_array
-gt_net_byte_kernel(gt_net *net, int height, int width, int in, int out)
+gt_net_u8_kernel(gt_net *net, int height, int width, int in, int out)
 {
     float limit = (float)(1.7 / sqrt((double)height * width * in));
     gt_array array = {.type = GT_UINT8,

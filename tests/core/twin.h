@@ -31,7 +31,7 @@ int gt_net_choice(gt_net *net, int low, int high);
 /* A random array, kept by the net.  Kernels are scaled such that activations keep their size. */
 gt_array gt_net_vector(gt_net *net, int channels, double low, double high);
 gt_array gt_net_kernel(gt_net *net, int height, int width, int in, int out);
-gt_array gt_net_byte_kernel(gt_net *net, int height, int width, int in, int out);
+gt_array gt_net_u8_kernel(gt_net *net, int height, int width, int in, int out);
 gt_array gt_net_matrix(gt_net *net, int in, int out);
 
 /* Nodes to be changed further and added; the convolution and the batch normalisation fit `from`. */

@@ -7,13 +7,13 @@
 #include "common/onednn.h"
 #include "kernels/amx/amx_tiles.h"
 
-enum { WIDTH = 2 * GT_AMX_COLS /* channels out at a time */, FEWEST_CHANNELS = 16 };
+enum { WIDTH = 2 * GT_AMX_COLS /* channels out at a time */, MIN_CHANNELS = 16 };
 
 /* Bytes of a copy, which with the weights at hand shall fit a second-level cache of 2 MB. */
 static const size_t room = (size_t)512 << 10;
 
 /* Beyond it the pixels of a tile lie too far apart for the processor to foresee. */
-enum { LARGEST_IN_PLACE = 256 /* bytes of a pixel */ };
+enum { MAX_IN_PLACE = 256 /* bytes of a pixel */ };
 
 /* a / b, rounded up; also for a from -b down, where that is 0 or less. */
 static int
@@ -23,16 +23,16 @@ rounded_up(int a, int b)
 }
 
 static size_t
-number_size(const gt_amx *amx)
+element_size(const gt_amx *amx)
 {
-    return amx->type == GT_MAP_BYTES ? 1 : sizeof(uint16_t);
+    return amx->type == GT_MAP_U8 ? 1 : sizeof(uint16_t);
 }
 
 /* Bytes of a pixel of the source. */
 static size_t
 pixel_size(const gt_amx *amx)
 {
-    return (size_t)amx->from.channels * number_size(amx);
+    return (size_t)amx->from.channels * element_size(amx);
 }
 
 /* Rows or columns of a shape along an axis, 0 for height. */
@@ -99,8 +99,8 @@ can_be_in_place(const gt_amx *amx)
     bool is_dense = amx->strides[0] == 1 && amx->strides[1] == 1 && amx->before[0] == 0 &&
                     amx->before[1] == 0 && amx->to.width + amx->size[1] - 1 == amx->from.width &&
                     amx->to.height + amx->size[0] - 1 == amx->from.height;
-    return is_dense && amx->axis == 0 && (whole_steps || amx->type == GT_MAP_BYTES) &&
-           (pixel_size(amx) <= LARGEST_IN_PLACE || is_pointwise(amx));
+    return is_dense && amx->axis == 0 && (whole_steps || amx->type == GT_MAP_U8) &&
+           (pixel_size(amx) <= MAX_IN_PLACE || is_pointwise(amx));
 }
 
 /* The run that begins with a tap. */
@@ -139,23 +139,23 @@ set_runs(gt_amx *amx)
 
 /* oneDNN asks the system for the registers when it looks for the instructions. */
 bool
-gt_amx_is_offered(void)
+gt_amx_is_available(void)
 {
-    return gt_amx_is_compiled() && gt_processor_offers(dnnl_cpu_isa_avx512_core_amx);
+    return gt_amx_is_compiled() && gt_processor_has(dnnl_cpu_isa_avx512_core_amx);
 }
 
 bool
-gt_amx_fits(const gt_amx *amx)
+gt_amx_is_supported(const gt_amx *amx)
 {
-    return amx->type != GT_MAP_FLOAT32 && amx->from.channels >= FEWEST_CHANNELS &&
-           amx->to.channels % GT_AMX_COLS == 0 && amx->size[0] * amx->size[1] <= GT_AMX_MOST_RUNS &&
+    return amx->type != GT_MAP_FLOAT32 && amx->from.channels >= MIN_CHANNELS &&
+           amx->to.channels % GT_AMX_COLS == 0 && amx->size[0] * amx->size[1] <= GT_AMX_MAX_RUNS &&
            amx->to.height * amx->to.width >= GT_AMX_ROWS;
 }
 
 bool
 gt_amx_suits(const gt_amx *amx)
 {
-    return gt_amx_is_offered() && gt_amx_fits(amx);
+    return gt_amx_is_available() && gt_amx_is_supported(amx);
 }
 
 /* Bytes that are read or copied for an image. */
@@ -194,28 +194,28 @@ static void
 share_out(gt_amx *amx)
 {
     int rows = extent(amx->to, amx->axis);
-    int most_bands = amx->width < GT_AMX_ROWS ? 1 : rows;
+    int max_bands = amx->width < GT_AMX_ROWS ? 1 : rows;
     size_t image = image_size(amx);
     int bands = (int)((image + room - 1) / room);
-    bands = bands < most_bands ? bands : most_bands;
+    bands = bands < max_bands ? bands : max_bands;
     amx->images = bands == 1 && image < room ? (int)(room / image) : 1;
     amx->images = amx->images < amx->batch ? amx->images : amx->batch;
     amx->parts = 1;
     if (rounded_up(amx->batch, amx->images) * bands < 4 * amx->threads) {
-        if (amx->batch == 1 && most_bands > 1 && rows_are_better(amx)) {
+        if (amx->batch == 1 && max_bands > 1 && rows_are_better(amx)) {
             bands = rounded_up(bands, amx->threads) * amx->threads;
         }
         else {
             amx->parts = amx->threads;
         }
     }
-    amx->band = rounded_up(rows, bands < most_bands ? bands : most_bands);
+    amx->band = rounded_up(rows, bands < max_bands ? bands : max_bands);
 }
 
 void
 gt_amx_prepare(gt_amx *amx)
 {
-    size_t result = (size_t)amx->pixel * number_size(amx);
+    size_t result = (size_t)amx->pixel * element_size(amx);
     size_t row = (size_t)amx->to.width * result;
     amx->axis = choose_axis(amx);
     amx->is_in_place = can_be_in_place(amx);
@@ -263,7 +263,7 @@ pack_number(const gt_amx *amx, const void *kernel, const gt_amx_run *run, int in
         ((size_t)(y * amx->size[1] + x) * (size_t)channels + (size_t)(index % channels)) *
             (size_t)amx->to.channels +
         (size_t)channel;
-    if (amx->type == GT_MAP_BYTES) {
+    if (amx->type == GT_MAP_U8) {
         *place = tap < run->taps ? ((const char *)kernel)[number] : 0;
         return;
     }
@@ -277,7 +277,7 @@ pack_tile(const gt_amx *amx, const void *kernel, const gt_amx_run *run, int step
           char *tile)
 {
     enum { QUAD = 4 };
-    int size = (int)number_size(amx);
+    int size = (int)element_size(amx);
     for (int row = 0; row < GT_AMX_ROWS; row++) {
         for (int column = 0; column < GT_AMX_COLS; column++) {
             for (int i = 0; i < QUAD / size; i++) {
@@ -447,7 +447,7 @@ read_chunk(const gt_amx *amx, const char *source, const chunk *part, char *scrat
 static gt_amx_tiles
 tiles_of(const gt_amx *amx, const chunk *part, const char *source, char *target, char *scratch)
 {
-    size_t result = (size_t)amx->pixel * number_size(amx);
+    size_t result = (size_t)amx->pixel * element_size(amx);
     size_t map = (size_t)amx->to.height * (size_t)amx->to.width * result;
     int results = (part->rows - 1) * amx->columns + amx->width;
     gt_amx_tiles tiles = {.to = target + (size_t)part->first_image * map +
@@ -466,7 +466,7 @@ typedef struct {
     const char *source;
     const char *packed;
     const float *shift;
-    const float *steps;
+    const float *scales;
     char *target;
     bool is_plain;
 } amx_run;
@@ -487,7 +487,7 @@ run_chunk(const amx_run *run, int index, int first, int last, char *scratch)
                                   .n_columns = amx->to.channels - channel < WIDTH ? 1 : 2,
                                   .channel = channel,
                                   .shift = run->shift,
-                                  .steps = run->steps};
+                                  .scales = run->scales};
         (run->is_plain ? gt_amx_multiply_plain : gt_amx_multiply)(&product);
     }
 }
@@ -519,13 +519,13 @@ run_share(const amx_run *run, int worker, int workers, char *scratch)
 
 void
 gt_amx_convolve(const gt_amx *amx, const void *source, const void *packed, const float *shift,
-                const float *steps, void *target, void *scratch)
+                const float *scales, void *target, void *scratch)
 {
     const amx_run run = {.amx = amx,
                          .source = source,
                          .packed = packed,
                          .shift = shift,
-                         .steps = steps,
+                         .scales = scales,
                          .target = target,
                          .is_plain = amx->is_plain || !gt_amx_is_compiled()};
 #pragma omp parallel num_threads(amx->threads) if (amx -> threads > 1)

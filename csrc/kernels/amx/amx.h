@@ -17,12 +17,12 @@
 
 /* Whether this processor can run such convolutions, which ONEDNN_MAX_CPU_ISA may deny.  To be asked
  * before the first one runs: only then does the system let the process use the registers. */
-bool gt_amx_is_offered(void);
+bool gt_amx_is_available(void);
 
 /* Whether it can run this one, and whether one like this can be run at all.  Neither depends on the
  * batch or the threads, on which features must not depend. */
 bool gt_amx_suits(const gt_amx *amx);
-bool gt_amx_fits(const gt_amx *amx);
+bool gt_amx_is_supported(const gt_amx *amx);
 
 /* Choose how it runs. */
 void gt_amx_prepare(gt_amx *amx);
@@ -37,10 +37,10 @@ size_t gt_amx_kernel_size(const gt_amx *amx);
  * maps of bytes int8. */
 void gt_amx_pack(const gt_amx *amx, const void *kernel, void *packed);
 
-/* Convolve: `shift` (channels_out,) is added to the results; `steps` (channels_out,) are those of an
+/* Convolve: `shift` (channels_out,) is added to the results; `scales` (channels_out,) are those of an
  * int8 kernel, else NULL.  `scratch` and `packed` are aligned to 64 bytes; behind a source of bytes 63
  * more must be readable.  A NaN in the source may also spoil a result beside those that read it. */
 void gt_amx_convolve(const gt_amx *amx, const void *source, const void *packed, const float *shift,
-                     const float *steps, void *target, void *scratch);
+                     const float *scales, void *target, void *scratch);
 
 #endif

@@ -20,7 +20,7 @@ multiply_step(gt_map_type type, const char *from, const char *column)
 {
     double sum = 0.0;
     for (int i = 0; i < GT_AMX_STEP; i += QUAD) {
-        for (int k = 0; type == GT_MAP_BYTES && k < QUAD; k++) {
+        for (int k = 0; type == GT_MAP_U8 && k < QUAD; k++) {
             sum += (int)(uint8_t)from[i + k] * (int)(int8_t)column[k];
         }
         for (int k = 0; type == GT_MAP_BF16 && k < QUAD; k += 2) {
@@ -54,16 +54,16 @@ static void
 write_number(const gt_amx_product *product, int channel, float value, char *to)
 {
     const gt_amx *amx = product->amx;
-    bool is_bytes = amx->type == GT_MAP_BYTES;
+    bool is_u8 = amx->type == GT_MAP_U8;
     int index = product->channel + channel;
-    if (is_bytes) {
-        value *= product->steps[index] * amx->source_step;
+    if (is_u8) {
+        value *= product->scales[index] * amx->source_scale;
     }
     value += product->shift[index];
     value = amx->low > value ? amx->low : value; /* a NaN stays one */
     value = amx->high < value ? amx->high : value;
-    if (is_bytes) {
-        float whole = rintf(value * (1.0f / amx->step));
+    if (is_u8) {
+        float whole = rintf(value * (1.0f / amx->result_scale));
         to[channel] = (char)(uint8_t)(whole < 255.0f ? whole : 255.0f);
         return;
     }

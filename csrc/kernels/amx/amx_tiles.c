@@ -25,10 +25,10 @@ gt_amx_is_compiled(void)
 #define AMX __attribute__((TARGET))
 #define INLINE_AMX static inline __attribute__((always_inline, TARGET))
 
-enum { COLS = GT_AMX_COLS, ROWS = GT_AMX_ROWS, MOST = 2, TILES = 8 };
+enum { COLS = GT_AMX_COLS, ROWS = GT_AMX_ROWS, MAX = 2, TILES = 8 };
 
 /* Sums of up to 2 x 2 tiles as they are stored: rows of 32 channels. */
-enum { SUMS_ROW = MOST * GT_AMX_STEP };
+enum { SUMS_ROW = MAX * GT_AMX_STEP };
 
 /* As the instructions read it. */
 typedef struct {
@@ -75,35 +75,35 @@ gt_amx_end(const gt_amx_registers *before)
 
 /* What becomes of the sums of some channels out. */
 typedef struct {
-    __m512 scales[MOST]; /* of bytes */
-    __m512 shift[MOST];
+    __m512 scales[MAX]; /* of bytes */
+    __m512 shift[MAX];
     __m512 low;
     __m512 high;
     __m512 factor; /* of bytes */
 } finish;
 
 INLINE_AMX finish
-prepare_finish(const gt_amx_product *product, bool is_bytes, int n_columns)
+prepare_finish(const gt_amx_product *product, bool is_u8, int n_columns)
 {
     const gt_amx *amx = product->amx;
-    finish last = {.factor = _mm512_set1_ps(is_bytes ? 1.0f / amx->step : 1.0f)};
+    finish last = {.factor = _mm512_set1_ps(is_u8 ? 1.0f / amx->result_scale : 1.0f)};
     last.low = _mm512_set1_ps(amx->low);
     last.high = _mm512_set1_ps(amx->high);
     for (int k = 0; k < n_columns; k++) {
         int channel = product->channel + k * COLS;
         last.shift[k] = _mm512_loadu_ps(product->shift + channel);
-        last.scales[k] = is_bytes ? _mm512_mul_ps(_mm512_loadu_ps(product->steps + channel),
-                                                  _mm512_set1_ps(amx->source_step))
-                                  : _mm512_set1_ps(1.0f);
+        last.scales[k] = is_u8 ? _mm512_mul_ps(_mm512_loadu_ps(product->scales + channel),
+                                               _mm512_set1_ps(amx->source_scale))
+                               : _mm512_set1_ps(1.0f);
     }
     return last;
 }
 
 /* A NaN stays one. */
 INLINE_AMX __m512
-finish_vector(const finish *last, bool is_bytes, int k, const char *sums)
+finish_vector(const finish *last, bool is_u8, int k, const char *sums)
 {
-    __m512 value = is_bytes
+    __m512 value = is_u8
                        ? _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums)), last->scales[k])
                        : _mm512_load_ps(sums);
     value = _mm512_max_ps(last->low, _mm512_add_ps(value, last->shift[k]));
@@ -111,18 +111,18 @@ finish_vector(const finish *last, bool is_bytes, int k, const char *sums)
 }
 
 INLINE_AMX void
-write_result(const finish *last, bool is_bytes, int n_columns, const char *sums, char *to)
+write_result(const finish *last, bool is_u8, int n_columns, const char *sums, char *to)
 {
-    __m512 first = finish_vector(last, is_bytes, 0, sums);
-    if (is_bytes) {
+    __m512 first = finish_vector(last, is_u8, 0, sums);
+    if (is_u8) {
         for (int k = 0; k < n_columns; k++) {
-            __m512 value = finish_vector(last, is_bytes, k, sums + k * GT_AMX_STEP);
+            __m512 value = finish_vector(last, is_u8, k, sums + k * GT_AMX_STEP);
             __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(value, last->factor));
             _mm_storeu_si128((__m128i *)(void *)(to + k * COLS), _mm512_cvtusepi32_epi8(whole));
         }
     }
-    else if (n_columns == MOST) {
-        __m512 second = finish_vector(last, is_bytes, 1, sums + GT_AMX_STEP);
+    else if (n_columns == MAX) {
+        __m512 second = finish_vector(last, is_u8, 1, sums + GT_AMX_STEP);
         _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(second, first));
     }
     else {
@@ -141,11 +141,11 @@ typedef struct {
 
 /* Write the next row of sums, where it belongs to the map. */
 INLINE_AMX void
-write_next(const gt_amx_layout *where, const finish *last, bool is_bytes, int n_columns,
+write_next(const gt_amx_layout *where, const finish *last, bool is_u8, int n_columns,
            written_later *later)
 {
     if (later->place.column < where->width) {
-        write_result(last, is_bytes, n_columns, later->sums, later->place.to);
+        write_result(last, is_u8, n_columns, later->sums, later->place.to);
     }
     later->sums += SUMS_ROW;
     gt_amx_advance(where, &later->place);
@@ -155,9 +155,9 @@ write_next(const gt_amx_layout *where, const finish *last, bool is_bytes, int n_
 }
 
 /* Of tiles: sums += from * kernel; their numbers are part of the instruction. */
-#define MULTIPLY_ADD(is_bytes, sums, from, kernel)                                                 \
+#define MULTIPLY_ADD(is_u8, sums, from, kernel)                                                    \
     do {                                                                                           \
-        if (is_bytes) {                                                                            \
+        if (is_u8) {                                                                               \
             _tile_dpbusd(sums, from, kernel);                                                      \
         }                                                                                          \
         else {                                                                                     \
@@ -167,7 +167,7 @@ write_next(const gt_amx_layout *where, const finish *last, bool is_bytes, int n_
 
 /* The sums of n_tiles x n_columns tiles, which are constants where this is inlined. */
 INLINE_AMX void
-sum_up(const gt_amx_product *product, const gt_amx_layout *where, const finish *last, bool is_bytes,
+sum_up(const gt_amx_product *product, const gt_amx_layout *where, const finish *last, bool is_u8,
        int n_tiles, int n_columns, const gt_amx_place *places, written_later *later)
 {
     const gt_amx *amx = product->amx;
@@ -184,23 +184,23 @@ sum_up(const gt_amx_product *product, const gt_amx_layout *where, const finish *
         const char *lower = places[n_tiles - 1].from + run.offset;
         for (int step = 0; step < run.steps; step++) {
             _tile_loadd(4, upper, stride);
-            if (n_tiles == MOST) {
+            if (n_tiles == MAX) {
                 _tile_loadd(5, lower, stride);
             }
             _tile_loadd(6, kernel, GT_AMX_STEP);
-            MULTIPLY_ADD(is_bytes, 0, 4, 6);
-            if (n_tiles == MOST) {
-                MULTIPLY_ADD(is_bytes, 2, 5, 6);
+            MULTIPLY_ADD(is_u8, 0, 4, 6);
+            if (n_tiles == MAX) {
+                MULTIPLY_ADD(is_u8, 2, 5, 6);
             }
-            if (n_columns == MOST) {
+            if (n_columns == MAX) {
                 _tile_loadd(7, kernel + GT_AMX_TILE, GT_AMX_STEP);
-                MULTIPLY_ADD(is_bytes, 1, 4, 7);
-                if (n_tiles == MOST) {
-                    MULTIPLY_ADD(is_bytes, 3, 5, 7);
+                MULTIPLY_ADD(is_u8, 1, 4, 7);
+                if (n_tiles == MAX) {
+                    MULTIPLY_ADD(is_u8, 3, 5, 7);
                 }
             }
             for (int k = 0; k < later->pace && later->left > 0; k++) {
-                write_next(where, last, is_bytes, n_columns, later);
+                write_next(where, last, is_u8, n_columns, later);
             }
             kernel += n_columns * GT_AMX_TILE;
             upper += run.advance;
@@ -208,7 +208,7 @@ sum_up(const gt_amx_product *product, const gt_amx_layout *where, const finish *
         }
     }
     while (later->left > 0) {
-        write_next(where, last, is_bytes, n_columns, later);
+        write_next(where, last, is_u8, n_columns, later);
     }
 }
 
@@ -216,12 +216,12 @@ INLINE_AMX void
 keep_sums(int n_tiles, int n_columns, const gt_amx_place *places, char *sums, written_later *later)
 {
     _tile_stored(0, sums, SUMS_ROW);
-    if (n_columns == MOST) {
+    if (n_columns == MAX) {
         _tile_stored(1, sums + GT_AMX_STEP, SUMS_ROW);
     }
-    if (n_tiles == MOST) {
+    if (n_tiles == MAX) {
         _tile_stored(2, sums + ROWS * SUMS_ROW, SUMS_ROW);
-        if (n_columns == MOST) {
+        if (n_columns == MAX) {
             _tile_stored(3, sums + ROWS * SUMS_ROW + GT_AMX_STEP, SUMS_ROW);
         }
     }
@@ -232,40 +232,40 @@ keep_sums(int n_tiles, int n_columns, const gt_amx_place *places, char *sums, wr
 }
 
 INLINE_AMX void
-multiply(const gt_amx_product *product, bool is_bytes, int n_columns)
+multiply(const gt_amx_product *product, bool is_u8, int n_columns)
 {
-    char sums[MOST * ROWS * SUMS_ROW] __attribute__((aligned(64)));
-    const finish last = prepare_finish(product, is_bytes, n_columns);
+    char sums[MAX * ROWS * SUMS_ROW] __attribute__((aligned(64)));
+    const finish last = prepare_finish(product, is_u8, n_columns);
     const gt_amx_layout where = gt_amx_layout_of(product->amx);
     const int count = product->tiles.count;
     const int n_steps = product->amx->n_steps;
-    written_later later = {.pace = (MOST * ROWS + n_steps - 1) / n_steps};
-    gt_amx_place places[MOST];
+    written_later later = {.pace = (MAX * ROWS + n_steps - 1) / n_steps};
+    gt_amx_place places[MAX];
     int i = 0;
-    for (; i + MOST <= count; i += MOST) {
+    for (; i + MAX <= count; i += MAX) {
         places[0] = gt_amx_place_of(product, i);
         places[1] = gt_amx_place_of(product, i + 1);
-        sum_up(product, &where, &last, is_bytes, MOST, n_columns, places, &later);
-        keep_sums(MOST, n_columns, places, sums, &later);
+        sum_up(product, &where, &last, is_u8, MAX, n_columns, places, &later);
+        keep_sums(MAX, n_columns, places, sums, &later);
     }
     if (i < count) {
         places[0] = gt_amx_place_of(product, i);
-        sum_up(product, &where, &last, is_bytes, 1, n_columns, places, &later);
+        sum_up(product, &where, &last, is_u8, 1, n_columns, places, &later);
         keep_sums(1, n_columns, places, sums, &later);
     }
     while (later.left > 0) {
-        write_next(&where, &last, is_bytes, n_columns, &later);
+        write_next(&where, &last, is_u8, n_columns, &later);
     }
 }
 
 INLINE_AMX void
-multiply_any(const gt_amx_product *product, bool is_bytes)
+multiply_any(const gt_amx_product *product, bool is_u8)
 {
-    if (product->n_columns == MOST) {
-        multiply(product, is_bytes, MOST);
+    if (product->n_columns == MAX) {
+        multiply(product, is_u8, MAX);
     }
     else {
-        multiply(product, is_bytes, 1);
+        multiply(product, is_u8, 1);
     }
 }
 
@@ -273,7 +273,7 @@ AMX void
 gt_amx_multiply(const gt_amx_product *product)
 {
     write_memory(product->tiles.from);
-    if (product->amx->type == GT_MAP_BYTES) {
+    if (product->amx->type == GT_MAP_U8) {
         multiply_any(product, true);
     }
     else {

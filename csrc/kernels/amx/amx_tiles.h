@@ -29,9 +29,9 @@ typedef struct {
     gt_amx_tiles tiles;
     const char *kernel;
     int n_columns;
-    int channel;        /* first of the channels out */
-    const float *shift; /* (channels_out,) */
-    const float *steps; /* (channels_out,) of an int8 kernel */
+    int channel;         /* first of the channels out */
+    const float *shift;  /* (channels_out,) */
+    const float *scales; /* (channels_out,) of an int8 kernel */
 } gt_amx_product;
 
 /* Sixteen results: what the first of them reads, its place, and its column among the results. */
@@ -47,7 +47,7 @@ gt_amx_place_of(const gt_amx_product *product, int index)
     const gt_amx *amx = product->amx;
     const gt_amx_tiles *tiles = &product->tiles;
     size_t image = (size_t)(index / tiles->per_image);
-    size_t size = amx->type == GT_MAP_BYTES ? 1 : sizeof(uint16_t);
+    size_t size = amx->type == GT_MAP_U8 ? 1 : sizeof(uint16_t);
     int first = index % tiles->per_image * GT_AMX_ROWS;
     first = first < tiles->last ? first : tiles->last;
     gt_amx_place place = {

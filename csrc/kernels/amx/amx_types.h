@@ -7,7 +7,7 @@
 
 #include "common/geometry.h"
 
-enum { GT_AMX_MOST_RUNS = 64 };
+enum { GT_AMX_MAX_RUNS = 64 };
 
 /* Taps of a kernel that are multiplied one after the other. */
 typedef struct {
@@ -25,11 +25,11 @@ typedef struct {
     gt_shape to;
     int size[2]; /* of the kernel */
     int strides[2];
-    int before[2];     /* padding above and to the left */
-    gt_map_type type;  /* of both maps, with channels last: bfloat16 or bytes */
-    float source_step; /* of the source's bytes */
-    float step;        /* of the results' bytes */
-    float low;         /* bounds of the results, 0 or more for bytes */
+    int before[2];      /* padding above and to the left */
+    gt_map_type type;   /* of both maps, with channels last: bfloat16 or bytes */
+    float source_scale; /* of the source's bytes */
+    float result_scale; /* of the results' bytes */
+    float low;          /* bounds of the results, 0 or more for bytes */
     float high;
     int pixel; /* channels of the array that the results are written to, theirs or more */
     int threads;
@@ -51,7 +51,7 @@ typedef struct {
     size_t to_column;
     int n_steps; /* of all runs */
     int n_runs;
-    gt_amx_run runs[GT_AMX_MOST_RUNS];
+    gt_amx_run runs[GT_AMX_MAX_RUNS];
 } gt_amx;
 
 #endif

@@ -2,10 +2,10 @@
 
 #include "kernels/u8/u8_dispatch.h"
 
-enum { MOST_PIXELS = 32 };
+enum { MAX_PIXELS = 32 };
 
 bool
-gt_byte_pool_fits(const gt_byte_pool *pool)
+gt_u8_pool_is_supported(const gt_u8_pool *pool)
 {
     const gt_window *window = &pool->window;
     for (int axis = 0; axis < 2; axis++) {
@@ -15,12 +15,12 @@ gt_byte_pool_fits(const gt_byte_pool *pool)
             return false;
         }
     }
-    return (int64_t)window->size[0] * window->size[1] <= MOST_PIXELS;
+    return (int64_t)window->size[0] * window->size[1] <= MAX_PIXELS;
 }
 
 /* The part of a window's axis that lies in the map: from *start on, so many pixels. */
 static int
-clip(const gt_byte_pool *pool, int axis, int place, int *start)
+clip(const gt_u8_pool *pool, int axis, int place, int *start)
 {
     int extent = axis == 0 ? pool->from.height : pool->from.width;
     int first = place * pool->window.strides[axis] - pool->window.before[axis];
@@ -36,7 +36,7 @@ factor_of(int pixels)
 }
 
 static int
-factor_for(const gt_byte_pool *pool, int height, int width)
+factor_for(const gt_u8_pool *pool, int height, int width)
 {
     const int *size = pool->window.size;
     return factor_of(pool->window.count_padding ? size[0] * size[1] : height * width);
@@ -44,15 +44,15 @@ factor_for(const gt_byte_pool *pool, int height, int width)
 
 /* One row of means over windows three pixels wide, each one pixel further. */
 static void
-average_row(const gt_byte_pool *pool, const gt_byte_rows *rows, const uint8_t *image, int y,
+average_row(const gt_u8_pool *pool, const gt_u8_rows *rows, const uint8_t *image, int y,
             uint8_t *out)
 {
     int top = 0;
-    gt_byte_strip strip = {.width = pool->from.width,
-                           .row = (size_t)pool->from.width * (size_t)pool->from.channels,
-                           .channels = pool->from.channels,
-                           .before = pool->window.before[1],
-                           .count = pool->to.width};
+    gt_u8_strip strip = {.width = pool->from.width,
+                         .row = (size_t)pool->from.width * (size_t)pool->from.channels,
+                         .channels = pool->from.channels,
+                         .before = pool->window.before[1],
+                         .count = pool->to.width};
     strip.height = clip(pool, 0, y, &top);
     strip.first = image + (size_t)top * strip.row;
     for (int width = 1; width <= 3; width++) {
@@ -63,12 +63,11 @@ average_row(const gt_byte_pool *pool, const gt_byte_rows *rows, const uint8_t *i
 
 /* One row of results. */
 static void
-pool_row(const gt_byte_pool *pool, const gt_byte_rows *rows, const uint8_t *image, int y,
-         uint8_t *out)
+pool_row(const gt_u8_pool *pool, const gt_u8_rows *rows, const uint8_t *image, int y, uint8_t *out)
 {
-    gt_byte_window window = {.pixel = (size_t)pool->from.channels,
-                             .row = (size_t)pool->from.width * (size_t)pool->from.channels,
-                             .channels = pool->from.channels};
+    gt_u8_window window = {.pixel = (size_t)pool->from.channels,
+                           .row = (size_t)pool->from.width * (size_t)pool->from.channels,
+                           .channels = pool->from.channels};
     int top = 0;
     window.height = clip(pool, 0, y, &top);
     for (int x = 0; x < pool->to.width; x++, out += pool->to.channels) {
@@ -85,9 +84,9 @@ pool_row(const gt_byte_pool *pool, const gt_byte_rows *rows, const uint8_t *imag
 }
 
 void
-gt_byte_pool_run(const gt_byte_pool *pool, const uint8_t *source, uint8_t *target)
+gt_u8_pool_run(const gt_u8_pool *pool, const uint8_t *source, uint8_t *target)
 {
-    gt_byte_rows rows = gt_byte_rows_best();
+    gt_u8_rows rows = gt_u8_rows_best();
     int64_t count = (int64_t)pool->batch * pool->to.height;
     size_t width = (size_t)pool->to.width * (size_t)pool->to.channels;
     bool in_strips = !pool->is_max && pool->window.size[1] == 3 && pool->window.strides[1] == 1;
@@ -101,9 +100,9 @@ gt_byte_pool_run(const gt_byte_pool *pool, const uint8_t *source, uint8_t *targe
 }
 
 void
-gt_byte_concat_run(const gt_byte_concat *concat, const uint8_t *const *sources, uint8_t *target)
+gt_u8_concat_run(const gt_u8_concat *concat, const uint8_t *const *sources, uint8_t *target)
 {
-    gt_byte_rows rows = gt_byte_rows_best();
+    gt_u8_rows rows = gt_u8_rows_best();
 #pragma omp parallel for schedule(static) num_threads(concat->threads) if (concat->threads > 1)
     for (int64_t i = 0; i < concat->pixels; i++) {
         uint8_t *out = target + (size_t)i * (size_t)concat->pixel;

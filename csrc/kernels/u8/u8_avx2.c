@@ -1,5 +1,5 @@
 /* The channels of a pixel 32 or 16 at a time.  The file is compiled for any processor of the family;
- * only gt_byte_rows_best lets its functions run. */
+ * only gt_u8_rows_best lets its functions run. */
 #include "kernels/u8/u8_rows.h"
 
 #ifdef __x86_64__
@@ -19,21 +19,21 @@ next_vector(int c, int lanes, int channels)
 }
 
 AVX2 static void
-largest(const gt_byte_window *window, uint8_t *out)
+largest(const gt_u8_window *window, uint8_t *out)
 {
     if (window->channels < 32) {
-        gt_byte_rows_plain().largest(window, out);
+        gt_u8_rows_plain().largest(window, out);
         return;
     }
     for (int c = 0; c < window->channels; c = next_vector(c, 32, window->channels)) {
-        __m256i most = _mm256_setzero_si256();
+        __m256i maximum = _mm256_setzero_si256();
         for (int y = 0; y < window->height; y++) {
             const uint8_t *place = window->first + (size_t)y * window->row + c;
             for (int x = 0; x < window->width; x++, place += window->pixel) {
-                most = _mm256_max_epu8(most, _mm256_loadu_si256((const __m256i *)place));
+                maximum = _mm256_max_epu8(maximum, _mm256_loadu_si256((const __m256i *)place));
             }
         }
-        _mm256_storeu_si256((__m256i *)(out + c), most);
+        _mm256_storeu_si256((__m256i *)(out + c), maximum);
     }
 }
 
@@ -54,10 +54,10 @@ scale(__m256i sums, int factor, uint8_t *out)
 }
 
 AVX2 static void
-mean(const gt_byte_window *window, uint8_t *out)
+mean(const gt_u8_window *window, uint8_t *out)
 {
     if (window->channels < 16) {
-        gt_byte_rows_plain().mean(window, out);
+        gt_u8_rows_plain().mean(window, out);
         return;
     }
     for (int c = 0; c < window->channels; c = next_vector(c, 16, window->channels)) {
@@ -72,11 +72,11 @@ mean(const gt_byte_window *window, uint8_t *out)
     }
 }
 
-enum { MOST_VECTORS = 4 };
+enum { MAX_VECTORS = 4 };
 
 /* sums (vectors, 16) of as many channels of column x of a strip, nothing beside the map. */
 INLINE_AVX2 void
-sum_column(const gt_byte_strip *strip, int c, int x, int vectors, __m256i sums[MOST_VECTORS])
+sum_column(const gt_u8_strip *strip, int c, int x, int vectors, __m256i sums[MAX_VECTORS])
 {
     for (int k = 0; k < vectors; k++) {
         sums[k] = _mm256_setzero_si256();
@@ -95,14 +95,14 @@ sum_column(const gt_byte_strip *strip, int c, int x, int vectors, __m256i sums[M
 /* The means of 16 channels or, where there are as many, of the 64 in a cache line, which then is
  * fetched once. */
 INLINE_AVX2 void
-means_of_channels(const gt_byte_strip *strip, int c, int vectors, uint8_t *out)
+means_of_channels(const gt_u8_strip *strip, int c, int vectors, uint8_t *out)
 {
-    __m256i left[MOST_VECTORS], middle[MOST_VECTORS], right[MOST_VECTORS];
+    __m256i left[MAX_VECTORS], middle[MAX_VECTORS], right[MAX_VECTORS];
     sum_column(strip, c, -strip->before, vectors, left);
     sum_column(strip, c, 1 - strip->before, vectors, middle);
     for (int x = 0; x < strip->count; x++) {
         int start = x - strip->before;
-        int factor = strip->factors[gt_byte_strip_width(strip, start)];
+        int factor = strip->factors[gt_u8_strip_width(strip, start)];
         sum_column(strip, c, start + 2, vectors, right);
         for (int k = 0; k < vectors; k++) {
             __m256i sum = _mm256_add_epi16(_mm256_add_epi16(left[k], middle[k]), right[k]);
@@ -114,15 +114,15 @@ means_of_channels(const gt_byte_strip *strip, int c, int vectors, uint8_t *out)
 }
 
 AVX2 static void
-means_of_three(const gt_byte_strip *strip, uint8_t *out)
+means_of_three(const gt_u8_strip *strip, uint8_t *out)
 {
     int c = 0;
     if (strip->channels < 16) {
-        gt_byte_rows_plain().means_of_three(strip, out);
+        gt_u8_rows_plain().means_of_three(strip, out);
         return;
     }
-    for (; c + 16 * MOST_VECTORS <= strip->channels; c += 16 * MOST_VECTORS) {
-        means_of_channels(strip, c, MOST_VECTORS, out);
+    for (; c + 16 * MAX_VECTORS <= strip->channels; c += 16 * MAX_VECTORS) {
+        means_of_channels(strip, c, MAX_VECTORS, out);
     }
     for (c = next_vector(c - 16, 16, strip->channels); c < strip->channels;
          c = next_vector(c, 16, strip->channels)) {
@@ -135,7 +135,7 @@ AVX2 static void
 copy(const uint8_t *from, size_t count, uint8_t *to)
 {
     if (count < 32) {
-        gt_byte_rows_plain().copy(from, count, to);
+        gt_u8_rows_plain().copy(from, count, to);
         return;
     }
     for (size_t c = 0; c < count; c = (size_t)next_vector((int)c, 32, (int)count)) {
@@ -144,18 +144,18 @@ copy(const uint8_t *from, size_t count, uint8_t *to)
     }
 }
 
-gt_byte_rows
-gt_byte_rows_avx2(void)
+gt_u8_rows
+gt_u8_rows_avx2(void)
 {
-    return (gt_byte_rows){largest, mean, means_of_three, copy};
+    return (gt_u8_rows){largest, mean, means_of_three, copy};
 }
 
 #else
 
-gt_byte_rows
-gt_byte_rows_avx2(void)
+gt_u8_rows
+gt_u8_rows_avx2(void)
 {
-    return (gt_byte_rows){NULL, NULL, NULL, NULL};
+    return (gt_u8_rows){NULL, NULL, NULL, NULL};
 }
 
 #endif

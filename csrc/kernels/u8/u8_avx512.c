@@ -1,5 +1,5 @@
 /* The channels of a pixel 64 or 32 at a time.  The file is compiled for any processor of the
- * family; only gt_byte_rows_best lets its functions run. */
+ * family; only gt_u8_rows_best lets its functions run. */
 #include "kernels/u8/u8_rows.h"
 
 #ifdef __x86_64__
@@ -18,18 +18,18 @@ mask_of(int left)
 }
 
 AVX512 static void
-largest(const gt_byte_window *window, uint8_t *out)
+largest(const gt_u8_window *window, uint8_t *out)
 {
     for (int c = 0; c < window->channels; c += 64) {
         __mmask64 mask = mask_of(window->channels - c);
-        __m512i most = _mm512_setzero_si512();
+        __m512i maximum = _mm512_setzero_si512();
         for (int y = 0; y < window->height; y++) {
             const uint8_t *place = window->first + (size_t)y * window->row + c;
             for (int x = 0; x < window->width; x++, place += window->pixel) {
-                most = _mm512_max_epu8(most, _mm512_maskz_loadu_epi8(mask, place));
+                maximum = _mm512_max_epu8(maximum, _mm512_maskz_loadu_epi8(mask, place));
             }
         }
-        _mm512_mask_storeu_epi8(out + c, mask, most);
+        _mm512_mask_storeu_epi8(out + c, mask, maximum);
     }
 }
 
@@ -47,7 +47,7 @@ scale(__m512i sums, int factor)
 }
 
 AVX512 static void
-mean(const gt_byte_window *window, uint8_t *out)
+mean(const gt_u8_window *window, uint8_t *out)
 {
     for (int c = 0; c < window->channels; c += 32) {
         __mmask32 mask = (__mmask32)mask_of(window->channels - c);
@@ -64,7 +64,7 @@ mean(const gt_byte_window *window, uint8_t *out)
 
 /* The sums of 32 channels of column x of a strip, nothing beside the map. */
 INLINE_AVX512 __m512i
-sum_column(const gt_byte_strip *strip, int c, __mmask32 mask, int x)
+sum_column(const gt_u8_strip *strip, int c, __mmask32 mask, int x)
 {
     __m512i sum = _mm512_setzero_si512();
     if (x < 0 || x >= strip->width) {
@@ -78,7 +78,7 @@ sum_column(const gt_byte_strip *strip, int c, __mmask32 mask, int x)
 }
 
 AVX512 static void
-means_of_three(const gt_byte_strip *strip, uint8_t *out)
+means_of_three(const gt_u8_strip *strip, uint8_t *out)
 {
     for (int c = 0; c < strip->channels; c += 32) {
         __mmask32 mask = (__mmask32)mask_of(strip->channels - c);
@@ -88,7 +88,7 @@ means_of_three(const gt_byte_strip *strip, uint8_t *out)
             int start = x - strip->before;
             __m512i right = sum_column(strip, c, mask, start + 2);
             __m512i sum = _mm512_add_epi16(_mm512_add_epi16(left, middle), right);
-            int factor = strip->factors[gt_byte_strip_width(strip, start)];
+            int factor = strip->factors[gt_u8_strip_width(strip, start)];
             _mm256_mask_storeu_epi8(out + (size_t)x * (size_t)strip->channels + c, mask,
                                     scale(sum, factor));
             left = middle;
@@ -106,18 +106,18 @@ copy(const uint8_t *from, size_t count, uint8_t *to)
     }
 }
 
-gt_byte_rows
-gt_byte_rows_avx512(void)
+gt_u8_rows
+gt_u8_rows_avx512(void)
 {
-    return (gt_byte_rows){largest, mean, means_of_three, copy};
+    return (gt_u8_rows){largest, mean, means_of_three, copy};
 }
 
 #else
 
-gt_byte_rows
-gt_byte_rows_avx512(void)
+gt_u8_rows
+gt_u8_rows_avx512(void)
 {
-    return (gt_byte_rows){NULL, NULL, NULL, NULL};
+    return (gt_u8_rows){NULL, NULL, NULL, NULL};
 }
 
 #endif

@@ -2,16 +2,16 @@
 
 #include "common/onednn.h"
 
-gt_byte_rows
-gt_byte_rows_best(void)
+gt_u8_rows
+gt_u8_rows_best(void)
 {
 #ifdef __x86_64__
-    if (gt_processor_offers(dnnl_cpu_isa_avx512_core)) {
-        return gt_byte_rows_avx512();
+    if (gt_processor_has(dnnl_cpu_isa_avx512_core)) {
+        return gt_u8_rows_avx512();
     }
-    if (gt_processor_offers(dnnl_cpu_isa_avx2)) {
-        return gt_byte_rows_avx2();
+    if (gt_processor_has(dnnl_cpu_isa_avx2)) {
+        return gt_u8_rows_avx2();
     }
 #endif
-    return gt_byte_rows_plain();
+    return gt_u8_rows_plain();
 }

@@ -5,6 +5,6 @@
 #include "kernels/u8/u8_rows.h"
 
 /* The fastest that this processor has, which ONEDNN_MAX_CPU_ISA may deny. */
-gt_byte_rows gt_byte_rows_best(void);
+gt_u8_rows gt_u8_rows_best(void);
 
 #endif

@@ -11,7 +11,7 @@
  * 800 of them on a core of a Zen 4 or Zen 5 EPYC, with AVX-512, as 1,300 on a Zen 3, with AVX2.
  * The transformed kernel is read once a block: beyond 4 MB it would come from memory and not from
  * a cache, and the process would grow. */
-enum { TRANSFORM_COST_AVX512 = 800, TRANSFORM_COST_AVX2 = 1300, LARGEST_KERNEL = 4 << 20 };
+enum { TRANSFORM_COST_AVX512 = 800, TRANSFORM_COST_AVX2 = 1300, MAX_KERNEL = 4 << 20 };
 
 /* Multiply-adds of oneDNN's direct convolution in the time of one of float32, as measured. */
 static double
@@ -38,26 +38,26 @@ tiles_along(const gt_winograd *winograd, int extent)
 }
 
 static bool
-has_words(const gt_winograd *winograd)
+uses_int16(const gt_winograd *winograd)
 {
-    return gt_winograd_choose(winograd).weights == GT_WINOGRAD_WORDS;
+    return gt_winograd_choose(winograd).weights == GT_WINOGRAD_INT16;
 }
 
 bool
-gt_winograd_pays(const gt_winograd *winograd)
+gt_winograd_is_profitable(const gt_winograd *winograd)
 {
     int in = winograd->from.channels;
     int out = winograd->to.channels;
-    bool words = has_words(winograd);
-    if (winograd->lanes == 0 || gt_winograd_weights_size(winograd) > LARGEST_KERNEL ||
-        (words && !gt_winograd_words_are_exact(winograd))) { /* where there are no halves instead */
+    bool int16 = uses_int16(winograd);
+    if (winograd->lanes == 0 || gt_winograd_weights_size(winograd) > MAX_KERNEL ||
+        (int16 && !gt_winograd_int16_is_exact(winograd))) { /* where there are no fp16 instead */
         return false;
     }
     double pairs = (double)in * out;
     double tiles = (double)tiles_along(winograd, winograd->to.height) *
                    tiles_along(winograd, winograd->to.width);
     bool wide = winograd->lanes == 16;
-    double own_speed = !words ? 1.0 : wide ? 2.0 : 1.75; /* of products, as measured */
+    double own_speed = !int16 ? 1.0 : wide ? 2.0 : 1.75; /* of products, as measured */
     double transform = wide ? TRANSFORM_COST_AVX512 : TRANSFORM_COST_AVX2;
     double own = tiles * (GT_WINOGRAD_POINTS * pairs / own_speed + transform * (in + out));
     double direct = (double)winograd->to.height * winograd->to.width * pairs * winograd->size *
@@ -94,10 +94,10 @@ count_tiles(const gt_winograd *winograd)
 static size_t
 point_size(const gt_winograd *winograd)
 {
-    return has_words(winograd) ? sizeof(int16_t) : sizeof(float);
+    return uses_int16(winograd) ? sizeof(int16_t) : sizeof(float);
 }
 
-enum { CACHE_LINE = 64 /* bytes */, SUM_SIZE = sizeof(float), MOST_LANES = 16 };
+enum { CACHE_LINE = 64 /* bytes */, SUM_SIZE = sizeof(float), MAX_LANES = 16 };
 
 /* Bytes from a point to the next of `tiles` tiles with `channels` numbers of `size` bytes.  One
  * cache line of padding keeps the points of a tile out of the same few sets of a cache. */
@@ -117,11 +117,11 @@ gt_winograd_prepare(gt_winograd *winograd)
     size_t tile = GT_WINOGRAD_POINTS * ((size_t)winograd->from.channels * point_size(winograd) +
                                         GT_WINOGRAD_COLS * SUM_SIZE);
     int64_t share = (count_tiles(winograd) + winograd->threads - 1) / winograd->threads;
-    int64_t rows = gt_winograd_choose(winograd).most_rows;
+    int64_t rows = gt_winograd_choose(winograd).max_rows;
     int64_t products = (share + rows - 1) / rows;
     winograd->rows = (int)((share + products - 1) / products + 1) / 2 * 2;
-    int64_t most = (int64_t)(room / tile) / winograd->rows;
-    int64_t blocks = most > 1 ? (products + most - 1) / most : products;
+    int64_t max_of = (int64_t)(room / tile) / winograd->rows;
+    int64_t blocks = max_of > 1 ? (products + max_of - 1) / max_of : products;
     winograd->block = (int)((products + blocks - 1) / blocks) * winograd->rows;
 }
 
@@ -250,7 +250,7 @@ read_tile(const tile_block *block, const char *source, tile_place place, char *o
                                     row, pixel, out, block->tile_stride);
         }
         else {
-            char edge[GT_WINOGRAD_POINTS * MOST_LANES * sizeof(float)];
+            char edge[GT_WINOGRAD_POINTS * MAX_LANES * sizeof(float)];
             copy_edge(image, row, pixel, rows, columns, length, edge);
             block->stages.read_tile(edge, GT_WINOGRAD_TILE * length, length, out,
                                     block->tile_stride);
@@ -317,7 +317,7 @@ write_tiles(const tile_block *block, const float *scales, const float *shift, in
                                      .low = winograd->low,
                                      .high = winograd->high,
                                      .scales = scales + out + c,
-                                     .factor = 1.0f / winograd->step};
+                                     .factor = 1.0f / winograd->result_scale};
             size_t number = (size_t)i * GT_WINOGRAD_COLS + (size_t)c;
             block->stages.write_tile(block->sums + number * SUM_SIZE, block->sum_stride, &to);
         }

@@ -19,22 +19,22 @@ enum {
     PAIRS = LANES / 2,
     COLS = GT_WINOGRAD_COLS,
     STEP_COLS = 2 * LANES, /* multiplied at a time */
-    MOST_ROWS = 12
+    MAX_ROWS = 12
 };
 
-/* Beside words tiles are words, which they always fit, and sums integers; else both float32. */
+/* With int16 weights tiles are int16, which always holds them, and sums int32; else both are float32. */
 INLINE_AVX2 vector
 load_sums(const char *place, gt_winograd_weights weights)
 {
-    if (weights == GT_WINOGRAD_WORDS) {
+    if (weights == GT_WINOGRAD_INT16) {
         return _mm256_cvtepi32_ps(_mm256_load_si256((const __m256i *)(const void *)place));
     }
     return _mm256_load_ps((const float *)(const void *)place);
 }
 
-/* 8 whole numbers as words; what does not fit becomes the nearest that does. */
+/* 8 whole numbers as int16, saturated. */
 INLINE_AVX2 __m128i
-to_words(__m256i wide)
+to_int16(__m256i wide)
 {
     return _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
 }
@@ -42,8 +42,8 @@ to_words(__m256i wide)
 INLINE_AVX2 void
 store_points(char *place, vector value, gt_winograd_weights weights)
 {
-    if (weights == GT_WINOGRAD_WORDS) {
-        _mm_store_si128((__m128i *)(void *)place, to_words(_mm256_cvtps_epi32(value)));
+    if (weights == GT_WINOGRAD_INT16) {
+        _mm_store_si128((__m128i *)(void *)place, to_int16(_mm256_cvtps_epi32(value)));
         return;
     }
     _mm256_store_ps((float *)(void *)place, value);
@@ -66,8 +66,8 @@ store(char *place, vector value, gt_map_type type)
         _mm256_storeu_ps((float *)(void *)place, value);
         return;
     }
-    __m128i words = to_words(_mm256_cvtps_epi32(value));
-    _mm_storel_epi64((__m128i *)(void *)place, _mm_packus_epi16(words, words));
+    __m128i int16 = to_int16(_mm256_cvtps_epi32(value));
+    _mm_storel_epi64((__m128i *)(void *)place, _mm_packus_epi16(int16, int16));
 }
 
 INLINE_AVX2 vector
@@ -107,13 +107,13 @@ multiply(vector a, vector b)
 }
 
 INLINE_AVX2 vector
-least(vector a, vector b)
+min_of(vector a, vector b)
 {
     return _mm256_min_ps(a, b);
 }
 
 INLINE_AVX2 vector
-most(vector a, vector b)
+max_of(vector a, vector b)
 {
     return _mm256_max_ps(a, b);
 }
@@ -121,14 +121,14 @@ most(vector a, vector b)
 #include "kernels/winograd/winograd_transforms.h"
 
 DEFINE_READ(read_float32, GT_MAP_FLOAT32, GT_WINOGRAD_FLOAT32)
-DEFINE_READ(read_bytes, GT_MAP_BYTES, GT_WINOGRAD_HALVES)
-DEFINE_READ(read_to_words, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
+DEFINE_READ(read_u8, GT_MAP_U8, GT_WINOGRAD_FP16)
+DEFINE_READ(read_to_int16, GT_MAP_U8, GT_WINOGRAD_INT16)
 DEFINE_WRITE(write_float32_3x3, 6, GT_MAP_FLOAT32, GT_WINOGRAD_FLOAT32)
 DEFINE_WRITE(write_float32_5x5, 4, GT_MAP_FLOAT32, GT_WINOGRAD_FLOAT32)
-DEFINE_WRITE(write_bytes_3x3, 6, GT_MAP_BYTES, GT_WINOGRAD_HALVES)
-DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_HALVES)
-DEFINE_WRITE(write_from_words_3x3, 6, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
-DEFINE_WRITE(write_from_words_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
+DEFINE_WRITE(write_u8_3x3, 6, GT_MAP_U8, GT_WINOGRAD_FP16)
+DEFINE_WRITE(write_u8_5x5, 4, GT_MAP_U8, GT_WINOGRAD_FP16)
+DEFINE_WRITE(write_from_int16_3x3, 6, GT_MAP_U8, GT_WINOGRAD_INT16)
+DEFINE_WRITE(write_from_int16_5x5, 4, GT_MAP_U8, GT_WINOGRAD_INT16)
 
 /* A product of few rows and two vectors: with 6 rows, 12 of the 16 registers hold sums.  Each row
  * has variables of its own, because not every compiler keeps an array in registers. */
@@ -166,7 +166,7 @@ DEFINE_WRITE(write_from_words_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
 #define ROWS_6(DO) ROWS_4(DO) DO(4) DO(5)
 
 INLINE_AVX2 vector
-load_halves(const uint16_t *place)
+load_fp16(const uint16_t *place)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)place));
 }
@@ -195,9 +195,9 @@ load_halves(const uint16_t *place)
     }
 
 DEFINE_MULTIPLY_ROWS(multiply_float32, float, _mm256_loadu_ps)
-DEFINE_MULTIPLY_ROWS(multiply_halves, uint16_t, load_halves)
+DEFINE_MULTIPLY_ROWS(multiply_fp16, uint16_t, load_fp16)
 
-/* The same with words: two channels of a tile are multiplied with those of 8 channels out, and the
+/* The same for int16: two channels of a tile are multiplied with those of 8 channels out, and the
  * two products added, by one instruction.  Sums wait for one cycle only, so 4 rows do, and
  * registers are left.  Left alone, compilers would first multiply what is added much later, and run
  * out of them; and a loop over the pairs is too short for some processors to read it fast. */
@@ -206,7 +206,7 @@ DEFINE_MULTIPLY_ROWS(multiply_halves, uint16_t, load_halves)
 #else
 #define KEEP_ORDER(a, b) __asm__("" : "+x"(a), "+x"(b))
 #endif
-#define START_WORDS(r)                                                                             \
+#define START_INT16(r)                                                                             \
     __m256i left##r = _mm256_setzero_si256();                                                      \
     __m256i right##r = _mm256_setzero_si256();
 #define ADD_PAIR(r)                                                                                \
@@ -224,14 +224,14 @@ DEFINE_MULTIPLY_ROWS(multiply_halves, uint16_t, load_halves)
         __m256i second = _mm256_loadu_si256(weights + 1);                                          \
         EACH_ROW(ADD_PAIR)                                                                         \
     }
-#define FINISH_WORDS(r)                                                                            \
+#define FINISH_INT16(r)                                                                            \
     _mm256_store_si256((__m256i *)(void *)(sums + (r) * COLS), left##r);                           \
     _mm256_store_si256((__m256i *)(void *)(sums + (r) * COLS + LANES), right##r);
-#define DEFINE_MULTIPLY_WORDS(name, EACH_ROW)                                                      \
+#define DEFINE_MULTIPLY_INT16(name, EACH_ROW)                                                      \
     static AVX2 void name(const int32_t *tiles, size_t stride, const int32_t *kernel, int groups,  \
                           int32_t *sums)                                                           \
     {                                                                                              \
-        EACH_ROW(START_WORDS)                                                                      \
+        EACH_ROW(START_INT16)                                                                      \
         for (int group = 0; group < groups; group++) {                                             \
             ADD_PAIRS(0, EACH_ROW)                                                                 \
             ADD_PAIRS(1, EACH_ROW)                                                                 \
@@ -240,58 +240,58 @@ DEFINE_MULTIPLY_ROWS(multiply_halves, uint16_t, load_halves)
             kernel += PAIRS * COLS;                                                                \
             tiles += stride;                                                                       \
         }                                                                                          \
-        EACH_ROW(FINISH_WORDS)                                                                     \
+        EACH_ROW(FINISH_INT16)                                                                     \
     }
 
-DEFINE_MULTIPLY_WORDS(multiply_words_2, ROWS_2)
-DEFINE_MULTIPLY_WORDS(multiply_words_4, ROWS_4)
+DEFINE_MULTIPLY_INT16(multiply_int16_2, ROWS_2)
+DEFINE_MULTIPLY_INT16(multiply_int16_4, ROWS_4)
 
 static void
-multiply_words(const void *tiles, const void *kernel, int groups, int rows, void *sums)
+multiply_int16(const void *tiles, const void *kernel, int groups, int rows, void *sums)
 {
     size_t stride = (size_t)rows * PAIRS;
     for (int done = 0; done < rows; done += 4) {
         const int32_t *from = (const int32_t *)tiles + done * PAIRS;
         for (int column = 0; column < COLS; column += STEP_COLS) {
-            (rows - done >= 4 ? multiply_words_4
-                              : multiply_words_2)(from, stride, (const int32_t *)kernel + column,
+            (rows - done >= 4 ? multiply_int16_4
+                              : multiply_int16_2)(from, stride, (const int32_t *)kernel + column,
                                                   groups, (int32_t *)sums + done * COLS + column);
         }
     }
 }
 
 static AVX2 void
-narrow(const float *numbers, uint16_t *halves)
+narrow(const float *numbers, uint16_t *fp16)
 {
     for (int i = 0; i < COLS; i += LANES) {
         __m128i eight = _mm256_cvtps_ph(_mm256_loadu_ps(numbers + i), _MM_FROUND_TO_NEAREST_INT);
-        _mm_storeu_si128((__m128i *)(void *)(halves + i), eight);
+        _mm_storeu_si128((__m128i *)(void *)(fp16 + i), eight);
     }
 }
 
 gt_winograd_stages
-gt_winograd_avx2(int size, gt_map_type type, bool words)
+gt_winograd_avx2(int size, gt_map_type type, bool int16)
 {
     gt_winograd_stages stages = {.lanes = LANES,
-                                 .most_rows = MOST_ROWS,
+                                 .max_rows = MAX_ROWS,
                                  .read_tile = read_float32,
                                  .multiply = multiply_float32,
                                  .write_tile = size == 3 ? write_float32_3x3 : write_float32_5x5};
     if (type == GT_MAP_BF16) {
         return (gt_winograd_stages){0};
     }
-    if (type == GT_MAP_BYTES && words) {
-        stages.read_tile = read_to_words;
-        stages.weights = GT_WINOGRAD_WORDS;
-        stages.multiply = multiply_words;
-        stages.write_tile = size == 3 ? write_from_words_3x3 : write_from_words_5x5;
+    if (type == GT_MAP_U8 && int16) {
+        stages.read_tile = read_to_int16;
+        stages.weights = GT_WINOGRAD_INT16;
+        stages.multiply = multiply_int16;
+        stages.write_tile = size == 3 ? write_from_int16_3x3 : write_from_int16_5x5;
     }
-    else if (type == GT_MAP_BYTES) {
-        stages.read_tile = read_bytes;
-        stages.weights = GT_WINOGRAD_HALVES;
-        stages.multiply = multiply_halves;
+    else if (type == GT_MAP_U8) {
+        stages.read_tile = read_u8;
+        stages.weights = GT_WINOGRAD_FP16;
+        stages.multiply = multiply_fp16;
         stages.narrow = narrow;
-        stages.write_tile = size == 3 ? write_bytes_3x3 : write_bytes_5x5;
+        stages.write_tile = size == 3 ? write_u8_3x3 : write_u8_5x5;
     }
     return stages;
 }
@@ -299,9 +299,9 @@ gt_winograd_avx2(int size, gt_map_type type, bool words)
 #else
 
 gt_winograd_stages
-gt_winograd_avx2(int size, gt_map_type type, bool words)
+gt_winograd_avx2(int size, gt_map_type type, bool int16)
 {
-    (void)size, (void)type, (void)words;
+    (void)size, (void)type, (void)int16;
     return (gt_winograd_stages){0};
 }
 

@@ -7,7 +7,7 @@
 
 #include <immintrin.h>
 
-enum { LANES = 16, PAIRS = LANES / 2, COLS = GT_WINOGRAD_COLS, MOST_ROWS = 14 };
+enum { LANES = 16, PAIRS = LANES / 2, COLS = GT_WINOGRAD_COLS, MAX_ROWS = 14 };
 
 typedef __m512 vector;
 
@@ -31,7 +31,7 @@ load(const char *place, gt_map_type type)
     if (type == GT_MAP_FLOAT32) {
         return _mm512_loadu_ps(place);
     }
-    if (type == GT_MAP_BYTES) {
+    if (type == GT_MAP_U8) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)place);
         return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
     }
@@ -48,7 +48,7 @@ store(char *place, vector value, gt_map_type type)
         _mm512_storeu_ps(place, value);
         return;
     }
-    if (type == GT_MAP_BYTES) {
+    if (type == GT_MAP_U8) {
         __m128i bytes = _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(value));
         _mm_storeu_si128((__m128i *)(void *)place, bytes);
         return;
@@ -59,20 +59,20 @@ store(char *place, vector value, gt_map_type type)
     _mm256_storeu_si256((__m256i *)place, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
 }
 
-/* Beside words tiles are words, which they always fit, and sums integers; else both float32. */
+/* With int16 weights tiles are int16, which always holds them, and sums int32; else both are float32. */
 INLINE_AVX512 vector
 load_sums(const char *place, gt_winograd_weights weights)
 {
-    return weights == GT_WINOGRAD_WORDS ? _mm512_cvtepi32_ps(_mm512_load_si512(place))
+    return weights == GT_WINOGRAD_INT16 ? _mm512_cvtepi32_ps(_mm512_load_si512(place))
                                         : _mm512_load_ps(place);
 }
 
 INLINE_AVX512 void
 store_points(char *place, vector value, gt_winograd_weights weights)
 {
-    if (weights == GT_WINOGRAD_WORDS) {
-        __m256i words = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(value));
-        _mm256_store_si256((__m256i *)(void *)place, words);
+    if (weights == GT_WINOGRAD_INT16) {
+        __m256i int16 = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(value));
+        _mm256_store_si256((__m256i *)(void *)place, int16);
         return;
     }
     _mm512_store_ps(place, value);
@@ -115,13 +115,13 @@ multiply(vector a, vector b)
 }
 
 INLINE_AVX512 vector
-least(vector a, vector b)
+min_of(vector a, vector b)
 {
     return _mm512_min_ps(a, b);
 }
 
 INLINE_AVX512 vector
-most(vector a, vector b)
+max_of(vector a, vector b)
 {
     return _mm512_max_ps(a, b);
 }
@@ -135,9 +135,9 @@ DEFINE_WRITE(write_float32_5x5, 4, GT_MAP_FLOAT32, GT_WINOGRAD_FLOAT32)
 DEFINE_WRITE(write_bf16_3x3, 6, GT_MAP_BF16, GT_WINOGRAD_FLOAT32)
 DEFINE_WRITE(write_bf16_5x5, 4, GT_MAP_BF16, GT_WINOGRAD_FLOAT32)
 #if HAS_VNNI
-DEFINE_READ(read_bytes, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
-DEFINE_WRITE(write_bytes_3x3, 6, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
-DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
+DEFINE_READ(read_u8, GT_MAP_U8, GT_WINOGRAD_INT16)
+DEFINE_WRITE(write_u8_3x3, 6, GT_MAP_U8, GT_WINOGRAD_INT16)
+DEFINE_WRITE(write_u8_5x5, 4, GT_MAP_U8, GT_WINOGRAD_INT16)
 #endif
 
 /* A product of few rows and two vectors, all of it in registers: with 14 rows four of 32 are left.
@@ -172,9 +172,9 @@ DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
         EACH_ROW(FINISH)                                                                           \
     }
 
-/* The same with words: one instruction multiplies two channels of a tile with those of 16 channels
+/* The same for int16: one instruction multiplies two channels of a tile with those of 16 channels
  * out and adds the two products to their sums. */
-#define START_WORDS(r)                                                                             \
+#define START_INT16(r)                                                                             \
     __m512i left##r = _mm512_setzero_si512();                                                      \
     __m512i right##r = _mm512_setzero_si512();
 #define ADD_PAIR(r)                                                                                \
@@ -183,14 +183,14 @@ DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
         left##r = _mm512_dpwssd_epi32(left##r, value, first);                                      \
         right##r = _mm512_dpwssd_epi32(right##r, value, second);                                   \
     }
-#define FINISH_WORDS(r)                                                                            \
+#define FINISH_INT16(r)                                                                            \
     _mm512_store_si512(sums + (r) * COLS, left##r);                                                \
     _mm512_store_si512(sums + (r) * COLS + LANES, right##r);
-#define DEFINE_MULTIPLY_WORDS(rows, EACH_ROW)                                                      \
-    static VNNI void multiply_words_##rows(const int32_t *tiles, const int32_t *kernel,            \
+#define DEFINE_MULTIPLY_INT16(rows, EACH_ROW)                                                      \
+    static VNNI void multiply_int16_##rows(const int32_t *tiles, const int32_t *kernel,            \
                                            int groups, int32_t *sums)                              \
     {                                                                                              \
-        EACH_ROW(START_WORDS)                                                                      \
+        EACH_ROW(START_INT16)                                                                      \
         for (int group = 0; group < groups; group++) {                                             \
             for (int pair = 0; pair < PAIRS; pair++) {                                             \
                 __m512i first = _mm512_loadu_si512(kernel);                                        \
@@ -201,7 +201,7 @@ DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
             }                                                                                      \
             tiles += ((rows) - 1) * PAIRS;                                                         \
         }                                                                                          \
-        EACH_ROW(FINISH_WORDS)                                                                     \
+        EACH_ROW(FINISH_INT16)                                                                     \
     }
 
 #define ROWS_2(DO) DO(0) DO(1)
@@ -234,14 +234,14 @@ DEFINE_WRITE(write_bytes_5x5, 4, GT_MAP_BYTES, GT_WINOGRAD_WORDS)
 DEFINE_EACH(DEFINE_MULTIPLY)
 DEFINE_MULTIPLY_ROWS(multiply_float32, float, multiply)
 #if HAS_VNNI
-DEFINE_EACH(DEFINE_MULTIPLY_WORDS)
-DEFINE_MULTIPLY_ROWS(multiply_words, int32_t, multiply_words)
+DEFINE_EACH(DEFINE_MULTIPLY_INT16)
+DEFINE_MULTIPLY_ROWS(multiply_int16, int32_t, multiply_int16)
 #endif
 
 gt_winograd_stages
 gt_winograd_avx512(int size, gt_map_type type)
 {
-    gt_winograd_stages stages = {.lanes = LANES, .most_rows = MOST_ROWS};
+    gt_winograd_stages stages = {.lanes = LANES, .max_rows = MAX_ROWS};
     switch (type) {
     case GT_MAP_FLOAT32:
         stages.read_tile = read_float32;
@@ -253,12 +253,12 @@ gt_winograd_avx512(int size, gt_map_type type)
         stages.multiply = multiply_float32;
         stages.write_tile = size == 3 ? write_bf16_3x3 : write_bf16_5x5;
         break;
-    case GT_MAP_BYTES:
+    case GT_MAP_U8:
 #if HAS_VNNI
-        stages.weights = GT_WINOGRAD_WORDS;
-        stages.read_tile = read_bytes;
-        stages.multiply = multiply_words;
-        stages.write_tile = size == 3 ? write_bytes_3x3 : write_bytes_5x5;
+        stages.weights = GT_WINOGRAD_INT16;
+        stages.read_tile = read_u8;
+        stages.multiply = multiply_int16;
+        stages.write_tile = size == 3 ? write_u8_3x3 : write_u8_5x5;
 #else
         stages.lanes = 0;
 #endif

@@ -31,35 +31,36 @@ has_fma_and_f16c(void)
 #endif
 }
 
-/* Channels in with which words are as exact as bytes.  The rounding of tiles costs more with fewer:
+/* Numbers of channels in for which int16 is as exact as uint8.  The rounding of tiles costs more with fewer:
  * in the third layer of Inception V3, which has 32, it took the least cosine to float32 of 29
  * photographs from 0.995 to 0.989.  With more, weights have fewer bits, for sums must fit 32. */
-enum { FEWEST_IN_WORDS = 48, MOST_IN_WORDS = 128 };
+enum { MIN_CHANNELS_INT16 = 48, MAX_CHANNELS_INT16 = 128 };
 
 bool
-gt_winograd_words_are_exact(const gt_winograd *winograd)
+gt_winograd_int16_is_exact(const gt_winograd *winograd)
 {
-    return winograd->from.channels >= FEWEST_IN_WORDS && winograd->from.channels <= MOST_IN_WORDS;
+    return winograd->from.channels >= MIN_CHANNELS_INT16 &&
+           winograd->from.channels <= MAX_CHANNELS_INT16;
 }
 
-/* With AMX direct convolutions of bfloat16 or bytes are faster (amx.c, oneDNN), with VNNI of AVX2
- * oneDNN's of bytes than one with halves; words were not tried there. */
+/* With AMX direct convolutions of bfloat16 or uint8 are faster (amx.c, oneDNN), with VNNI of AVX2
+ * oneDNN's of uint8 than one with fp16; int16 was not tried there. */
 gt_winograd_stages
 gt_winograd_choose(const gt_winograd *winograd)
 {
     gt_map_type type = winograd->type;
-    bool bytes = type == GT_MAP_BYTES;
-    if (gt_processor_offers(dnnl_cpu_isa_avx512_core_amx) && type != GT_MAP_FLOAT32) {
+    bool bytes = type == GT_MAP_U8;
+    if (gt_processor_has(dnnl_cpu_isa_avx512_core_amx) && type != GT_MAP_FLOAT32) {
         return (gt_winograd_stages){0};
     }
-    if (gt_processor_offers(bytes ? dnnl_cpu_isa_avx512_core_vnni : dnnl_cpu_isa_avx512_core)) {
+    if (gt_processor_has(bytes ? dnnl_cpu_isa_avx512_core_vnni : dnnl_cpu_isa_avx512_core)) {
         return gt_winograd_avx512(winograd->size, type);
     }
-    if (!gt_processor_offers(dnnl_cpu_isa_avx2) || !has_fma_and_f16c() ||
+    if (!gt_processor_has(dnnl_cpu_isa_avx2) || !has_fma_and_f16c() ||
         (bytes && gt_adds_products_in_32_bits())) {
         return (gt_winograd_stages){0};
     }
-    return gt_winograd_avx2(winograd->size, type, gt_winograd_words_are_exact(winograd));
+    return gt_winograd_avx2(winograd->size, type, gt_winograd_int16_is_exact(winograd));
 }
 
 int
@@ -70,11 +71,9 @@ gt_winograd_lanes(gt_map_type type)
 }
 
 const char *
-gt_winograd_byte_kernels(void)
+gt_winograd_u8_weights(void)
 {
-    gt_winograd few = {.size = 3, .type = GT_MAP_BYTES, .from = {.channels = FEWEST_IN_WORDS - 1}};
+    gt_winograd few = {.size = 3, .type = GT_MAP_U8, .from = {.channels = MIN_CHANNELS_INT16 - 1}};
     gt_winograd_stages stages = gt_winograd_choose(&few);
-    return stages.lanes == 0                      ? "none"
-           : stages.weights == GT_WINOGRAD_HALVES ? "words+halves"
-                                                  : "words";
+    return stages.lanes == 0 ? "none" : stages.weights == GT_WINOGRAD_FP16 ? "int16+fp16" : "int16";
 }

@@ -7,7 +7,7 @@
 /* The stages for that convolution, for this processor. */
 gt_winograd_stages gt_winograd_choose(const gt_winograd *winograd);
 
-/* Whether, between maps of bytes, tiles and kernels of 16-bit integers lose no more than the bytes. */
-bool gt_winograd_words_are_exact(const gt_winograd *winograd);
+/* Whether, between uint8 maps, tiles and kernels of 16-bit integers lose no more than the bytes. */
+bool gt_winograd_int16_is_exact(const gt_winograd *winograd);
 
 #endif

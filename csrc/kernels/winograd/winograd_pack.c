@@ -1,6 +1,6 @@
 /* The kernel of a convolution, transformed and laid out as the stages read it: first the number by
  * which the sums of each channel out are to be multiplied, then (channels_out / 32, 64 points,
- * channels_in, 32) weights; of words, two channels in lie side by side for each channel out. */
+ * channels_in, 32) weights; of int16, two channels in lie side by side for each channel out. */
 #include "kernels/winograd/winograd.h"
 
 #include <math.h>
@@ -10,7 +10,7 @@
 #include "kernels/winograd/winograd_dispatch.h"
 
 enum {
-    MOST_TAPS = 5,
+    MAX_TAPS = 5,
     TILE = GT_WINOGRAD_TILE,
     POINTS = GT_WINOGRAD_POINTS,
     COLS = GT_WINOGRAD_COLS
@@ -23,7 +23,7 @@ typedef struct {
     int channels_out;
     gt_winograd_stages stages;
     const float *kernel; /* (size, size, channels_in, channels_out) */
-    double transform[TILE][MOST_TAPS];
+    double transform[TILE][MAX_TAPS];
     double scales[COLS]; /* by which the weights of the channels out at hand are multiplied */
 } packing;
 
@@ -60,9 +60,9 @@ gt_winograd_weights_of(const gt_winograd *winograd, const void *packed)
 
 /* G, (8, size): row p holds the powers of point p, divided by the product of its differences to the
  * other points, and times a power of two that makes tile times kernel about as large at all points:
- * words then have as many bits at each. */
+ * int16 then have as many bits at each. */
 static void
-make_transform(int size, double transform[TILE][MOST_TAPS])
+make_transform(int size, double transform[TILE][MAX_TAPS])
 {
     static const double points[TILE - 1] = {0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0};
     const double raise = size == 3 ? GT_WINOGRAD_RAISE_3X3 : GT_WINOGRAD_RAISE_5X5;
@@ -98,8 +98,8 @@ combine(const double *weights, const double *values, int count, int stride, doub
 GT_INLINE void
 transform_sized(const packing *job, int size, int in, int out, double transformed[POINTS][COLS])
 {
-    double values[MOST_TAPS * MOST_TAPS * COLS];
-    double halfway[TILE * MOST_TAPS * COLS];
+    double values[MAX_TAPS * MAX_TAPS * COLS];
+    double halfway[TILE * MAX_TAPS * COLS];
     for (int tap = 0; tap < size * size; tap++) {
         const float *from =
             job->kernel + ((int64_t)tap * job->channels_in + in) * job->channels_out + out;
@@ -148,10 +148,10 @@ transform_columns(const packing *job, int in, int out, double transformed[POINTS
     (gt_has_avx2() ? transform_avx2 : transform_plainly)(job, in, out, transformed);
 }
 
-/* The largest size of a tile at a point, as a word, for bytes in the map: what transform_pixels of
+/* The largest size of a tile at a point, as int16, for bytes in the map: what transform_pixels of
  * winograd_transforms.h can make of them. */
 static double
-largest_word(int point)
+max_int16(int point)
 {
     /* Sums of the positive and of the negative coefficients of the rows of B^T. */
     static const double positive[TILE] = {6.25, 7.5, 7.5, 4.0, 6.25, 7.5, 7.5, 6.25};
@@ -163,26 +163,26 @@ largest_word(int point)
     return 255.0 * fmax(above, below) + 0.5;
 }
 
-/* The most by which weights may be multiplied as words: no sum over the channels in leaves 32 bits,
+/* The most by which weights may be multiplied as int16: no sum over the channels in leaves 32 bits,
  * whatever the tile.  `sum` is that of the sizes of a point's weights, each of which rounding makes
  * larger by half at most. */
 static double
-most_for_words(const packing *job, int point, double sum)
+max_for_int16(const packing *job, int point, double sum)
 {
-    return (INT32_MAX / largest_word(point) - 0.5 * job->channels_in) / sum;
+    return (INT32_MAX / max_int16(point) - 0.5 * job->channels_in) / sum;
 }
 
 /* The scale of a channel out of which a point's weights have those sums and are that large at most.
- * As halves they come near their largest number, 65,504, for the smallest normal one is 2^-14. */
+ * In fp16 they come near its largest number, 65,504, for the smallest normal one is 2^-14. */
 static double
 choose_scale(const packing *job, double sums[POINTS][COLS], int lane, double largest)
 {
-    if (job->stages.weights == GT_WINOGRAD_HALVES) {
+    if (job->stages.weights == GT_WINOGRAD_FP16) {
         return ldexp(1.0, 14 - ilogb(largest));
     }
     double scale = INT16_MAX / largest;
     for (int point = 0; point < POINTS; point++) {
-        scale = fmin(scale, most_for_words(job, point, sums[point][lane]));
+        scale = fmin(scale, max_for_int16(job, point, sums[point][lane]));
     }
     return scale;
 }
@@ -212,7 +212,7 @@ choose_scales(packing *job, int out)
 
 /* Weights that are not finite have no scale, and become what fits. */
 static int16_t
-to_word(double number)
+to_int16(double number)
 {
     double above = number > -INT16_MAX ? number : -INT16_MAX;
     return (int16_t)lrint(above < INT16_MAX ? above : INT16_MAX);
@@ -230,20 +230,20 @@ write_row(const packing *job, const double *row, int in, char *to)
     case GT_WINOGRAD_FLOAT32:
         memcpy(to + (size_t)in * sizeof(numbers), numbers, sizeof(numbers));
         break;
-    case GT_WINOGRAD_HALVES:
+    case GT_WINOGRAD_FP16:
         job->stages.narrow(numbers, (uint16_t *)(void *)to + in * COLS);
         break;
-    case GT_WINOGRAD_WORDS:
+    case GT_WINOGRAD_INT16:
         for (int lane = 0; lane < COLS; lane++) {
             ((int16_t *)(void *)to)[((in / 2) * COLS + lane) * 2 + in % 2] =
-                to_word(row[lane] * job->scales[lane]);
+                to_int16(row[lane] * job->scales[lane]);
         }
         break;
     }
 }
 
 void
-gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float step, void *packed)
+gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float source_scale, void *packed)
 {
     packing job = {.size = winograd->size,
                    .channels_in = winograd->from.channels,
@@ -260,7 +260,7 @@ gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float step, v
     for (int out = 0; out < job.channels_out; out += COLS) {
         choose_scales(&job, out);
         for (int lane = 0; lane < COLS; lane++) {
-            *scales++ = (float)((double)step / job.scales[lane]);
+            *scales++ = (float)((double)source_scale / job.scales[lane]);
         }
         for (int in = 0; in < job.channels_in; in++) {
             double transformed[POINTS][COLS];

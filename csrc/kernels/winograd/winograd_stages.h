@@ -18,7 +18,7 @@ typedef struct {
     const float *shift; /* (lanes,) added to the results */
     float low;          /* their bounds */
     float high;
-    const float *scales; /* (lanes,) by which sums become results; of maps of bytes only */
+    const float *scales; /* (lanes,) by which sums become results; of uint8 maps only */
     float factor;        /* by which results become bytes */
 } gt_winograd_target;
 
@@ -28,13 +28,13 @@ enum { GT_WINOGRAD_RAISE_3X3 = 8, GT_WINOGRAD_RAISE_5X5 = 2 };
 /* How transformed kernels and, beside them, transformed tiles and sums have their numbers. */
 typedef enum {
     GT_WINOGRAD_FLOAT32,
-    GT_WINOGRAD_HALVES, /* IEEE 754's floats of 16 bits; the others float32 */
-    GT_WINOGRAD_WORDS   /* integers of 16 bits, tiles too; sums of 32 */
+    GT_WINOGRAD_FP16, /* IEEE 754's floats of 16 bits; the others float32 */
+    GT_WINOGRAD_INT16 /* integers of 16 bits, tiles too; sums of 32 */
 } gt_winograd_weights;
 
 typedef struct {
-    int lanes;     /* channels in a vector, 0 where there are no stages */
-    int most_rows; /* of a product, even */
+    int lanes;    /* channels in a vector, 0 where there are no stages */
+    int max_rows; /* of a product, even */
     gt_winograd_weights weights;
 
     /* B^T d B of a vector of a tile of 8 x 8 pixels, whose rows and pixels lie so many bytes
@@ -42,12 +42,12 @@ typedef struct {
     void (*read_tile)(const char *tile, size_t row, size_t pixel, char *out, size_t stride);
 
     /* sums (rows, 32) = tiles x kernel, where tiles are (groups, rows, lanes), for
-     * lanes * groups channels, and kernel is (lanes * groups, 32), of words
+     * lanes * groups channels, and kernel is (lanes * groups, 32), of int16
      * (lanes * groups / 2, 32, 2); rows is even. */
     void (*multiply)(const void *tiles, const void *kernel, int groups, int rows, void *sums);
 
-    /* Make 32 numbers of a kernel halves; NULL for other weights. */
-    void (*narrow)(const float *numbers, uint16_t *halves);
+    /* Make 32 numbers of a kernel fp16; NULL for other weights. */
+    void (*narrow)(const float *numbers, uint16_t *fp16);
 
     /* A^T m A of a vector of a tile, written where it lies in the map; point i is at
      * sums + i * stride. */
@@ -68,7 +68,7 @@ const void *gt_winograd_weights_of(const gt_winograd *winograd, const void *pack
 gt_winograd_stages gt_winograd_avx512(int size, gt_map_type type);
 
 /* The stages for a kernel of that size and maps of float32 or bytes, on processors with AVX2 and FMA;
- * `words` between maps of bytes, instead of halves. */
-gt_winograd_stages gt_winograd_avx2(int size, gt_map_type type, bool words);
+ * `int16` between uint8 maps, instead of fp16. */
+gt_winograd_stages gt_winograd_avx2(int size, gt_map_type type, bool int16);
 
 #endif

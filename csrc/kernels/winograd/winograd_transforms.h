@@ -4,7 +4,7 @@
  *     vector         some channels of one point or pixel
  *     INLINE_STAGE   what stands before each function here
  *     STAGE          the same of a function that is called
- *     load, store    numbers of a map, bytes not yet times their step
+ *     load, store    numbers of a map, bytes not yet times their scale
  *     load_sums      of the points of a tile, beside weights of a type, in memory that is aligned
  *                    for a vector
  *     store_points   likewise
@@ -15,11 +15,11 @@
 #include "kernels/winograd/winograd_stages.h"
 #include "kernels/winograd/winograd_types.h"
 
-enum { TILE = GT_WINOGRAD_TILE, MOST_RESULTS = TILE + 1 - 3 };
+enum { TILE = GT_WINOGRAD_TILE, MAX_RESULTS = TILE + 1 - 3 };
 
 /* B^T d.  Row p holds the coefficients of the product of (x - q) over the points q other than p, in
  * ascending order; those of +-p share their even and, but for the sign, their odd ones.  Those of
- * +-2 are doubled: as words they use no fewer bits than the others. */
+ * +-2 are doubled: as int16 they use no fewer bits than the others. */
 INLINE_STAGE void
 transform_pixels(const vector d[TILE], vector out[TILE])
 {
@@ -43,7 +43,7 @@ transform_pixels(const vector d[TILE], vector out[TILE])
  * kernel are multiplied by: twice GT_WINOGRAD_RAISE_... for +-2, 1 for +-1, 1/2 for the others;
  * infinity takes part in the highest only. */
 INLINE_STAGE void
-transform_products(const vector m[TILE], int results, vector out[MOST_RESULTS])
+transform_products(const vector m[TILE], int results, vector out[MAX_RESULTS])
 {
     const float two = 0.5f / (float)(results == 6 ? GT_WINOGRAD_RAISE_3X3 : GT_WINOGRAD_RAISE_5X5);
     vector even_half = add(m[1], m[2]);
@@ -104,12 +104,12 @@ write_tile(const char *sums, size_t stride, const gt_winograd_target *target, in
     const vector factor = all(target->factor);
     const vector addend = load((const char *)target->shift, GT_MAP_FLOAT32);
     const vector scales =
-        type == GT_MAP_BYTES ? load((const char *)target->scales, GT_MAP_FLOAT32) : addend;
-    vector halfway[MOST_RESULTS][TILE];
+        type == GT_MAP_U8 ? load((const char *)target->scales, GT_MAP_FLOAT32) : addend;
+    vector halfway[MAX_RESULTS][TILE];
     for (int x = 0; x < TILE; x++) {
         const char *place = sums;
         vector column[TILE];
-        vector result[MOST_RESULTS];
+        vector result[MAX_RESULTS];
         for (int y = 0; y < TILE; y++) {
             column[y] = load_sums(place, weights);
             place += TILE * stride;
@@ -123,13 +123,13 @@ write_tile(const char *sums, size_t stride, const gt_winograd_target *target, in
     char *row = target->place;
     for (int y = 0; y < results && y < target->height; y++) {
         char *place = row;
-        vector result[MOST_RESULTS];
+        vector result[MAX_RESULTS];
         transform_products(halfway[y], results, result);
         for (int x = 0; x < results && x < target->width; x++) {
-            vector sum = type == GT_MAP_BYTES ? add_product(scales, result[x], addend)
-                                              : add(result[x], addend);
-            vector value = least(high, most(low, sum)); /* lets NaN through */
-            if (type == GT_MAP_BYTES) {
+            vector sum =
+                type == GT_MAP_U8 ? add_product(scales, result[x], addend) : add(result[x], addend);
+            vector value = min_of(high, max_of(low, sum)); /* lets NaN through */
+            if (type == GT_MAP_U8) {
                 value = multiply(value, factor);
             }
             store(place, value, type);

@@ -24,12 +24,12 @@ typedef struct {
     int batch;
     gt_shape from;
     gt_shape to;
-    int before[2];    /* padding above and to the left */
-    int size;         /* of the kernel: 3 or 5 */
-    gt_map_type type; /* of both maps */
-    float step;       /* of the results' bytes; the kernel knows that of the source's */
-    int lanes;        /* gt_winograd_lanes; channels in are a multiple of it */
-    float low;        /* bounds of the results */
+    int before[2];      /* padding above and to the left */
+    int size;           /* of the kernel: 3 or 5 */
+    gt_map_type type;   /* of both maps */
+    float result_scale; /* of the results' bytes; the kernel knows that of the source's */
+    int lanes;          /* gt_winograd_lanes; channels in are a multiple of it */
+    float low;          /* bounds of the results */
     float high;
     gt_map_strides source;
     gt_map_strides target;

@@ -25,8 +25,8 @@ typedef struct {
     int64_t gaps[2]; /* floats between the rows of A and of B */
     float *a;
     float *b;
-    uint16_t *rounded_a; /* NULL for a product in float32 */
-    uint16_t *rounded_b;
+    uint16_t *bf16_a; /* NULL for a product in float32 */
+    uint16_t *bf16_b;
     float *c;
 } product;
 
@@ -58,9 +58,9 @@ product_task(void *context, int worker, gt_error *message)
 {
     const product *own = context;
     (void)worker;
-    if (own->rounded_a != NULL) {
-        return gt_rounded_product(own->op_a, own->op_b, own->m, own->n, own->k, own->rounded_a,
-                                  own->rounded_b, own->beta != 0.0f, own->c, message);
+    if (own->bf16_a != NULL) {
+        return gt_bf16_product(own->op_a, own->op_b, own->m, own->n, own->k, own->bf16_a,
+                               own->bf16_b, own->beta != 0.0f, own->c, message);
     }
     return gt_matrix_product((gt_factor){own->op_a, own->a, stride_of_a(own)},
                              (gt_factor){own->op_b, own->b, stride_of_b(own)}, own->m, own->n,
@@ -92,23 +92,23 @@ twin_product(const product *own, int64_t i, int64_t j, double begin, double *siz
 
 /* Round an array to bfloat16; what it then holds stays in it. */
 static uint16_t *
-rounded_array(float *values, int64_t count)
+bf16_array(float *values, int64_t count)
 {
-    uint16_t *rounded = malloc((size_t)count * sizeof(*rounded));
+    uint16_t *bf16 = malloc((size_t)count * sizeof(*bf16));
     int wrong = 0;
-    gt_round_floats(values, count, rounded);
+    gt_floats_to_bf16(values, count, bf16);
     for (int64_t i = 0; i < count; i++) {
         double value = (double)values[i];
-        values[i] = gt_from_bf16(rounded[i]);
+        values[i] = gt_from_bf16(bf16[i]);
         wrong += !(fabs((double)values[i] - value) <= 0x1p-8 * fabs(value));
     }
     CHECK(wrong == 0);
-    return rounded;
+    return bf16;
 }
 
 /* Some results against the twin: sums are float32 in any case. */
 static void
-verify(product own, bool rounds)
+verify(product own, bool uses_bf16)
 {
     int64_t sizes[] = {(own.m + own.gaps[0]) * (own.k + own.gaps[0]),
                        (own.k + own.gaps[1]) * (own.n + own.gaps[1])};
@@ -117,8 +117,8 @@ verify(product own, bool rounds)
     int wrong = 0;
     own.a = random_floats(sizes[0], 1);
     own.b = random_floats(sizes[1], 2);
-    own.rounded_a = rounds ? rounded_array(own.a, sizes[0]) : NULL;
-    own.rounded_b = rounds ? rounded_array(own.b, sizes[1]) : NULL;
+    own.bf16_a = uses_bf16 ? bf16_array(own.a, sizes[0]) : NULL;
+    own.bf16_b = uses_bf16 ? bf16_array(own.b, sizes[1]) : NULL;
     own.c = malloc((size_t)(own.m * own.n) * sizeof(*own.c));
     memcpy(own.c, begin, (size_t)(own.m * own.n) * sizeof(*begin));
     run_product(&own);
@@ -131,8 +131,8 @@ verify(product own, bool rounds)
     CHECK(wrong == 0);
     free(own.a);
     free(own.b);
-    free(own.rounded_a);
-    free(own.rounded_b);
+    free(own.bf16_a);
+    free(own.bf16_b);
     free(own.c);
     free(begin);
 }
@@ -162,9 +162,9 @@ test_products(void)
 
 /* oneDNN has these for processors with AVX-512, quick or not. */
 static void
-test_rounded_products(void)
+test_bf16_products(void)
 {
-    int count = gt_processor_offers(dnnl_cpu_isa_avx512_core) ? OPS * SIZES * 2 : 0;
+    int count = gt_processor_has(dnnl_cpu_isa_avx512_core) ? OPS * SIZES * 2 : 0;
     for (int i = 0; i < count; i++) {
         const int64_t *size = product_sizes[i % SIZES];
         const char *op = ops[i / SIZES % OPS];
@@ -186,13 +186,13 @@ test_rounding(void)
     const float values[6] = {0x1.01p0f, 0x1.03p0f, -0x1.03p0f, NAN, INFINITY, FLT_MAX};
     const float wanted[6] = {0x1p0f, 0x1.04p0f, -0x1.04p0f, NAN, INFINITY, INFINITY};
     float many[COUNT];
-    uint16_t rounded[COUNT];
+    uint16_t bf16[COUNT];
     for (int i = 0; i < COUNT; i++) {
         many[i] = values[i % 6];
     }
-    gt_round_floats(many, COUNT, rounded);
+    gt_floats_to_bf16(many, COUNT, bf16);
     for (int i = 0; i < COUNT; i++) {
-        float value = gt_from_bf16(rounded[i]);
+        float value = gt_from_bf16(bf16[i]);
         CHECK(isnan(wanted[i % 6]) ? isnan(value) : value == wanted[i % 6]);
     }
 }
@@ -200,19 +200,19 @@ test_rounding(void)
 static void
 test_what_is_rounded(void)
 {
-    const bool offered = gt_processor_offers(dnnl_cpu_isa_avx512_core_bf16);
+    const bool offered = gt_processor_has(dnnl_cpu_isa_avx512_core_bf16);
     const gt_head_config few = {1, {1536, 12}};
     const gt_head_config many = {1, {1536, 1000}};
     const gt_head_config hidden = {2, {1536, 64, 12}};
-    CHECK(!gt_rounding_pays(&many, 32)); /* the default, however many classes there are */
-    CHECK(!gt_rounding_pays(&few, 1000000));
-    CHECK(!gt_rounding_pays(&hidden, 152)); /* too few multiplications, */
-    CHECK(!gt_rounding_pays(&many, 255));   /* too few samples */
-    CHECK(gt_rounding_pays(&hidden, 256) == offered);
-    CHECK(gt_rounding_pays(&many, 256) == offered);
-    CHECK(gt_rounded_product_pays(256, 100, 500));
-    CHECK(!gt_rounded_product_pays(100000, 12, 500)); /* narrow */
-    CHECK(!gt_rounded_product_pays(256, 100, 20));    /* small */
+    CHECK(!gt_bf16_is_profitable(&many, 32)); /* the default, however many classes there are */
+    CHECK(!gt_bf16_is_profitable(&few, 1000000));
+    CHECK(!gt_bf16_is_profitable(&hidden, 152)); /* too few multiplications, */
+    CHECK(!gt_bf16_is_profitable(&many, 255));   /* too few samples */
+    CHECK(gt_bf16_is_profitable(&hidden, 256) == offered);
+    CHECK(gt_bf16_is_profitable(&many, 256) == offered);
+    CHECK(gt_bf16_product_is_profitable(256, 100, 500));
+    CHECK(!gt_bf16_product_is_profitable(100000, 12, 500)); /* narrow */
+    CHECK(!gt_bf16_product_is_profitable(256, 100, 20));    /* small */
 }
 
 enum { SAMPLES = 1200, FEATURES = 400, CLASSES = 64, BATCH = 1100 };
@@ -224,7 +224,7 @@ verify_what_stays(const gt_head *head, const gt_head_data *data, gt_train_config
     double loss[2];
     double accuracy[2];
     for (int i = 0; i < 2; i++) {
-        config.rounds = i == 1;
+        config.allow_bf16 = i == 1;
         CHECK(gt_head_evaluate(head, data, NULL, &config, &loss[i], &accuracy[i], &error) == GT_OK);
     }
     CHECK(loss[0] == loss[1] && accuracy[0] == accuracy[1]);
@@ -240,7 +240,7 @@ keep_validation(void *context, const gt_epoch *epoch)
 
 /* Train on clouds, one for each class; the loss of all in the end, which is never rounded. */
 static double
-train(bool rounds, int threads, float *weights)
+train(bool uses_bf16, int threads, float *weights)
 {
     gt_head_config shape = {1, {FEATURES, CLASSES}};
     double validation = 0.0;
@@ -258,7 +258,7 @@ train(bool rounds, int threads, float *weights)
     config.epochs = 12;
     config.batch_size = BATCH;
     config.learning_rate = 0.02;
-    config.rounds = rounds;
+    config.allow_bf16 = uses_bf16;
     config.threads = threads;
     CHECK(gt_head_create(&shape, 3, &head, &error) == GT_OK);
     CHECK(gt_head_train(head, &data, &data, NULL, &config, keep_validation, &validation, &error) ==
@@ -278,16 +278,16 @@ test_training(void)
 {
     enum { COUNT = (FEATURES + 1) * CLASSES };
     static float full[COUNT];
-    static float rounded[COUNT];
+    static float bf16[COUNT];
     static float again[COUNT];
     for (int threads = 1; threads <= 2; threads++) {
-        bool is_rounded = gt_rounding_pays(&(gt_head_config){1, {FEATURES, CLASSES}}, BATCH);
+        bool is_bf16 = gt_bf16_is_profitable(&(gt_head_config){1, {FEATURES, CLASSES}}, BATCH);
         double loss = train(false, threads, full);
         CHECK(loss < 2.0); /* from ln(64) = 4.2 */
-        CHECK_CLOSE(train(true, threads, rounded), loss, is_rounded ? 0.01 : 0.0);
-        CHECK(is_rounded == (memcmp(full, rounded, sizeof(full)) != 0));
+        CHECK_CLOSE(train(true, threads, bf16), loss, is_bf16 ? 0.01 : 0.0);
+        CHECK(is_bf16 == (memcmp(full, bf16, sizeof(full)) != 0));
         (void)train(true, threads, again);
-        CHECK(memcmp(rounded, again, sizeof(rounded)) == 0);
+        CHECK(memcmp(bf16, again, sizeof(bf16)) == 0);
     }
 }
 
@@ -295,7 +295,7 @@ int
 main(void)
 {
     RUN(test_products);
-    RUN(test_rounded_products);
+    RUN(test_bf16_products);
     RUN(test_rounding);
     RUN(test_what_is_rounded);
     RUN(test_training);
