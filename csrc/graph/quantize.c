@@ -43,14 +43,28 @@ can_convolve(const gt_graph *graph, const gt_node *node, gt_preprocessing prepro
     return graph->nodes[node->inputs[0]].range > 0.0f;
 }
 
+/* Whether a node reads its inputs in 8 bits; of a fused block only a depthwise convolution that
+ * begins it does. */
+static bool
+reads_8_bits(const gt_graph *graph, int index, gt_preprocessing preprocessing, const bool *is_fused,
+             const bool *wanted)
+{
+    const gt_node *node = &graph->nodes[index];
+    if (is_fused[index]) {
+        return node->groups > 1 && !is_fused[node->inputs[0]];
+    }
+    return can_convolve(graph, node, preprocessing) || (wanted[index] && keeps_format(node));
+}
+
 /* Mark in `wanted` the nodes whose result is read in 8 bits.  From the last node to the first, so
  * that all readers of a node are known before it. */
 static void
-mark_wanted(const gt_graph *graph, gt_preprocessing preprocessing, bool *wanted)
+mark_wanted(const gt_graph *graph, gt_preprocessing preprocessing, const bool *is_fused,
+            bool *wanted)
 {
     for (int i = graph->count - 1; i > 0; i--) {
         const gt_node *node = &graph->nodes[i];
-        bool reads = can_convolve(graph, node, preprocessing) || (wanted[i] && keeps_format(node));
+        bool reads = reads_8_bits(graph, i, preprocessing, is_fused, wanted);
         for (int k = 0; reads && k < node->n_inputs; k++) {
             int input = node->inputs[k];
             wanted[input] = wanted[input] || input == 0 || graph->nodes[input].range > 0.0f;
@@ -126,9 +140,30 @@ set_scales(const gt_graph *graph, const bool *wanted, const int *parent, gt_form
     }
 }
 
+/* Whether only fused blocks read the result of a node, and some do. */
+static bool
+stays_among_blocks(const gt_graph *graph, int index, const bool *is_fused)
+{
+    bool is_read = false;
+    for (int i = 0; i < graph->n_outputs; i++) {
+        if (graph->outputs[i] == index) {
+            return false;
+        }
+    }
+    for (int i = index + 1; i < graph->count; i++) {
+        for (int k = 0; k < graph->nodes[i].n_inputs; k++) {
+            if (graph->nodes[i].inputs[k] == index && !is_fused[i]) {
+                return false;
+            }
+            is_read = is_read || graph->nodes[i].inputs[k] == index;
+        }
+    }
+    return is_read;
+}
+
 gt_status
 gt_quantize(const gt_graph *graph, gt_precision precision, gt_preprocessing preprocessing,
-            gt_format *formats, gt_error *error)
+            const bool *is_fused, gt_format *formats, gt_error *error)
 {
     gt_format float_format = {precision == GT_PRECISION_BF16 ? dnnl_bf16 : dnnl_f32, 1.0f};
     for (int i = 0; i < graph->count; i++) {
@@ -144,11 +179,14 @@ gt_quantize(const gt_graph *graph, gt_precision precision, gt_preprocessing prep
         status = gt_fail_memory(error, "choosing 8-bit values");
         goto done;
     }
-    mark_wanted(graph, preprocessing, wanted);
+    mark_wanted(graph, preprocessing, is_fused, wanted);
     unite(graph, wanted, parent);
     for (int i = 1; i < graph->count; i++) {
         if (wanted[i]) {
             formats[i] = (gt_format){dnnl_u8, 0.0f};
+        }
+        else if (is_fused[i] && stays_among_blocks(graph, i, is_fused)) {
+            formats[i] = (gt_format){dnnl_bf16, 1.0f};
         }
     }
     set_scales(graph, wanted, parent, formats);

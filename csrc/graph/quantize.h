@@ -23,9 +23,12 @@ typedef struct {
  * i of an optimised graph.  In int8, results that an 8-bit convolution reads are 8-bit where their
  * range is known; values that are joined or pooled share a scale with what becomes of them; the
  * photographs are read as the bytes that they are where the first convolution has no padding.
- * What nobody reads in 8 bits is float32. */
+ * What nobody reads in 8 bits is float32.
+ * is_fused[i] says whether node i is part of a block that one kernel computes, which keeps what lies
+ * inside to itself: it reads bfloat16, or bytes where it begins with a depthwise convolution, and
+ * results that only such kernels read are bfloat16. */
 gt_status gt_quantize(const gt_graph *graph, gt_precision precision, gt_preprocessing preprocessing,
-                      gt_format *formats, gt_error *error);
+                      const bool *is_fused, gt_format *formats, gt_error *error);
 
 /* Whether the node is computed in 8 bits, given what gt_quantize decided. */
 bool gt_runs_in_int8(const gt_graph *graph, const gt_format *formats, int index);

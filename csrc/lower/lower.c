@@ -6,6 +6,7 @@
 
 #include "lower/lower_amx.h"
 #include "lower/lower_concat.h"
+#include "lower/lower_mbconv.h"
 #include "lower/lower_u8.h"
 #include "lower/lower_winograd.h"
 #include "lower/primitive.h"
@@ -321,6 +322,9 @@ gt_status
 gt_lower_node(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
+    if (builder->is_fused[index]) {
+        return gt_lower_mbconv(builder, index, error);
+    }
     if (gt_u8_pool_suits(builder, index)) {
         return gt_lower_u8_pool(builder, index, error);
     }

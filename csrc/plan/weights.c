@@ -473,3 +473,64 @@ gt_weights_amx(gt_weight_store *store, const gt_node *node, const gt_amx *amx, d
     }
     return status;
 }
+
+/* The kernel of a node, its scale multiplied in, and its shift, to be freed by the caller. */
+static gt_status
+unpack_block_part(const gt_node *node, const float **kernel, const float **shift, gt_error *error)
+{
+    size_t channels = (size_t)node->shape.channels;
+    float *shifts = calloc(channels, sizeof(*shifts));
+    *shift = shifts;
+    *kernel = scaled_kernel(node);
+    if (*kernel == NULL || shifts == NULL) {
+        return gt_fail_memory(error, "unpacked weights");
+    }
+    if (node->shift != NULL) {
+        memcpy(shifts, node->shift, channels * sizeof(*shifts));
+    }
+    return GT_OK;
+}
+
+static void
+free_block_part(const gt_node *node, const float *kernel, const float *shift)
+{
+    free((void *)(uintptr_t)shift);
+    free_unpacked(node, (void *)(uintptr_t)kernel);
+}
+
+gt_status
+gt_weights_mbconv(gt_weight_store *store, const gt_node *expansion, const gt_node *depthwise,
+                  const gt_node *projection, const gt_mbconv *mbconv, dnnl_engine_t engine,
+                  int *index, gt_error *error)
+{
+    int64_t length = (int64_t)(gt_mbconv_packed_size(mbconv) / sizeof(float));
+    float *packed = NULL;
+    gt_status status = provide_vector(store, projection->name, GT_WEIGHT_KERNEL, length, engine,
+                                      index, &packed, error);
+    if (status != GT_OK || packed == NULL) {
+        return status;
+    }
+    gt_mbconv_weights weights = {0};
+    if (expansion != NULL) {
+        status = unpack_block_part(expansion, &weights.expansion, &weights.expansion_shift, error);
+    }
+    if (status == GT_OK) {
+        status = unpack_block_part(depthwise, &weights.depthwise, &weights.depthwise_shift, error);
+    }
+    if (status == GT_OK) {
+        status =
+            unpack_block_part(projection, &weights.projection, &weights.projection_shift, error);
+    }
+    if (status == GT_OK) {
+        gt_mbconv_pack(mbconv, &weights, packed);
+    }
+    if (expansion != NULL) {
+        free_block_part(expansion, weights.expansion, weights.expansion_shift);
+    }
+    free_block_part(depthwise, weights.depthwise, weights.depthwise_shift);
+    free_block_part(projection, weights.projection, weights.projection_shift);
+    if (status != GT_OK) {
+        drop_last(store);
+    }
+    return status;
+}

@@ -35,7 +35,7 @@ static double
 bound_inner(const gt_mbconv *block, double number, gt_mbconv_result result)
 {
     double bounded = bound(number, result);
-    return block->type == GT_MAP_BYTES ? fmin(bounded, 255.0 * (double)result.scale) : bounded;
+    return block->type == GT_MAP_U8 ? fmin(bounded, 255.0 * (double)result.scale) : bounded;
 }
 
 /* Expanded pixel (y, x) of an image, which lies in the map. */
@@ -116,8 +116,11 @@ set_wanted(bench *job)
                     job->wanted + place);
             for (int c = 0; c < channels; c++) {
                 double residual = block->has_residual ? job->source[place + c] : 0.0;
+                double number = bound(job->wanted[place + c] + residual, block->projection);
                 job->wanted[place + c] =
-                    bound(job->wanted[place + c] + residual, block->projection);
+                    block->target == GT_MAP_U8
+                        ? fmin(number, 255.0 * (double)block->projection.scale)
+                        : number;
             }
         }
         free(map);
@@ -154,7 +157,7 @@ start_bench(bench *job, gt_mbconv block)
     job->source = malloc(size * sizeof(float));
     for (size_t i = 0; i < size; i++) {
         job->source[i] =
-            block.source == GT_MAP_BYTES
+            block.source == GT_MAP_U8
                 ? (float)gt_net_choice(&job->net, 0, 255) * block.source_scale
                 : as_type_holds((float)gt_net_random(&job->net, -1.0, 1.0), block.source);
     }
@@ -188,13 +191,31 @@ write_source(const bench *job)
     for (size_t i = 0; i < size; i++) {
         uint16_t half = gt_to_bf16(job->source[i]);
         uint8_t byte = (uint8_t)lrintf(
-            block->source == GT_MAP_BYTES ? job->source[i] / block->source_scale : 0.0f);
-        const void *number = block->source == GT_MAP_BYTES  ? (const void *)&byte
+            block->source == GT_MAP_U8 ? job->source[i] / block->source_scale : 0.0f);
+        const void *number = block->source == GT_MAP_U8     ? (const void *)&byte
                              : block->source == GT_MAP_BF16 ? (const void *)&half
                                                             : (const void *)&job->source[i];
         memcpy(source + i * bytes, number, bytes);
     }
     return source;
+}
+
+static float
+read_number(const gt_mbconv *block, const char *place)
+{
+    float number = 0.0f;
+    uint16_t half = 0;
+    switch (block->target) {
+    case GT_MAP_U8:
+        return (float)(uint8_t)*place * block->projection.scale;
+    case GT_MAP_BF16:
+        memcpy(&half, place, sizeof(half));
+        return gt_from_bf16(half);
+    case GT_MAP_FLOAT32:
+        memcpy(&number, place, sizeof(number));
+        break;
+    }
+    return number;
 }
 
 /* Run it with the stages of the block; the result as float32, to be freed. */
@@ -218,10 +239,7 @@ run_block(const bench *job, gt_mbconv block)
     gt_mbconv_pack(&block, &job->weights, packed);
     gt_mbconv_run(&block, source, packed, target, scratch);
     for (size_t i = 0; i < size; i++) {
-        uint16_t half = 0;
-        memcpy(block.target == GT_MAP_BF16 ? (void *)&half : (void *)&result[i], target + i * bytes,
-               bytes);
-        result[i] = block.target == GT_MAP_BF16 ? gt_from_bf16(half) : result[i];
+        result[i] = read_number(&block, target + i * bytes);
     }
     free(target);
     free(source);
@@ -325,7 +343,7 @@ describe(int batch, gt_shape from, int channels, int out, int size, int stride, 
     int down = (to.height - 1) * stride + size - from.height;
     int across = (to.width - 1) * stride + size - from.width;
     int middle = (size - 1) / 2;
-    bool bytes = type == GT_MAP_BYTES;
+    bool bytes = type == GT_MAP_U8;
     gt_mbconv block = {.batch = batch,
                        .from = from,
                        .to = to,
@@ -347,7 +365,7 @@ describe(int batch, gt_shape from, int channels, int out, int size, int stride, 
     if (bytes && block.has_expansion) {
         block.source = block.target = batch % 2 == 0 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
     }
-    block.has_residual = block.has_residual && block.source != GT_MAP_BYTES;
+    block.has_residual = block.has_residual && block.source != GT_MAP_U8;
     return block;
 }
 
@@ -387,8 +405,21 @@ test_channels_that_fill_no_word(void)
 static void
 test_bytes_read_as_they_are(void)
 {
-    gt_mbconv block = describe(2, (gt_shape){9, 10, 16}, 48, 24, 3, 1, false, GT_MAP_BYTES);
-    block.source = GT_MAP_BYTES;
+    gt_mbconv block = describe(2, (gt_shape){9, 10, 16}, 48, 24, 3, 1, false, GT_MAP_U8);
+    block.source = GT_MAP_U8;
+    verify(block);
+}
+
+static void
+test_bytes_written(void)
+{
+    gt_mbconv block = describe(2, (gt_shape){9, 10, 16}, 48, 23, 5, 2, false, GT_MAP_U8);
+    block.target = GT_MAP_U8;
+    block.projection = (gt_mbconv_result){0.0f, 1.2f, 1.2f / 255};
+    verify(block);
+    block = describe(1, (gt_shape){9, 10, 24}, 24, 40, 3, 1, false, GT_MAP_U8);
+    block.target = GT_MAP_U8;
+    block.projection = (gt_mbconv_result){0.0f, INFINITY, 1.2f / 255};
     verify(block);
 }
 
@@ -420,13 +451,13 @@ test_what_cannot_be_run(void)
     other = block;
     other.target = GT_MAP_BF16;
     CHECK(!gt_mbconv_is_supported(&other));
-    other = describe(1, (gt_shape){8, 9, 16}, 48, 16, 3, 1, false, GT_MAP_BYTES);
+    other = describe(1, (gt_shape){8, 9, 16}, 48, 16, 3, 1, false, GT_MAP_U8);
     other.is_plain = true;
     CHECK(gt_mbconv_is_supported(&other));
     other.before[1] = 0;
     CHECK(!gt_mbconv_is_supported(&other));
     other.before[1] = 1;
-    other.source = GT_MAP_BYTES;
+    other.source = GT_MAP_U8;
     CHECK(!gt_mbconv_is_supported(&other)); /* to which nothing is added */
     other.has_residual = false;
     CHECK(gt_mbconv_is_supported(&other));
@@ -438,6 +469,7 @@ main(void)
     RUN(test_shapes);
     RUN(test_channels_that_fill_no_word);
     RUN(test_bytes_read_as_they_are);
+    RUN(test_bytes_written);
     RUN(test_bounds_of_the_result);
     RUN(test_what_cannot_be_run);
     return check_report();

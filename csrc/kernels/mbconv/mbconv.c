@@ -49,7 +49,7 @@ most(int a, int b)
 static void
 lay_out_row(const gt_mbconv *block, scratch_layout *layout)
 {
-    bool bytes = block->type == GT_MAP_BYTES;
+    bool bytes = block->type == GT_MAP_U8;
     int results =
         bytes ? (int)round_up((size_t)block->to.width, COLUMNS_AT_A_TIME) : block->to.width;
     int last = (results - 1) * block->stride - block->before[1] + block->size - 1;
@@ -75,7 +75,7 @@ lay_out_scratch(const gt_mbconv *block, int rows)
     layout.expanded = layout.zeros + round_up(layout.row, CACHE_LINE);
     layout.convolved = layout.expanded + vectors * layout.vector;
     layout.narrowed = layout.convolved + vectors * layout.result;
-    bool narrows = block->type == GT_MAP_BYTES && block->source != GT_MAP_BYTES;
+    bool narrows = block->type == GT_MAP_U8 && block->source != GT_MAP_U8;
     size_t row = (size_t)block->from.width * (size_t)block->from.channels;
     layout.size = round_up(
         layout.narrowed + (narrows ? (size_t)layout.capacity * row + CACHE_LINE : 0), CACHE_LINE);
@@ -140,7 +140,7 @@ clear_padding(const job *own)
     const gt_mbconv *block = own->block;
     const scratch_layout *layout = &own->layout;
     size_t column = (size_t)block->lanes * gt_mbconv_expanded_bytes(block);
-    size_t quad = block->type == GT_MAP_BYTES ? GT_MBCONV_QUAD : 1;
+    size_t quad = block->type == GT_MAP_U8 ? GT_MBCONV_QUAD : 1;
     size_t before = (size_t)layout->left * column;
     size_t end = before + round_up((size_t)block->from.width, quad) * column;
     memset(own->scratch + layout->zeros, 0, layout->row);
@@ -166,7 +166,7 @@ read_rows(const job *own, int first, int count)
 {
     const gt_mbconv *block = own->block;
     const char *from = own->source + (size_t)first * row_bytes(block->from, block->source);
-    if (block->type != GT_MAP_BYTES || block->source == GT_MAP_BYTES) {
+    if (block->type != GT_MAP_U8 || block->source == GT_MAP_U8) {
         return from;
     }
     char *narrowed = own->scratch + own->layout.narrowed;
@@ -273,7 +273,8 @@ project_rows(const job *own, int first, int end)
             .pixels = (end - first) * block->to.width,
             .vectors = width,
             .low = block->projection.low,
-            .high = block->projection.high,
+            .high = block->target == GT_MAP_U8 ? block->projection.high / block->projection.scale
+                                               : block->projection.high,
             .to = own->target + (size_t)first * row_bytes(block->to, block->target) +
                   channel * gt_mbconv_bytes(block->target),
             .to_pixel = (size_t)block->to.channels * gt_mbconv_bytes(block->target),

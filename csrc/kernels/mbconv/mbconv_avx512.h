@@ -96,13 +96,18 @@ load_map(const char *place, gt_map_type type, int channels)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow_halves), 16));
 }
 
-/* To bfloat16 the nearest, ties to even. */
+/* To bfloat16 the nearest, ties to even; to bytes of numbers from 0 on, those beyond 255 as 255. */
 INLINE void
 store_map(char *place, gt_map_type type, int channels, vector value)
 {
     __mmask16 mask = mask_of(channels);
     if (type == GT_MAP_FLOAT32) {
         _mm512_mask_storeu_ps(place, mask, value);
+        return;
+    }
+    if (type == GT_MAP_U8) {
+        __m512i integers = _mm512_cvtps_epi32(least(value, all(255.0f)));
+        _mm512_mask_cvtusepi32_storeu_epi8(place, mask, integers);
         return;
     }
     __m512i bits = _mm512_castps_si512(value);

@@ -13,7 +13,7 @@
 
 #define STAGE __attribute__((target("avx512f,avx512bw,avx512vnni")))
 #define INLINE static inline __attribute__((always_inline, target("avx512f,avx512bw,avx512vnni")))
-#define TYPE GT_MAP_BYTES
+#define TYPE GT_MAP_U8
 #define TYPE_IS_BYTES 1
 
 #include "kernels/mbconv/mbconv_avx512.h"

@@ -9,11 +9,11 @@ choose(gt_map_type type)
     gt_mbconv_stages none = {0};
     switch (type) {
     case GT_MAP_FLOAT32:
-        return gt_processor_offers(dnnl_cpu_isa_avx512_core) ? gt_mbconv_avx512() : none;
+        return gt_processor_has(dnnl_cpu_isa_avx512_core) ? gt_mbconv_avx512() : none;
     case GT_MAP_BF16:
-        return gt_processor_offers(dnnl_cpu_isa_avx512_core_bf16) ? gt_mbconv_avx512_bf16() : none;
-    case GT_MAP_BYTES:
-        return gt_processor_offers(dnnl_cpu_isa_avx512_core_vnni) ? gt_mbconv_avx512_vnni() : none;
+        return gt_processor_has(dnnl_cpu_isa_avx512_core_bf16) ? gt_mbconv_avx512_bf16() : none;
+    case GT_MAP_U8:
+        return gt_processor_has(dnnl_cpu_isa_avx512_core_vnni) ? gt_mbconv_avx512_vnni() : none;
     }
     return none;
 }
@@ -40,10 +40,17 @@ is_known_row(const gt_mbconv *block)
     return before == middle || (block->stride == 2 && before == middle - 1);
 }
 
+/* Bytes are written where no result is negative. */
+static bool
+can_write(const gt_mbconv *block)
+{
+    return block->target != GT_MAP_U8 || (!block->has_residual && block->projection.low == 0.0f);
+}
+
 bool
 gt_mbconv_is_supported(const gt_mbconv *block)
 {
-    bool bytes = block->type == GT_MAP_BYTES;
+    bool bytes = block->type == GT_MAP_U8;
     if ((!block->is_plain && !gt_mbconv_is_available(block->type)) ||
         (block->size != 3 && block->size != 5) || (block->stride != 1 && block->stride != 2) ||
         block->from.channels % gt_mbconv_depth(block->type) != 0) {
@@ -54,11 +61,12 @@ gt_mbconv_is_supported(const gt_mbconv *block)
             return false;
         }
     }
-    if (block->has_residual && (block->source == GT_MAP_BYTES || block->stride != 1)) {
+    if (block->has_residual && (block->source == GT_MAP_U8 || block->stride != 1)) {
         return false;
     }
     if (bytes) {
-        return is_known_row(block) && (block->has_expansion || block->source == GT_MAP_BYTES);
+        return is_known_row(block) && can_write(block) &&
+               (block->has_expansion || block->source == GT_MAP_U8);
     }
     return block->source == block->type && block->target == block->type;
 }

@@ -148,7 +148,7 @@ pack_channel(const gt_mbconv *block, const pointwise *convolution, int out)
         }
     }
     convolution->shifts[out] = convolution->shift[out];
-    if (block->type == GT_MAP_BYTES) {
+    if (block->type == GT_MAP_U8) {
         float scale = convolution->source_scale * own.scale / convolution->result_scale;
         convolution->scales[out] = scale;
         convolution->shifts[out] = convolution->shift[out] / convolution->result_scale -
@@ -190,7 +190,7 @@ pack_depthwise(const gt_mbconv *block, const gt_mbconv_weights *weights, char *p
         int8_t row[GT_MBCONV_MAX_SIZE];
         for (int i = 0; i < taps; i++) {
             int x = i % block->size;
-            if (block->type != GT_MAP_BYTES) {
+            if (block->type != GT_MAP_U8) {
                 memcpy(vector + (size_t)(i * lanes + c % lanes) * sizeof(float),
                        own.weights + (size_t)i * own.stride, sizeof(float));
                 continue;
@@ -203,7 +203,7 @@ pack_depthwise(const gt_mbconv *block, const gt_mbconv_weights *weights, char *p
             }
         }
         float source = block->has_expansion ? block->expansion.scale : block->source_scale;
-        float result = block->type == GT_MAP_BYTES ? block->depthwise.scale : 1.0f;
+        float result = block->type == GT_MAP_U8 ? block->depthwise.scale : 1.0f;
         scales[c] = source * own.scale / result;
         shifts[c] = weights->depthwise_shift[c] / result;
     }
@@ -222,7 +222,7 @@ void
 gt_mbconv_pack(const gt_mbconv *block, const gt_mbconv_weights *weights, void *packed)
 {
     gt_mbconv_packed places = gt_mbconv_lay_out(block);
-    bool bytes = block->type == GT_MAP_BYTES;
+    bool bytes = block->type == GT_MAP_U8;
     memset(packed, 0, places.size);
     if (block->has_expansion) {
         pointwise expansion = {.kernel = weights->expansion,
@@ -232,7 +232,7 @@ gt_mbconv_pack(const gt_mbconv *block, const gt_mbconv_weights *weights, void *p
                                .words = words_of_expansion(block),
                                .source_scale = block->source_scale,
                                .result_scale = bytes ? block->expansion.scale : 1.0f,
-                               .zero = block->source == GT_MAP_BYTES ? 0 : GT_MBCONV_ZERO,
+                               .zero = block->source == GT_MAP_U8 ? 0 : GT_MBCONV_ZERO,
                                .packed = (char *)packed + places.expansion};
         expansion.scales =
             numbers_at(packed, places.expansion_numbers, block, block->channels, &expansion.shifts);
@@ -247,7 +247,8 @@ gt_mbconv_pack(const gt_mbconv *block, const gt_mbconv_weights *weights, void *p
                             .out = block->to.channels,
                             .words = words_of_projection(block),
                             .source_scale = block->depthwise.scale,
-                            .result_scale = 1.0f,
+                            .result_scale =
+                                block->target == GT_MAP_U8 ? block->projection.scale : 1.0f,
                             .packed = (char *)packed + places.projection};
     projection.scales = numbers_at(packed, places.projection_numbers, block, block->to.channels,
                                    &projection.shifts);

@@ -11,7 +11,7 @@ enum { LANES = 16 };
 static float
 read_number(const char *place, gt_map_type type)
 {
-    if (type == GT_MAP_BYTES) {
+    if (type == GT_MAP_U8) {
         return (float)(uint8_t)*place;
     }
     if (type == GT_MAP_BF16) {
@@ -27,7 +27,7 @@ read_number(const char *place, gt_map_type type)
 static void
 write_number(char *place, gt_map_type type, float number)
 {
-    if (type == GT_MAP_BYTES) {
+    if (type == GT_MAP_U8) {
         *place = (char)(uint8_t)lrintf(fminf(fmaxf(number, 0.0f), 255.0f));
     }
     else if (type == GT_MAP_BF16) {
@@ -53,7 +53,7 @@ multiply(const gt_mbconv *block, const gt_mbconv_product *product, int pixel, in
     const char *weights = product->weights + (size_t)(channel / block->lanes) * line +
                           (size_t)(channel % block->lanes) * GT_MBCONV_WORD;
     size_t bytes = gt_mbconv_bytes(block->type);
-    float sum = block->type == GT_MAP_BYTES ? 0.0f : product->shift[channel];
+    float sum = block->type == GT_MAP_U8 ? 0.0f : product->shift[channel];
     int32_t integer = 0;
     for (int part = 0; part < product->parts; part++) {
         const char *from =
@@ -61,7 +61,7 @@ multiply(const gt_mbconv *block, const gt_mbconv_product *product, int pixel, in
         for (int word = 0; word < product->words; word++) {
             for (size_t i = 0; i < GT_MBCONV_WORD; i += bytes) {
                 const char *number = from + (size_t)word * GT_MBCONV_WORD + i;
-                if (block->type == GT_MAP_BYTES) {
+                if (block->type == GT_MAP_U8) {
                     integer += (uint8_t)*number * (int8_t)weights[i];
                 }
                 else {
@@ -72,7 +72,7 @@ multiply(const gt_mbconv *block, const gt_mbconv_product *product, int pixel, in
             weights += (size_t)product->vectors * line;
         }
     }
-    return block->type == GT_MAP_BYTES
+    return block->type == GT_MAP_U8
                ? fmaf((float)integer, product->scales[channel], product->shift[channel])
                : sum;
 }
@@ -81,7 +81,7 @@ multiply(const gt_mbconv *block, const gt_mbconv_product *product, int pixel, in
 static size_t
 place_of(const gt_mbconv *block, int column, int lane)
 {
-    if (block->type != GT_MAP_BYTES) {
+    if (block->type != GT_MAP_U8) {
         return (size_t)(column * block->lanes + lane) * sizeof(float);
     }
     int quad = column / GT_MBCONV_QUAD;
@@ -91,21 +91,21 @@ place_of(const gt_mbconv *block, int column, int lane)
 static gt_map_type
 expanded_type(const gt_mbconv *block)
 {
-    return block->type == GT_MAP_BYTES ? GT_MAP_BYTES : GT_MAP_FLOAT32;
+    return block->type == GT_MAP_U8 ? GT_MAP_U8 : GT_MAP_FLOAT32;
 }
 
 /* High bounds are of the numbers, not of their bytes. */
 static float
 high_of(const gt_mbconv *block, const gt_mbconv_result *result)
 {
-    return block->type == GT_MAP_BYTES ? result->high / result->scale : result->high;
+    return block->type == GT_MAP_U8 ? result->high / result->scale : result->high;
 }
 
 /* The columns of the last quad that are not the map's are 0. */
 static void
 expand(const gt_mbconv *block, const gt_mbconv_product *product)
 {
-    int quad = block->type == GT_MAP_BYTES ? GT_MBCONV_QUAD : 1;
+    int quad = block->type == GT_MAP_U8 ? GT_MBCONV_QUAD : 1;
     int columns = (product->pixels + quad - 1) / quad * quad;
     float high = high_of(block, &block->expansion);
     for (int channel = 0; channel < product->vectors * block->lanes; channel++) {
@@ -122,7 +122,7 @@ expand(const gt_mbconv *block, const gt_mbconv_product *product)
 static void
 spread(const gt_mbconv *block, const char *from, char *to, size_t vector)
 {
-    int quad = block->type == GT_MAP_BYTES ? GT_MBCONV_QUAD : 1;
+    int quad = block->type == GT_MAP_U8 ? GT_MBCONV_QUAD : 1;
     int width = block->from.width;
     int columns = (width + quad - 1) / quad * quad;
     size_t bytes = gt_mbconv_bytes(block->source);
@@ -157,7 +157,7 @@ narrow(const gt_mbconv *block, const char *from, size_t count, uint8_t *to)
 static float
 weight_of(const gt_mbconv *block, const char *weights, int y, int x, int start, int lane)
 {
-    if (block->type != GT_MAP_BYTES) {
+    if (block->type != GT_MAP_U8) {
         int tap = y * block->size + x;
         return read_number(weights + (size_t)(tap * block->lanes + lane) * sizeof(float),
                            GT_MAP_FLOAT32);
@@ -172,7 +172,7 @@ weight_of(const gt_mbconv *block, const char *weights, int y, int x, int start, 
 static float
 convolve_one(const gt_mbconv *block, const gt_mbconv_row *row, int result, int lane)
 {
-    bool bytes = block->type == GT_MAP_BYTES;
+    bool bytes = block->type == GT_MAP_U8;
     int start = result * block->stride - block->before[1];
     float sum = bytes ? 0.0f : row->shift[lane];
     for (int y = 0; y < block->size; y++) {

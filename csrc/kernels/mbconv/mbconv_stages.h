@@ -110,7 +110,7 @@ gt_mbconv_tile(int vectors, int first)
 static inline int
 gt_mbconv_depth(gt_map_type type)
 {
-    return type == GT_MAP_BYTES ? 4 : type == GT_MAP_BF16 ? 2 : 1;
+    return type == GT_MAP_U8 ? 4 : type == GT_MAP_BF16 ? 2 : 1;
 }
 
 /* Bytes of a number. */
@@ -126,8 +126,8 @@ gt_mbconv_bytes(gt_map_type type)
 static inline size_t
 gt_mbconv_depthwise_bytes(const gt_mbconv *block)
 {
-    size_t row = block->type == GT_MAP_BYTES ? GT_MBCONV_VARIANTS * GT_MBCONV_QUAD
-                                             : (size_t)block->size * sizeof(float);
+    size_t row = block->type == GT_MAP_U8 ? GT_MBCONV_VARIANTS * GT_MBCONV_QUAD
+                                          : (size_t)block->size * sizeof(float);
     return (size_t)block->size * row * (size_t)block->lanes;
 }
 
@@ -135,7 +135,7 @@ gt_mbconv_depthwise_bytes(const gt_mbconv *block)
 static inline size_t
 gt_mbconv_expanded_bytes(const gt_mbconv *block)
 {
-    return block->type == GT_MAP_BYTES ? 1 : sizeof(float);
+    return block->type == GT_MAP_U8 ? 1 : sizeof(float);
 }
 
 /* The quad of a column, which may lie in the padding to the left. */

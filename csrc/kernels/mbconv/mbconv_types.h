@@ -26,7 +26,7 @@ typedef struct {
     int before[2];      /* padding above and to the left, less than the kernel's size */
     gt_map_type type;   /* of the numbers between the convolutions */
     gt_map_type source; /* of the map that is read, with channels last */
-    gt_map_type target; /* of the map that is written, with channels last: float32 or bfloat16 */
+    gt_map_type target; /* of the map that is written, with channels last */
     float source_scale; /* with which the source is read where `type` is bytes; of signed numbers
                          * unless the source is bytes itself */
     gt_mbconv_result expansion;

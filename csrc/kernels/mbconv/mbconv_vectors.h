@@ -11,10 +11,10 @@
 enum {
     VECTOR = LANES * 4, /* bytes */
     COLUMNS = 8,        /* of a depthwise convolution at a time */
-    NUMBER = TYPE == GT_MAP_BYTES ? 1
-    : TYPE == GT_MAP_BF16         ? 2
-                                  : 4, /* bytes */
-    IS_BYTES = TYPE == GT_MAP_BYTES
+    NUMBER = TYPE == GT_MAP_U8 ? 1
+    : TYPE == GT_MAP_BF16      ? 2
+                               : 4, /* bytes */
+    IS_BYTES = TYPE == GT_MAP_U8
 };
 
 /* Loops over what lies in registers must be unrolled whole, or it would not lie there. */
