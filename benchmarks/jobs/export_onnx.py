@@ -68,9 +68,12 @@ class Export:
                   epsilon=wanted["epsilon"])
 
     def relu(self, node):
-        if "max_value" in node.attributes:
-            raise SystemExit("{}: relu with a largest value is not exported".format(node.name))
-        self.node("Relu", node.inputs, node.name)
+        if "max_value" not in node.attributes:
+            self.node("Relu", node.inputs, node.name)
+            return
+        bounds = [self.constant(node.name + "/min", np.float32(0.0)),
+                  self.constant(node.name + "/max", np.float32(node.attributes["max_value"]))]
+        self.node("Clip", list(node.inputs) + bounds, node.name)
 
     def max_pool(self, node):
         self.pool("MaxPool", node)
@@ -89,7 +92,7 @@ class Export:
         self.node("Concat", node.inputs, node.name, axis=1)
 
     def add(self, node):
-        self.node("Sum", node.inputs, node.name)
+        self.node("Add" if len(node.inputs) == 2 else "Sum", node.inputs, node.name)
 
     def model(self, layer):
         """The whole of it, up to the global average of `layer`."""

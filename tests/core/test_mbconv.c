@@ -38,20 +38,26 @@ bound_inner(const gt_mbconv *block, double number, gt_mbconv_result result)
     return block->type == GT_MAP_U8 ? fmin(bounded, 255.0 * (double)result.scale) : bounded;
 }
 
-/* Expanded pixel (y, x) of an image, which lies in the map. */
+/* Expanded pixel (y, x) of an image. */
 static double
 expand(const bench *job, int image, int y, int x, int channel)
 {
     const gt_mbconv *block = &job->block;
     gt_shape from = block->from;
-    const float *pixel =
-        job->source + (((int64_t)image * from.height + y) * from.width + x) * from.channels;
+    const float *source = job->source + image * gt_shape_size(from);
     if (!block->has_expansion) {
-        return pixel[channel];
+        return source[(y * from.width + x) * from.channels + channel];
     }
+    int size = block->expansion_size;
     double sum = job->weights.expansion_shift[channel];
-    for (int in = 0; in < from.channels; in++) {
-        sum += (double)pixel[in] * job->weights.expansion[in * block->channels + channel];
+    for (int i = 0; i < size * size * from.channels; i++) {
+        int tap = i / from.channels;
+        int row = y * block->expansion_stride - block->expansion_before[0] + tap / size;
+        int column = x * block->expansion_stride - block->expansion_before[1] + tap % size;
+        if (row >= 0 && row < from.height && column >= 0 && column < from.width) {
+            sum += (double)source[(row * from.width + column) * from.channels + i % from.channels] *
+                   job->weights.expansion[i * block->inner.channels + channel];
+        }
     }
     return bound_inner(block, sum, block->expansion);
 }
@@ -60,12 +66,11 @@ expand(const bench *job, int image, int y, int x, int channel)
 static double *
 expand_all(const bench *job, int image)
 {
-    const gt_mbconv *block = &job->block;
-    gt_shape from = block->from;
-    double *map = malloc((size_t)(from.height * from.width * block->channels) * sizeof(*map));
-    for (int i = 0; i < from.height * from.width * block->channels; i++) {
-        int pixel = i / block->channels;
-        map[i] = expand(job, image, pixel / from.width, pixel % from.width, i % block->channels);
+    gt_shape inner = job->block.inner;
+    double *map = malloc((size_t)gt_shape_size(inner) * sizeof(*map));
+    for (int i = 0; i < gt_shape_size(inner); i++) {
+        int pixel = i / inner.channels;
+        map[i] = expand(job, image, pixel / inner.width, pixel % inner.width, i % inner.channels);
     }
     return map;
 }
@@ -78,9 +83,9 @@ convolve(const bench *job, const double *map, int y, int x, int channel)
     for (int i = 0; i < block->size * block->size; i++) {
         int row = y * block->stride - block->before[0] + i / block->size;
         int column = x * block->stride - block->before[1] + i % block->size;
-        if (row >= 0 && row < block->from.height && column >= 0 && column < block->from.width) {
-            sum += map[(row * block->from.width + column) * block->channels + channel] *
-                   job->weights.depthwise[i * block->channels + channel];
+        if (row >= 0 && row < block->inner.height && column >= 0 && column < block->inner.width) {
+            sum += map[(row * block->inner.width + column) * block->inner.channels + channel] *
+                   job->weights.depthwise[i * block->inner.channels + channel];
         }
     }
     return bound_inner(block, sum, block->depthwise);
@@ -94,7 +99,7 @@ project(const bench *job, const double *map, int y, int x, double *wanted)
     for (int out = 0; out < block->to.channels; out++) {
         wanted[out] = job->weights.projection_shift[out];
     }
-    for (int c = 0; c < block->channels; c++) {
+    for (int c = 0; c < block->inner.channels; c++) {
         double value = convolve(job, map, y, x, c);
         for (int out = 0; out < block->to.channels; out++) {
             wanted[out] += value * job->weights.projection[c * block->to.channels + out];
@@ -117,10 +122,9 @@ set_wanted(bench *job)
             for (int c = 0; c < channels; c++) {
                 double residual = block->has_residual ? job->source[place + c] : 0.0;
                 double number = bound(job->wanted[place + c] + residual, block->projection);
-                job->wanted[place + c] =
-                    block->target == GT_MAP_U8
-                        ? fmin(number, 255.0 * (double)block->projection.scale)
-                        : number;
+                job->wanted[place + c] = block->target == GT_MAP_U8
+                                             ? fmin(number, 255.0 * (double)block->projection.scale)
+                                             : number;
             }
         }
         free(map);
@@ -158,15 +162,16 @@ start_bench(bench *job, gt_mbconv block)
     for (size_t i = 0; i < size; i++) {
         job->source[i] =
             block.source == GT_MAP_U8
-                ? (float)gt_net_choice(&job->net, 0, 255) * block.source_scale
+                ? (float)(gt_net_choice(&job->net, 0, 255) - block.source_zero) * block.source_scale
                 : as_type_holds((float)gt_net_random(&job->net, -1.0, 1.0), block.source);
     }
     job->weights = (gt_mbconv_weights){
-        .expansion = random_kernel(job, 1, block.from.channels, block.channels),
-        .expansion_shift = random_shift(job, block.channels),
-        .depthwise = random_kernel(job, block.size * block.size, 1, block.channels),
-        .depthwise_shift = random_shift(job, block.channels),
-        .projection = random_kernel(job, 1, block.channels, block.to.channels),
+        .expansion = random_kernel(job, block.expansion_size * block.expansion_size,
+                                   block.from.channels, block.inner.channels),
+        .expansion_shift = random_shift(job, block.inner.channels),
+        .depthwise = random_kernel(job, block.size * block.size, 1, block.inner.channels),
+        .depthwise_shift = random_shift(job, block.inner.channels),
+        .projection = random_kernel(job, 1, block.inner.channels, block.to.channels),
         .projection_shift = random_shift(job, block.to.channels)};
     job->wanted = malloc(count_numbers(job, block.to) * sizeof(double));
     set_wanted(job);
@@ -190,8 +195,10 @@ write_source(const bench *job)
     char *source = malloc(size * bytes);
     for (size_t i = 0; i < size; i++) {
         uint16_t half = gt_to_bf16(job->source[i]);
-        uint8_t byte = (uint8_t)lrintf(
-            block->source == GT_MAP_U8 ? job->source[i] / block->source_scale : 0.0f);
+        uint8_t byte =
+            (uint8_t)lrintf(block->source == GT_MAP_U8
+                                ? job->source[i] / block->source_scale + (float)block->source_zero
+                                : 0.0f);
         const void *number = block->source == GT_MAP_U8     ? (const void *)&byte
                              : block->source == GT_MAP_BF16 ? (const void *)&half
                                                             : (const void *)&job->source[i];
@@ -347,7 +354,9 @@ describe(int batch, gt_shape from, int channels, int out, int size, int stride, 
     gt_mbconv block = {.batch = batch,
                        .from = from,
                        .to = to,
-                       .channels = channels,
+                       .inner = {from.height, from.width, channels},
+                       .expansion_size = 1,
+                       .expansion_stride = 1,
                        .has_expansion = channels != from.channels,
                        .has_residual = stride == 1 && out == from.channels,
                        .size = size,
@@ -410,6 +419,37 @@ test_bytes_read_as_they_are(void)
     verify(block);
 }
 
+/* The first layers of a network: few channels in, rows that are read with their padding. */
+static void
+test_first_layers(void)
+{
+    static const int shapes[][6] = {
+        /* height, width, of the source's padding, size, stride, channels in */
+        {15, 18, 0, 3, 2, 3},
+        {14, 9, 1, 3, 2, 3},
+        {9, 8, 1, 3, 1, 4},
+        {17, 20, 2, 5, 2, 1},
+    };
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        const int *s = shapes[i];
+        for (int type = 0; type < 4; type++) {
+            gt_shape inner = {(s[0] + s[4] - 1) / s[4], (s[1] + s[4] - 1) / s[4], 5};
+            gt_mbconv block =
+                describe(2, inner, 32, 16, 3, 1, false, type == 3 ? GT_MAP_U8 : (gt_map_type)type);
+            block.from = (gt_shape){s[0], s[1], s[5]};
+            block.expansion_size = s[3];
+            block.expansion_stride = s[4];
+            block.expansion_before[0] = block.expansion_before[1] = s[2];
+            if (type == GT_MAP_U8) {
+                block.source = GT_MAP_U8;
+                block.source_zero = 127;
+            }
+            block.source = type == 3 ? GT_MAP_FLOAT32 : block.source;
+            verify(block);
+        }
+    }
+}
+
 static void
 test_bytes_written(void)
 {
@@ -469,6 +509,7 @@ main(void)
     RUN(test_shapes);
     RUN(test_channels_that_fill_no_word);
     RUN(test_bytes_read_as_they_are);
+    RUN(test_first_layers);
     RUN(test_bytes_written);
     RUN(test_bounds_of_the_result);
     RUN(test_what_cannot_be_run);

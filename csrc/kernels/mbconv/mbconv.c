@@ -22,7 +22,7 @@ typedef struct {
     size_t zeros;     /* where a row of padding is */
     size_t expanded;  /* where the expanded rows are */
     size_t convolved; /* where the depthwise results are */
-    size_t narrowed;  /* where the source's bytes are */
+    size_t copied;    /* where a copy of the source's rows is */
     size_t size;
 } scratch_layout;
 
@@ -44,41 +44,69 @@ most(int a, int b)
     return a > b ? a : b;
 }
 
-/* Columns that the results of a row read, and the map's own; of bytes whole quads, for results that
- * are computed in groups. */
+/* Columns that the results of a row read, and the map's own; of bytes for results that are computed
+ * in whole groups. */
 static void
 lay_out_row(const gt_mbconv *block, scratch_layout *layout)
 {
-    bool bytes = block->type == GT_MAP_U8;
-    int results =
-        bytes ? (int)round_up((size_t)block->to.width, COLUMNS_AT_A_TIME) : block->to.width;
+    size_t group = (size_t)gt_mbconv_group(block->type);
+    int results = (int)round_up((size_t)block->to.width, group == 4 ? COLUMNS_AT_A_TIME : 1);
     int last = (results - 1) * block->stride - block->before[1] + block->size - 1;
-    int end = most(last + 1, block->from.width);
-    int quad = bytes ? GT_MBCONV_QUAD : 1;
-    layout->left = (int)round_up((size_t)block->before[1], (size_t)quad);
-    layout->columns = layout->left + (int)round_up((size_t)end, (size_t)quad) + (bytes ? quad : 0);
-    layout->row = (size_t)layout->columns * (size_t)block->lanes * gt_mbconv_expanded_bytes(block);
+    int end = most(last + 1, block->inner.width);
+    layout->left = (int)round_up((size_t)block->before[1], group);
+    layout->columns = layout->left + (int)round_up((size_t)end, group);
+    layout->row = (size_t)(layout->columns * block->lanes) * gt_mbconv_bytes(block->type);
+}
+
+/* Numbers of a row of the source as the expansion reads it, with its padding, to which a group is
+ * added that may be read and is not used. */
+static size_t
+padded_row(const gt_mbconv *block)
+{
+    int width = block->from.width;
+    if (gt_mbconv_has_padded_rows(block)) {
+        width = most(width + block->expansion_before[1],
+                     (block->inner.width - 1) * block->expansion_stride + block->expansion_size);
+    }
+    return (size_t)(width * block->from.channels) +
+           (gt_mbconv_has_padded_rows(block) ? GT_MBCONV_WORD : 0);
+}
+
+/* Rows of the source from which so many expanded rows are made. */
+static int
+source_rows(const gt_mbconv *block, int rows)
+{
+    return (rows - 1) * block->expansion_stride + block->expansion_size;
+}
+
+/* Whether the expansion reads a copy of the source's rows. */
+static bool
+reads_copy(const gt_mbconv *block)
+{
+    return gt_mbconv_has_padded_rows(block) ||
+           (block->has_expansion && block->type == GT_MAP_U8 && block->source != GT_MAP_U8);
 }
 
 static scratch_layout
 lay_out_scratch(const gt_mbconv *block, int rows)
 {
     scratch_layout layout = {0};
-    size_t vectors = (size_t)gt_mbconv_vectors(block, block->channels);
+    size_t vectors = (size_t)gt_mbconv_vectors(block, block->inner.channels);
     lay_out_row(block, &layout);
-    layout.capacity = least((rows - 1) * block->stride + block->size, block->from.height);
+    layout.capacity = least((rows - 1) * block->stride + block->size, block->inner.height);
     layout.vector = round_up((size_t)layout.capacity * layout.row, CACHE_LINE);
-    layout.result = round_up((size_t)rows * (size_t)block->to.width * (size_t)block->lanes *
-                                     gt_mbconv_bytes(block->type) +
-                                 COLUMNS_AT_A_TIME * (size_t)block->lanes,
+    layout.result = round_up(((size_t)(rows * block->to.width) + COLUMNS_AT_A_TIME) *
+                                 (size_t)block->lanes * gt_mbconv_bytes(block->type),
                              CACHE_LINE);
     layout.expanded = layout.zeros + round_up(layout.row, CACHE_LINE);
     layout.convolved = layout.expanded + vectors * layout.vector;
-    layout.narrowed = layout.convolved + vectors * layout.result;
-    bool narrows = block->type == GT_MAP_U8 && block->source != GT_MAP_U8;
-    size_t row = (size_t)block->from.width * (size_t)block->from.channels;
-    layout.size = round_up(
-        layout.narrowed + (narrows ? (size_t)layout.capacity * row + CACHE_LINE : 0), CACHE_LINE);
+    layout.copied = layout.convolved + vectors * layout.result;
+    layout.size = layout.copied;
+    if (reads_copy(block)) {
+        layout.size += (size_t)source_rows(block, layout.capacity) * padded_row(block) *
+                       gt_mbconv_bytes(block->type);
+    }
+    layout.size = round_up(layout.size, CACHE_LINE);
     return layout;
 }
 
@@ -126,11 +154,11 @@ expanded_row(const job *own, int vector, int y)
 {
     const scratch_layout *layout = &own->layout;
     char *row = own->scratch + layout->zeros;
-    if (y >= 0 && y < own->block->from.height) {
+    if (y >= 0 && y < own->block->inner.height) {
         row = own->scratch + layout->expanded + (size_t)vector * layout->vector +
               (size_t)(y % layout->capacity) * layout->row;
     }
-    return row + (size_t)(layout->left * own->block->lanes) * gt_mbconv_expanded_bytes(own->block);
+    return row + (size_t)(layout->left * own->block->lanes) * gt_mbconv_bytes(own->block->type);
 }
 
 /* The padding of all rows is zero once and for all. */
@@ -139,12 +167,12 @@ clear_padding(const job *own)
 {
     const gt_mbconv *block = own->block;
     const scratch_layout *layout = &own->layout;
-    size_t column = (size_t)block->lanes * gt_mbconv_expanded_bytes(block);
-    size_t quad = block->type == GT_MAP_U8 ? GT_MBCONV_QUAD : 1;
+    size_t column = (size_t)block->lanes * gt_mbconv_bytes(block->type);
+    size_t group = (size_t)gt_mbconv_group(block->type);
     size_t before = (size_t)layout->left * column;
-    size_t end = before + round_up((size_t)block->from.width, quad) * column;
+    size_t end = before + round_up((size_t)block->inner.width, group) * column;
     memset(own->scratch + layout->zeros, 0, layout->row);
-    for (int vector = 0; vector < gt_mbconv_vectors(block, block->channels); vector++) {
+    for (int vector = 0; vector < gt_mbconv_vectors(block, block->inner.channels); vector++) {
         for (int y = 0; y < layout->capacity; y++) {
             char *row = expanded_row(own, vector, y) - before;
             memset(row, 0, before);
@@ -160,54 +188,89 @@ numbers_at(const job *own, size_t place, int first)
     return numbers + (size_t)first * (size_t)own->block->lanes;
 }
 
-/* The rows of the source as the expansion reads them. */
+/* Copy row `y` of the source, in the type that the expansion reads. */
+static void
+copy_numbers(const job *own, int y, char *to)
+{
+    const gt_mbconv *block = own->block;
+    size_t row = row_bytes(block->from, block->source);
+    const char *from = own->source + (size_t)y * row;
+    if (block->source == block->type) {
+        memcpy(to, from, row);
+        return;
+    }
+    own->stages.narrow(block, from, (size_t)(block->from.width * block->from.channels),
+                       (uint8_t *)to);
+}
+
+/* Copy row `y` of the source with its padding; the row may lie outside the map. */
+static void
+copy_row(const job *own, int y, char *to)
+{
+    const gt_mbconv *block = own->block;
+    size_t bytes = gt_mbconv_bytes(block->type);
+    size_t before = (size_t)(block->expansion_before[1] * block->from.channels) * bytes;
+    size_t end = before + row_bytes(block->from, block->type);
+    bool is_inside = y >= 0 && y < block->from.height;
+    int zero = block->type != GT_MAP_U8     ? 0
+               : block->source == GT_MAP_U8 ? block->source_zero
+                                            : GT_MBCONV_ZERO;
+    memset(to, zero, is_inside ? before : padded_row(block) * bytes);
+    if (is_inside) {
+        copy_numbers(own, y, to + before);
+        memset(to + end, zero, padded_row(block) * bytes - end);
+    }
+}
+
+/* The rows of the source that so many expanded rows are made from. */
 static const char *
 read_rows(const job *own, int first, int count)
 {
     const gt_mbconv *block = own->block;
-    const char *from = own->source + (size_t)first * row_bytes(block->from, block->source);
-    if (block->type != GT_MAP_U8 || block->source == GT_MAP_U8) {
-        return from;
+    size_t row = padded_row(block) * gt_mbconv_bytes(block->type);
+    int y = first * block->expansion_stride - block->expansion_before[0];
+    if (!reads_copy(block)) {
+        return own->source + (size_t)y * row;
     }
-    char *narrowed = own->scratch + own->layout.narrowed;
-    size_t numbers = (size_t)count * (size_t)block->from.width * (size_t)block->from.channels;
-    own->stages.narrow(block, from, numbers, (uint8_t *)narrowed);
-    return narrowed;
+    char *copy = own->scratch + own->layout.copied;
+    for (int i = 0; i < source_rows(block, count); i++) {
+        copy_row(own, y + i, copy + (size_t)i * row);
+    }
+    return copy;
 }
 
-/* Expand rows of the source from `first` to before `end`. */
+/* Make expanded rows from `first` to before `end`. */
 static void
 expand_rows(const job *own, int first, int end)
 {
     const gt_mbconv *block = own->block;
-    int vectors = gt_mbconv_vectors(block, block->channels);
+    int vectors = gt_mbconv_vectors(block, block->inner.channels);
     size_t line = (size_t)block->lanes * GT_MBCONV_WORD;
-    size_t row = row_bytes(block->from, block->type);
-    int depth = gt_mbconv_depth(block->type);
-    int words = (block->from.channels + depth - 1) / depth;
+    size_t row = padded_row(block) * gt_mbconv_bytes(block->type);
+    int groups = gt_mbconv_expansion_groups(block);
     const char *from = read_rows(own, first, end - first);
     const char *weights = own->packed + own->places.expansion;
     int width = 0;
     for (int vector = 0; vector < vectors; vector += width) {
         width = gt_mbconv_tile(vectors, vector);
         gt_mbconv_product product = {
-            .pixel = (size_t)block->from.channels * gt_mbconv_bytes(block->type),
-            .parts = 1,
-            .words = words,
+            .pixel = (size_t)(block->expansion_stride * block->from.channels) *
+                     gt_mbconv_bytes(block->type),
+            .parts = block->expansion_size,
+            .part = row,
+            .groups = groups,
             .weights = weights,
             .scales = numbers_at(own, own->places.expansion_numbers, vector),
             .shift = numbers_at(own, own->places.expansion_numbers, vectors + vector),
-            .pixels = block->from.width,
+            .pixels = block->inner.width,
             .vectors = width,
-            .low = block->expansion.low,
-            .high = block->expansion.high,
             .to_vector = own->layout.vector};
         for (int y = first; y < end; y++) {
-            product.from = from + (size_t)(y - first) * row;
+            product.from = from + (size_t)((y - first) * block->expansion_stride) * row;
             product.to = expanded_row(own, vector, y);
             own->stages.expand(block, &product);
         }
-        weights += (size_t)(words * width) * line;
+        weights += (size_t)(block->expansion_size * groups * width) * line;
     }
 }
 
@@ -226,17 +289,15 @@ static void
 convolve_rows(const job *own, int first, int end)
 {
     const gt_mbconv *block = own->block;
-    int vectors = gt_mbconv_vectors(block, block->channels);
+    int vectors = gt_mbconv_vectors(block, block->inner.channels);
     size_t row_size = (size_t)(block->to.width * block->lanes) * gt_mbconv_bytes(block->type);
     for (int vector = 0; vector < vectors; vector++) {
         gt_mbconv_row row = {
             .weights = own->packed + own->places.depthwise +
-                       (size_t)vector * gt_mbconv_depthwise_bytes(block),
+                       (size_t)(vector * block->size) * gt_mbconv_row_bytes(block),
             .scales = numbers_at(own, own->places.depthwise_numbers, vector),
             .shift = numbers_at(own, own->places.depthwise_numbers, vectors + vector),
             .columns = block->to.width,
-            .low = block->depthwise.low,
-            .high = block->depthwise.high,
             .to = own->scratch + own->layout.convolved + (size_t)vector * own->layout.result};
         for (int y = first; y < end; y++) {
             for (int i = 0; i < block->size; i++) {
@@ -252,9 +313,9 @@ static void
 project_rows(const job *own, int first, int end)
 {
     const gt_mbconv *block = own->block;
-    int inner = gt_mbconv_vectors(block, block->channels);
+    int inner = gt_mbconv_vectors(block, block->inner.channels);
     int vectors = gt_mbconv_vectors(block, block->to.channels);
-    int words = block->lanes / gt_mbconv_depth(block->type);
+    int groups = block->lanes / gt_mbconv_group(block->type);
     size_t line = (size_t)block->lanes * GT_MBCONV_WORD;
     const char *weights = own->packed + own->places.projection;
     int width = 0;
@@ -266,7 +327,7 @@ project_rows(const job *own, int first, int end)
             .pixel = (size_t)block->lanes * gt_mbconv_bytes(block->type),
             .parts = inner,
             .part = own->layout.result,
-            .words = words,
+            .groups = groups,
             .weights = weights,
             .scales = numbers_at(own, own->places.projection_numbers, vector),
             .shift = numbers_at(own, own->places.projection_numbers, vectors + vector),
@@ -285,7 +346,7 @@ project_rows(const job *own, int first, int end)
             product.residual_pixel = (size_t)block->from.channels * gt_mbconv_bytes(block->source);
         }
         own->stages.project(block, &product);
-        weights += (size_t)(words * inner * width) * line;
+        weights += (size_t)(groups * inner * width) * line;
     }
 }
 
@@ -298,7 +359,7 @@ run_rows(const job *own, int first, int end)
     for (int y = first; y < end; y += block->rows) {
         int band = least(y + block->rows, end);
         int needed =
-            least((band - 1) * block->stride - block->before[0] + block->size, block->from.height);
+            least((band - 1) * block->stride - block->before[0] + block->size, block->inner.height);
         if (needed > next) {
             if (block->has_expansion) {
                 expand_rows(own, next, needed);

@@ -7,22 +7,57 @@
 #define STAGE __attribute__((target("avx512f")))
 #define INLINE static inline __attribute__((always_inline, target("avx512f")))
 #define TYPE GT_MAP_FLOAT32
-#define TYPE_IS_BYTES 0
+#define GROUP 1
 
 #include "kernels/mbconv/mbconv_avx512.h"
 
 typedef vector sums_vector;
 
-INLINE vector
+INLINE sums_vector
 start_sums(const float *shift)
 {
     return load(shift);
 }
 
+/* The shift is in the sums already. */
 INLINE vector
-add_words(vector words, vector weights, vector sums)
+scale_sums(sums_vector sums, vector scale, vector shift)
 {
-    return _mm512_fmadd_ps(words, weights, sums);
+    (void)scale, (void)shift;
+    return sums;
+}
+
+INLINE vector
+finish_sums(sums_vector sums, vector scale, vector shift, const gt_mbconv_result *result)
+{
+    return bound(scale_sums(sums, scale, shift), result);
+}
+
+INLINE vector
+load_column(const char *place, int channels)
+{
+    return load_map(place, TYPE, channels);
+}
+
+INLINE sums_vector
+add_groups(vector groups, vector weights, sums_vector sums)
+{
+    return _mm512_fmadd_ps(groups, weights, sums);
+}
+
+INLINE void
+store_columns(char *place, const vector *columns)
+{
+    store(place, columns[0]);
+}
+
+INLINE void
+store_results(char *place, const vector *results, int count)
+{
+    UNROLLED
+    for (int i = 0; i < count; i++) {
+        store(place + (size_t)i * LANES * sizeof(float), results[i]);
+    }
 }
 
 #include "kernels/mbconv/mbconv_vectors.h"

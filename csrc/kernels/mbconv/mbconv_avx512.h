@@ -36,11 +36,11 @@ store(void *place, vector value)
 }
 
 INLINE vector
-load_word(const char *place)
+load_group(const char *place)
 {
-    int32_t word = 0;
-    memcpy(&word, place, sizeof(word));
-    return _mm512_castsi512_ps(_mm512_set1_epi32(word));
+    int32_t group = 0;
+    memcpy(&group, place, sizeof(group));
+    return _mm512_castsi512_ps(_mm512_set1_epi32(group));
 }
 
 INLINE vector
@@ -73,6 +73,12 @@ most(vector a, vector b)
     return _mm512_max_ps(a, b);
 }
 
+INLINE vector
+bound(vector value, const gt_mbconv_result *result)
+{
+    return least(most(value, all(result->low)), all(result->high));
+}
+
 INLINE __mmask16
 mask_of(int channels)
 {
@@ -96,6 +102,17 @@ load_map(const char *place, gt_map_type type, int channels)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow_halves), 16));
 }
 
+/* The nearest bfloat16 in the lower half of each element, ties to even; in integer arithmetic, as the
+ * instruction for it is not everywhere. */
+INLINE __m512i
+round_to_bf16(vector value)
+{
+    __m512i bits = _mm512_castps_si512(value);
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    bits = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    return _mm512_srli_epi32(bits, 16);
+}
+
 /* To bfloat16 the nearest, ties to even; to bytes of numbers from 0 on, those beyond 255 as 255. */
 INLINE void
 store_map(char *place, gt_map_type type, int channels, vector value)
@@ -110,16 +127,7 @@ store_map(char *place, gt_map_type type, int channels, vector value)
         _mm512_mask_cvtusepi32_storeu_epi8(place, mask, integers);
         return;
     }
-    __m512i bits = _mm512_castps_si512(value);
-    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    bits = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-    _mm512_mask_cvtepi32_storeu_epi16(place, mask, _mm512_srli_epi32(bits, 16));
-}
-
-INLINE vector
-to_integers(vector value)
-{
-    return _mm512_castsi512_ps(_mm512_cvtps_epi32(value));
+    _mm512_mask_cvtepi32_storeu_epi16(place, mask, round_to_bf16(value));
 }
 
 /* Numbers from -128 to 127, as the bytes of a source of signed numbers. */

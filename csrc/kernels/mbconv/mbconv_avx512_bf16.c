@@ -1,5 +1,5 @@
-/* The stages for bfloat16 on processors with AVX-512 BF16.  The file is compiled for any processor of the
- * family; only gt_mbconv_choose lets its functions run. */
+/* The stages for bfloat16 on processors with AVX-512 BF16.  The file is compiled for any processor of
+ * the family; only gt_mbconv_choose lets its functions run. */
 #include "kernels/mbconv/mbconv_stages.h"
 
 /* Compilers that know its instructions by name. */
@@ -11,25 +11,66 @@
 
 #if defined(__x86_64__) && HAS_BF16
 
-#define STAGE __attribute__((target("avx512f,avx512bf16")))
-#define INLINE static inline __attribute__((always_inline, target("avx512f,avx512bf16")))
+#define STAGE __attribute__((target("avx512f,avx512bw,avx512bf16")))
+#define INLINE static inline __attribute__((always_inline, target("avx512f,avx512bw,avx512bf16")))
 #define TYPE GT_MAP_BF16
-#define TYPE_IS_BYTES 0
+#define GROUP 2
 
 #include "kernels/mbconv/mbconv_avx512.h"
 
 typedef vector sums_vector;
 
-INLINE vector
+INLINE sums_vector
 start_sums(const float *shift)
 {
     return load(shift);
 }
 
+/* The shift is in the sums already. */
 INLINE vector
-add_words(vector words, vector weights, vector sums)
+scale_sums(sums_vector sums, vector scale, vector shift)
 {
-    return _mm512_dpbf16_ps(sums, (__m512bh)words, (__m512bh)weights);
+    (void)scale, (void)shift;
+    return sums;
+}
+
+INLINE vector
+finish_sums(sums_vector sums, vector scale, vector shift, const gt_mbconv_result *result)
+{
+    return bound(scale_sums(sums, scale, shift), result);
+}
+
+INLINE vector
+load_column(const char *place, int channels)
+{
+    return load_map(place, TYPE, channels);
+}
+
+INLINE sums_vector
+add_groups(vector groups, vector weights, sums_vector sums)
+{
+    return _mm512_dpbf16_ps(sums, (__m512bh)groups, (__m512bh)weights);
+}
+
+/* Two columns, number by number in turn. */
+INLINE void
+store_columns(char *place, const vector *columns)
+{
+    const __m512i order =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    __m512i halves = (__m512i)_mm512_cvtne2ps_pbh(columns[1], columns[0]);
+    _mm512_storeu_si512(place, _mm512_permutexvar_epi16(order, halves));
+}
+
+INLINE void
+store_results(char *place, const vector *results, int count)
+{
+    UNROLLED
+    for (int i = 0; i < count; i++) {
+        _mm256_storeu_si256((__m256i *)(void *)(place + (size_t)i * LANES * sizeof(uint16_t)),
+                            (__m256i)_mm512_cvtneps_pbh(results[i]));
+    }
 }
 
 #include "kernels/mbconv/mbconv_vectors.h"

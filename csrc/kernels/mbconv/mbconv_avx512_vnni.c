@@ -14,7 +14,7 @@
 #define STAGE __attribute__((target("avx512f,avx512bw,avx512vnni")))
 #define INLINE static inline __attribute__((always_inline, target("avx512f,avx512bw,avx512vnni")))
 #define TYPE GT_MAP_U8
-#define TYPE_IS_BYTES 1
+#define GROUP 4
 
 #include "kernels/mbconv/mbconv_avx512.h"
 
@@ -29,48 +29,60 @@ start_sums(const float *shift)
 }
 
 INLINE sums_vector
-add_words(vector words, vector weights, sums_vector sums)
+add_groups(vector groups, vector weights, sums_vector sums)
 {
-    return (sums_vector)_mm512_dpbusd_epi32((__m512i)sums, _mm512_castps_si512(words),
+    return (sums_vector)_mm512_dpbusd_epi32((__m512i)sums, _mm512_castps_si512(groups),
                                             _mm512_castps_si512(weights));
 }
 
 INLINE vector
-to_floats(sums_vector sums)
+scale_sums(sums_vector sums, vector scale, vector shift)
 {
-    return _mm512_cvtepi32_ps((__m512i)sums);
+    return add_product(_mm512_cvtepi32_ps((__m512i)sums), scale, shift);
 }
 
-/* Four vectors of integers as bytes, those beyond their range as the least or largest: of each lane of
- * 128 bits four numbers of the first vector, then four of the next. */
-INLINE __m512i
-pack_bytes(vector a, vector b, vector c, vector d)
+/* Integers, of which those beyond a byte are yet to become the least or largest byte. */
+INLINE vector
+finish_sums(sums_vector sums, vector scale, vector shift, const gt_mbconv_result *result)
 {
-    __m512i first = _mm512_packs_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b));
-    __m512i second = _mm512_packs_epi32(_mm512_castps_si512(c), _mm512_castps_si512(d));
+    vector bounded = least(scale_sums(sums, scale, shift), all(result->high / result->scale));
+    return _mm512_castsi512_ps(_mm512_cvtps_epi32(bounded));
+}
+
+/* Four vectors of integers as bytes: of each lane of 128 bits four numbers of the first vector, then
+ * four of the next. */
+INLINE __m512i
+pack_bytes(const vector *four)
+{
+    __m512i first = _mm512_packs_epi32(_mm512_castps_si512(four[0]), _mm512_castps_si512(four[1]));
+    __m512i second = _mm512_packs_epi32(_mm512_castps_si512(four[2]), _mm512_castps_si512(four[3]));
     return _mm512_packus_epi16(first, second);
 }
 
-/* A quad of columns of expanded numbers: (lanes, 4). */
+/* Four columns, byte by byte in turn. */
 INLINE void
-store_quad(char *place, vector a, vector b, vector c, vector d)
+store_columns(char *place, const vector *columns)
 {
     const __m512i order =
         _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-    _mm512_storeu_si512(place, _mm512_shuffle_epi8(pack_bytes(a, b, c, d), order));
+    _mm512_storeu_si512(place, _mm512_shuffle_epi8(pack_bytes(columns), order));
 }
 
-/* Four pixels of depthwise results: (4, lanes). */
+/* Results of four pixels at a time. */
 INLINE void
-store_pixels(char *place, vector a, vector b, vector c, vector d)
+store_results(char *place, const vector *results, int count)
 {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    _mm512_storeu_si512(place, _mm512_permutexvar_epi32(order, pack_bytes(a, b, c, d)));
+    UNROLLED
+    for (int i = 0; i < count; i += GROUP) {
+        _mm512_storeu_si512(place + i * LANES,
+                            _mm512_permutexvar_epi32(order, pack_bytes(results + i)));
+    }
 }
 
 /* The first channels of a pixel of bytes, zeros behind them. */
 INLINE vector
-load_integers(const char *place, int channels)
+load_column(const char *place, int channels)
 {
     char bytes[LANES] = {0};
     if (channels < LANES) {

@@ -30,43 +30,54 @@ gt_mbconv_is_available(gt_map_type type)
     return choose(type).lanes > 0;
 }
 
-/* Whether rows of a depthwise kernel of bytes are met as the stages know them: with the padding of
- * a kernel in the middle, or of one column less to the left. */
+/* Whether results begin at columns of a group that the stages know: with the padding of a kernel in the
+ * middle, or of one column less to the left. */
 static bool
 is_known_row(const gt_mbconv *block)
 {
     int middle = (block->size - 1) / 2;
     int before = block->before[1];
-    return before == middle || (block->stride == 2 && before == middle - 1);
+    return block->type == GT_MAP_FLOAT32 || before == middle ||
+           (block->stride == 2 && before == middle - 1);
 }
 
-/* Bytes are written where no result is negative. */
+/* Whether the source can be read: groups of channels in bytes or bfloat16 only as they are, unless rows
+ * are copied. */
+static bool
+can_read(const gt_mbconv *block)
+{
+    if (!block->has_expansion) {
+        return block->source == block->type &&
+               (block->type != GT_MAP_U8 || block->source_zero == 0);
+    }
+    return gt_mbconv_has_padded_rows(block) ||
+           block->from.channels % gt_mbconv_group(block->type) == 0;
+}
+
+/* Whether the result can be written: as bytes where none is negative. */
 static bool
 can_write(const gt_mbconv *block)
 {
+    if (block->type != GT_MAP_U8) {
+        return block->source == block->type && block->target == block->type;
+    }
     return block->target != GT_MAP_U8 || (!block->has_residual && block->projection.low == 0.0f);
+}
+
+/* Whether the source can be added to the result. */
+static bool
+can_add(const gt_mbconv *block)
+{
+    return !block->has_residual ||
+           (block->source != GT_MAP_U8 && block->stride == 1 && !gt_mbconv_has_padded_rows(block));
 }
 
 bool
 gt_mbconv_is_supported(const gt_mbconv *block)
 {
-    bool bytes = block->type == GT_MAP_U8;
-    if ((!block->is_plain && !gt_mbconv_is_available(block->type)) ||
-        (block->size != 3 && block->size != 5) || (block->stride != 1 && block->stride != 2) ||
-        block->from.channels % gt_mbconv_depth(block->type) != 0) {
-        return false;
-    }
-    for (int axis = 0; axis < 2; axis++) {
-        if (block->before[axis] >= block->size) {
-            return false;
-        }
-    }
-    if (block->has_residual && (block->source == GT_MAP_U8 || block->stride != 1)) {
-        return false;
-    }
-    if (bytes) {
-        return is_known_row(block) && can_write(block) &&
-               (block->has_expansion || block->source == GT_MAP_U8);
-    }
-    return block->source == block->type && block->target == block->type;
+    bool has_kernel = (block->size == 3 || block->size == 5) &&
+                      (block->stride == 1 || block->stride == 2) &&
+                      block->before[0] < block->size && block->before[1] < block->size;
+    return (block->is_plain || gt_mbconv_is_available(block->type)) && has_kernel &&
+           is_known_row(block) && can_read(block) && can_write(block) && can_add(block);
 }

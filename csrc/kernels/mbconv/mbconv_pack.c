@@ -7,18 +7,17 @@
 
 enum { CACHE_LINE = 64, LARGEST_WEIGHT = 127 };
 
-/* Channels in of the 1x1 convolutions as they are packed. */
 static int
-words_of_expansion(const gt_mbconv *block)
+groups_of_expansion(const gt_mbconv *block)
 {
-    int depth = gt_mbconv_depth(block->type);
-    return (block->from.channels + depth - 1) / depth;
+    return block->expansion_size * gt_mbconv_expansion_groups(block);
 }
 
 static int
-words_of_projection(const gt_mbconv *block)
+groups_of_projection(const gt_mbconv *block)
 {
-    return gt_mbconv_vectors(block, block->channels) * block->lanes / gt_mbconv_depth(block->type);
+    return gt_mbconv_vectors(block, block->inner.channels) * block->lanes /
+           gt_mbconv_group(block->type);
 }
 
 /* The next place after `size` bytes from `place` on, which is moved behind them. */
@@ -34,18 +33,18 @@ gt_mbconv_packed
 gt_mbconv_lay_out(const gt_mbconv *block)
 {
     size_t lanes = (size_t)block->lanes;
-    size_t inner = (size_t)gt_mbconv_vectors(block, block->channels);
+    size_t inner = (size_t)gt_mbconv_vectors(block, block->inner.channels);
     size_t outer = (size_t)gt_mbconv_vectors(block, block->to.channels);
     gt_mbconv_packed packed = {0};
     if (block->has_expansion) {
-        size_t words = (size_t)words_of_expansion(block);
-        packed.expansion = take(&packed.size, words * inner * lanes * GT_MBCONV_WORD);
+        size_t groups = (size_t)groups_of_expansion(block);
+        packed.expansion = take(&packed.size, groups * inner * lanes * GT_MBCONV_WORD);
         packed.expansion_numbers = take(&packed.size, 2 * inner * lanes * sizeof(float));
     }
-    packed.depthwise = take(&packed.size, inner * gt_mbconv_depthwise_bytes(block));
+    packed.depthwise = take(&packed.size, inner * (size_t)block->size * gt_mbconv_row_bytes(block));
     packed.depthwise_numbers = take(&packed.size, 2 * inner * lanes * sizeof(float));
-    size_t words = (size_t)words_of_projection(block);
-    packed.projection = take(&packed.size, words * outer * lanes * GT_MBCONV_WORD);
+    size_t groups = (size_t)groups_of_projection(block);
+    packed.projection = take(&packed.size, groups * outer * lanes * GT_MBCONV_WORD);
     packed.projection_numbers = take(&packed.size, 2 * outer * lanes * sizeof(float));
     return packed;
 }
@@ -93,13 +92,14 @@ round_weight(channel *own, int i)
     return (int8_t)nearest;
 }
 
-/* A 1x1 convolution to be packed. */
+/* An expansion or a projection to be packed. */
 typedef struct {
-    const float *kernel; /* (in, out) */
+    const float *kernel; /* (parts, in, out) */
     const float *shift;  /* (out,) */
-    int in;
+    int parts;
+    int in; /* channels of a part */
     int out;
-    int words;          /* that the channels in are packed to */
+    int groups;         /* that all channels in are packed to */
     float source_scale; /* of the bytes that are read */
     float result_scale; /* of the results' bytes, else 1 */
     int zero;           /* the byte that stands for 0 */
@@ -108,7 +108,7 @@ typedef struct {
     float *shifts;
 } pointwise;
 
-/* Where the weights of channel `out` begin, and in *step the bytes from a word to the next. */
+/* Where the weights of channel `out` begin, and in *step the bytes from a group to the next. */
 static char *
 find_channel(const gt_mbconv *block, const pointwise *convolution, int out, size_t *step)
 {
@@ -119,7 +119,7 @@ find_channel(const gt_mbconv *block, const pointwise *convolution, int out, size
     size_t line = (size_t)block->lanes * GT_MBCONV_WORD;
     for (int width = gt_mbconv_tile(vectors, 0); first + width <= vector;
          width = gt_mbconv_tile(vectors, first)) {
-        tile += (size_t)convolution->words * (size_t)width * line;
+        tile += (size_t)convolution->groups * (size_t)width * line;
         first += width;
     }
     *step = (size_t)gt_mbconv_tile(vectors, first) * line;
@@ -130,21 +130,25 @@ static void
 pack_channel(const gt_mbconv *block, const pointwise *convolution, int out)
 {
     size_t step = 0;
-    int depth = gt_mbconv_depth(block->type);
+    int group = gt_mbconv_group(block->type);
+    int groups = convolution->groups / convolution->parts;
     char *place = find_channel(block, convolution, out, &step);
-    channel own = start_channel(convolution->kernel + out, convolution->out, convolution->in);
-    for (int i = 0; i < convolution->in; i++) {
+    channel own = start_channel(convolution->kernel + out, convolution->out,
+                                convolution->parts * convolution->in);
+    for (int i = 0; i < own.count; i++) {
         float weight = own.weights[(size_t)i * own.stride];
-        char *word = place + (size_t)(i / depth) * step;
+        int part = i / convolution->in;
+        int in = i % convolution->in;
+        char *word = place + (size_t)(part * groups + in / group) * step;
         if (block->type == GT_MAP_FLOAT32) {
             memcpy(word, &weight, sizeof(weight));
         }
         else if (block->type == GT_MAP_BF16) {
             uint16_t half = gt_to_bf16(weight);
-            memcpy(word + (size_t)(i % depth) * sizeof(half), &half, sizeof(half));
+            memcpy(word + (size_t)(in % group) * sizeof(half), &half, sizeof(half));
         }
         else {
-            word[i % depth] = round_weight(&own, i);
+            word[in % group] = (char)round_weight(&own, i);
         }
     }
     convolution->shifts[out] = convolution->shift[out];
@@ -164,47 +168,54 @@ pack_pointwise(const gt_mbconv *block, const pointwise *convolution)
     }
 }
 
-/* Row `y` of an integer kernel, as all variants have it; see gt_mbconv_depthwise_bytes. */
+/* Write one weight of a row of a depthwise kernel to wherever results meet it; see
+ * gt_mbconv_row_bytes. */
 static void
-spread_row(const gt_mbconv *block, const int8_t *weights, int lane, char *row)
+spread_weight(const gt_mbconv *block, const void *weight, int x, int lane, char *row)
 {
-    for (int phase = 0; phase < GT_MBCONV_QUAD; phase++) {
-        for (int i = 0; i < block->size; i++) {
-            int column = phase + i;
-            int variant = 2 * phase + column / GT_MBCONV_QUAD;
-            row[(variant * block->lanes + lane) * GT_MBCONV_QUAD + column % GT_MBCONV_QUAD] =
-                weights[i];
-        }
+    int group = gt_mbconv_group(block->type);
+    int sides = gt_mbconv_sides(block->type, block->size);
+    size_t bytes = gt_mbconv_bytes(block->type);
+    for (int phase = 0; phase < group; phase++) {
+        int column = phase + x;
+        int variant = phase * sides + column / group;
+        memcpy(row + (size_t)(variant * block->lanes + lane) * GT_MBCONV_WORD +
+                   (size_t)(column % group) * bytes,
+               weight, bytes);
     }
+}
+
+/* The depthwise weights of channel `c`; returns their scale. */
+static float
+pack_depthwise_channel(const gt_mbconv *block, const gt_mbconv_weights *weights, int c,
+                       char *packed)
+{
+    int taps = block->size * block->size;
+    channel own = start_channel(weights->depthwise + c, block->inner.channels, taps);
+    for (int i = 0; i < taps; i++) {
+        float weight = own.weights[(size_t)i * own.stride];
+        uint16_t half = gt_to_bf16(weight);
+        int8_t byte = block->type == GT_MAP_U8 ? round_weight(&own, i) : 0;
+        const void *number = block->type == GT_MAP_U8     ? (const void *)&byte
+                             : block->type == GT_MAP_BF16 ? (const void *)&half
+                                                          : (const void *)&weight;
+        spread_weight(block, number, i % block->size, c % block->lanes,
+                      packed + (size_t)(i / block->size) * gt_mbconv_row_bytes(block));
+    }
+    return own.scale;
 }
 
 static void
 pack_depthwise(const gt_mbconv *block, const gt_mbconv_weights *weights, char *packed,
                float *scales, float *shifts)
 {
-    int taps = block->size * block->size;
-    int lanes = block->lanes;
-    for (int c = 0; c < block->channels; c++) {
-        char *vector = packed + (size_t)(c / lanes) * gt_mbconv_depthwise_bytes(block);
-        channel own = start_channel(weights->depthwise + c, block->channels, taps);
-        int8_t row[GT_MBCONV_MAX_SIZE];
-        for (int i = 0; i < taps; i++) {
-            int x = i % block->size;
-            if (block->type != GT_MAP_U8) {
-                memcpy(vector + (size_t)(i * lanes + c % lanes) * sizeof(float),
-                       own.weights + (size_t)i * own.stride, sizeof(float));
-                continue;
-            }
-            row[x] = round_weight(&own, i);
-            if (x == block->size - 1) {
-                size_t place =
-                    (size_t)(i / block->size) * GT_MBCONV_VARIANTS * GT_MBCONV_QUAD * (size_t)lanes;
-                spread_row(block, row, c % lanes, vector + place);
-            }
-        }
-        float source = block->has_expansion ? block->expansion.scale : block->source_scale;
-        float result = block->type == GT_MAP_U8 ? block->depthwise.scale : 1.0f;
-        scales[c] = source * own.scale / result;
+    float source = block->has_expansion ? block->expansion.scale : block->source_scale;
+    float result = block->type == GT_MAP_U8 ? block->depthwise.scale : 1.0f;
+    size_t vector = (size_t)block->size * gt_mbconv_row_bytes(block);
+    for (int c = 0; c < block->inner.channels; c++) {
+        float scale =
+            pack_depthwise_channel(block, weights, c, packed + (size_t)(c / block->lanes) * vector);
+        scales[c] = source * scale / result;
         shifts[c] = weights->depthwise_shift[c] / result;
     }
 }
@@ -227,25 +238,29 @@ gt_mbconv_pack(const gt_mbconv *block, const gt_mbconv_weights *weights, void *p
     if (block->has_expansion) {
         pointwise expansion = {.kernel = weights->expansion,
                                .shift = weights->expansion_shift,
-                               .in = block->from.channels,
-                               .out = block->channels,
-                               .words = words_of_expansion(block),
+                               .parts = block->expansion_size,
+                               .in = block->expansion_size * block->from.channels,
+                               .out = block->inner.channels,
+                               .groups = groups_of_expansion(block),
                                .source_scale = block->source_scale,
                                .result_scale = bytes ? block->expansion.scale : 1.0f,
-                               .zero = block->source == GT_MAP_U8 ? 0 : GT_MBCONV_ZERO,
+                               .zero =
+                                   block->source == GT_MAP_U8 ? block->source_zero : GT_MBCONV_ZERO,
                                .packed = (char *)packed + places.expansion};
-        expansion.scales =
-            numbers_at(packed, places.expansion_numbers, block, block->channels, &expansion.shifts);
+        expansion.scales = numbers_at(packed, places.expansion_numbers, block,
+                                      block->inner.channels, &expansion.shifts);
         pack_pointwise(block, &expansion);
     }
     float *shifts = NULL;
-    float *scales = numbers_at(packed, places.depthwise_numbers, block, block->channels, &shifts);
+    float *scales =
+        numbers_at(packed, places.depthwise_numbers, block, block->inner.channels, &shifts);
     pack_depthwise(block, weights, (char *)packed + places.depthwise, scales, shifts);
     pointwise projection = {.kernel = weights->projection,
                             .shift = weights->projection_shift,
-                            .in = block->channels,
+                            .parts = 1,
+                            .in = block->inner.channels,
                             .out = block->to.channels,
-                            .words = words_of_projection(block),
+                            .groups = groups_of_projection(block),
                             .source_scale = block->depthwise.scale,
                             .result_scale =
                                 block->target == GT_MAP_U8 ? block->projection.scale : 1.0f,

@@ -45,7 +45,7 @@ bound(float number, float low, float high)
     return fminf(fmaxf(number, low), high);
 }
 
-/* The sum of a pixel's words times those of one channel out, before or after shift and scale. */
+/* The sum of a pixel's groups times those of one channel out, before or after shift and scale. */
 static float
 multiply(const gt_mbconv *block, const gt_mbconv_product *product, int pixel, int channel)
 {
@@ -58,9 +58,9 @@ multiply(const gt_mbconv *block, const gt_mbconv_product *product, int pixel, in
     for (int part = 0; part < product->parts; part++) {
         const char *from =
             product->from + (size_t)pixel * product->pixel + (size_t)part * product->part;
-        for (int word = 0; word < product->words; word++) {
+        for (int group = 0; group < product->groups; group++) {
             for (size_t i = 0; i < GT_MBCONV_WORD; i += bytes) {
-                const char *number = from + (size_t)word * GT_MBCONV_WORD + i;
+                const char *number = from + (size_t)group * GT_MBCONV_WORD + i;
                 if (block->type == GT_MAP_U8) {
                     integer += (uint8_t)*number * (int8_t)weights[i];
                 }
@@ -81,17 +81,9 @@ multiply(const gt_mbconv *block, const gt_mbconv_product *product, int pixel, in
 static size_t
 place_of(const gt_mbconv *block, int column, int lane)
 {
-    if (block->type != GT_MAP_U8) {
-        return (size_t)(column * block->lanes + lane) * sizeof(float);
-    }
-    int quad = column / GT_MBCONV_QUAD;
-    return (size_t)((quad * block->lanes + lane) * GT_MBCONV_QUAD + column % GT_MBCONV_QUAD);
-}
-
-static gt_map_type
-expanded_type(const gt_mbconv *block)
-{
-    return block->type == GT_MAP_U8 ? GT_MAP_U8 : GT_MAP_FLOAT32;
+    int group = gt_mbconv_group(block->type);
+    return (size_t)(column / group * block->lanes + lane) * GT_MBCONV_WORD +
+           (size_t)(column % group) * gt_mbconv_bytes(block->type);
 }
 
 /* High bounds are of the numbers, not of their bytes. */
@@ -101,20 +93,19 @@ high_of(const gt_mbconv *block, const gt_mbconv_result *result)
     return block->type == GT_MAP_U8 ? result->high / result->scale : result->high;
 }
 
-/* The columns of the last quad that are not the map's are 0. */
+/* The columns of the last group that are not the map's are 0. */
 static void
 expand(const gt_mbconv *block, const gt_mbconv_product *product)
 {
-    int quad = block->type == GT_MAP_U8 ? GT_MBCONV_QUAD : 1;
-    int columns = (product->pixels + quad - 1) / quad * quad;
+    int group = gt_mbconv_group(block->type);
+    int columns = (product->pixels + group - 1) / group * group;
     float high = high_of(block, &block->expansion);
     for (int channel = 0; channel < product->vectors * block->lanes; channel++) {
         char *row = product->to + (size_t)(channel / block->lanes) * product->to_vector;
         for (int x = 0; x < columns; x++) {
             float number = x < product->pixels ? multiply(block, product, x, channel) : 0.0f;
             number = x < product->pixels ? bound(number, block->expansion.low, high) : 0.0f;
-            write_number(row + place_of(block, x, channel % block->lanes), expanded_type(block),
-                         number);
+            write_number(row + place_of(block, x, channel % block->lanes), block->type, number);
         }
     }
 }
@@ -122,21 +113,20 @@ expand(const gt_mbconv *block, const gt_mbconv_product *product)
 static void
 spread(const gt_mbconv *block, const char *from, char *to, size_t vector)
 {
-    int quad = block->type == GT_MAP_U8 ? GT_MBCONV_QUAD : 1;
+    int group = gt_mbconv_group(block->type);
     int width = block->from.width;
-    int columns = (width + quad - 1) / quad * quad;
+    int columns = (width + group - 1) / group * group;
     size_t bytes = gt_mbconv_bytes(block->source);
-    int channels = gt_mbconv_vectors(block, block->channels) * block->lanes;
+    int channels = gt_mbconv_vectors(block, block->inner.channels) * block->lanes;
     for (int channel = 0; channel < channels; channel++) {
         char *row = to + (size_t)(channel / block->lanes) * vector;
         for (int x = 0; x < columns; x++) {
             float number = 0.0f;
-            if (x < width && channel < block->channels) {
-                number = read_number(from + (size_t)(x * block->channels + channel) * bytes,
+            if (x < width && channel < block->inner.channels) {
+                number = read_number(from + (size_t)(x * block->inner.channels + channel) * bytes,
                                      block->source);
             }
-            write_number(row + place_of(block, x, channel % block->lanes), expanded_type(block),
-                         number);
+            write_number(row + place_of(block, x, channel % block->lanes), block->type, number);
         }
     }
 }
@@ -157,31 +147,28 @@ narrow(const gt_mbconv *block, const char *from, size_t count, uint8_t *to)
 static float
 weight_of(const gt_mbconv *block, const char *weights, int y, int x, int start, int lane)
 {
-    if (block->type != GT_MAP_U8) {
-        int tap = y * block->size + x;
-        return read_number(weights + (size_t)(tap * block->lanes + lane) * sizeof(float),
-                           GT_MAP_FLOAT32);
-    }
-    int phase = start - gt_mbconv_quad_of(start) * GT_MBCONV_QUAD;
-    int column = phase + x;
-    int variant = y * GT_MBCONV_VARIANTS + 2 * phase + column / GT_MBCONV_QUAD;
-    return (float)(int8_t)
-        weights[(variant * block->lanes + lane) * GT_MBCONV_QUAD + column % GT_MBCONV_QUAD];
+    int group = gt_mbconv_group(block->type);
+    int phase = start - gt_mbconv_group_of(start, group) * group;
+    int variant = phase * gt_mbconv_sides(block->type, block->size) + (phase + x) / group;
+    const char *place = weights + (size_t)y * gt_mbconv_row_bytes(block) +
+                        (size_t)(variant * block->lanes + lane) * GT_MBCONV_WORD +
+                        (size_t)((phase + x) % group) * gt_mbconv_bytes(block->type);
+    return block->type == GT_MAP_U8 ? (float)(int8_t)*place : read_number(place, block->type);
 }
 
 static float
 convolve_one(const gt_mbconv *block, const gt_mbconv_row *row, int result, int lane)
 {
+    enum { PADDING = 8 }; /* more than a kernel has, of whole groups */
     bool bytes = block->type == GT_MAP_U8;
     int start = result * block->stride - block->before[1];
+    size_t back = place_of(block, PADDING, 0);
     float sum = bytes ? 0.0f : row->shift[lane];
     for (int y = 0; y < block->size; y++) {
         for (int x = 0; x < block->size; x++) {
-            int column = start + x + 2 * GT_MBCONV_QUAD; /* not negative */
-            size_t back = place_of(block, 2 * GT_MBCONV_QUAD, 0);
-            float number = read_number(row->rows[y] + place_of(block, column, lane) - back,
-                                       expanded_type(block));
-            sum = fmaf(number, weight_of(block, row->weights, y, x, start, lane), sum);
+            const char *place = row->rows[y] + place_of(block, start + x + PADDING, lane) - back;
+            sum = fmaf(read_number(place, block->type),
+                       weight_of(block, row->weights, y, x, start, lane), sum);
         }
     }
     return bytes ? fmaf(sum, row->scales[lane], row->shift[lane]) : sum;

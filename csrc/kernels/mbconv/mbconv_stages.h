@@ -1,12 +1,14 @@
 /* The stages of an inverted residual block, which mbconv.c puts together, and how what lies between
  * them is laid out.
  *
- * A vector is `lanes` channels of a pixel.  Expanded rows are, for each vector of channels, so many
- * rows of (columns, lanes) float32, or of bytes in quads of columns: (columns / 4, lanes, 4).  The
- * depthwise results are, for each vector of channels, (pixels, lanes) of the block's type.
- * Kernels of 1x1 convolutions come in tiles of up to GT_MBCONV_TILE vectors of channels out:
- * (channels in / n, vectors, lanes, n) with n = 1 for float32, 2 for bfloat16, 4 for bytes, so that
- * 4 bytes of a pixel meet one vector of weights. */
+ * A vector is `lanes` channels of a pixel.  All numbers come in groups of 4 bytes, of one float32,
+ * two bfloat16 or four bytes, so that a vector of groups meets a vector of weights in one instruction.
+ *
+ * Expanded rows are, for each vector of channels, so many rows of (columns / n, lanes, n) numbers: n
+ * neighbouring columns are a group.  The depthwise results are, for each vector of channels,
+ * (pixels, lanes): n neighbouring channels are a group.  So they are in the source.  Kernels of the
+ * other convolutions come in tiles of up to GT_MBCONV_TILE vectors of channels out:
+ * (channels in / n, vectors, lanes, n). */
 #ifndef GT_MBCONV_STAGES_H
 #define GT_MBCONV_STAGES_H
 
@@ -17,20 +19,32 @@
 
 enum {
     GT_MBCONV_TILE = 3,     /* vectors of channels out */
-    GT_MBCONV_WORD = 4,     /* bytes of a pixel that meet one vector of weights */
-    GT_MBCONV_QUAD = 4,     /* columns of bytes that lie side by side */
+    GT_MBCONV_WORD = 4,     /* bytes of a group */
     GT_MBCONV_MAX_SIZE = 5, /* of a depthwise kernel */
-    GT_MBCONV_VARIANTS = 8, /* of a row of a depthwise kernel of bytes */
     GT_MBCONV_ZERO = 128    /* the byte that stands for 0 in a source of signed numbers */
 };
 
-/* A 1x1 convolution of some pixels, to a tile of channels out. */
+/* Loops over what lies in registers must be unrolled whole, or it would not lie there. */
+#if defined(__clang__)
+#define UNROLLED _Pragma("unroll")
+#elif __GNUC__ >= 8
+#define UNROLLED _Pragma("GCC unroll 16")
+#define ROLLED _Pragma("GCC unroll 1")
+#else
+#define UNROLLED
+#endif
+#ifndef ROLLED
+#define ROLLED
+#endif
+
+/* A convolution of some pixels, to a tile of channels out: of the parts of each pixel that lie so far
+ * apart, one for a 1x1 convolution of a map, several where channels are in blocks or a kernel has rows. */
 typedef struct {
-    const char *from;    /* the first pixel */
-    size_t pixel;        /* bytes from a pixel to the next */
-    int parts;           /* into which the channels in are divided */
+    const char *from; /* the first pixel */
+    size_t pixel;     /* bytes from a pixel to the next */
+    int parts;
     size_t part;         /* bytes from a part of a pixel to the next */
-    int words;           /* of a part */
+    int groups;          /* of a part */
     const char *weights; /* of the tile */
     const float *scales; /* (vectors * lanes,) of bytes: result = sum * scale + shift */
     const float *shift;  /* (vectors * lanes,) */
@@ -53,8 +67,6 @@ typedef struct {
     const float *scales; /* (lanes,) of bytes */
     const float *shift;  /* (lanes,) */
     int columns;         /* of results */
-    float low;
-    float high;
     char *to;
 } gt_mbconv_row;
 
@@ -68,7 +80,7 @@ typedef struct {
      * rows, which are `vector` bytes apart. */
     void (*spread)(const gt_mbconv *block, const char *from, char *to, size_t vector);
 
-    /* Make bytes of so many numbers of the source, GT_MBCONV_ZERO for 0. */
+    /* Make bytes of so many float numbers of the source, GT_MBCONV_ZERO for 0. */
     void (*narrow)(const gt_mbconv *block, const char *from, size_t count, uint8_t *to);
 
     void (*convolve)(const gt_mbconv *block, const gt_mbconv_row *row);
@@ -106,9 +118,9 @@ gt_mbconv_tile(int vectors, int first)
     return left == 4 ? 2 : left < GT_MBCONV_TILE ? left : GT_MBCONV_TILE;
 }
 
-/* Channels of a word. */
+/* Numbers of a group. */
 static inline int
-gt_mbconv_depth(gt_map_type type)
+gt_mbconv_group(gt_map_type type)
 {
     return type == GT_MAP_U8 ? 4 : type == GT_MAP_BF16 ? 2 : 1;
 }
@@ -117,32 +129,47 @@ gt_mbconv_depth(gt_map_type type)
 static inline size_t
 gt_mbconv_bytes(gt_map_type type)
 {
-    return (size_t)(4 / gt_mbconv_depth(type));
+    return (size_t)(GT_MBCONV_WORD / gt_mbconv_group(type));
 }
 
-/* Bytes of the weights of a depthwise kernel of one vector of channels.  Of bytes, row by row, the
- * weights are laid out as results meet the quads of columns: for a result that begins at column
- * `phase` of a quad, variant 2 * phase has the weights for that quad, 2 * phase + 1 for the next. */
-static inline size_t
-gt_mbconv_depthwise_bytes(const gt_mbconv *block)
-{
-    size_t row = block->type == GT_MAP_U8 ? GT_MBCONV_VARIANTS * GT_MBCONV_QUAD
-                                          : (size_t)block->size * sizeof(float);
-    return (size_t)block->size * row * (size_t)block->lanes;
-}
-
-/* Bytes of an expanded number. */
-static inline size_t
-gt_mbconv_expanded_bytes(const gt_mbconv *block)
-{
-    return block->type == GT_MAP_U8 ? 1 : sizeof(float);
-}
-
-/* The quad of a column, which may lie in the padding to the left. */
+/* Groups of columns that the results of a depthwise kernel meet, wherever in one they begin. */
 static inline int
-gt_mbconv_quad_of(int column)
+gt_mbconv_sides(gt_map_type type, int size)
 {
-    return column < 0 ? (column + 1) / GT_MBCONV_QUAD - 1 : column / GT_MBCONV_QUAD;
+    int group = gt_mbconv_group(type);
+    return (size + 2 * (group - 1)) / group;
+}
+
+/* Bytes of the weights of a row of a depthwise kernel, of one vector of channels: a vector for each
+ * column of a group that results can begin at (the phase) and each group from there on. */
+static inline size_t
+gt_mbconv_row_bytes(const gt_mbconv *block)
+{
+    return (size_t)(gt_mbconv_group(block->type) * gt_mbconv_sides(block->type, block->size) *
+                    block->lanes) *
+           GT_MBCONV_WORD;
+}
+
+/* The group of a column, which may lie in the padding to the left. */
+static inline int
+gt_mbconv_group_of(int column, int group)
+{
+    return column < 0 ? (column + 1) / group - 1 : column / group;
+}
+
+/* Groups of a part of the source that the expansion reads, a row of its kernel. */
+static inline int
+gt_mbconv_expansion_groups(const gt_mbconv *block)
+{
+    int group = gt_mbconv_group(block->type);
+    return (block->expansion_size * block->from.channels + group - 1) / group;
+}
+
+/* Whether the expansion reads the source through a padded copy of some rows. */
+static inline bool
+gt_mbconv_has_padded_rows(const gt_mbconv *block)
+{
+    return block->has_expansion && (block->expansion_size > 1 || block->expansion_stride > 1);
 }
 
 /* The stages for maps of that type: in plain C, of so many lanes; on processors with AVX2 and FMA;

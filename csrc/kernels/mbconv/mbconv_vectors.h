@@ -1,40 +1,21 @@
 /* The stages over vectors, for each set of instructions once.  Before the inclusion stand TYPE, the
- * type between the convolutions; STAGE and INLINE, the attributes of a function; the type `vector`,
- * of LANES numbers or words; PIXELS, of a 1x1 convolution at a time; and as functions on vectors
- * zero, all, load, store, load_word (into all lanes), load_map, store_map, add, multiply,
- * add_product, least, most, add_words, and for bytes those of mbconv_quads. */
+ * type between the convolutions; GROUP, its numbers in a group; STAGE and INLINE, the attributes of a
+ * function; the types `vector` and sums_vector; LANES; PIXELS, of a product at a time; and as functions
+ * on vectors
+ *   zero, all, load, store, add, multiply, add_product, least, most,
+ *   load_group (one of a pixel, into all lanes), load_map, store_map, store_signed,
+ *   start_sums, add_groups, finish_sums (of which the numbers of the type are made),
+ *   load_column, store_columns and store_results. */
 #ifndef GT_MBCONV_VECTORS_H
 #define GT_MBCONV_VECTORS_H
 
 #include "kernels/mbconv/mbconv_stages.h"
 
 enum {
-    VECTOR = LANES * 4, /* bytes */
-    COLUMNS = 8,        /* of a depthwise convolution at a time */
-    NUMBER = TYPE == GT_MAP_U8 ? 1
-    : TYPE == GT_MAP_BF16      ? 2
-                               : 4, /* bytes */
-    IS_BYTES = TYPE == GT_MAP_U8
+    VECTOR = LANES * GT_MBCONV_WORD, /* bytes */
+    NUMBER = GT_MBCONV_WORD / GROUP, /* bytes */
+    COLUMNS = 8                      /* of a depthwise convolution at a time */
 };
-
-/* Loops over what lies in registers must be unrolled whole, or it would not lie there. */
-#if defined(__clang__)
-#define UNROLLED _Pragma("unroll")
-#elif __GNUC__ >= 8
-#define UNROLLED _Pragma("GCC unroll 16")
-#define ROLLED _Pragma("GCC unroll 1")
-#else
-#define UNROLLED
-#endif
-#ifndef ROLLED
-#define ROLLED
-#endif
-
-INLINE vector
-bound(vector value, float low, float high)
-{
-    return least(most(value, all(low)), all(high));
-}
 
 /* The sums of some pixels, for the vectors of the tile. */
 INLINE void
@@ -52,7 +33,7 @@ multiply_pixels(const gt_mbconv_product *product, const char *from, int pixels, 
         }
     }
     for (int part = 0; part < product->parts; part++) {
-        for (int word = 0; word < product->words; word++) {
+        for (int group = 0; group < product->groups; group++) {
             vector weight[GT_MBCONV_TILE];
             UNROLLED
             for (int n = 0; n < vectors; n++) {
@@ -60,10 +41,10 @@ multiply_pixels(const gt_mbconv_product *product, const char *from, int pixels, 
             }
             UNROLLED
             for (int m = 0; m < pixels; m++) {
-                vector value = load_word(from + (size_t)m * step + (size_t)word * GT_MBCONV_WORD);
+                vector value = load_group(from + (size_t)m * step + (size_t)group * GT_MBCONV_WORD);
                 UNROLLED
                 for (int n = 0; n < vectors; n++) {
-                    sums[m][n] = add_words(value, weight[n], sums[m][n]);
+                    sums[m][n] = add_groups(value, weight[n], sums[m][n]);
                 }
             }
             weights += vectors * VECTOR;
@@ -72,45 +53,25 @@ multiply_pixels(const gt_mbconv_product *product, const char *from, int pixels, 
     }
 }
 
-/* What becomes of sums of bytes, for vector `n` of a tile; others have begun with the shift. */
-INLINE vector
-finish_sums(sums_vector sums, const gt_mbconv_product *product, int n)
-{
-#if TYPE_IS_BYTES
-    return add_product(to_floats(sums), load(product->scales + n * LANES),
-                       load(product->shift + n * LANES));
-#else
-    (void)product, (void)n;
-    return sums;
-#endif
-}
-
-/* The results of a vector of channels out; vector `n` of the tile. */
+/* The results of a vector of channels out, vector `n` of the tile. */
 INLINE void
 store_expanded(const gt_mbconv *block, const gt_mbconv_product *product, int x, int pixels, int n,
                sums_vector sums[PIXELS][GT_MBCONV_TILE])
 {
-    char *to = product->to + (size_t)n * product->to_vector;
-#if TYPE_IS_BYTES
-    vector high = all(block->expansion.high / block->expansion.scale);
+    char *to = product->to + (size_t)n * product->to_vector + x / GROUP * VECTOR;
+    vector scale = load(product->scales + n * LANES);
+    vector shift = load(product->shift + n * LANES);
     vector results[PIXELS];
     UNROLLED
     for (int m = 0; m < PIXELS; m++) {
-        results[m] =
-            m < pixels ? to_integers(least(finish_sums(sums[m][n], product, n), high)) : zero();
+        results[m] = m < pixels ? finish_sums(sums[m][n], scale, shift, &block->expansion) : zero();
     }
-    store_quad(to + x * LANES, results[0], results[1], results[2], results[3]);
-    if (pixels > GT_MBCONV_QUAD) {
-        store_quad(to + (x + GT_MBCONV_QUAD) * LANES, results[4], results[5], results[6],
-                   results[7]);
-    }
-#else
     UNROLLED
-    for (int m = 0; m < pixels; m++) {
-        store(to + (x + m) * VECTOR, bound(finish_sums(sums[m][n], product, n),
-                                           block->expansion.low, block->expansion.high));
+    for (int m = 0; m < PIXELS; m += GROUP) {
+        if (m < pixels) {
+            store_columns(to + m / GROUP * VECTOR, results + m);
+        }
     }
-#endif
 }
 
 INLINE void
@@ -154,12 +115,12 @@ expand_pixels(const gt_mbconv *block, const gt_mbconv_product *product, int x, i
         break;                                                                                     \
     }
 
-/* Pixels to be taken next of those that are left: as even as can be, of bytes whole quads. */
+/* Pixels to be taken next of those that are left: as even as can be, or whole groups. */
 INLINE int
-take_pixels(int left, int at_a_time, bool in_quads)
+take_pixels(int left, int at_a_time, bool in_groups)
 {
     int parts = (left + at_a_time - 1) / at_a_time;
-    return in_quads ? (left < at_a_time ? left : at_a_time) : (left + parts - 1) / parts;
+    return in_groups ? (left < at_a_time ? left : at_a_time) : (left + parts - 1) / parts;
 }
 
 INLINE void
@@ -167,7 +128,7 @@ expand_row(const gt_mbconv *block, const gt_mbconv_product *product, int vectors
 {
     int count = 0;
     for (int x = 0; x < product->pixels; x += count) {
-        count = take_pixels(product->pixels - x, PIXELS, IS_BYTES);
+        count = take_pixels(product->pixels - x, PIXELS, GROUP > 1);
 #define DO(n) expand_pixels(block, product, x, (n) < PIXELS ? (n) : PIXELS, vectors)
         EACH_PIXEL_COUNT(DO)
 #undef DO
@@ -200,19 +161,22 @@ project_pixels(const gt_mbconv *block, const gt_mbconv_product *product, int fir
     multiply_pixels(product, product->from + (size_t)first * product->pixel, pixels, vectors, sums);
     UNROLLED
     for (int n = 0; n < vectors; n++) {
+        vector scale = load(product->scales + n * LANES);
+        vector shift = load(product->shift + n * LANES);
         int left = product->channels - n * LANES;
         int channels = left < LANES ? left : LANES;
         UNROLLED
         for (int m = 0; m < pixels; m++) {
             size_t pixel = (size_t)(first + m);
-            vector value = finish_sums(sums[m][n], product, n);
+            vector value = scale_sums(sums[m][n], scale, shift);
             if (product->residual != NULL) {
                 const char *residual = product->residual + pixel * product->residual_pixel +
                                        (size_t)n * LANES * residual_bytes;
                 value = add(value, load_map(residual, block->source, channels));
             }
             store_map(product->to + pixel * product->to_pixel + (size_t)n * LANES * bytes,
-                      block->target, channels, bound(value, product->low, product->high));
+                      block->target, channels,
+                      least(most(value, all(product->low)), all(product->high)));
         }
     }
 }
@@ -245,46 +209,84 @@ project(const gt_mbconv *block, const gt_mbconv_product *product)
     }
 }
 
-#if !TYPE_IS_BYTES
-
+/* Results from column `x` on, which is the first of a group of columns of the source; they begin at
+ * `phase` of a group. */
 INLINE void
 convolve_columns(const gt_mbconv *block, const gt_mbconv_row *row, int x, int columns, int size,
-                 int stride)
+                 int stride, int phase_of_first)
 {
-    vector sums[COLUMNS];
+    enum { MAX_SIDES = GT_MBCONV_MAX_SIZE };
+    const int sides = (size + 2 * (GROUP - 1)) / GROUP;
     const char *weights = row->weights;
+    int first = gt_mbconv_group_of(x * stride - block->before[1], GROUP);
+    sums_vector sums[COLUMNS];
     UNROLLED
     for (int i = 0; i < columns; i++) {
-        sums[i] = load(row->shift);
+        sums[i] = start_sums(row->shift);
     }
     ROLLED
     for (int dy = 0; dy < size; dy++) {
-        const char *from = row->rows[dy] + (x * stride - block->before[1]) * VECTOR;
+        const char *from = row->rows[dy] + first * VECTOR;
         UNROLLED
-        for (int dx = 0; dx < size; dx++) {
-            vector weight = load(weights);
+        for (int phase = 0; phase < GROUP; phase++) {
             UNROLLED
-            for (int i = 0; i < columns; i++) {
-                sums[i] = add_product(load(from + (i * stride + dx) * VECTOR), weight, sums[i]);
+            for (int side = 0; side < MAX_SIDES; side++) {
+                if (side >= sides || phase + size <= side * GROUP) {
+                    continue;
+                }
+                vector weight = load(weights + (phase * sides + side) * VECTOR);
+                UNROLLED
+                for (int i = 0; i < columns; i++) {
+                    int start = phase_of_first + i * stride;
+                    if (start % GROUP == phase) {
+                        sums[i] = add_groups(load(from + (start / GROUP + side) * VECTOR), weight,
+                                             sums[i]);
+                    }
+                }
             }
-            weights += VECTOR;
         }
+        weights += GROUP * sides * VECTOR;
     }
+    vector scale = load(row->scales);
+    vector shift = load(row->shift);
+    vector results[COLUMNS];
     UNROLLED
     for (int i = 0; i < columns; i++) {
-        store_map(row->to + (x + i) * LANES * NUMBER, TYPE, LANES,
-                  bound(sums[i], block->depthwise.low, block->depthwise.high));
+        results[i] = finish_sums(sums[i], scale, shift, &block->depthwise);
     }
+    store_results(row->to + x * LANES * NUMBER, results, columns);
 }
 
+/* Bytes are computed in whole groups, of which what is too much is written over by the next row. */
+INLINE int
+take_columns(int left)
+{
+    int count = take_pixels(left, COLUMNS, GROUP > 1);
+    return GROUP == 4 ? (count > GROUP ? COLUMNS : GROUP) : count;
+}
+
+#if GROUP == 4
+#define EACH_COLUMN_COUNT(DO)                                                                      \
+    switch (count) {                                                                               \
+    case 4:                                                                                        \
+        DO(4);                                                                                     \
+        break;                                                                                     \
+    default:                                                                                       \
+        DO(8);                                                                                     \
+        break;                                                                                     \
+    }
+#else
+#define EACH_COLUMN_COUNT EACH_PIXEL_COUNT
+#endif
+
 INLINE void
-convolve_row(const gt_mbconv *block, const gt_mbconv_row *row, int size, int stride)
+convolve_row(const gt_mbconv *block, const gt_mbconv_row *row, int size, int stride, int before)
 {
     int count = 0;
     for (int x = 0; x < row->columns; x += count) {
-        count = take_pixels(row->columns - x, COLUMNS, false);
-#define DO(n) convolve_columns(block, row, x, n, size, stride)
-        EACH_PIXEL_COUNT(DO)
+        count = take_columns(row->columns - x);
+#define DO(n) convolve_columns(block, row, x, n, size, stride, (8 - before) % GROUP)
+        EACH_COLUMN_COUNT(DO)
 #undef DO
     }
 }
@@ -292,99 +294,7 @@ convolve_row(const gt_mbconv *block, const gt_mbconv_row *row, int size, int str
 STAGE static void
 convolve(const gt_mbconv *block, const gt_mbconv_row *row)
 {
-    if (block->size == 3 && block->stride == 1) {
-        convolve_row(block, row, 3, 1);
-    }
-    else if (block->size == 3) {
-        convolve_row(block, row, 3, 2);
-    }
-    else if (block->stride == 1) {
-        convolve_row(block, row, 5, 1);
-    }
-    else {
-        convolve_row(block, row, 5, 2);
-    }
-}
-
-STAGE static void
-spread(const gt_mbconv *block, const char *from, char *to, size_t vector_size)
-{
-    for (int c = 0; c < block->channels; c += LANES) {
-        int left = block->channels - c;
-        int channels = left < LANES ? left : LANES;
-        const char *place = from + c * NUMBER;
-        for (int x = 0; x < block->from.width; x++) {
-            store(to + x * VECTOR, load_map(place, TYPE, channels));
-            place += block->channels * NUMBER;
-        }
-        to += vector_size;
-    }
-}
-
-#else
-
-/* Results from a tile's first column on; `before` is the padding to the left. */
-INLINE void
-convolve_columns(const gt_mbconv *block, const gt_mbconv_row *row, int x, int size, int stride,
-                 int before)
-{
-    enum { MAX_QUADS = COLUMNS * 2 / GT_MBCONV_QUAD + 3 };
-    sums_vector sums[COLUMNS];
-    vector results[COLUMNS];
-    const char *weights = row->weights;
-    UNROLLED
-    for (int i = 0; i < COLUMNS; i++) {
-        sums[i] = start_sums(row->shift);
-    }
-    ROLLED
-    for (int dy = 0; dy < size; dy++) {
-        const char *from = row->rows[dy] + (x * stride) * LANES;
-        UNROLLED
-        for (int phase = 0; phase < GT_MBCONV_QUAD; phase++) {
-            UNROLLED
-            for (int side = 0; side < 2; side++) {
-                if (side == 1 && phase + size <= GT_MBCONV_QUAD) {
-                    continue;
-                }
-                vector weight = load(weights + (2 * phase + side) * VECTOR);
-                UNROLLED
-                for (int i = 0; i < COLUMNS; i++) {
-                    int start = i * stride - before + GT_MBCONV_QUAD; /* not negative */
-                    if (start % GT_MBCONV_QUAD == phase) {
-                        int quad = start / GT_MBCONV_QUAD - 1 + side;
-                        sums[i] = add_words(load(from + quad * VECTOR), weight, sums[i]);
-                    }
-                }
-            }
-        }
-        weights += GT_MBCONV_VARIANTS * VECTOR;
-    }
-    vector high = all(block->depthwise.high / block->depthwise.scale);
-    vector scale = load(row->scales);
-    vector shift = load(row->shift);
-    UNROLLED
-    for (int i = 0; i < COLUMNS; i++) {
-        results[i] = to_integers(least(add_product(to_floats(sums[i]), scale, shift), high));
-    }
-    store_pixels(row->to + x * LANES, results[0], results[1], results[2], results[3]);
-    if (x + GT_MBCONV_QUAD < row->columns) {
-        store_pixels(row->to + (x + GT_MBCONV_QUAD) * LANES, results[4], results[5], results[6],
-                     results[7]);
-    }
-}
-
-INLINE void
-convolve_row(const gt_mbconv *block, const gt_mbconv_row *row, int size, int stride, int before)
-{
-    for (int x = 0; x < row->columns; x += COLUMNS) {
-        convolve_columns(block, row, x, size, stride, before);
-    }
-}
-
-STAGE static void
-convolve(const gt_mbconv *block, const gt_mbconv_row *row)
-{
-    bool middle = block->before[1] == (block->size - 1) / 2;
+    bool middle = GROUP == 1 || block->before[1] == (block->size - 1) / 2;
     if (block->size == 3 && block->stride == 1) {
         convolve_row(block, row, 3, 1, 1);
     }
@@ -408,25 +318,24 @@ convolve(const gt_mbconv *block, const gt_mbconv_row *row)
 STAGE static void
 spread(const gt_mbconv *block, const char *from, char *to, size_t vector_size)
 {
-    size_t pixel = (size_t)block->channels;
-    for (int c = 0; c < block->channels; c += LANES) {
-        int left = block->channels - c;
+    size_t pixel = (size_t)(block->inner.channels * NUMBER);
+    for (int c = 0; c < block->inner.channels; c += LANES) {
+        int left = block->inner.channels - c;
         int channels = left < LANES ? left : LANES;
-        for (int x = 0; x < block->from.width; x += GT_MBCONV_QUAD) {
-            vector quad[GT_MBCONV_QUAD];
+        for (int x = 0; x < block->inner.width; x += GROUP) {
+            vector columns[GROUP];
             UNROLLED
-            for (int i = 0; i < GT_MBCONV_QUAD; i++) {
-                quad[i] = x + i < block->from.width
-                              ? load_integers(from + (size_t)(x + i) * pixel + c, channels)
-                              : zero();
+            for (int i = 0; i < GROUP; i++) {
+                columns[i] =
+                    x + i < block->inner.width
+                        ? load_column(from + (size_t)(x + i) * pixel + c * NUMBER, channels)
+                        : zero();
             }
-            store_quad(to + x * LANES, quad[0], quad[1], quad[2], quad[3]);
+            store_columns(to + x / GROUP * VECTOR, columns);
         }
         to += vector_size;
     }
 }
-
-#endif
 
 STAGE static void
 narrow(const gt_mbconv *block, const char *from, size_t count, uint8_t *to)
@@ -436,7 +345,8 @@ narrow(const gt_mbconv *block, const char *from, size_t count, uint8_t *to)
     for (size_t i = 0; i < count; i += LANES) {
         int left = count - i < LANES ? (int)(count - i) : LANES;
         vector value = multiply(load_map(from + i * bytes, block->source, left), factor);
-        store_signed(to + i, left, bound(value, -GT_MBCONV_ZERO, GT_MBCONV_ZERO - 1));
+        store_signed(to + i, left,
+                     least(most(value, all(-GT_MBCONV_ZERO)), all(GT_MBCONV_ZERO - 1)));
     }
 }
 
