@@ -1,11 +1,11 @@
-/* The shapes of maps, and what slides over them. */
+/* The shapes of maps, and the windows that slide over them. */
 #ifndef GT_GEOMETRY_H
 #define GT_GEOMETRY_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How a map has its numbers.  A byte times the scale of its map is a number, from 0 up. */
+/* How a map stores its numbers.  In uint8 a number is the byte times the scale of the map. */
 typedef enum { GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_U8 } gt_map_type;
 
 typedef enum { GT_PAD_VALID, GT_PAD_SAME, GT_PAD_EXPLICIT } gt_pad_mode;
@@ -20,6 +20,12 @@ typedef struct {
     gt_pad_mode pad_mode;
     bool count_padding; /* average_pool: padding counts in the divisor */
 } gt_window;
+
+static inline bool
+gt_window_has_padding(const gt_window *window)
+{
+    return window->before[0] + window->before[1] + window->after[0] + window->after[1] > 0;
+}
 
 typedef struct {
     int height; /* 1 for a flat value */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "common/arithmetic.h"
+
 /* Kernels read up to a cache line beyond a map. */
 enum { MARGIN = 64 /* bytes */ };
 
@@ -12,7 +14,7 @@ void *
 gt_pages_allocate(size_t size)
 {
     void *pages = NULL;
-    size_t rounded = (size + MARGIN + huge_page - 1) / huge_page * huge_page;
+    size_t rounded = gt_round_up(size + MARGIN, huge_page);
     if (posix_memalign(&pages, huge_page, rounded) != 0) {
         return NULL;
     }

@@ -19,6 +19,16 @@ is_pointwise(const gt_node *node)
            window->before[0] + window->before[1] + window->after[0] + window->after[1] == 0;
 }
 
+/* A convolution of the photographs, by a square kernel with equal strides. */
+static bool
+is_first_layer(const gt_node *node)
+{
+    const gt_window *window = &node->window;
+    return is_convolution(node) && node->groups == 1 && node->inputs[0] == 0 &&
+           window->size[0] > 1 && window->size[0] == window->size[1] &&
+           window->strides[0] == window->strides[1];
+}
+
 static bool
 is_depthwise(const gt_graph *graph, const gt_node *node)
 {
@@ -48,12 +58,14 @@ match_projection(const gt_graph *graph, int projection, gt_block *block)
         return false;
     }
     block->source = depthwise->inputs[0];
-    if (is_pointwise(&graph->nodes[block->source]) &&
+    if ((is_pointwise(&graph->nodes[block->source]) ||
+         is_first_layer(&graph->nodes[block->source])) &&
         gt_graph_only_reader(graph, block->source) == block->depthwise) {
         block->expansion = block->source;
         block->source = graph->nodes[block->expansion].inputs[0];
     }
-    return block->source != 0;
+    return block->source != 0 ||
+           (block->expansion >= 0 && is_first_layer(&graph->nodes[block->expansion]));
 }
 
 /* The block that ends with node `last`. */
@@ -99,4 +111,10 @@ gt_block_find(const gt_graph *graph, int index, gt_block *block)
         }
     }
     return false;
+}
+
+int
+gt_block_first(const gt_block *block)
+{
+    return block->expansion >= 0 ? block->expansion : block->depthwise;
 }

@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/arithmetic.h"
+
 static const char *const op_names[GT_OP_COUNT] = {
     "input",           "conv2d",       "batch_norm", "bias",    "relu",
     "max_pool",        "average_pool", "concat",     "add",     "global_average_pool",
@@ -186,13 +188,11 @@ reserve_node(gt_graph *graph, gt_error *error)
     if (graph->count < graph->capacity) {
         return GT_OK;
     }
-    int capacity = graph->capacity == 0 ? 64 : 2 * graph->capacity;
-    gt_node *nodes = realloc(graph->nodes, (size_t)capacity * sizeof(*nodes));
+    gt_node *nodes = gt_grow(graph->nodes, &graph->capacity, sizeof(*nodes));
     if (nodes == NULL) {
         return gt_fail_memory(error, "the network's layers");
     }
     graph->nodes = nodes;
-    graph->capacity = capacity;
     return GT_OK;
 }
 

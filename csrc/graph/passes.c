@@ -226,12 +226,6 @@ gt_fuse_relu(gt_graph *graph, gt_error *error)
 }
 
 static bool
-has_padding(const gt_window *window)
-{
-    return window->before[0] + window->before[1] + window->after[0] + window->after[1] > 0;
-}
-
-static bool
 can_commute(const gt_graph *graph, const gt_node *conv)
 {
     int before = conv->inputs[0];
@@ -239,9 +233,10 @@ can_commute(const gt_graph *graph, const gt_node *conv)
     const gt_window *one = &conv->window;
     const gt_window *window = &pool->window;
     return conv->op == GT_OP_CONV2D && one->size[0] == 1 && one->size[1] == 1 &&
-           one->strides[0] == 1 && one->strides[1] == 1 && !has_padding(one) && conv->groups == 1 &&
-           pool->op == GT_OP_AVERAGE_POOL && !pool->relu && window->strides[0] == 1 &&
-           window->strides[1] == 1 && !(window->count_padding && has_padding(window)) &&
+           one->strides[0] == 1 && one->strides[1] == 1 && !gt_window_has_padding(one) &&
+           conv->groups == 1 && pool->op == GT_OP_AVERAGE_POOL && !pool->relu &&
+           window->strides[0] == 1 && window->strides[1] == 1 &&
+           !(window->count_padding && gt_window_has_padding(window)) &&
            conv->shape.channels < pool->shape.channels && only_feeds_next(graph, before);
 }
 

@@ -1,4 +1,4 @@
-/* Which values of a network are 8-bit integers, and what one unit of each integer means. */
+/* In which format each node of a network reads and writes its numbers. */
 #ifndef GT_QUANTIZE_H
 #define GT_QUANTIZE_H
 
@@ -19,19 +19,37 @@ typedef struct {
     float scale;
 } gt_format;
 
-/* Decide how the result of every node is written in a plan of that precision: formats[i] for node
- * i of an optimised graph.  In int8, results that an 8-bit convolution reads are 8-bit where their
- * range is known; values that are joined or pooled share a scale with what becomes of them; the
- * photographs are read as the bytes that they are where the first convolution has no padding.
- * What nobody reads in 8 bits is float32.
- * is_fused[i] says whether node i is part of a block that one kernel computes, which keeps what lies
- * inside to itself: it reads bfloat16, or bytes where it begins with a depthwise convolution, and
- * results that only such kernels read are bfloat16. */
-gt_status gt_quantize(const gt_graph *graph, gt_precision precision, gt_preprocessing preprocessing,
-                      const bool *is_fused, gt_format *formats, gt_error *error);
+/* How one node computes.  A convolution in int8 reads 8-bit numbers and writes 8-bit numbers or
+ * floats; a pool or concatenation in int8 does both with numbers of one format.  A node that is not
+ * in int8 reads and writes floats. */
+typedef struct {
+    bool in_int8;
+    gt_format source;     /* its first input, as the node reads it */
+    gt_format result;     /* its result, as the node writes it */
+    gt_map_type map_type; /* of both, for the project's own kernels */
+    bool has_map_type;    /* false: no map type describes both */
+    float low;            /* bounds of the result: those of a ReLU and of the map type */
+    float high;
+} gt_node_format;
 
-/* Whether the node is computed in 8 bits, given what gt_quantize decided. */
-bool gt_runs_in_int8(const gt_graph *graph, const gt_format *formats, int index);
+/* Whether a node is part of a block that one kernel computes, which keeps what lies inside to itself, and
+ * what numbers these are. */
+typedef enum { GT_NOT_FUSED, GT_FUSED_FLOAT, GT_FUSED_U8 } gt_fusion;
+
+/* Decide how every node of an optimised graph computes in a plan of that precision: formats[i] for
+ * node i.  In int8 a convolution reads 8 bits where the range of what it reads is known; values that
+ * are concatenated or pooled share a scale with the result, unless their ranges are so far apart
+ * that the smaller values would be lost.  Photographs are read as the bytes that they are where no
+ * first convolution pads them; else, and where nobody reads 8 bits, values are floats.
+ *
+ * In int8 a fused block of bytes reads floats, or bytes without a sign where it begins with a depthwise
+ * convolution or with the photographs; what only such blocks read is bfloat16. */
+gt_status gt_choose_formats(const gt_graph *graph, gt_precision precision,
+                            gt_preprocessing preprocessing, const gt_fusion *fusions,
+                            gt_node_format *formats, gt_error *error);
+
+/* Whether a byte stands for 0 in photographs, which then is *zero. */
+bool gt_zero_is_byte(gt_preprocessing preprocessing, int *zero);
 
 bool gt_same_format(gt_format a, gt_format b);
 

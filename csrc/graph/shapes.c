@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <stddef.h>
 
+#include "common/arithmetic.h"
 #include "graph/graph.h"
 
 static bool
@@ -64,7 +65,7 @@ slide(gt_node *node, int axis, int input, int *output, gt_error *error)
                        window->after[axis]);
     }
     if (window->pad_mode == GT_PAD_SAME) {
-        int64_t same = ((int64_t)input + stride - 1) / stride;
+        int64_t same = gt_divide_up(input, stride);
         int64_t total = (same - 1) * stride + extent - input;
         total = total > 0 ? total : 0;
         window->before[axis] = (int)(total / 2);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/arithmetic.h"
 #include "common/bf16.h"
 #include "common/multiversion.h"
 #include "common/onednn.h"
@@ -51,7 +52,7 @@ take_array(uint16_t *block, int64_t *taken, int64_t rows, int64_t columns)
 {
     uint16_t *array = block != NULL ? block + *taken : NULL;
 
-    *taken += (rows * columns + LINE - 1) / LINE * LINE;
+    *taken += gt_divide_up(rows * columns, LINE) * LINE;
     return array;
 }
 

@@ -143,15 +143,6 @@ gt_status gt_head_evaluate(const gt_head *head, const gt_head_data *data,
                            const gt_head_scaling *scaling, const gt_train_config *config,
                            double *loss, double *accuracy, gt_error *error);
 
-/* One update of `count` weights; `step` counts from 1.  first (count,): Adam's mean or SGD's
- * velocity; second (count,): Adam's mean square, unused by SGD.  Both begin as zeros. */
-void gt_optimiser_step(const gt_train_config *config, double learning_rate, int64_t step,
-                       int64_t count, float *weights, const float *gradient, float *first,
-                       float *second);
-
-/* Of a step counted from 0, out of `steps`. */
-double gt_learning_rate(const gt_train_config *config, int64_t step, int64_t steps);
-
 /* --- the head ------------------------------------------------------------------------------ */
 
 /* A new head, owned by the caller, initialised with `seed`.  *head is NULL after a failure. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/arithmetic.h"
 #include "common/multiversion.h"
 #include "head/gemm_bf16.h"
 #include "head/gemm_f32.h"
@@ -122,7 +123,7 @@ gt_status
 gt_trainer_allocate(gt_trainer *trainer, int64_t rows, int gradient, gt_error *error)
 {
     const gt_head_config *config = &trainer->head->config;
-    const int64_t each = (rows - 1) / trainer->threads + 1, tile = tile_rows(config);
+    const int64_t each = gt_divide_up(rows, trainer->threads), tile = tile_rows(config);
     const int64_t all = (each < tile ? each : tile) * trainer->threads;
     gt_status status;
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/arithmetic.h"
 #include "common/multiversion.h"
 #include "threads/parallel.h"
 
@@ -127,7 +128,7 @@ gt_status
 gt_head_standardise(const gt_head_data *data, int64_t d, int threads, float *mean,
                     float *inverse_deviation, gt_error *error)
 {
-    const int64_t blocks = (data->n + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    const int64_t blocks = gt_divide_up(data->n, BLOCK_ROWS);
     pass job = {.data = data, .d = d, .workers = blocks < threads ? (int)blocks : threads};
     gt_status status;
 

@@ -5,6 +5,7 @@
 #include "common/multiversion.h"
 #include "head/gemm_bf16.h"
 #include "head/gemm_f32.h"
+#include "head/optimiser.h"
 #include "threads/parallel.h"
 
 /* What a thread has of layer k: some rows of the kernel, the bias counting as one more at its end, as

@@ -48,27 +48,24 @@ gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl
     created->value_of = calloc((size_t)graph->count, sizeof(*created->value_of));
     builder.plan = created;
     builder.formats = calloc((size_t)graph->count, sizeof(*builder.formats));
-    builder.is_fused = calloc((size_t)graph->count, sizeof(*builder.is_fused));
+    builder.fusions = calloc((size_t)graph->count, sizeof(*builder.fusions));
     if (created->outputs == NULL || created->value_of == NULL || builder.formats == NULL ||
-        builder.is_fused == NULL) {
+        builder.fusions == NULL) {
         status = gt_fail_memory(error, "a plan");
         goto done;
     }
     for (int i = 0; i < graph->count; i++) {
         created->value_of[i] = GT_NO_VALUE;
     }
-    for (int i = 0; i < graph->count; i++) {
-        builder.formats[i] = gt_builder_float_format(&builder);
-    }
     gt_lower_mbconv_mark(&builder);
-    status = gt_quantize(graph, config.precision, config.preprocessing, builder.is_fused,
-                         builder.formats, error);
+    status = gt_choose_formats(graph, config.precision, config.preprocessing, builder.fusions,
+                               builder.formats, error);
     if (status == GT_OK) {
         gt_lower_mbconv_confirm(&builder);
         status = build(&builder, error);
     }
 done:
-    free(builder.is_fused);
+    free(builder.fusions);
     free(builder.formats);
     if (status != GT_OK) {
         gt_plan_free(created);

@@ -1,8 +1,8 @@
-#include "lower/lower_amx.h"
-
+/* Convolutions by products of tiles on matrix units. */
 #include <omp.h>
 
 #include "kernels/amx/amx.h"
+#include "lower/implementation.h"
 #include "lower/lower_concat.h"
 
 enum { N_ARGS = 5 };
@@ -18,26 +18,35 @@ describe(const gt_builder *builder, int index)
                   .size = {window->size[0], window->size[1]},
                   .strides = {window->strides[0], window->strides[1]},
                   .before = {window->before[0], window->before[1]},
-                  .type = gt_builder_map_type(builder, index),
-                  .source_scale = gt_builder_source_format(builder, index).scale,
-                  .result_scale = gt_builder_result_format(builder, index).scale,
+                  .type = builder->formats[index].map_type,
+                  .source_scale = builder->formats[index].source.scale,
+                  .result_scale = builder->formats[index].result.scale,
                   .pixel = node->shape.channels,
+                  .low = builder->formats[index].low,
+                  .high = builder->formats[index].high,
                   .threads = omp_get_max_threads()};
-    gt_builder_bounds(builder, index, &amx.low, &amx.high);
     return amx;
 }
 
-bool
-gt_lower_amx_suits(const gt_builder *builder, int index)
+static bool
+is_available(const gt_builder *builder, int index)
+{
+    (void)builder;
+    (void)index;
+    return gt_amx_is_available();
+}
+
+static bool
+is_supported(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
     if (node->arrays[GT_KERNEL].data == NULL || node->groups != 1 ||
         node->window.dilations[0] != 1 || node->window.dilations[1] != 1 ||
-        !gt_builder_maps_fit(builder, index)) {
+        !builder->formats[index].has_map_type) {
         return false;
     }
     gt_amx amx = describe(builder, index);
-    return gt_amx_suits(&amx);
+    return gt_amx_is_supported(&amx);
 }
 
 /* A step of the plan. */
@@ -107,11 +116,11 @@ add_weights(gt_builder *builder, int index, const gt_amx *amx, gt_arg *args, int
     return status;
 }
 
-gt_status
-gt_lower_amx(gt_builder *builder, int index, gt_error *error)
+static gt_status
+lower_amx(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_format format = gt_builder_source_format(builder, index);
+    gt_format format = builder->formats[index].source;
     amx_step step = {.amx = describe(builder, index)};
     int source = GT_NO_VALUE;
     int target = GT_NO_VALUE;
@@ -144,3 +153,6 @@ gt_lower_amx(gt_builder *builder, int index, gt_error *error)
     }
     return status;
 }
+
+const gt_implementation gt_amx_convolution = {
+    .is_available = is_available, .is_supported = is_supported, .lower = lower_amx};

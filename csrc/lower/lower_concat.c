@@ -3,12 +3,13 @@
 #include <omp.h>
 
 #include "kernels/u8/u8.h"
+#include "lower/implementation.h"
 
 /* Bytes of a number of a result. */
 static int
 element_size(const gt_builder *builder, int index)
 {
-    return (int)dnnl_data_type_size(gt_builder_result_format(builder, index).type);
+    return (int)dnnl_data_type_size(builder->formats[index].result.type);
 }
 
 /* Whether our kernel copies the operands of that concatenation. */
@@ -25,20 +26,20 @@ only_concat(const gt_builder *builder, int index)
 {
     int reader = gt_graph_only_reader(builder->graph, index);
     if (reader < 0 || !can_copy(builder, reader) ||
-        !gt_same_format(gt_builder_result_format(builder, reader),
-                        gt_builder_result_format(builder, index))) {
+        !gt_same_format(builder->formats[reader].result, builder->formats[index].result)) {
         return -1;
     }
     return reader;
 }
 
-bool
-gt_concat_suits(const gt_builder *builder, int index)
+/* All of uint8, and those of bfloat16 into which a kernel has begun to write. */
+static bool
+is_supported(const gt_builder *builder, int index)
 {
     if (builder->plan->value_of[index] != GT_NO_VALUE) {
         return true;
     }
-    return can_copy(builder, index) && gt_builder_result_format(builder, index).type == dnnl_u8;
+    return can_copy(builder, index) && builder->formats[index].result.type == dnnl_u8;
 }
 
 gt_status
@@ -54,8 +55,7 @@ gt_concat_destination(gt_builder *builder, int index, int *value, int *channel, 
         *channel += graph->nodes[graph->nodes[concat].inputs[k]].shape.channels;
     }
     if (builder->plan->value_of[owner] == GT_NO_VALUE) {
-        status =
-            gt_builder_add_result(builder, owner, gt_builder_result_format(builder, owner), error);
+        status = gt_builder_add_result(builder, owner, builder->formats[owner].result, error);
     }
     *value = builder->plan->value_of[owner];
     *channels = graph->nodes[owner].shape.channels;
@@ -78,7 +78,7 @@ static gt_status
 gather(gt_builder *builder, int index, gt_u8_concat *concat, gt_arg *args, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_format format = gt_builder_result_format(builder, index);
+    gt_format format = builder->formats[index].result;
     gt_status status = GT_OK;
     int offset = 0;
     for (int k = 0; status == GT_OK && k < node->n_inputs; k++) {
@@ -97,8 +97,8 @@ gather(gt_builder *builder, int index, gt_u8_concat *concat, gt_arg *args, gt_er
     return status;
 }
 
-gt_status
-gt_lower_concat(gt_builder *builder, int index, gt_error *error)
+static gt_status
+lower_concat(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     int *value = &builder->plan->value_of[index];
@@ -109,8 +109,7 @@ gt_lower_concat(gt_builder *builder, int index, gt_error *error)
     gt_arg args[GT_U8_MAX_INPUTS + 1];
     gt_status status = gather(builder, index, &concat, args, error);
     if (status == GT_OK && *value == GT_NO_VALUE) {
-        status =
-            gt_builder_add_result(builder, index, gt_builder_result_format(builder, index), error);
+        status = gt_builder_add_result(builder, index, builder->formats[index].result, error);
     }
     if (status != GT_OK || concat.n_inputs == 0) {
         return status;
@@ -120,3 +119,5 @@ gt_lower_concat(gt_builder *builder, int index, gt_error *error)
                                  (gt_kernel){run, &concat, sizeof(concat), "concatenation", "u8"},
                                  node->name, args, concat.n_inputs + 1, error);
 }
+
+const gt_implementation gt_copying_concat = {.is_supported = is_supported, .lower = lower_concat};

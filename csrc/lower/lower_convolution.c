@@ -1,5 +1,7 @@
-#include "lower/lower.h"
+/* Convolutions and dense layers as oneDNN primitives. */
+#include <string.h>
 
+#include "lower/implementation.h"
 #include "lower/primitive.h"
 
 /* How a convolution reads and writes its numbers. */
@@ -11,13 +13,13 @@ typedef struct {
 } conv_formats;
 
 static conv_formats
-choose_formats(const gt_builder *builder, int index)
+chosen_formats(const gt_builder *builder, int index)
 {
-    conv_formats formats = {.in_int8 = gt_runs_in_int8(builder->graph, builder->formats, index),
-                            .source = gt_builder_source_format(builder, index),
-                            .result = gt_builder_result_format(builder, index)};
+    conv_formats formats = {.in_int8 = builder->formats[index].in_int8,
+                            .source = builder->formats[index].source,
+                            .result = builder->formats[index].result};
     if (formats.in_int8) {
-        /* Of signed numbers oneDNN halves the weights itself where it must. */
+        /* For signed numbers oneDNN halves the weights itself where it must. */
         bool in_pairs = formats.source.type == dnnl_u8 && !gt_adds_products_in_32_bits();
         formats.weights = in_pairs ? GT_WEIGHT_INT8_PAIRS : GT_WEIGHT_INT8;
     }
@@ -65,7 +67,7 @@ describe_arrays(const gt_builder *builder, const gt_node *node, const conv_forma
     dnnl_dims_t kernel = {0};
     int rank = gt_kernel_dims(node, from.channels, kernel);
     dnnl_dims_t channels = {node->shape.channels};
-    dnnl_data_type_t weights = formats->in_int8 ? dnnl_s8 : builder->plan->type;
+    dnnl_data_type_t weights = formats->in_int8 ? dnnl_s8 : formats->source.type;
     gt_status status = gt_builder_describe(builder, &described->arrays[0], from,
                                            formats->source.type, dnnl_format_tag_any, error);
     if (status == GT_OK) {
@@ -84,6 +86,7 @@ describe_arrays(const gt_builder *builder, const gt_node *node, const conv_forma
     return gt_check_engine(code, "describing a convolution", node->name, error);
 }
 
+/* *desc stays NULL where oneDNN has no such convolution. */
 static gt_status
 create_convolution(const gt_builder *builder, const gt_node *node, const conv_formats *formats,
                    dnnl_primitive_desc_t *desc, gt_error *error)
@@ -102,15 +105,60 @@ create_convolution(const gt_builder *builder, const gt_node *node, const conv_fo
         status = set_scales(described.attributes, formats, node, error);
     }
     if (status == GT_OK) {
-        status = gt_check_engine(dnnl_convolution_forward_primitive_desc_create(
-                                     desc, builder->plan->engine, dnnl_forward_inference,
-                                     dnnl_convolution_direct, described.arrays[0],
-                                     described.arrays[1], described.arrays[2], described.arrays[3],
-                                     strides, dilations, before, after, described.attributes),
-                                 "choosing a convolution", node->name, error);
+        status = gt_primitive_check(
+            dnnl_convolution_forward_primitive_desc_create(
+                desc, builder->plan->engine, dnnl_forward_inference, dnnl_convolution_direct,
+                described.arrays[0], described.arrays[1], described.arrays[2], described.arrays[3],
+                strides, dilations, before, after, described.attributes),
+            "choosing a convolution", node->name, error);
     }
     clear_description(&described);
     return status;
+}
+
+/* oneDNN 3.2 runs out of registers for the tile of five pixels that a 1x1 convolution with a result of
+ * five takes, where products of bytes are not added in 32 bits at once: results are garbage. */
+static bool
+is_faulty(const gt_node *node, const_dnnl_primitive_desc_t desc)
+{
+    return node->shape.height * node->shape.width == 5 && !gt_adds_products_in_32_bits() &&
+           strcmp(gt_primitive_name(desc), "jit_int8_1x1:avx512_core") == 0;
+}
+
+/* Go on to oneDNN's next implementation; *desc becomes NULL where there is none. */
+static gt_status
+skip_implementation(const gt_node *node, dnnl_primitive_desc_t *desc, gt_error *error)
+{
+    dnnl_status_t code = dnnl_primitive_desc_next_impl(*desc);
+    if (code == dnnl_last_impl_reached) {
+        (void)dnnl_primitive_desc_destroy(*desc);
+        *desc = NULL;
+        return GT_OK;
+    }
+    return gt_check_engine(code, "choosing a convolution", node->name, error);
+}
+
+/* The implementation in the node's formats, or where oneDNN has only its slow reference for them, in
+ * float32, where that too may be all that it has.  Sets `formats` to those chosen. */
+static gt_status
+choose_convolution(const gt_builder *builder, int index, conv_formats *formats,
+                   dnnl_primitive_desc_t *desc, gt_error *error)
+{
+    const gt_node *node = &builder->graph->nodes[index];
+    const conv_formats float32 = {.source = {dnnl_f32, 1.0f}, .result = {dnnl_f32, 1.0f}};
+    *formats = chosen_formats(builder, index);
+    gt_status status = create_convolution(builder, node, formats, desc, error);
+    while (status == GT_OK && *desc != NULL && is_faulty(node, *desc)) {
+        status = skip_implementation(node, desc, error);
+    }
+    if (status == GT_OK && formats->source.type != dnnl_f32 &&
+        (*desc == NULL || gt_primitive_is_reference(*desc))) {
+        (void)dnnl_primitive_desc_destroy(*desc);
+        *desc = NULL;
+        *formats = float32;
+        status = create_convolution(builder, node, formats, desc, error);
+    }
+    return status == GT_OK && *desc == NULL ? gt_primitive_missing(node, error) : status;
 }
 
 /* The photographs are written straight into the layout that the first convolution wants, if it
@@ -124,8 +172,8 @@ adopt_input_layout(gt_builder *builder, const_dnnl_memory_desc_t wanted, gt_erro
     if (plan->n_values > 1 || plan->reads_maps || dnnl_memory_desc_equal(input->desc, wanted)) {
         return GT_OK;
     }
-    gt_status status = gt_builder_describe(builder, &planes, plan->input, builder->formats[0].type,
-                                           dnnl_nchw, error);
+    gt_status status = gt_builder_describe(builder, &planes, plan->input,
+                                           builder->formats[0].result.type, dnnl_nchw, error);
     if (status == GT_OK && dnnl_memory_desc_equal(planes, wanted)) {
         (void)dnnl_memory_desc_destroy(input->desc);
         input->desc = planes;
@@ -162,7 +210,7 @@ add_weights(gt_builder *builder, int index, const conv_formats *formats,
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
-    bool reads_u8 = formats->in_int8 && node->inputs[0] == 0;
+    bool reads_u8 = plan->reads_u8 && node->inputs[0] == 0;
     int kernel = -1;
     int shift = -1;
     gt_status status = gt_weights_onednn(plan->weights, node, plan->engine,
@@ -198,18 +246,14 @@ add_scales(gt_builder *builder, int index, const conv_formats *formats, gt_arg *
 }
 
 /* A dense layer is a 1x1 convolution of a map of one pixel. */
-gt_status
-gt_lower_convolution(gt_builder *builder, int index, gt_error *error)
+static gt_status
+lower_convolution(gt_builder *builder, int index, gt_error *error)
 {
-    const gt_node *node = &builder->graph->nodes[index];
-    conv_formats formats = choose_formats(builder, index);
+    conv_formats formats = {.in_int8 = false};
     dnnl_primitive_desc_t desc = NULL;
     gt_arg args[8] = {{0}};
     int n_args = 0;
-    gt_status status = create_convolution(builder, node, &formats, &desc, error);
-    if (status == GT_OK) {
-        status = gt_primitive_refuse_reference(desc, node, error);
-    }
+    gt_status status = choose_convolution(builder, index, &formats, &desc, error);
     if (status == GT_OK) {
         status = add_source(builder, index, &formats, desc, args, &n_args, error);
     }
@@ -225,3 +269,5 @@ gt_lower_convolution(gt_builder *builder, int index, gt_error *error)
     (void)dnnl_primitive_desc_destroy(desc);
     return status;
 }
+
+const gt_implementation gt_onednn_convolution = {.lower = lower_convolution};

@@ -5,6 +5,7 @@
 
 #include "graph/blocks.h"
 #include "kernels/mbconv/mbconv.h"
+#include "lower/implementation.h"
 
 enum { N_ARGS = 4 };
 
@@ -22,7 +23,8 @@ has_ranges(const gt_graph *graph, const gt_block *block)
     const gt_node *source = &graph->nodes[block->source];
     bool can_begin =
         block->expansion >= 0 ? has_byte_range(&graph->nodes[block->expansion]) : !source->negative;
-    return can_begin && source->range > 0.0f && has_byte_range(&graph->nodes[block->depthwise]);
+    return can_begin && (block->source == 0 || source->range > 0.0f) &&
+           has_byte_range(&graph->nodes[block->depthwise]);
 }
 
 static gt_map_type
@@ -55,77 +57,98 @@ describe_result(const gt_node *node, bool in_bytes)
     return result;
 }
 
-/* In which format the block reads its source: as it is, but for bytes that it cannot read. */
-static gt_format
-choose_source(const gt_builder *builder, const gt_block *block, gt_map_type type)
+/* What a block reads and writes. */
+typedef struct {
+    gt_format source;
+    gt_format result;
+} ends;
+
+static ends
+ends_of(const gt_builder *builder, const gt_block *block)
 {
-    const gt_graph *graph = builder->graph;
-    const gt_node *source = &graph->nodes[block->source];
-    gt_format format = builder->formats[block->source];
-    bool signed_bytes = format.type == dnnl_s8 || (format.type == dnnl_u8 && source->negative);
-    if (type != GT_MAP_U8 || signed_bytes || (format.type == dnnl_u8 && block->addition >= 0)) {
-        return gt_builder_float_format(builder);
-    }
-    return format;
+    return (ends){.source = builder->formats[gt_block_first(block)].source,
+                  .result = builder->formats[block->last].result};
 }
 
-/* A block's result is written as bytes only where none is negative. */
-static gt_format
-choose_result(const gt_builder *builder, const gt_block *block, gt_map_type type)
+/* Before the formats are chosen: what will be chosen where the block can read and write it. */
+static ends
+expected_ends(const gt_builder *builder, const gt_block *block)
 {
-    gt_format format = builder->formats[block->last];
-    bool is_plain = type == GT_MAP_U8 && block->addition < 0 &&
-                    builder->graph->nodes[block->last].relu && format.type == dnnl_u8;
-    bool is_float = type == GT_MAP_U8 && !gt_is_8_bit(format.type);
-    return is_plain || is_float ? format : gt_builder_float_format(builder);
+    gt_format format = gt_builder_float_format(builder);
+    int zero = 0;
+    bool bytes = inner_type(builder, block) == GT_MAP_U8 &&
+                 (block->expansion < 0 ||
+                  (block->source == 0 && gt_zero_is_byte(builder->preprocessing, &zero)));
+    return (ends){.source = bytes ? (gt_format){dnnl_u8, 1.0f} : format, .result = format};
+}
+
+/* The scale with which the block reads its source in bytes. */
+static float
+source_scale(const gt_builder *builder, const gt_block *block, gt_format format)
+{
+    const gt_preprocessing *pixels = &builder->preprocessing;
+    float range = builder->graph->nodes[block->source].range;
+    if (block->source == 0) {
+        range = fmaxf(fabsf(pixels->offset), fabsf(255.0f * pixels->scale + pixels->offset));
+    }
+    return format.type == dnnl_u8 ? format.scale : range / 127.0f;
+}
+
+static void
+describe_expansion(const gt_builder *builder, const gt_block *block, gt_mbconv *mbconv)
+{
+    const gt_node *node = &builder->graph->nodes[block->expansion];
+    mbconv->has_expansion = true;
+    mbconv->expansion_size = node->window.size[0];
+    mbconv->expansion_stride = node->window.strides[0];
+    mbconv->expansion_before[0] = node->window.before[0];
+    mbconv->expansion_before[1] = node->window.before[1];
+    mbconv->expansion = describe_result(node, mbconv->type == GT_MAP_U8);
 }
 
 static gt_mbconv
-describe(const gt_builder *builder, const gt_block *block)
+describe(const gt_builder *builder, const gt_block *block, ends formats)
 {
     const gt_graph *graph = builder->graph;
-    const gt_node *source = &graph->nodes[block->source];
     const gt_node *depthwise = &graph->nodes[block->depthwise];
     const gt_node *last = &graph->nodes[block->last];
     gt_map_type type = inner_type(builder, block);
-    bool bytes = type == GT_MAP_U8;
-    gt_format from = choose_source(builder, block, type);
-    gt_format to = choose_result(builder, block, type);
     gt_mbconv mbconv = {.batch = builder->plan->batch,
-                        .from = source->shape,
-                        .to = last->shape,
+                        .from = graph->nodes[block->source].shape,
                         .inner = graph->nodes[depthwise->inputs[0]].shape,
-                        .expansion_size = 1,
-                        .expansion_stride = 1,
-                        .has_expansion = block->expansion >= 0,
+                        .to = last->shape,
                         .has_residual = block->addition >= 0,
                         .size = depthwise->window.size[0],
                         .stride = depthwise->window.strides[0],
                         .before = {depthwise->window.before[0], depthwise->window.before[1]},
                         .type = type,
-                        .source = map_type(from.type),
-                        .target = map_type(to.type),
-                        .source_scale = 1.0f,
-                        .depthwise = describe_result(depthwise, bytes),
+                        .source = map_type(formats.source.type),
+                        .target = map_type(formats.result.type),
+                        .source_scale = source_scale(builder, block, formats.source),
+                        .depthwise = describe_result(depthwise, type == GT_MAP_U8),
                         .projection = describe_result(last, false),
                         .threads = omp_get_max_threads()};
-    if (bytes) {
-        mbconv.source_scale = from.type == dnnl_u8 ? from.scale : source->range / 127.0f;
-        mbconv.projection.scale = to.scale;
+    mbconv.projection.scale = formats.result.scale;
+    if (block->source == 0) {
+        (void)gt_zero_is_byte(builder->preprocessing, &mbconv.source_zero);
     }
-    if (mbconv.has_expansion) {
-        mbconv.expansion = describe_result(&graph->nodes[block->expansion], bytes);
+    mbconv.expansion = describe_result(&graph->nodes[depthwise->inputs[0]], false);
+    if (block->expansion >= 0) {
+        describe_expansion(builder, block, &mbconv);
     }
     return mbconv;
 }
 
 static void
-set_parts(gt_builder *builder, const gt_block *block, bool is_fused)
+set_parts(gt_builder *builder, const gt_block *block, const gt_mbconv *mbconv)
 {
+    gt_fusion fusion = !gt_mbconv_is_supported(mbconv) ? GT_NOT_FUSED
+                       : mbconv->type == GT_MAP_U8     ? GT_FUSED_U8
+                                                       : GT_FUSED_FLOAT;
     const int parts[] = {block->expansion, block->depthwise, block->projection, block->addition};
     for (int i = 0; i < 4; i++) {
         if (parts[i] >= 0) {
-            builder->is_fused[parts[i]] = is_fused;
+            builder->fusions[parts[i]] = fusion;
         }
     }
 }
@@ -135,14 +158,10 @@ gt_lower_mbconv_mark(gt_builder *builder)
 {
     gt_block block;
     for (int i = 1; !builder->low_memory && i < builder->graph->count; i++) {
-        if (builder->is_fused[i] || !gt_block_find(builder->graph, i, &block)) {
-            continue;
+        if (builder->fusions[i] == GT_NOT_FUSED && gt_block_find(builder->graph, i, &block)) {
+            gt_mbconv mbconv = describe(builder, &block, expected_ends(builder, &block));
+            set_parts(builder, &block, &mbconv);
         }
-        gt_mbconv mbconv = describe(builder, &block);
-        if (mbconv.type == GT_MAP_U8 && !mbconv.has_expansion) {
-            mbconv.source = GT_MAP_U8; /* which it makes its source be */
-        }
-        set_parts(builder, &block, gt_mbconv_is_supported(&mbconv));
     }
 }
 
@@ -151,9 +170,9 @@ gt_lower_mbconv_confirm(gt_builder *builder)
 {
     gt_block block;
     for (int i = 1; i < builder->graph->count; i++) {
-        if (builder->is_fused[i] && gt_block_find(builder->graph, i, &block)) {
-            gt_mbconv mbconv = describe(builder, &block);
-            set_parts(builder, &block, gt_mbconv_is_supported(&mbconv));
+        if (builder->fusions[i] != GT_NOT_FUSED && gt_block_find(builder->graph, i, &block)) {
+            gt_mbconv mbconv = describe(builder, &block, ends_of(builder, &block));
+            set_parts(builder, &block, &mbconv);
         }
     }
 }
@@ -170,34 +189,27 @@ part_of(const gt_builder *builder, int index)
     return index >= 0 ? &builder->graph->nodes[index] : NULL;
 }
 
-/* The node of the block that reads the source. */
-static const gt_node *
-first_of(const gt_builder *builder, const gt_block *block)
-{
-    return part_of(builder, block->expansion >= 0 ? block->expansion : block->depthwise);
-}
-
 static gt_status
 lower_block(gt_builder *builder, const gt_block *block, gt_error *error)
 {
     const gt_node *last = part_of(builder, block->last);
     gt_plan *plan = builder->plan;
-    gt_mbconv mbconv = describe(builder, block);
+    ends formats = ends_of(builder, block);
+    gt_mbconv mbconv = describe(builder, block, formats);
     int source = GT_NO_VALUE;
     int scratch = GT_NO_VALUE;
     int weights = -1;
     gt_mbconv_prepare(&mbconv);
-    gt_status status =
-        gt_builder_fetch_last(builder, first_of(builder, block), 0,
-                              choose_source(builder, block, mbconv.type), &source, error);
+    gt_status status = gt_builder_fetch_last(builder, part_of(builder, gt_block_first(block)), 0,
+                                             formats.source, &source, error);
     if (status == GT_OK) {
-        status = gt_weights_mbconv(
-            plan->weights, part_of(builder, block->expansion), part_of(builder, block->depthwise),
-            part_of(builder, block->projection), &mbconv, plan->engine, &weights, error);
+        const gt_mbconv_nodes nodes = {part_of(builder, block->expansion),
+                                       part_of(builder, block->depthwise),
+                                       part_of(builder, block->projection)};
+        status = gt_weights_mbconv(plan->weights, &nodes, &mbconv, plan->engine, &weights, error);
     }
     if (status == GT_OK) {
-        status = gt_builder_add_result(builder, block->last,
-                                       choose_result(builder, block, mbconv.type), error);
+        status = gt_builder_add_result(builder, block->last, formats.result, error);
     }
     if (status == GT_OK) {
         status = gt_builder_add_scratch(builder, gt_mbconv_scratch_size(&mbconv), last->name,
@@ -215,8 +227,15 @@ lower_block(gt_builder *builder, const gt_block *block, gt_error *error)
     return status;
 }
 
-gt_status
-gt_lower_mbconv(gt_builder *builder, int index, gt_error *error)
+static bool
+is_supported(const gt_builder *builder, int index)
+{
+    return builder->fusions[index] != GT_NOT_FUSED;
+}
+
+/* Append the step of the block that ends with node `index`; the other nodes of a block have none. */
+static gt_status
+lower_mbconv(gt_builder *builder, int index, gt_error *error)
 {
     gt_block block;
     if (!gt_block_find(builder->graph, index, &block) || block.last != index) {
@@ -224,3 +243,5 @@ gt_lower_mbconv(gt_builder *builder, int index, gt_error *error)
     }
     return lower_block(builder, &block, error);
 }
+
+const gt_implementation gt_mbconv_block = {.is_supported = is_supported, .lower = lower_mbconv};

@@ -1,8 +1,8 @@
-#include "lower/lower_winograd.h"
-
+/* Convolutions by Winograd's minimal filtering. */
 #include <omp.h>
 
 #include "kernels/winograd/winograd.h"
+#include "lower/implementation.h"
 
 enum { N_ARGS = 5 };
 
@@ -11,7 +11,7 @@ static gt_winograd
 describe(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_map_type type = gt_builder_map_type(builder, index);
+    gt_map_type type = builder->formats[index].map_type;
     int lanes = gt_winograd_lanes(type);
     gt_winograd winograd = {.batch = builder->plan->batch,
                             .from = builder->graph->nodes[node->inputs[0]].shape,
@@ -19,37 +19,42 @@ describe(const gt_builder *builder, int index)
                             .before = {node->window.before[0], node->window.before[1]},
                             .size = node->window.size[0],
                             .type = type,
-                            .result_scale = gt_builder_result_format(builder, index).scale,
+                            .result_scale = builder->formats[index].result.scale,
                             .lanes = lanes,
                             .target = gt_winograd_channels_last(node->shape, lanes),
+                            .low = builder->formats[index].low,
+                            .high = builder->formats[index].high,
                             .threads = omp_get_max_threads()};
-    gt_builder_bounds(builder, index, &winograd.low, &winograd.high);
     return winograd;
 }
 
-/* Whether the kernel can compute it at all. */
+/* Depends on the type of the maps. */
 static bool
-fits(const gt_node *node, gt_shape from, int lanes)
+is_available(const gt_builder *builder, int index)
 {
-    const gt_window *window = &node->window;
-    return node->arrays[GT_KERNEL].data != NULL && node->groups == 1 &&
-           window->size[0] == window->size[1] && (window->size[0] == 3 || window->size[0] == 5) &&
-           window->strides[0] == 1 && window->strides[1] == 1 && window->dilations[0] == 1 &&
-           window->dilations[1] == 1 && from.channels % lanes == 0 &&
-           node->shape.channels % GT_WINOGRAD_COLS == 0;
+    return gt_winograd_lanes(builder->formats[index].map_type) > 0;
 }
 
-bool
-gt_winograd_suits(const gt_builder *builder, int index)
+static bool
+is_supported(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    int lanes = gt_winograd_lanes(gt_builder_map_type(builder, index));
-    if (builder->low_memory || lanes == 0 || !gt_builder_maps_fit(builder, index) ||
-        !fits(node, builder->graph->nodes[node->inputs[0]].shape, lanes)) {
-        return false;
-    }
+    const gt_window *window = &node->window;
+    int channels_in = builder->graph->nodes[node->inputs[0]].shape.channels;
+    int lanes = gt_winograd_lanes(builder->formats[index].map_type);
+    return builder->formats[index].has_map_type && node->arrays[GT_KERNEL].data != NULL &&
+           node->groups == 1 && window->size[0] == window->size[1] &&
+           (window->size[0] == 3 || window->size[0] == 5) && window->strides[0] == 1 &&
+           window->strides[1] == 1 && window->dilations[0] == 1 && window->dilations[1] == 1 &&
+           channels_in % lanes == 0 && node->shape.channels % GT_WINOGRAD_COLS == 0;
+}
+
+/* Transformed weights take several times the memory. */
+static bool
+is_profitable(const gt_builder *builder, int index)
+{
     gt_winograd winograd = describe(builder, index);
-    return gt_winograd_is_profitable(&winograd);
+    return !builder->low_memory && gt_winograd_is_profitable(&winograd);
 }
 
 static void
@@ -64,7 +69,7 @@ static gt_status
 choose_source(gt_builder *builder, int index, gt_winograd *winograd, int *value, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    gt_format format = gt_builder_source_format(builder, index);
+    gt_format format = builder->formats[index].source;
     dnnl_memory_desc_t blocked = NULL;
     gt_status status = gt_builder_fetch(builder, node->inputs[0], format, value, error);
     if (status == GT_OK) {
@@ -82,8 +87,8 @@ choose_source(gt_builder *builder, int index, gt_winograd *winograd, int *value,
     return status;
 }
 
-gt_status
-gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
+static gt_status
+lower_winograd(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
@@ -95,7 +100,7 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
     gt_winograd_prepare(&winograd);
     gt_status status = choose_source(builder, index, &winograd, &source, error);
     if (status == GT_OK) {
-        float source_scale = gt_builder_source_format(builder, index).scale;
+        float source_scale = builder->formats[index].source.scale;
         status = gt_weights_winograd(plan->weights, node, &winograd, source_scale, plan->engine,
                                      &kernel, error);
     }
@@ -103,8 +108,7 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
         status = gt_weights_shift(plan->weights, node, plan->engine, 0.0f, &shift, error);
     }
     if (status == GT_OK) {
-        status =
-            gt_builder_add_result(builder, index, gt_builder_result_format(builder, index), error);
+        status = gt_builder_add_result(builder, index, builder->formats[index].result, error);
     }
     if (status == GT_OK) {
         status = gt_builder_add_scratch(builder, gt_winograd_scratch_size(&winograd), node->name,
@@ -123,3 +127,8 @@ gt_lower_winograd(gt_builder *builder, int index, gt_error *error)
     }
     return status;
 }
+
+const gt_implementation gt_winograd_convolution = {.is_available = is_available,
+                                                   .is_supported = is_supported,
+                                                   .is_profitable = is_profitable,
+                                                   .lower = lower_winograd};

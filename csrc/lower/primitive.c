@@ -28,25 +28,32 @@ gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node, 
     return gt_check_engine(code, "setting attributes", node->name, error);
 }
 
-bool
-gt_primitive_is_reference(const_dnnl_primitive_desc_t desc)
+gt_status
+gt_primitive_check(dnnl_status_t code, const char *what, const char *layer, gt_error *error)
 {
-    const char *name = NULL;
-    (void)dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name);
-    return name != NULL && strncmp(name, "ref", 3) == 0;
+    return code == dnnl_unimplemented ? GT_OK : gt_check_engine(code, what, layer, error);
 }
 
 gt_status
-gt_primitive_refuse_reference(const_dnnl_primitive_desc_t desc, const gt_node *node,
-                              gt_error *error)
+gt_primitive_missing(const gt_node *node, gt_error *error)
 {
-    if (!gt_primitive_is_reference(desc)) {
-        return GT_OK;
-    }
     return gt_fail(error, GT_ERROR_ENGINE,
-                   "layer '%s': oneDNN has only its slow reference implementation for this %s on "
-                   "this processor",
+                   "layer '%s': oneDNN has no implementation of this %s for this processor",
                    node->name, gt_op_name(node->op));
+}
+
+const char *
+gt_primitive_name(const_dnnl_primitive_desc_t desc)
+{
+    const char *name = NULL;
+    (void)dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name);
+    return name != NULL ? name : "";
+}
+
+bool
+gt_primitive_is_reference(const_dnnl_primitive_desc_t desc)
+{
+    return strncmp(gt_primitive_name(desc), "ref", 3) == 0;
 }
 
 const_dnnl_memory_desc_t

@@ -8,12 +8,19 @@
 gt_status gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node,
                                   bool with_relu, gt_error *error);
 
-/* Whether oneDNN would run its reference implementation, a hundred times slower than a fast one. */
-bool gt_primitive_is_reference(const_dnnl_primitive_desc_t desc);
+/* The status of creating a descriptor, which stays NULL where oneDNN has no such primitive: that is
+ * no failure yet. */
+gt_status gt_primitive_check(dnnl_status_t code, const char *what, const char *layer,
+                             gt_error *error);
 
-/* Fail with GT_ERROR_ENGINE, naming the node, if it would. */
-gt_status gt_primitive_refuse_reference(const_dnnl_primitive_desc_t desc, const gt_node *node,
-                                        gt_error *error);
+/* Fail with GT_ERROR_ENGINE, naming the node, because nothing runs it. */
+gt_status gt_primitive_missing(const gt_node *node, gt_error *error);
+
+/* What oneDNN calls the implementation. */
+const char *gt_primitive_name(const_dnnl_primitive_desc_t desc);
+
+/* Whether that is its reference implementation, a hundred times slower than a fast one. */
+bool gt_primitive_is_reference(const_dnnl_primitive_desc_t desc);
 
 const_dnnl_memory_desc_t gt_primitive_query(const_dnnl_primitive_desc_t desc, dnnl_query_t what);
 

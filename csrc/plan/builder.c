@@ -1,9 +1,10 @@
 #include "plan/builder.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/arithmetic.h"
 
 gt_status
 gt_builder_describe(const gt_builder *builder, dnnl_memory_desc_t *desc, gt_shape shape,
@@ -18,53 +19,6 @@ gt_format
 gt_builder_float_format(const gt_builder *builder)
 {
     return (gt_format){builder->plan->type, 1.0f};
-}
-
-gt_format
-gt_builder_source_format(const gt_builder *builder, int index)
-{
-    return gt_runs_in_int8(builder->graph, builder->formats, index)
-               ? builder->formats[builder->graph->nodes[index].inputs[0]]
-               : gt_builder_float_format(builder);
-}
-
-gt_format
-gt_builder_result_format(const gt_builder *builder, int index)
-{
-    return gt_runs_in_int8(builder->graph, builder->formats, index)
-               ? builder->formats[index]
-               : gt_builder_float_format(builder);
-}
-
-gt_map_type
-gt_builder_map_type(const gt_builder *builder, int index)
-{
-    if (gt_runs_in_int8(builder->graph, builder->formats, index)) {
-        return GT_MAP_U8;
-    }
-    return builder->plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
-}
-
-bool
-gt_builder_maps_fit(const gt_builder *builder, int index)
-{
-    return gt_builder_map_type(builder, index) != GT_MAP_U8 ||
-           (gt_builder_source_format(builder, index).type == dnnl_u8 &&
-            gt_builder_result_format(builder, index).type == dnnl_u8 &&
-            builder->graph->nodes[index].inputs[0] != 0);
-}
-
-void
-gt_builder_bounds(const gt_builder *builder, int index, float *low, float *high)
-{
-    const gt_node *node = &builder->graph->nodes[index];
-    *low = node->relu ? 0.0f : -INFINITY;
-    *high = node->relu ? node->relu_max : INFINITY;
-    if (gt_builder_map_type(builder, index) == GT_MAP_U8) {
-        /* beyond them numbers would not fit an integer on the way */
-        *low = 0.0f;
-        *high = fminf(*high, 255.0f * gt_builder_result_format(builder, index).scale);
-    }
 }
 
 gt_arg
@@ -82,13 +36,11 @@ gt_builder_add_value(gt_builder *builder, const_dnnl_memory_desc_t desc, gt_form
         return gt_check_engine(dnnl_runtime_error, "asking for a layout", layer, error);
     }
     if (plan->n_values == plan->value_capacity) {
-        int capacity = plan->value_capacity == 0 ? 64 : 2 * plan->value_capacity;
-        gt_value *values = realloc(plan->values, (size_t)capacity * sizeof(*values));
+        gt_value *values = gt_grow(plan->values, &plan->value_capacity, sizeof(*values));
         if (values == NULL) {
             return gt_fail_memory(error, "the plan's values");
         }
         plan->values = values;
-        plan->value_capacity = capacity;
     }
     gt_value added = {.format = format,
                       .size = dnnl_memory_desc_get_size(desc),
@@ -127,13 +79,11 @@ reserve_step(gt_plan *plan, gt_error *error)
     if (plan->n_steps < plan->step_capacity) {
         return GT_OK;
     }
-    int capacity = plan->step_capacity == 0 ? 64 : 2 * plan->step_capacity;
-    gt_step *steps = realloc(plan->steps, (size_t)capacity * sizeof(*steps));
+    gt_step *steps = gt_grow(plan->steps, &plan->step_capacity, sizeof(*steps));
     if (steps == NULL) {
         return gt_fail_memory(error, "the plan's steps");
     }
     plan->steps = steps;
-    plan->step_capacity = capacity;
     return GT_OK;
 }
 

@@ -11,9 +11,9 @@ typedef struct {
     const gt_graph *graph;
     gt_precision precision;
     gt_preprocessing preprocessing;
-    bool low_memory;    /* prefer weights that take little memory to speed */
-    gt_format *formats; /* (graph->count,) of each node's result in 8 bits, or of floats */
-    bool *is_fused;     /* (graph->count,) whether a node is part of a block that one kernel runs */
+    bool low_memory;         /* prefer weights that take little memory to speed */
+    gt_node_format *formats; /* (graph->count,) */
+    gt_fusion *fusions;      /* (graph->count,) */
 } gt_builder;
 
 /* The argument of a step that reads or writes a value. */
@@ -70,23 +70,8 @@ gt_status gt_builder_add_output(gt_builder *builder, int index, gt_error *error)
 gt_status gt_builder_describe(const gt_builder *builder, dnnl_memory_desc_t *desc, gt_shape shape,
                               dnnl_data_type_t type, dnnl_format_tag_t layout, gt_error *error);
 
-/* How floats are written in the plan that is being built. */
+/* The format of floats in the plan that is being built. */
 gt_format gt_builder_float_format(const gt_builder *builder);
-
-/* How a node that runs in 8 bits reads its first input and writes its result; of another node, how
- * floats are written. */
-gt_format gt_builder_source_format(const gt_builder *builder, int index);
-gt_format gt_builder_result_format(const gt_builder *builder, int index);
-
-/* How the maps that a convolution reads and writes have their numbers. */
-gt_map_type gt_builder_map_type(const gt_builder *builder, int index);
-
-/* Whether our own kernels can read and write them: where they are of bytes both must be, and hold no
- * negative numbers. */
-bool gt_builder_maps_fit(const gt_builder *builder, int index);
-
-/* Bounds of the results of a convolution: those of its ReLU, and of bytes of that scale. */
-void gt_builder_bounds(const gt_builder *builder, int index, float *low, float *high);
 
 /* Add a value of so many bytes for what a kernel of our own writes on the way. */
 gt_status gt_builder_add_scratch(gt_builder *builder, size_t size, const char *layer, int *value,

@@ -2,13 +2,9 @@
 
 #include <stdlib.h>
 
-enum { ALIGNMENT = 64 }; /* bytes; one cache line, the widest vector */
+#include "common/arithmetic.h"
 
-static size_t
-round_up(size_t size, size_t unit)
-{
-    return (size + unit - 1) / unit * unit;
-}
+enum { ALIGNMENT = 64 }; /* bytes; one cache line, the widest vector */
 
 static int
 compare_sizes(const void *left, const void *right)
@@ -39,7 +35,7 @@ lowest_place(const gt_value *value, gt_value *const *placed, int n_placed)
             const gt_value *other = placed[i];
             if (alive_together(value, other) && offset < other->offset + other->size &&
                 other->offset < offset + value->size) {
-                offset = round_up(other->offset + other->size, ALIGNMENT);
+                offset = gt_round_up(other->offset + other->size, ALIGNMENT);
                 moved = true;
             }
         }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/arithmetic.h"
 #include "common/malloc_trim.h"
 #include "common/onednn.h"
 
@@ -44,13 +45,11 @@ add_item(gt_weight_store *store, const char *layer, gt_weight_kind kind, dnnl_en
         return gt_check_engine(dnnl_runtime_error, "asking for a layout", layer, error);
     }
     if (store->count == store->capacity) {
-        int capacity = store->capacity == 0 ? 64 : 2 * store->capacity;
-        gt_weight_item *items = realloc(store->items, (size_t)capacity * sizeof(*items));
+        gt_weight_item *items = gt_grow(store->items, &store->capacity, sizeof(*items));
         if (items == NULL) {
             return gt_fail_memory(error, "the list of weights");
         }
         store->items = items;
-        store->capacity = capacity;
     }
     size_t length = strlen(layer) + 1;
     gt_weight_item item = {.layer = malloc(length), .kind = kind, .memory = NULL};
@@ -76,6 +75,66 @@ drop_last(gt_weight_store *store)
     gt_weight_item *item = &store->items[--store->count];
     free(item->layer);
     (void)dnnl_memory_destroy(item->memory);
+}
+
+/* What a new item is filled with; a filler reads what concerns it. */
+typedef struct {
+    const gt_node *node;
+    dnnl_engine_t engine;
+    gt_weight_format format;
+    const gt_winograd *winograd;
+    const gt_amx *amx;
+    const gt_mbconv_nodes *block;
+    const gt_mbconv *mbconv;
+    float number; /* the source's scale, the offset, or the scalar itself */
+} contents;
+
+/* Fill an item's memory, whose numbers are at `data`. */
+typedef gt_status (*filler)(const contents *wanted, dnnl_memory_t memory, void *data,
+                            gt_error *error);
+
+/* Find the item of a layer, or add and fill it; nothing is added after a failure. */
+static gt_status
+provide(gt_weight_store *store, const char *layer, gt_weight_kind kind,
+        const_dnnl_memory_desc_t desc, filler fill, const contents *wanted, int *index,
+        gt_error *error)
+{
+    void *data = NULL;
+    *index = find_item(store, layer, kind, desc);
+    if (*index >= 0) {
+        return GT_OK;
+    }
+    gt_status status = add_item(store, layer, kind, wanted->engine, desc, index, error);
+    if (status != GT_OK) {
+        return status;
+    }
+    dnnl_memory_t memory = store->items[*index].memory;
+    status = gt_check_engine(dnnl_memory_get_data_handle(memory, &data), "memory for weights",
+                             layer, error);
+    if (status == GT_OK) {
+        status = fill(wanted, memory, data, error);
+    }
+    if (status != GT_OK) {
+        drop_last(store);
+    }
+    return status;
+}
+
+/* The same for a flat float32 array. */
+static gt_status
+provide_vector(gt_weight_store *store, const char *layer, gt_weight_kind kind, int64_t length,
+               filler fill, const contents *wanted, int *index, gt_error *error)
+{
+    dnnl_memory_desc_t desc = NULL;
+    dnnl_dims_t dims = {length};
+    gt_status status =
+        gt_check_engine(dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_f32, dnnl_x),
+                        "describing a vector", layer, error);
+    if (status == GT_OK) {
+        status = provide(store, layer, kind, desc, fill, wanted, index, error);
+    }
+    (void)dnnl_memory_desc_destroy(desc);
+    return status;
 }
 
 /* Rows of the array that scaled_kernel makes. */
@@ -258,279 +317,233 @@ measure_scales(const gt_node *node, const float *values, gt_weight_format format
     }
 }
 
-/* The kernel, not yet packed, in float32 or 8-bit integers; to be freed by the caller. */
+/* The scaled kernel as 8-bit integers, in place. */
 static gt_status
-unpacked_kernel(const gt_node *node, gt_weight_format format, void **values,
-                dnnl_memory_desc_t *desc, gt_error *error)
+quantize(const gt_node *node, gt_weight_format format, float *values, gt_error *error)
 {
-    bool in_int8 = format != GT_WEIGHT_FLOAT;
     int channels = node->shape.channels;
-    gt_status status = gt_check_engine(describe_kernel(node, in_int8 ? dnnl_s8 : dnnl_f32, desc),
+    float *scales = malloc(2 * (size_t)channels * sizeof(*scales));
+    if (scales == NULL) {
+        return gt_fail_memory(error, "8-bit weights");
+    }
+    measure_scales(node, values, format, scales);
+    quantize_kernel(values, kernel_rows(node), channels, scales, scales + channels);
+    free(scales);
+    return GT_OK;
+}
+
+/* The kernel, not yet packed, in float32 or 8-bit integers; to be freed by free_unpacked, also after
+ * a failure. */
+static gt_status
+unpack_kernel(const gt_node *node, gt_weight_format format, float **values, gt_error *error)
+{
+    *values = scaled_kernel(node);
+    if (*values == NULL) {
+        return gt_fail_memory(error, "unpacked weights");
+    }
+    return format == GT_WEIGHT_FLOAT ? GT_OK : quantize(node, format, *values, error);
+}
+
+/* --- what items are filled with ------------------------------------------------------------ */
+
+static gt_status
+fill_onednn(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+{
+    const gt_node *node = wanted->node;
+    dnnl_memory_desc_t plain = NULL;
+    float *values = NULL;
+    dnnl_data_type_t type = wanted->format == GT_WEIGHT_FLOAT ? dnnl_f32 : dnnl_s8;
+    gt_status status = gt_check_engine(describe_kernel(node, type, &plain),
                                        "describing the weights", node->name, error);
-    *values = status == GT_OK ? scaled_kernel(node) : NULL;
-    if (status == GT_OK && *values == NULL) {
-        status = gt_fail_memory(error, "unpacked weights");
+    (void)data;
+    if (status == GT_OK) {
+        status = unpack_kernel(node, wanted->format, &values, error);
     }
-    if (status == GT_OK && in_int8) {
-        float *scales = malloc(2 * (size_t)channels * sizeof(*scales));
-        if (scales == NULL) {
-            return gt_fail_memory(error, "8-bit weights");
-        }
-        measure_scales(node, *values, format, scales);
-        quantize_kernel(*values, kernel_rows(node), channels, scales, scales + channels);
-        free(scales);
+    if (status == GT_OK) {
+        status = reorder_into(values, plain, memory, wanted->engine, node->name, error);
     }
+    (void)dnnl_memory_desc_destroy(plain);
+    free_unpacked(node, values);
     return status;
 }
+
+static gt_status
+fill_winograd(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+{
+    float *values = NULL;
+    gt_status status = unpack_kernel(wanted->node, GT_WEIGHT_FLOAT, &values, error);
+    (void)memory;
+    if (status == GT_OK) {
+        gt_winograd_pack(wanted->winograd, values, wanted->number, data);
+    }
+    free_unpacked(wanted->node, values);
+    return status;
+}
+
+static gt_status
+fill_amx(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+{
+    float *values = NULL;
+    gt_status status = unpack_kernel(wanted->node, wanted->format, &values, error);
+    (void)memory;
+    if (status == GT_OK) {
+        gt_amx_pack(wanted->amx, values, data);
+    }
+    free_unpacked(wanted->node, values);
+    return status;
+}
+
+static gt_status
+fill_scales(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+{
+    float *values = NULL;
+    gt_status status = unpack_kernel(wanted->node, GT_WEIGHT_FLOAT, &values, error);
+    (void)memory;
+    if (status == GT_OK) {
+        measure_scales(wanted->node, values, wanted->format, data);
+    }
+    free_unpacked(wanted->node, values);
+    return status;
+}
+
+/* Add to the shift of each channel out what its weights make of the offset. */
+static gt_status
+add_offset(const contents *wanted, float *shift, gt_error *error)
+{
+    const gt_node *node = wanted->node;
+    float *values = NULL;
+    int channels = node->shape.channels;
+    gt_status status = unpack_kernel(node, GT_WEIGHT_FLOAT, &values, error);
+    for (int c = 0; status == GT_OK && c < channels; c++) {
+        double sum = 0.0;
+        for (int64_t row = 0; row < kernel_rows(node); row++) {
+            sum += values[row * channels + c];
+        }
+        shift[c] += (float)(wanted->number * sum);
+    }
+    free_unpacked(node, values);
+    return status;
+}
+
+static gt_status
+fill_shift(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+{
+    const gt_node *node = wanted->node;
+    float *shift = data;
+    (void)memory;
+    for (int c = 0; c < node->shape.channels; c++) {
+        shift[c] = node->shift != NULL ? node->shift[c] : 0.0f;
+    }
+    return wanted->number != 0.0f ? add_offset(wanted, shift, error) : GT_OK;
+}
+
+static gt_status
+fill_scalar(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+{
+    (void)memory;
+    (void)error;
+    *(float *)data = wanted->number;
+    return GT_OK;
+}
+
+/* --- items --------------------------------------------------------------------------------- */
 
 gt_status
 gt_weights_onednn(gt_weight_store *store, const gt_node *node, dnnl_engine_t engine,
                   const_dnnl_memory_desc_t desc, gt_weight_format format, int *index,
                   gt_error *error)
 {
-    *index = find_item(store, node->name, GT_WEIGHT_KERNEL, desc);
-    if (*index >= 0) {
-        return GT_OK;
-    }
-    gt_status status = add_item(store, node->name, GT_WEIGHT_KERNEL, engine, desc, index, error);
-    if (status != GT_OK) {
-        return status;
-    }
-    dnnl_memory_desc_t plain = NULL;
-    void *values = NULL;
-    status = unpacked_kernel(node, format, &values, &plain, error);
-    if (status == GT_OK) {
-        status =
-            reorder_into(values, plain, store->items[*index].memory, engine, node->name, error);
-    }
-    (void)dnnl_memory_desc_destroy(plain);
-    free_unpacked(node, values);
-    if (status != GT_OK) {
-        drop_last(store);
-    }
-    return status;
-}
-
-/* Append room for a float32 vector of layout `desc`, which is to be filled at *data. */
-static gt_status
-add_vector(gt_weight_store *store, const char *layer, gt_weight_kind kind, dnnl_engine_t engine,
-           const_dnnl_memory_desc_t desc, int *index, float **data, gt_error *error)
-{
-    void *handle = NULL;
-    gt_status status = add_item(store, layer, kind, engine, desc, index, error);
-    if (status != GT_OK) {
-        return status;
-    }
-    status = gt_check_engine(dnnl_memory_get_data_handle(store->items[*index].memory, &handle),
-                             "memory for a vector", layer, error);
-    if (status != GT_OK) {
-        drop_last(store);
-    }
-    *data = handle;
-    return status;
-}
-
-/* Find a float32 vector, or add one, which then is to be filled at *data; else *data is NULL. */
-static gt_status
-provide_vector(gt_weight_store *store, const char *layer, gt_weight_kind kind, int64_t length,
-               dnnl_engine_t engine, int *index, float **data, gt_error *error)
-{
-    dnnl_memory_desc_t desc = NULL;
-    dnnl_dims_t dims = {length};
-    gt_status status =
-        gt_check_engine(dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_f32, dnnl_x),
-                        "describing a vector", layer, error);
-    *data = NULL;
-    if (status == GT_OK) {
-        *index = find_item(store, layer, kind, desc);
-    }
-    if (status == GT_OK && *index < 0) {
-        status = add_vector(store, layer, kind, engine, desc, index, data, error);
-    }
-    (void)dnnl_memory_desc_destroy(desc);
-    return status;
-}
-
-gt_status
-gt_weights_scales(gt_weight_store *store, const gt_node *node, dnnl_engine_t engine,
-                  gt_weight_format format, int *index, gt_error *error)
-{
-    float *scales = NULL;
-    gt_status status = provide_vector(store, node->name, GT_WEIGHT_KERNEL_SCALES,
-                                      node->shape.channels, engine, index, &scales, error);
-    if (status != GT_OK || scales == NULL) {
-        return status;
-    }
-    float *values = scaled_kernel(node);
-    if (values == NULL) {
-        drop_last(store);
-        return gt_fail_memory(error, "unpacked weights");
-    }
-    measure_scales(node, values, format, scales);
-    free_unpacked(node, values);
-    return GT_OK;
-}
-
-/* Add to the shift of each channel out what its weights make of `offset`. */
-static gt_status
-shift_by_offset(const gt_node *node, float offset, float *shift, gt_error *error)
-{
-    float *values = scaled_kernel(node);
-    int channels = node->shape.channels;
-    if (values == NULL) {
-        return gt_fail_memory(error, "unpacked weights");
-    }
-    for (int c = 0; c < channels; c++) {
-        double sum = 0.0;
-        for (int64_t row = 0; row < kernel_rows(node); row++) {
-            sum += values[row * channels + c];
-        }
-        shift[c] += (float)(offset * sum);
-    }
-    free(values);
-    return GT_OK;
-}
-
-gt_status
-gt_weights_shift(gt_weight_store *store, const gt_node *node, dnnl_engine_t engine, float offset,
-                 int *index, gt_error *error)
-{
-    float *shift = NULL;
-    gt_status status = provide_vector(store, node->name, GT_WEIGHT_SHIFT, node->shape.channels,
-                                      engine, index, &shift, error);
-    if (status != GT_OK || shift == NULL) {
-        return status;
-    }
-    for (int c = 0; c < node->shape.channels; c++) {
-        shift[c] = node->shift != NULL ? node->shift[c] : 0.0f;
-    }
-    if (offset != 0.0f) {
-        status = shift_by_offset(node, offset, shift, error);
-    }
-    if (status != GT_OK) {
-        drop_last(store);
-    }
-    return status;
-}
-
-gt_status
-gt_weights_scalar(gt_weight_store *store, float scale, dnnl_engine_t engine, int *index,
-                  gt_error *error)
-{
-    char name[32];
-    float *data = NULL;
-    (void)snprintf(name, sizeof(name), "(scale %a)", (double)scale);
-    gt_status status = provide_vector(store, name, GT_WEIGHT_SCALE, 1, engine, index, &data, error);
-    if (data != NULL) {
-        *data = scale;
-    }
-    return status;
+    const contents wanted = {.node = node, .engine = engine, .format = format};
+    return provide(store, node->name, GT_WEIGHT_KERNEL, desc, fill_onednn, &wanted, index, error);
 }
 
 gt_status
 gt_weights_winograd(gt_weight_store *store, const gt_node *node, const gt_winograd *winograd,
-                    float scale, dnnl_engine_t engine, int *index, gt_error *error)
+                    float source_scale, dnnl_engine_t engine, int *index, gt_error *error)
 {
+    const contents wanted = {
+        .node = node, .engine = engine, .winograd = winograd, .number = source_scale};
     int64_t length = (int64_t)(gt_winograd_kernel_size(winograd) / sizeof(float));
-    float *packed = NULL;
-    gt_status status =
-        provide_vector(store, node->name, GT_WEIGHT_KERNEL, length, engine, index, &packed, error);
-    if (status != GT_OK || packed == NULL) {
-        return status;
-    }
-    float *values = scaled_kernel(node);
-    if (values == NULL) {
-        drop_last(store);
-        return gt_fail_memory(error, "unpacked weights");
-    }
-    gt_winograd_pack(winograd, values, scale, packed);
-    free_unpacked(node, values);
-    return GT_OK;
+    return provide_vector(store, node->name, GT_WEIGHT_KERNEL, length, fill_winograd, &wanted,
+                          index, error);
 }
 
 gt_status
 gt_weights_amx(gt_weight_store *store, const gt_node *node, const gt_amx *amx, dnnl_engine_t engine,
                int *index, gt_error *error)
 {
+    const contents wanted = {.node = node,
+                             .engine = engine,
+                             .format = amx->type == GT_MAP_U8 ? GT_WEIGHT_INT8 : GT_WEIGHT_FLOAT,
+                             .amx = amx};
     int64_t length = (int64_t)(gt_amx_kernel_size(amx) / sizeof(float));
-    gt_weight_format format = amx->type == GT_MAP_U8 ? GT_WEIGHT_INT8 : GT_WEIGHT_FLOAT;
-    dnnl_memory_desc_t plain = NULL;
-    void *values = NULL;
-    float *packed = NULL;
-    gt_status status =
-        provide_vector(store, node->name, GT_WEIGHT_KERNEL, length, engine, index, &packed, error);
-    if (status != GT_OK || packed == NULL) {
-        return status;
-    }
-    status = unpacked_kernel(node, format, &values, &plain, error);
-    if (status == GT_OK) {
-        gt_amx_pack(amx, values, packed);
-    }
-    (void)dnnl_memory_desc_destroy(plain);
-    free_unpacked(node, values);
-    if (status != GT_OK) {
-        drop_last(store);
-    }
-    return status;
-}
-
-/* The kernel of a node, its scale multiplied in, and its shift, to be freed by the caller. */
-static gt_status
-unpack_block_part(const gt_node *node, const float **kernel, const float **shift, gt_error *error)
-{
-    size_t channels = (size_t)node->shape.channels;
-    float *shifts = calloc(channels, sizeof(*shifts));
-    *shift = shifts;
-    *kernel = scaled_kernel(node);
-    if (*kernel == NULL || shifts == NULL) {
-        return gt_fail_memory(error, "unpacked weights");
-    }
-    if (node->shift != NULL) {
-        memcpy(shifts, node->shift, channels * sizeof(*shifts));
-    }
-    return GT_OK;
-}
-
-static void
-free_block_part(const gt_node *node, const float *kernel, const float *shift)
-{
-    free((void *)(uintptr_t)shift);
-    free_unpacked(node, (void *)(uintptr_t)kernel);
+    return provide_vector(store, node->name, GT_WEIGHT_KERNEL, length, fill_amx, &wanted, index,
+                          error);
 }
 
 gt_status
-gt_weights_mbconv(gt_weight_store *store, const gt_node *expansion, const gt_node *depthwise,
-                  const gt_node *projection, const gt_mbconv *mbconv, dnnl_engine_t engine,
-                  int *index, gt_error *error)
+gt_weights_scales(gt_weight_store *store, const gt_node *node, dnnl_engine_t engine,
+                  gt_weight_format format, int *index, gt_error *error)
 {
+    const contents wanted = {.node = node, .engine = engine, .format = format};
+    return provide_vector(store, node->name, GT_WEIGHT_KERNEL_SCALES, node->shape.channels,
+                          fill_scales, &wanted, index, error);
+}
+
+gt_status
+gt_weights_shift(gt_weight_store *store, const gt_node *node, dnnl_engine_t engine, float offset,
+                 int *index, gt_error *error)
+{
+    const contents wanted = {.node = node, .engine = engine, .number = offset};
+    return provide_vector(store, node->name, GT_WEIGHT_SHIFT, node->shape.channels, fill_shift,
+                          &wanted, index, error);
+}
+
+gt_status
+gt_weights_scalar(gt_weight_store *store, float scale, dnnl_engine_t engine, int *index,
+                  gt_error *error)
+{
+    const contents wanted = {.engine = engine, .number = scale};
+    char name[32];
+    (void)snprintf(name, sizeof(name), "(scale %a)", (double)scale);
+    return provide_vector(store, name, GT_WEIGHT_SCALE, 1, fill_scalar, &wanted, index, error);
+}
+
+static gt_status
+fill_mbconv(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+{
+    const gt_mbconv_nodes *nodes = wanted->block;
+    float *expansion = nodes->expansion != NULL ? scaled_kernel(nodes->expansion) : NULL;
+    float *depthwise = scaled_kernel(nodes->depthwise);
+    float *projection = scaled_kernel(nodes->projection);
+    bool has_all =
+        depthwise != NULL && projection != NULL && (expansion != NULL || nodes->expansion == NULL);
+    (void)memory;
+    if (has_all) {
+        gt_mbconv_weights weights = {.expansion = expansion,
+                                     .depthwise = depthwise,
+                                     .depthwise_shift = nodes->depthwise->shift,
+                                     .projection = projection,
+                                     .projection_shift = nodes->projection->shift};
+        if (nodes->expansion != NULL) {
+            weights.expansion_shift = nodes->expansion->shift;
+        }
+        gt_mbconv_pack(wanted->mbconv, &weights, data);
+    }
+    if (nodes->expansion != NULL) {
+        free_unpacked(nodes->expansion, expansion);
+    }
+    free_unpacked(nodes->depthwise, depthwise);
+    free_unpacked(nodes->projection, projection);
+    return has_all ? GT_OK : gt_fail_memory(error, "unpacked weights");
+}
+
+gt_status
+gt_weights_mbconv(gt_weight_store *store, const gt_mbconv_nodes *nodes, const gt_mbconv *mbconv,
+                  dnnl_engine_t engine, int *index, gt_error *error)
+{
+    const contents wanted = {.engine = engine, .block = nodes, .mbconv = mbconv};
     int64_t length = (int64_t)(gt_mbconv_packed_size(mbconv) / sizeof(float));
-    float *packed = NULL;
-    gt_status status = provide_vector(store, projection->name, GT_WEIGHT_KERNEL, length, engine,
-                                      index, &packed, error);
-    if (status != GT_OK || packed == NULL) {
-        return status;
-    }
-    gt_mbconv_weights weights = {0};
-    if (expansion != NULL) {
-        status = unpack_block_part(expansion, &weights.expansion, &weights.expansion_shift, error);
-    }
-    if (status == GT_OK) {
-        status = unpack_block_part(depthwise, &weights.depthwise, &weights.depthwise_shift, error);
-    }
-    if (status == GT_OK) {
-        status =
-            unpack_block_part(projection, &weights.projection, &weights.projection_shift, error);
-    }
-    if (status == GT_OK) {
-        gt_mbconv_pack(mbconv, &weights, packed);
-    }
-    if (expansion != NULL) {
-        free_block_part(expansion, weights.expansion, weights.expansion_shift);
-    }
-    free_block_part(depthwise, weights.depthwise, weights.depthwise_shift);
-    free_block_part(projection, weights.projection, weights.projection_shift);
-    if (status != GT_OK) {
-        drop_last(store);
-    }
-    return status;
+    return provide_vector(store, nodes->projection->name, GT_WEIGHT_KERNEL, length, fill_mbconv,
+                          &wanted, index, error);
 }

@@ -46,17 +46,22 @@ gt_status gt_weights_onednn(gt_weight_store *store, const gt_node *node, dnnl_en
 /* The kernel of a convolution, its scale multiplied in, transformed by gt_winograd_pack; a flat
  * float32 array.  Otherwise like gt_weights_onednn. */
 gt_status gt_weights_winograd(gt_weight_store *store, const gt_node *node,
-                              const gt_winograd *winograd, float scale, dnnl_engine_t engine,
+                              const gt_winograd *winograd, float source_scale, dnnl_engine_t engine,
                               int *index, gt_error *error);
 
 /* The kernel laid out by gt_amx_pack; otherwise likewise. */
 gt_status gt_weights_amx(gt_weight_store *store, const gt_node *node, const gt_amx *amx,
                          dnnl_engine_t engine, int *index, gt_error *error);
 
-/* All weights of an inverted residual block, laid out by gt_mbconv_pack and known by the name of its
- * projection; `expansion` is NULL where there is none. */
-gt_status gt_weights_mbconv(gt_weight_store *store, const gt_node *expansion,
-                            const gt_node *depthwise, const gt_node *projection,
+/* The convolutions of an inverted residual block; `expansion` is NULL where there is none. */
+typedef struct {
+    const gt_node *expansion;
+    const gt_node *depthwise;
+    const gt_node *projection;
+} gt_mbconv_nodes;
+
+/* All weights of a block, laid out by gt_mbconv_pack, as the kernel of its projection. */
+gt_status gt_weights_mbconv(gt_weight_store *store, const gt_mbconv_nodes *nodes,
                             const gt_mbconv *mbconv, dnnl_engine_t engine, int *index,
                             gt_error *error);
 

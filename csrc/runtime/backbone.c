@@ -1,5 +1,4 @@
 #include "runtime/backbone.h"
-#include "lower/compile.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -9,9 +8,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/arithmetic.h"
 #include "common/malloc_trim.h"
 #include "graph/passes.h"
 #include "graph/segments.h"
+#include "lower/compile.h"
 #include "plan/builder.h"
 #include "runtime/range_histogram.h"
 #include "threads/parallel.h"
@@ -359,7 +360,7 @@ static executor_pool *
 pool_for_rest(gt_backbone *backbone, int64_t count)
 {
     int64_t threads = backbone->config.threads;
-    int64_t turns = (count + threads - 1) / threads;
+    int64_t turns = gt_divide_up(count, threads);
     bool nearly_all_have_one = 5 * count > 4 * threads * turns;
     return threads > 1 && nearly_all_have_one ? &backbone->image_per_thread
                                               : &backbone->single_image;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "head/optimiser.h"
 #include "head_data.h"
 #include "threads/parallel.h"
 

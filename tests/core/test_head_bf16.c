@@ -5,6 +5,7 @@
 #include "common/onednn.h"
 #include "head/gemm_bf16.h"
 #include "head/head_minibatch.h"
+#include "head/optimiser.h"
 #include "head_data.h"
 #include "head_wide.h"
 #include "threads/parallel.h"

@@ -163,7 +163,9 @@ start_bench(bench *job, gt_mbconv block)
         job->source[i] =
             block.source == GT_MAP_U8
                 ? (float)(gt_net_choice(&job->net, 0, 255) - block.source_zero) * block.source_scale
-                : as_type_holds((float)gt_net_random(&job->net, -1.0, 1.0), block.source);
+                : as_type_holds(
+                      (float)gt_net_random(&job->net, block.has_expansion ? -1.0 : 0.0, 1.0),
+                      block.source);
     }
     job->weights = (gt_mbconv_weights){
         .expansion = random_kernel(job, block.expansion_size * block.expansion_size,

@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "common/arithmetic.h"
 #include "common/bf16.h"
 #include "common/onednn.h"
 #include "kernels/amx/amx_tiles.h"
@@ -15,11 +16,11 @@ static const size_t room = (size_t)512 << 10;
 /* Beyond it the pixels of a tile lie too far apart for the processor to foresee. */
 enum { MAX_IN_PLACE = 256 /* bytes of a pixel */ };
 
-/* a / b, rounded up; also for a from -b down, where that is 0 or less. */
+/* a / b, rounded up; 0 or less where a is. */
 static int
-rounded_up(int a, int b)
+divide_up(int a, int b)
 {
-    return (a + b - 1) / b;
+    return (int)gt_divide_up(a, b);
 }
 
 static size_t
@@ -112,11 +113,11 @@ run_from(const gt_amx *amx, int outer, int inner)
     size_t plane = amx->is_in_place ? 0 : plane_size(amx, amx->band);
     int phase = outer % amx->strides[u] * phases(amx, v) + inner % amx->strides[v];
     int pixels = outer / amx->strides[u] * amx->columns + inner / amx->strides[v];
-    int taps = amx->is_grouped ? 1 : rounded_up(amx->size[v] - inner, amx->strides[v]);
+    int taps = amx->is_grouped ? 1 : divide_up(amx->size[v] - inner, amx->strides[v]);
     return (gt_amx_run){.outer = outer,
                         .inner = inner,
                         .taps = taps,
-                        .steps = rounded_up(taps * (int)pixel_size(amx), GT_AMX_STEP),
+                        .steps = divide_up(taps * (int)pixel_size(amx), GT_AMX_STEP),
                         .offset = (size_t)phase * plane + (size_t)pixels * amx->stride,
                         .advance = amx->is_grouped ? plane_pixels(amx, amx->band) * GT_AMX_STEP
                                                    : GT_AMX_STEP};
@@ -170,7 +171,7 @@ image_size(const gt_amx *amx)
 static double
 largest_share(int count, int threads)
 {
-    return (double)rounded_up(count, threads) / count;
+    return (double)divide_up(count, threads) / count;
 }
 
 /* Whether threads that share an image better do by its rows, where each reads all weights, than by
@@ -183,7 +184,7 @@ rows_are_better(const gt_amx *amx)
     double image = (double)image_size(amx) * byte;
     double weights = (double)pixel_size(amx) * amx->size[0] * amx->size[1] * amx->to.channels;
     double products = weights / GT_AMX_TILE * rows * amx->columns / GT_AMX_ROWS * product;
-    double blocks = largest_share(rounded_up(amx->to.channels, WIDTH), amx->threads);
+    double blocks = largest_share(divide_up(amx->to.channels, WIDTH), amx->threads);
     double by_channels = (products + weights * byte) * blocks + image;
     double by_rows = (products + image) * largest_share(rows, amx->threads) + weights * byte;
     return rows >= 2 * amx->threads && by_rows < by_channels;
@@ -196,20 +197,20 @@ share_out(gt_amx *amx)
     int rows = extent(amx->to, amx->axis);
     int max_bands = amx->width < GT_AMX_ROWS ? 1 : rows;
     size_t image = image_size(amx);
-    int bands = (int)((image + room - 1) / room);
+    int bands = (int)gt_divide_up((int64_t)image, (int64_t)room);
     bands = bands < max_bands ? bands : max_bands;
     amx->images = bands == 1 && image < room ? (int)(room / image) : 1;
     amx->images = amx->images < amx->batch ? amx->images : amx->batch;
     amx->parts = 1;
-    if (rounded_up(amx->batch, amx->images) * bands < 4 * amx->threads) {
+    if (divide_up(amx->batch, amx->images) * bands < 4 * amx->threads) {
         if (amx->batch == 1 && max_bands > 1 && rows_are_better(amx)) {
-            bands = rounded_up(bands, amx->threads) * amx->threads;
+            bands = divide_up(bands, amx->threads) * amx->threads;
         }
         else {
             amx->parts = amx->threads;
         }
     }
-    amx->band = rounded_up(rows, bands < max_bands ? bands : max_bands);
+    amx->band = divide_up(rows, bands < max_bands ? bands : max_bands);
 }
 
 void
@@ -233,7 +234,7 @@ static size_t
 thread_scratch(const gt_amx *amx)
 {
     size_t copy = (size_t)amx->images * copy_size(amx, amx->band);
-    return amx->is_in_place ? 0 : (copy + GT_AMX_STEP - 1) / GT_AMX_STEP * GT_AMX_STEP;
+    return amx->is_in_place ? 0 : gt_round_up(copy, GT_AMX_STEP);
 }
 
 size_t
@@ -317,7 +318,7 @@ typedef struct {
 static int
 count_bands(const gt_amx *amx)
 {
-    return rounded_up(extent(amx->to, amx->axis), amx->band);
+    return divide_up(extent(amx->to, amx->axis), amx->band);
 }
 
 static chunk
@@ -390,8 +391,8 @@ copy_row(const gt_amx *amx, const char *row, int at, char *to)
     int stride = amx->strides[v];
     size_t pixel = pixel_size(amx) * (v == 0 ? (size_t)amx->from.width : 1);
     size_t plane = plane_pixels(amx, amx->band) * GT_AMX_STEP;
-    int first = clamped(rounded_up(-at, stride), 0, amx->columns);
-    int last = clamped(rounded_up(extent(amx->from, v) - at, stride), first, amx->columns);
+    int first = clamped(divide_up(-at, stride), 0, amx->columns);
+    int last = clamped(divide_up(extent(amx->from, v) - at, stride), first, amx->columns);
     if (row == NULL) {
         first = last = amx->columns;
     }
@@ -453,7 +454,7 @@ tiles_of(const gt_amx *amx, const chunk *part, const char *source, char *target,
     gt_amx_tiles tiles = {.to = target + (size_t)part->first_image * map +
                                 (size_t)part->first_row * amx->to_row,
                           .to_image = map,
-                          .per_image = rounded_up(results, GT_AMX_ROWS),
+                          .per_image = divide_up(results, GT_AMX_ROWS),
                           .last = results - GT_AMX_ROWS};
     tiles.count = tiles.per_image * part->images;
     tiles.from = read_chunk(amx, source, part, scratch, &tiles.from_image);
@@ -498,8 +499,8 @@ static void
 run_share(const amx_run *run, int worker, int workers, char *scratch)
 {
     const gt_amx *amx = run->amx;
-    int chunks = rounded_up(amx->batch, amx->images) * count_bands(amx);
-    int blocks = rounded_up(amx->to.channels, WIDTH);
+    int chunks = divide_up(amx->batch, amx->images) * count_bands(amx);
+    int blocks = divide_up(amx->to.channels, WIDTH);
     int64_t units = (int64_t)chunks * amx->parts;
     int64_t last = units * (worker + 1) / workers;
     for (int64_t unit = units * worker / workers; unit < last;) {

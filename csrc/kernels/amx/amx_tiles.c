@@ -21,6 +21,8 @@ gt_amx_is_compiled(void)
 #include <immintrin.h>
 #include <string.h>
 
+#include "common/arithmetic.h"
+
 #define TARGET target("avx512f,avx512bw,avx512bf16,amx-tile,amx-int8,amx-bf16")
 #define AMX __attribute__((TARGET))
 #define INLINE_AMX static inline __attribute__((always_inline, TARGET))
@@ -239,7 +241,7 @@ multiply(const gt_amx_product *product, bool is_u8, int n_columns)
     const gt_amx_layout where = gt_amx_layout_of(product->amx);
     const int count = product->tiles.count;
     const int n_steps = product->amx->n_steps;
-    written_later later = {.pace = (MAX * ROWS + n_steps - 1) / n_steps};
+    written_later later = {.pace = (int)gt_divide_up(MAX * ROWS, n_steps)};
     gt_amx_place places[MAX];
     int i = 0;
     for (; i + MAX <= count; i += MAX) {

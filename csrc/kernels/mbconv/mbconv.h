@@ -11,9 +11,9 @@
 
 #include "kernels/mbconv/mbconv_types.h"
 
-/* The kernels of a block with what is added to their sums, all float32. */
+/* The kernels of a block with what is added to their sums, all float32; a shift may be NULL. */
 typedef struct {
-    const float *expansion; /* (channels_in, channels); NULL without expansion */
+    const float *expansion; /* (size, size, channels_in, channels); NULL without expansion */
     const float *expansion_shift;
     const float *depthwise; /* (size, size, channels) */
     const float *depthwise_shift;

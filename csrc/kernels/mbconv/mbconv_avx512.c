@@ -34,8 +34,9 @@ finish_sums(sums_vector sums, vector scale, vector shift, const gt_mbconv_result
 }
 
 INLINE vector
-load_column(const char *place, int channels)
+load_column(const gt_mbconv *block, const char *place, int channels)
 {
+    (void)block;
     return load_map(place, TYPE, channels);
 }
 
@@ -58,6 +59,26 @@ store_results(char *place, const vector *results, int count)
     for (int i = 0; i < count; i++) {
         store(place + (size_t)i * LANES * sizeof(float), results[i]);
     }
+}
+
+typedef sums_vector columns_vector;
+
+INLINE columns_vector
+start_columns(const float *shift)
+{
+    return start_sums(shift);
+}
+
+INLINE columns_vector
+add_columns(vector columns, vector weights, columns_vector sums)
+{
+    return add_groups(columns, weights, sums);
+}
+
+INLINE vector
+finish_columns(columns_vector sums, vector scale, vector shift, const gt_mbconv_result *result)
+{
+    return finish_sums(sums, scale, shift, result);
 }
 
 #include "kernels/mbconv/mbconv_vectors.h"

@@ -82,8 +82,9 @@ store_results(char *place, const vector *results, int count)
 
 /* The first channels of a pixel of bytes, zeros behind them. */
 INLINE vector
-load_column(const char *place, int channels)
+load_column(const gt_mbconv *block, const char *place, int channels)
 {
+    (void)block;
     char bytes[LANES] = {0};
     if (channels < LANES) {
         memcpy(bytes, place, (size_t)channels);
@@ -91,6 +92,26 @@ load_column(const char *place, int channels)
     }
     __m128i packed = _mm_loadu_si128((const __m128i *)(const void *)place);
     return _mm512_castsi512_ps(_mm512_cvtepu8_epi32(packed));
+}
+
+typedef sums_vector columns_vector;
+
+INLINE columns_vector
+start_columns(const float *shift)
+{
+    return start_sums(shift);
+}
+
+INLINE columns_vector
+add_columns(vector columns, vector weights, columns_vector sums)
+{
+    return add_groups(columns, weights, sums);
+}
+
+INLINE vector
+finish_columns(columns_vector sums, vector scale, vector shift, const gt_mbconv_result *result)
+{
+    return finish_sums(sums, scale, shift, result);
 }
 
 #include "kernels/mbconv/mbconv_vectors.h"

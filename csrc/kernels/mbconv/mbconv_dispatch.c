@@ -1,3 +1,5 @@
+#include <math.h>
+
 #include "common/onednn.h"
 #include "kernels/mbconv/mbconv.h"
 #include "kernels/mbconv/mbconv_stages.h"
@@ -41,11 +43,15 @@ is_known_row(const gt_mbconv *block)
            (block->stride == 2 && before == middle - 1);
 }
 
-/* Whether the source can be read: groups of channels in bytes or bfloat16 only as they are, unless rows
- * are copied. */
+/* Whether the source can be read, groups of channels in bytes or bfloat16 only as they are unless rows
+ * are copied; and whether it can become integers. */
 static bool
 can_read(const gt_mbconv *block)
 {
+    if (block->type == GT_MAP_BF16 &&
+        !(block->expansion.low == 0.0f && block->expansion.high < INFINITY)) {
+        return false;
+    }
     if (!block->has_expansion) {
         return block->source == block->type &&
                (block->type != GT_MAP_U8 || block->source_zero == 0);

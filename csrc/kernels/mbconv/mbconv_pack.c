@@ -5,7 +5,8 @@
 #include "kernels/mbconv/mbconv.h"
 #include "kernels/mbconv/mbconv_stages.h"
 
-enum { CACHE_LINE = 64, LARGEST_WEIGHT = 127 };
+/* Sums of products of 16-bit integers must fit 32 bits. */
+enum { CACHE_LINE = 64, LARGEST_WEIGHT = 127, LARGEST_SUM = 65000 };
 
 static int
 groups_of_expansion(const gt_mbconv *block)
@@ -95,13 +96,14 @@ round_weight(channel *own, int i)
 /* An expansion or a projection to be packed. */
 typedef struct {
     const float *kernel; /* (parts, in, out) */
-    const float *shift;  /* (out,) */
+    const float *shift;  /* (out,), or NULL for zeros */
     int parts;
     int in; /* channels of a part */
     int out;
     int groups;         /* that all channels in are packed to */
     float source_scale; /* of the bytes that are read */
     float result_scale; /* of the results' bytes, else 1 */
+    float factor;       /* of the results that are integers of 16 bits, else 1 */
     int zero;           /* the byte that stands for 0 */
     char *packed;
     float *scales;
@@ -136,7 +138,7 @@ pack_channel(const gt_mbconv *block, const pointwise *convolution, int out)
     channel own = start_channel(convolution->kernel + out, convolution->out,
                                 convolution->parts * convolution->in);
     for (int i = 0; i < own.count; i++) {
-        float weight = own.weights[(size_t)i * own.stride];
+        float weight = own.weights[(size_t)i * own.stride] * convolution->factor;
         int part = i / convolution->in;
         int in = i % convolution->in;
         char *word = place + (size_t)(part * groups + in / group) * step;
@@ -151,12 +153,13 @@ pack_channel(const gt_mbconv *block, const pointwise *convolution, int out)
             word[in % group] = (char)round_weight(&own, i);
         }
     }
-    convolution->shifts[out] = convolution->shift[out];
+    float shift = convolution->shift != NULL ? convolution->shift[out] : 0.0f;
+    convolution->shifts[out] = shift * convolution->factor;
     if (block->type == GT_MAP_U8) {
         float scale = convolution->source_scale * own.scale / convolution->result_scale;
         convolution->scales[out] = scale;
-        convolution->shifts[out] = convolution->shift[out] / convolution->result_scale -
-                                   scale * (float)(convolution->zero * own.sum);
+        convolution->shifts[out] =
+            shift / convolution->result_scale - scale * (float)(convolution->zero * own.sum);
     }
 }
 
@@ -185,6 +188,21 @@ spread_weight(const gt_mbconv *block, const void *weight, int x, int lane, char 
     }
 }
 
+/* The scale with which 16-bit weights are as exact as their sums allow. */
+static float
+scale_of_words(const channel *own)
+{
+    float largest = 0.0f;
+    float sum = 0.0f;
+    for (int i = 0; i < own->count; i++) {
+        float size = fabsf(own->weights[(size_t)i * own->stride]);
+        largest = fmaxf(largest, size);
+        sum += size;
+    }
+    float scale = fmaxf(largest / GT_MBCONV_LARGEST, sum / LARGEST_SUM);
+    return scale > 0.0f ? scale : 1.0f;
+}
+
 /* The depthwise weights of channel `c`; returns their scale. */
 static float
 pack_depthwise_channel(const gt_mbconv *block, const gt_mbconv_weights *weights, int c,
@@ -192,12 +210,13 @@ pack_depthwise_channel(const gt_mbconv *block, const gt_mbconv_weights *weights,
 {
     int taps = block->size * block->size;
     channel own = start_channel(weights->depthwise + c, block->inner.channels, taps);
+    own.scale = block->type == GT_MAP_BF16 ? scale_of_words(&own) : own.scale;
     for (int i = 0; i < taps; i++) {
         float weight = own.weights[(size_t)i * own.stride];
-        uint16_t half = gt_to_bf16(weight);
+        int16_t word = (int16_t)(block->type == GT_MAP_BF16 ? lrintf(weight / own.scale) : 0);
         int8_t byte = block->type == GT_MAP_U8 ? round_weight(&own, i) : 0;
         const void *number = block->type == GT_MAP_U8     ? (const void *)&byte
-                             : block->type == GT_MAP_BF16 ? (const void *)&half
+                             : block->type == GT_MAP_BF16 ? (const void *)&word
                                                           : (const void *)&weight;
         spread_weight(block, number, i % block->size, c % block->lanes,
                       packed + (size_t)(i / block->size) * gt_mbconv_row_bytes(block));
@@ -209,14 +228,16 @@ static void
 pack_depthwise(const gt_mbconv *block, const gt_mbconv_weights *weights, char *packed,
                float *scales, float *shifts)
 {
-    float source = block->has_expansion ? block->expansion.scale : block->source_scale;
+    float source = block->type == GT_MAP_BF16 ? 1.0f / gt_mbconv_factor(block)
+                   : block->has_expansion     ? block->expansion.scale
+                                              : block->source_scale;
     float result = block->type == GT_MAP_U8 ? block->depthwise.scale : 1.0f;
     size_t vector = (size_t)block->size * gt_mbconv_row_bytes(block);
     for (int c = 0; c < block->inner.channels; c++) {
         float scale =
             pack_depthwise_channel(block, weights, c, packed + (size_t)(c / block->lanes) * vector);
         scales[c] = source * scale / result;
-        shifts[c] = weights->depthwise_shift[c] / result;
+        shifts[c] = weights->depthwise_shift != NULL ? weights->depthwise_shift[c] / result : 0.0f;
     }
 }
 
@@ -244,6 +265,7 @@ gt_mbconv_pack(const gt_mbconv *block, const gt_mbconv_weights *weights, void *p
                                .groups = groups_of_expansion(block),
                                .source_scale = block->source_scale,
                                .result_scale = bytes ? block->expansion.scale : 1.0f,
+                               .factor = gt_mbconv_factor(block),
                                .zero =
                                    block->source == GT_MAP_U8 ? block->source_zero : GT_MBCONV_ZERO,
                                .packed = (char *)packed + places.expansion};
@@ -258,6 +280,7 @@ gt_mbconv_pack(const gt_mbconv *block, const gt_mbconv_weights *weights, void *p
     pointwise projection = {.kernel = weights->projection,
                             .shift = weights->projection_shift,
                             .parts = 1,
+                            .factor = 1.0f,
                             .in = block->inner.channels,
                             .out = block->to.channels,
                             .groups = groups_of_projection(block),

@@ -93,19 +93,44 @@ high_of(const gt_mbconv *block, const gt_mbconv_result *result)
     return block->type == GT_MAP_U8 ? result->high / result->scale : result->high;
 }
 
+/* Write an expanded number, which is scaled to be an integer where it becomes one. */
+static void
+write_expanded(const gt_mbconv *block, char *place, float number)
+{
+    if (block->type == GT_MAP_BF16) {
+        int16_t word = (int16_t)lrintf(bound(number, 0.0f, GT_MBCONV_LARGEST));
+        memcpy(place, &word, sizeof(word));
+        return;
+    }
+    write_number(place, block->type,
+                 bound(number, block->expansion.low, high_of(block, &block->expansion)));
+}
+
+static float
+read_expanded(const gt_mbconv *block, const char *place)
+{
+    int16_t word = 0;
+    if (block->type == GT_MAP_BF16) {
+        memcpy(&word, place, sizeof(word));
+        return (float)word;
+    }
+    return read_number(place, block->type);
+}
+
 /* The columns of the last group that are not the map's are 0. */
 static void
 expand(const gt_mbconv *block, const gt_mbconv_product *product)
 {
     int group = gt_mbconv_group(block->type);
     int columns = (product->pixels + group - 1) / group * group;
-    float high = high_of(block, &block->expansion);
     for (int channel = 0; channel < product->vectors * block->lanes; channel++) {
         char *row = product->to + (size_t)(channel / block->lanes) * product->to_vector;
         for (int x = 0; x < columns; x++) {
-            float number = x < product->pixels ? multiply(block, product, x, channel) : 0.0f;
-            number = x < product->pixels ? bound(number, block->expansion.low, high) : 0.0f;
-            write_number(row + place_of(block, x, channel % block->lanes), block->type, number);
+            char *place = row + place_of(block, x, channel % block->lanes);
+            memset(place, 0, gt_mbconv_bytes(block->type));
+            if (x < product->pixels) {
+                write_expanded(block, place, multiply(block, product, x, channel));
+            }
         }
     }
 }
@@ -126,7 +151,13 @@ spread(const gt_mbconv *block, const char *from, char *to, size_t vector)
                 number = read_number(from + (size_t)(x * block->inner.channels + channel) * bytes,
                                      block->source);
             }
-            write_number(row + place_of(block, x, channel % block->lanes), block->type, number);
+            char *place = row + place_of(block, x, channel % block->lanes);
+            if (block->type == GT_MAP_BF16) {
+                write_expanded(block, place, number * gt_mbconv_factor(block));
+            }
+            else {
+                write_number(place, block->type, number);
+            }
         }
     }
 }
@@ -153,25 +184,30 @@ weight_of(const gt_mbconv *block, const char *weights, int y, int x, int start, 
     const char *place = weights + (size_t)y * gt_mbconv_row_bytes(block) +
                         (size_t)(variant * block->lanes + lane) * GT_MBCONV_WORD +
                         (size_t)((phase + x) % group) * gt_mbconv_bytes(block->type);
-    return block->type == GT_MAP_U8 ? (float)(int8_t)*place : read_number(place, block->type);
+    return block->type == GT_MAP_U8 ? (float)(int8_t)*place : read_expanded(block, place);
 }
 
+/* Sums of integers are exact in double, those of float32 are rounded as vectors round them. */
 static float
 convolve_one(const gt_mbconv *block, const gt_mbconv_row *row, int result, int lane)
 {
     enum { PADDING = 8 }; /* more than a kernel has, of whole groups */
-    bool bytes = block->type == GT_MAP_U8;
     int start = result * block->stride - block->before[1];
     size_t back = place_of(block, PADDING, 0);
-    float sum = bytes ? 0.0f : row->shift[lane];
+    float sum = row->shift[lane];
+    double integers = 0.0;
     for (int y = 0; y < block->size; y++) {
         for (int x = 0; x < block->size; x++) {
             const char *place = row->rows[y] + place_of(block, start + x + PADDING, lane) - back;
-            sum = fmaf(read_number(place, block->type),
-                       weight_of(block, row->weights, y, x, start, lane), sum);
+            float number = read_expanded(block, place);
+            float weight = weight_of(block, row->weights, y, x, start, lane);
+            sum = fmaf(number, weight, sum);
+            integers += (double)number * weight;
         }
     }
-    return bytes ? fmaf(sum, row->scales[lane], row->shift[lane]) : sum;
+    return block->type == GT_MAP_FLOAT32
+               ? sum
+               : fmaf((float)integers, row->scales[lane], row->shift[lane]);
 }
 
 static void

@@ -4,7 +4,8 @@
  * A vector is `lanes` channels of a pixel.  All numbers come in groups of 4 bytes, of one float32,
  * two bfloat16 or four bytes, so that a vector of groups meets a vector of weights in one instruction.
  *
- * Expanded rows are, for each vector of channels, so many rows of (columns / n, lanes, n) numbers: n
+ * Beside bfloat16, what the depthwise convolution reads are integers of 16 bits, of which the largest
+ * is the upper bound: they are more exact, and as fast.  Expanded rows are, for each vector of channels, so many rows of (columns / n, lanes, n) numbers: n
  * neighbouring columns are a group.  The depthwise results are, for each vector of channels,
  * (pixels, lanes): n neighbouring channels are a group.  So they are in the source.  Kernels of the
  * other convolutions come in tiles of up to GT_MBCONV_TILE vectors of channels out:
@@ -18,10 +19,11 @@
 #include "kernels/mbconv/mbconv_types.h"
 
 enum {
-    GT_MBCONV_TILE = 3,     /* vectors of channels out */
-    GT_MBCONV_WORD = 4,     /* bytes of a group */
-    GT_MBCONV_MAX_SIZE = 5, /* of a depthwise kernel */
-    GT_MBCONV_ZERO = 128    /* the byte that stands for 0 in a source of signed numbers */
+    GT_MBCONV_TILE = 3,       /* vectors of channels out */
+    GT_MBCONV_WORD = 4,       /* bytes of a group */
+    GT_MBCONV_MAX_SIZE = 5,   /* of a depthwise kernel */
+    GT_MBCONV_ZERO = 128,     /* the byte that stands for 0 in a source of signed numbers */
+    GT_MBCONV_LARGEST = 32767 /* of 16-bit integers */
 };
 
 /* Loops over what lies in registers must be unrolled whole, or it would not lie there. */
@@ -130,6 +132,13 @@ static inline size_t
 gt_mbconv_bytes(gt_map_type type)
 {
     return (size_t)(GT_MBCONV_WORD / gt_mbconv_group(type));
+}
+
+/* What expanded numbers are multiplied by to become integers of 16 bits, else 1. */
+static inline float
+gt_mbconv_factor(const gt_mbconv *block)
+{
+    return block->type == GT_MAP_BF16 ? (float)GT_MBCONV_LARGEST / block->expansion.high : 1.0f;
 }
 
 /* Groups of columns that the results of a depthwise kernel meet, wherever in one they begin. */

@@ -5,6 +5,7 @@
  *   zero, all, load, store, add, multiply, add_product, least, most,
  *   load_group (one of a pixel, into all lanes), load_map, store_map, store_signed,
  *   start_sums, add_groups, finish_sums (of which the numbers of the type are made),
+ *   columns_vector, start_columns, add_columns and finish_columns, likewise of a depthwise convolution,
  *   load_column, store_columns and store_results. */
 #ifndef GT_MBCONV_VECTORS_H
 #define GT_MBCONV_VECTORS_H
@@ -219,10 +220,10 @@ convolve_columns(const gt_mbconv *block, const gt_mbconv_row *row, int x, int co
     const int sides = (size + 2 * (GROUP - 1)) / GROUP;
     const char *weights = row->weights;
     int first = gt_mbconv_group_of(x * stride - block->before[1], GROUP);
-    sums_vector sums[COLUMNS];
+    columns_vector sums[COLUMNS];
     UNROLLED
     for (int i = 0; i < columns; i++) {
-        sums[i] = start_sums(row->shift);
+        sums[i] = start_columns(row->shift);
     }
     ROLLED
     for (int dy = 0; dy < size; dy++) {
@@ -239,8 +240,8 @@ convolve_columns(const gt_mbconv *block, const gt_mbconv_row *row, int x, int co
                 for (int i = 0; i < columns; i++) {
                     int start = phase_of_first + i * stride;
                     if (start % GROUP == phase) {
-                        sums[i] = add_groups(load(from + (start / GROUP + side) * VECTOR), weight,
-                                             sums[i]);
+                        sums[i] = add_columns(load(from + (start / GROUP + side) * VECTOR), weight,
+                                              sums[i]);
                     }
                 }
             }
@@ -252,7 +253,7 @@ convolve_columns(const gt_mbconv *block, const gt_mbconv_row *row, int x, int co
     vector results[COLUMNS];
     UNROLLED
     for (int i = 0; i < columns; i++) {
-        results[i] = finish_sums(sums[i], scale, shift, &block->depthwise);
+        results[i] = finish_columns(sums[i], scale, shift, &block->depthwise);
     }
     store_results(row->to + x * LANES * NUMBER, results, columns);
 }
@@ -328,7 +329,7 @@ spread(const gt_mbconv *block, const char *from, char *to, size_t vector_size)
             for (int i = 0; i < GROUP; i++) {
                 columns[i] =
                     x + i < block->inner.width
-                        ? load_column(from + (size_t)(x + i) * pixel + c * NUMBER, channels)
+                        ? load_column(block, from + (size_t)(x + i) * pixel + c * NUMBER, channels)
                         : zero();
             }
             store_columns(to + x / GROUP * VECTOR, columns);

@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "common/arithmetic.h"
 #include "common/onednn.h"
 #include "kernels/winograd/winograd_dispatch.h"
 
@@ -34,7 +35,7 @@ static int
 tiles_along(const gt_winograd *winograd, int extent)
 {
     int results = results_along(winograd);
-    return (extent + results - 1) / results;
+    return (int)gt_divide_up(extent, results);
 }
 
 static bool
@@ -116,13 +117,13 @@ gt_winograd_prepare(gt_winograd *winograd)
     const size_t room = (size_t)512 << 10;
     size_t tile = GT_WINOGRAD_POINTS * ((size_t)winograd->from.channels * point_size(winograd) +
                                         GT_WINOGRAD_COLS * SUM_SIZE);
-    int64_t share = (count_tiles(winograd) + winograd->threads - 1) / winograd->threads;
+    int64_t share = gt_divide_up(count_tiles(winograd), winograd->threads);
     int64_t rows = gt_winograd_choose(winograd).max_rows;
-    int64_t products = (share + rows - 1) / rows;
-    winograd->rows = (int)((share + products - 1) / products + 1) / 2 * 2;
-    int64_t max_of = (int64_t)(room / tile) / winograd->rows;
-    int64_t blocks = max_of > 1 ? (products + max_of - 1) / max_of : products;
-    winograd->block = (int)((products + blocks - 1) / blocks) * winograd->rows;
+    int64_t products = gt_divide_up(share, rows);
+    winograd->rows = 2 * (int)gt_divide_up(gt_divide_up(share, products), 2);
+    int64_t fitting = (int64_t)(room / tile) / winograd->rows;
+    int64_t blocks = fitting > 1 ? gt_divide_up(products, fitting) : products;
+    winograd->block = (int)gt_divide_up(products, blocks) * winograd->rows;
 }
 
 /* Bytes of one thread's scratch, a multiple of a cache line. */
@@ -343,7 +344,7 @@ run_block(const gt_winograd *winograd, gt_winograd_stages stages, const char *so
                         .first = first,
                         .count = left < winograd->block ? (int)left : winograd->block,
                         .tiles = scratch};
-    block.rounded = (block.count + winograd->rows - 1) / winograd->rows * winograd->rows;
+    block.rounded = (int)gt_divide_up(block.count, winograd->rows) * winograd->rows;
     block.tile_stride = point_stride(block.rounded, winograd->from.channels, block.point);
     block.sum_stride = point_stride(block.rounded, GT_WINOGRAD_COLS, SUM_SIZE);
     block.sums = scratch + GT_WINOGRAD_POINTS * block.tile_stride;

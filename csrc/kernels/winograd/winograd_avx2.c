@@ -5,17 +5,13 @@
 
 #ifdef __x86_64__
 
-#include <immintrin.h>
+#include "common/simd_avx2.h"
 
-typedef __m256 vector;
-
-#define AVX2 __attribute__((target("avx2,fma,f16c")))
-#define INLINE_AVX2 static inline __attribute__((always_inline, target("avx2,fma,f16c")))
 #define INLINE_STAGE INLINE_AVX2
 #define STAGE AVX2
 
 enum {
-    LANES = 8,
+    LANES = SIMD_LANES,
     PAIRS = LANES / 2,
     COLS = GT_WINOGRAD_COLS,
     STEP_COLS = 2 * LANES, /* multiplied at a time */
@@ -32,13 +28,6 @@ load_sums(const char *place, gt_winograd_weights weights)
     return _mm256_load_ps((const float *)(const void *)place);
 }
 
-/* 8 whole numbers as int16, saturated. */
-INLINE_AVX2 __m128i
-to_int16(__m256i wide)
-{
-    return _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
-}
-
 INLINE_AVX2 void
 store_points(char *place, vector value, gt_winograd_weights weights)
 {
@@ -47,75 +36,6 @@ store_points(char *place, vector value, gt_winograd_weights weights)
         return;
     }
     _mm256_store_ps((float *)(void *)place, value);
-}
-
-INLINE_AVX2 vector
-load(const char *place, gt_map_type type)
-{
-    if (type == GT_MAP_FLOAT32) {
-        return _mm256_loadu_ps((const float *)(const void *)place);
-    }
-    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)place);
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
-}
-
-INLINE_AVX2 void
-store(char *place, vector value, gt_map_type type)
-{
-    if (type == GT_MAP_FLOAT32) {
-        _mm256_storeu_ps((float *)(void *)place, value);
-        return;
-    }
-    __m128i int16 = to_int16(_mm256_cvtps_epi32(value));
-    _mm_storel_epi64((__m128i *)(void *)place, _mm_packus_epi16(int16, int16));
-}
-
-INLINE_AVX2 vector
-add(vector a, vector b)
-{
-    return _mm256_add_ps(a, b);
-}
-
-INLINE_AVX2 vector
-subtract(vector a, vector b)
-{
-    return _mm256_sub_ps(a, b);
-}
-
-INLINE_AVX2 vector
-add_times(float factor, vector value, vector addend)
-{
-    return _mm256_fmadd_ps(_mm256_set1_ps(factor), value, addend);
-}
-
-INLINE_AVX2 vector
-add_product(vector a, vector b, vector addend)
-{
-    return _mm256_fmadd_ps(a, b, addend);
-}
-
-INLINE_AVX2 vector
-all(float number)
-{
-    return _mm256_set1_ps(number);
-}
-
-INLINE_AVX2 vector
-multiply(vector a, vector b)
-{
-    return _mm256_mul_ps(a, b);
-}
-
-INLINE_AVX2 vector
-min_of(vector a, vector b)
-{
-    return _mm256_min_ps(a, b);
-}
-
-INLINE_AVX2 vector
-max_of(vector a, vector b)
-{
-    return _mm256_max_ps(a, b);
 }
 
 #include "kernels/winograd/winograd_transforms.h"

@@ -5,11 +5,9 @@
 
 #ifdef __x86_64__
 
-#include <immintrin.h>
+#include "common/simd_avx512.h"
 
-enum { LANES = 16, PAIRS = LANES / 2, COLS = GT_WINOGRAD_COLS, MAX_ROWS = 14 };
-
-typedef __m512 vector;
+enum { LANES = SIMD_LANES, PAIRS = LANES / 2, COLS = GT_WINOGRAD_COLS, MAX_ROWS = 14 };
 
 /* Compilers that know its instructions by name. */
 #ifdef __clang__
@@ -18,46 +16,9 @@ typedef __m512 vector;
 #define HAS_VNNI (__GNUC__ >= 8)
 #endif
 
-#define AVX512 __attribute__((target("avx512f")))
-#define INLINE_AVX512 static inline __attribute__((always_inline, target("avx512f")))
 #define VNNI __attribute__((target("avx512f,avx512vnni")))
 #define INLINE_STAGE INLINE_AVX512
 #define STAGE AVX512
-
-/* 16 numbers of a map as float32. */
-INLINE_AVX512 vector
-load(const char *place, gt_map_type type)
-{
-    if (type == GT_MAP_FLOAT32) {
-        return _mm512_loadu_ps(place);
-    }
-    if (type == GT_MAP_U8) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)place);
-        return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
-    }
-    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)place));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
-}
-
-/* Of bfloat16 the nearest, ties to even, in integer arithmetic: the instruction for it is newer
- * than some compilers. */
-INLINE_AVX512 void
-store(char *place, vector value, gt_map_type type)
-{
-    if (type == GT_MAP_FLOAT32) {
-        _mm512_storeu_ps(place, value);
-        return;
-    }
-    if (type == GT_MAP_U8) {
-        __m128i bytes = _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(value));
-        _mm_storeu_si128((__m128i *)(void *)place, bytes);
-        return;
-    }
-    __m512i bits = _mm512_castps_si512(value);
-    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    bits = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-    _mm256_storeu_si256((__m256i *)place, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
-}
 
 /* With int16 weights tiles are int16, which always holds them, and sums int32; else both are float32. */
 INLINE_AVX512 vector
@@ -76,54 +37,6 @@ store_points(char *place, vector value, gt_winograd_weights weights)
         return;
     }
     _mm512_store_ps(place, value);
-}
-
-INLINE_AVX512 vector
-add(vector a, vector b)
-{
-    return _mm512_add_ps(a, b);
-}
-
-INLINE_AVX512 vector
-subtract(vector a, vector b)
-{
-    return _mm512_sub_ps(a, b);
-}
-
-INLINE_AVX512 vector
-add_times(float factor, vector value, vector addend)
-{
-    return _mm512_fmadd_ps(_mm512_set1_ps(factor), value, addend);
-}
-
-INLINE_AVX512 vector
-add_product(vector a, vector b, vector addend)
-{
-    return _mm512_fmadd_ps(a, b, addend);
-}
-
-INLINE_AVX512 vector
-all(float number)
-{
-    return _mm512_set1_ps(number);
-}
-
-INLINE_AVX512 vector
-multiply(vector a, vector b)
-{
-    return _mm512_mul_ps(a, b);
-}
-
-INLINE_AVX512 vector
-min_of(vector a, vector b)
-{
-    return _mm512_min_ps(a, b);
-}
-
-INLINE_AVX512 vector
-max_of(vector a, vector b)
-{
-    return _mm512_max_ps(a, b);
 }
 
 #include "kernels/winograd/winograd_transforms.h"

@@ -1,17 +1,12 @@
 /* The transforms of Winograd's convolution in plain arithmetic on vectors of channels, for each of
- * the files that know a processor's vectors.  Such a file defines before:
+ * the sources that know a processor's vectors.  Such a source includes common/simd_... before, and
+ * defines:
  *
- *     vector         some channels of one point or pixel
  *     INLINE_STAGE   what stands before each function here
  *     STAGE          the same of a function that is called
- *     load, store    numbers of a map, bytes not yet times their scale
- *     load_sums      of the points of a tile, beside weights of a type, in memory that is aligned
- *                    for a vector
- *     store_points   likewise
- *     all            a vector of one number
- *     add, subtract, multiply, least, most    the last two give the second if either is not a number
- *     add_times      factor * value + addend
- *     add_product    a * b + addend, for vectors */
+ *     load_sums      read the points of a tile, as they lie beside weights of a type, in memory that
+ *                    is aligned for a vector
+ *     store_points   write them so */
 #include "kernels/winograd/winograd_stages.h"
 #include "kernels/winograd/winograd_types.h"
 
