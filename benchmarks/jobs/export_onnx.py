@@ -73,8 +73,8 @@ class Export:
         if "max_value" not in node.attributes:
             self.node("Relu", node.inputs, node.name)
             return
-        bounds = [self.constant(node.name + "/low", np.float32(0.0)),
-                  self.constant(node.name + "/high", np.float32(node.attributes["max_value"]))]
+        bounds = [self.constant(node.name + "/min", np.float32(0.0)),
+                  self.constant(node.name + "/max", np.float32(node.attributes["max_value"]))]
         self.node("Clip", list(node.inputs) + bounds, node.name)
 
     def max_pool(self, node):
@@ -94,7 +94,7 @@ class Export:
         self.node("Concat", node.inputs, node.name, axis=1)
 
     def add(self, node):
-        self.node("Sum", node.inputs, node.name)
+        self.node("Add" if len(node.inputs) == 2 else "Sum", node.inputs, node.name)
 
     def model(self, layer):
         """The whole of it, up to the global average of `layer`."""

@@ -47,7 +47,8 @@ typedef struct {
     gt_type type;
     float scale;
     float minimum;
-    const float *scales; /* (last of shape,) each channel's in place of scale and minimum, or NULL */
+    const float
+        *scales; /* (last of shape,) each channel's in place of scale and minimum, or NULL */
     const float *minima;
     int rank;
     int64_t shape[4];

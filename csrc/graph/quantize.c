@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "graph/blocks.h"
+
 /* Values share a scale up to this ratio of their ranges: the smallest then keeps 6 of the 8 bits.
  * Values of one concatenation are read in 8 bits up to the other: 5 bits. */
 static const float shared_ratio = 4.0f;
@@ -22,7 +24,8 @@ typedef struct {
 typedef struct {
     const gt_graph *graph;
     gt_preprocessing preprocessing;
-    choice *nodes; /* (graph->count,) */
+    const gt_fusion *fusions; /* (graph->count,) */
+    choice *nodes;            /* (graph->count,) */
 } quantizer;
 
 bool
@@ -60,6 +63,43 @@ can_read_8_bits(const quantizer *job, const gt_node *node)
     return job->graph->nodes[node->inputs[0]].range > 0.0f;
 }
 
+bool
+gt_zero_is_byte(gt_preprocessing preprocessing, int *zero)
+{
+    float place = preprocessing.scale > 0.0f ? -preprocessing.offset / preprocessing.scale : -1.0f;
+    if (!(place >= 0.0f && place <= 255.0f) || fabsf(place - rintf(place)) > 1e-3f) {
+        return false;
+    }
+    *zero = (int)lrintf(place);
+    return true;
+}
+
+/* Whether part of a fused block reads its input, which lies outside, in 8 bits. */
+static bool
+block_reads_8_bits(const quantizer *job, const gt_node *node)
+{
+    int zero = 0;
+    int input = node->inputs[0];
+    return job->fusions[input] == GT_NOT_FUSED &&
+           (input == 0 ? gt_zero_is_byte(job->preprocessing, &zero) : node->groups > 1);
+}
+
+/* Whether a convolution reads 8 bits. */
+static bool
+reads_8_bits(const quantizer *job, int index)
+{
+    const gt_node *node = &job->graph->nodes[index];
+    switch (job->fusions[index]) {
+    case GT_FUSED_U8:
+        return block_reads_8_bits(job, node);
+    case GT_FUSED_FLOAT:
+        return false;
+    case GT_NOT_FUSED:
+        break;
+    }
+    return can_read_8_bits(job, node);
+}
+
 /* Mark the nodes whose result is read in 8 bits: from the last node to the first, so that all
  * readers of a node are known before it. */
 static void
@@ -68,8 +108,7 @@ mark_wanted(quantizer *job)
     const gt_graph *graph = job->graph;
     for (int i = graph->count - 1; i > 0; i--) {
         const gt_node *node = &graph->nodes[i];
-        bool reads =
-            can_read_8_bits(job, node) || (job->nodes[i].is_wanted && can_keep_format(node));
+        bool reads = reads_8_bits(job, i) || (job->nodes[i].is_wanted && can_keep_format(node));
         for (int k = 0; reads && k < node->n_inputs; k++) {
             int input = node->inputs[k];
             bool is_known = input == 0 || graph->nodes[input].range > 0.0f;
@@ -86,7 +125,7 @@ are_bytes_enough(const quantizer *job)
     for (int i = 1; i < graph->count; i++) {
         const gt_node *node = &graph->nodes[i];
         for (int k = 0; k < node->n_inputs; k++) {
-            if (node->inputs[k] == 0 && !can_read_8_bits(job, node)) {
+            if (node->inputs[k] == 0 && !reads_8_bits(job, i)) {
                 return false;
             }
         }
@@ -256,9 +295,56 @@ set_int8(const quantizer *job, int index, gt_node_format *chosen)
     }
 }
 
+/* Whether only fused blocks read the result of a node, and some do. */
+static bool
+stays_among_blocks(const quantizer *job, int index)
+{
+    const gt_graph *graph = job->graph;
+    bool is_read = false;
+    for (int i = 0; i < graph->n_outputs; i++) {
+        if (graph->outputs[i] == index) {
+            return false;
+        }
+    }
+    for (int i = index + 1; i < graph->count; i++) {
+        for (int k = 0; k < graph->nodes[i].n_inputs; k++) {
+            bool reads = graph->nodes[i].inputs[k] == index;
+            if (reads && job->fusions[i] != GT_FUSED_U8) {
+                return false;
+            }
+            is_read = is_read || reads;
+        }
+    }
+    return is_read;
+}
+
+/* Choose what a block reads, which its first node says, and what it writes, which its last one says. */
+static void
+set_block(const quantizer *job, const gt_block *block, gt_node_format *formats)
+{
+    const choice *last = &job->nodes[block->last];
+    const choice *source = &job->nodes[block->source];
+    gt_node_format *first = &formats[gt_block_first(block)];
+    gt_format written = formats[block->source].result;
+    bool reads_bytes = source->is_wanted && source->format.type == dnnl_u8 &&
+                       (block->expansion < 0 || block->source == 0);
+    if (block->expansion < 0 && !reads_bytes) {
+        return; /* which cannot be fused then */
+    }
+    if (reads_bytes || written.type == dnnl_bf16) {
+        first->source = reads_bytes ? source->format : written;
+    }
+    if (last->is_wanted && last->format.type == dnnl_u8 && block->addition < 0) {
+        formats[block->last].result = last->format;
+    }
+    else if (!last->is_wanted && stays_among_blocks(job, block->last)) {
+        formats[block->last].result = (gt_format){dnnl_bf16, 1.0f};
+    }
+}
+
 gt_status
 gt_choose_formats(const gt_graph *graph, gt_precision precision, gt_preprocessing preprocessing,
-                  gt_node_format *formats, gt_error *error)
+                  const gt_fusion *fusions, gt_node_format *formats, gt_error *error)
 {
     for (int i = 0; i < graph->count; i++) {
         formats[i] = float_node(&graph->nodes[i], precision);
@@ -266,7 +352,8 @@ gt_choose_formats(const gt_graph *graph, gt_precision precision, gt_preprocessin
     if (precision != GT_PRECISION_INT8) {
         return GT_OK;
     }
-    quantizer job = {graph, preprocessing, calloc((size_t)graph->count, sizeof(*job.nodes))};
+    quantizer job = {graph, preprocessing, fusions,
+                     calloc((size_t)graph->count, sizeof(*job.nodes))};
     if (job.nodes == NULL) {
         return gt_fail_memory(error, "choosing 8-bit values");
     }
@@ -275,7 +362,13 @@ gt_choose_formats(const gt_graph *graph, gt_precision precision, gt_preprocessin
     share_scales(&job);
     set_scales(&job);
     for (int i = 0; i < graph->count; i++) {
-        set_int8(&job, i, &formats[i]);
+        gt_block block;
+        if (fusions[i] == GT_NOT_FUSED) {
+            set_int8(&job, i, &formats[i]);
+        }
+        else if (fusions[i] == GT_FUSED_U8 && gt_block_find(graph, i, &block) && block.last == i) {
+            set_block(&job, &block, formats);
+        }
     }
     free(job.nodes);
     return GT_OK;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "lower/lower.h"
+#include "lower/lower_mbconv.h"
 #include "plan/builder.h"
 #include "plan/memory_plan.h"
 
@@ -28,8 +29,10 @@ gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl
            gt_weight_store *weights, gt_error *error)
 {
     gt_status status = GT_OK;
-    gt_builder builder = {
-        .graph = graph, .preprocessing = config.preprocessing, .low_memory = config.low_memory};
+    gt_builder builder = {.graph = graph,
+                          .precision = config.precision,
+                          .preprocessing = config.preprocessing,
+                          .low_memory = config.low_memory};
     gt_plan *created = calloc(1, sizeof(*created));
     *plan = NULL;
     if (created == NULL) {
@@ -45,19 +48,24 @@ gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl
     created->value_of = calloc((size_t)graph->count, sizeof(*created->value_of));
     builder.plan = created;
     builder.formats = calloc((size_t)graph->count, sizeof(*builder.formats));
-    if (created->outputs == NULL || created->value_of == NULL || builder.formats == NULL) {
+    builder.fusions = calloc((size_t)graph->count, sizeof(*builder.fusions));
+    if (created->outputs == NULL || created->value_of == NULL || builder.formats == NULL ||
+        builder.fusions == NULL) {
         status = gt_fail_memory(error, "a plan");
         goto done;
     }
     for (int i = 0; i < graph->count; i++) {
         created->value_of[i] = GT_NO_VALUE;
     }
-    status =
-        gt_choose_formats(graph, config.precision, config.preprocessing, builder.formats, error);
+    gt_lower_mbconv_mark(&builder);
+    status = gt_choose_formats(graph, config.precision, config.preprocessing, builder.fusions,
+                               builder.formats, error);
     if (status == GT_OK) {
+        gt_lower_mbconv_confirm(&builder);
         status = build(&builder, error);
     }
 done:
+    free(builder.fusions);
     free(builder.formats);
     if (status != GT_OK) {
         gt_plan_free(created);

@@ -19,6 +19,7 @@ typedef struct {
 extern const gt_implementation gt_onednn_convolution; /* and dense */
 extern const gt_implementation gt_amx_convolution;
 extern const gt_implementation gt_winograd_convolution;
+extern const gt_implementation gt_mbconv_block; /* convolutions and additions */
 extern const gt_implementation gt_onednn_pool;
 extern const gt_implementation gt_u8_pool_by_rows;
 extern const gt_implementation gt_onednn_join; /* concat and add */

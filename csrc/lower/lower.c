@@ -3,16 +3,16 @@
 #include "lower/implementation.h"
 
 /* The ways to run one operation, the first that a node can and should run by is taken. */
-typedef const gt_implementation *const ways[4];
+typedef const gt_implementation *const ways[5];
 
 static const ways of_input = {&gt_input};
-static const ways of_convolution = {&gt_amx_convolution, &gt_winograd_convolution,
+static const ways of_convolution = {&gt_mbconv_block, &gt_amx_convolution, &gt_winograd_convolution,
                                     &gt_onednn_convolution};
 static const ways of_dense = {&gt_onednn_convolution};
 static const ways of_relu = {&gt_onednn_relu};
 static const ways of_pool = {&gt_u8_pool_by_rows, &gt_onednn_pool};
 static const ways of_concat = {&gt_copying_concat, &gt_onednn_join};
-static const ways of_add = {&gt_onednn_join};
+static const ways of_add = {&gt_mbconv_block, &gt_onednn_join};
 static const ways of_flatten = {&gt_flatten};
 static const ways of_softmax = {&gt_onednn_softmax};
 

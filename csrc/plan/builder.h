@@ -9,9 +9,11 @@ enum { GT_NO_VALUE = -1 };
 typedef struct {
     gt_plan *plan;
     const gt_graph *graph;
+    gt_precision precision;
     gt_preprocessing preprocessing;
     bool low_memory;         /* prefer weights that take little memory to speed */
     gt_node_format *formats; /* (graph->count,) */
+    gt_fusion *fusions;      /* (graph->count,) */
 } gt_builder;
 
 /* The argument of a step that reads or writes a value. */

@@ -84,6 +84,8 @@ typedef struct {
     gt_weight_format format;
     const gt_winograd *winograd;
     const gt_amx *amx;
+    const gt_mbconv_nodes *block;
+    const gt_mbconv *mbconv;
     float number; /* the source's scale, the offset, or the scalar itself */
 } contents;
 
@@ -505,4 +507,43 @@ gt_weights_scalar(gt_weight_store *store, float scale, dnnl_engine_t engine, int
     char name[32];
     (void)snprintf(name, sizeof(name), "(scale %a)", (double)scale);
     return provide_vector(store, name, GT_WEIGHT_SCALE, 1, fill_scalar, &wanted, index, error);
+}
+
+static gt_status
+fill_mbconv(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+{
+    const gt_mbconv_nodes *nodes = wanted->block;
+    float *expansion = nodes->expansion != NULL ? scaled_kernel(nodes->expansion) : NULL;
+    float *depthwise = scaled_kernel(nodes->depthwise);
+    float *projection = scaled_kernel(nodes->projection);
+    bool has_all =
+        depthwise != NULL && projection != NULL && (expansion != NULL || nodes->expansion == NULL);
+    (void)memory;
+    if (has_all) {
+        gt_mbconv_weights weights = {.expansion = expansion,
+                                     .depthwise = depthwise,
+                                     .depthwise_shift = nodes->depthwise->shift,
+                                     .projection = projection,
+                                     .projection_shift = nodes->projection->shift};
+        if (nodes->expansion != NULL) {
+            weights.expansion_shift = nodes->expansion->shift;
+        }
+        gt_mbconv_pack(wanted->mbconv, &weights, data);
+    }
+    if (nodes->expansion != NULL) {
+        free_unpacked(nodes->expansion, expansion);
+    }
+    free_unpacked(nodes->depthwise, depthwise);
+    free_unpacked(nodes->projection, projection);
+    return has_all ? GT_OK : gt_fail_memory(error, "unpacked weights");
+}
+
+gt_status
+gt_weights_mbconv(gt_weight_store *store, const gt_mbconv_nodes *nodes, const gt_mbconv *mbconv,
+                  dnnl_engine_t engine, int *index, gt_error *error)
+{
+    const contents wanted = {.engine = engine, .block = nodes, .mbconv = mbconv};
+    int64_t length = (int64_t)(gt_mbconv_packed_size(mbconv) / sizeof(float));
+    return provide_vector(store, nodes->projection->name, GT_WEIGHT_KERNEL, length, fill_mbconv,
+                          &wanted, index, error);
 }

@@ -5,6 +5,7 @@
 #include "common/exceptions.h"
 #include "graph/graph.h"
 #include "kernels/amx/amx.h"
+#include "kernels/mbconv/mbconv.h"
 #include "kernels/winograd/winograd.h"
 
 /* What an item of the store is for. */
@@ -50,6 +51,18 @@ gt_status gt_weights_winograd(gt_weight_store *store, const gt_node *node,
 /* The kernel laid out by gt_amx_pack; otherwise likewise. */
 gt_status gt_weights_amx(gt_weight_store *store, const gt_node *node, const gt_amx *amx,
                          dnnl_engine_t engine, int *index, gt_error *error);
+
+/* The convolutions of an inverted residual block; `expansion` is NULL where there is none. */
+typedef struct {
+    const gt_node *expansion;
+    const gt_node *depthwise;
+    const gt_node *projection;
+} gt_mbconv_nodes;
+
+/* All weights of a block, laid out by gt_mbconv_pack, as the kernel of its projection. */
+gt_status gt_weights_mbconv(gt_weight_store *store, const gt_mbconv_nodes *nodes,
+                            const gt_mbconv *mbconv, dnnl_engine_t engine, int *index,
+                            gt_error *error);
 
 /* The scales of the node's kernel in 8 bits, float32 (channels out,), likewise. */
 gt_status gt_weights_scales(gt_weight_store *store, const gt_node *node, dnnl_engine_t engine,

@@ -290,6 +290,8 @@ def _checked_settings(network, path):
     require(set(parameters) == set(_PARAMETERS), "parameters")
     for name, kinds in _PARAMETERS.items():
         require(isinstance(parameters[name], kinds), name)
+    for name in ("epochs", "learning_rate"):
+        require(not isinstance(parameters[name], str) or parameters[name] == "auto", name)
     require(parameters["resize"] in ("pad", "stretch") and parameters["pooling"] in POOLINGS,
             "preprocessing")
     if isinstance(parameters["class_weight"], list):

@@ -68,8 +68,12 @@ test_elements_of_arrays_by_channel(void)
     const uint8_t bytes[6] = {0, 255, 2, 3, 4, 5};
     const float scales[3] = {0.5f, 2.0f, 0.25f};
     const float minima[3] = {-1.0f, 10.0f, 0.0f};
-    gt_array array = {.data = bytes, .type = GT_UINT8, .rank = 2, .shape = {2, 3},
-                      .scales = scales, .minima = minima};
+    gt_array array = {.data = bytes,
+                      .type = GT_UINT8,
+                      .rank = 2,
+                      .shape = {2, 3},
+                      .scales = scales,
+                      .minima = minima};
     const float expected[6] = {-1.0f, 520.0f, 0.5f, 0.5f, 18.0f, 1.25f};
     float values[4] = {0.0f};
     for (int i = 0; i < 6; i++) {
