@@ -31,8 +31,8 @@ def test_bf16_agrees_with_float32_or_is_refused():
             Backbone.load(precision="bf16")
         return
     images = pictures()
-    exact = Backbone.load(input_size=128).features(images)
-    rounded = Backbone.load(input_size=128, precision="bf16").features(images)
+    exact = Backbone.load("inception_v3", input_size=128).features(images)
+    rounded = Backbone.load("inception_v3", input_size=128, precision="bf16").features(images)
     assert not np.array_equal(exact, rounded)
     assert least_cosine(exact, rounded) > 0.9997
 
@@ -44,10 +44,11 @@ def test_bf16_is_the_same_in_a_batch_alone_and_on_one_thread():
             Backbone.load(precision="bf16")
         return
     images = pictures()
-    backbone = Backbone.load(input_size=128, precision="bf16", threads=2)
+    backbone = Backbone.load("inception_v3", input_size=128, precision="bf16", threads=2)
     together = backbone.features(images)
     alone = np.concatenate([backbone.features(images[i:i + 1]) for i in range(len(images))])
-    single = Backbone.load(input_size=128, precision="bf16", threads=1).features(images)
+    single = Backbone.load("inception_v3", input_size=128, precision="bf16",
+                           threads=1).features(images)
     assert np.array_equal(together, alone) and np.array_equal(together, single)
 
 
@@ -73,8 +74,8 @@ def test_int8_agrees_with_float32_or_is_refused():
             Backbone.load(precision="int8")
         return
     images = pictures(24)
-    exact = Backbone.load(input_size=128).features(images)
-    backbone = Backbone.load(input_size=128, precision="int8")
+    exact = Backbone.load("inception_v3", input_size=128).features(images)
+    backbone = Backbone.load("inception_v3", input_size=128, precision="int8")
     assert not backbone.is_settled
     rounded = backbone.features(images)
     assert backbone.is_settled and backbone.precision_reason == "asked for"
@@ -89,11 +90,12 @@ def test_int8_is_the_same_in_a_batch_alone_and_with_known_ranges():
     if not HAS_INT8:
         return check_refused("int8")
     images = pictures()
-    backbone = Backbone.load(input_size=128, precision="int8", threads=2)
+    backbone = Backbone.load("inception_v3", input_size=128, precision="int8", threads=2)
     together = backbone.features(images)
     alone = np.concatenate([backbone.features(images[i:i + 1]) for i in range(len(images))])
     assert np.array_equal(together, alone)
-    other = Backbone.load(input_size=128, precision="int8", threads=1, ranges=backbone.ranges)
+    other = Backbone.load("inception_v3", input_size=128, precision="int8", threads=1,
+                          ranges=backbone.ranges)
     assert np.array_equal(together, other.features(images[::-1])[::-1])
     copied = pickle.loads(pickle.dumps(backbone))
     assert np.array_equal(together, copied.features(images))
@@ -124,7 +126,7 @@ def test_int8_against_the_reference(shared):
 def test_int8_needs_an_image_to_learn_from():
     if not HAS_INT8:
         return check_refused("int8")
-    backbone = Backbone.load(input_size=128, precision="int8")
+    backbone = Backbone.load("inception_v3", input_size=128, precision="int8")
     with pytest.raises(ValueError, match="from the first images"):
         backbone.features(pictures()[:0])
     engine = backbone._make_engine("int8")
@@ -143,7 +145,7 @@ def test_int8_needs_an_image_to_learn_from():
 
 @pytest.mark.slow
 def test_auto_says_what_was_chosen_and_why():
-    backbone = Backbone.load(input_size=128, precision="auto")
+    backbone = Backbone.load("inception_v3", input_size=128, precision="auto")
     assert backbone.precision == "auto"
     with pytest.raises(ValueError, match="first images"):
         backbone.primitives()
@@ -151,7 +153,8 @@ def test_auto_says_what_was_chosen_and_why():
     assert backbone.precision == FASTEST
     assert ("no instructions" if FASTEST == "float32" else "cosine") in backbone.precision_reason
     assert backbone.precision in backbone.summary()
-    chosen = Backbone.load(input_size=128, precision=backbone.precision).features(pictures())
+    chosen = Backbone.load("inception_v3", input_size=128,
+                           precision=backbone.precision).features(pictures())
     assert np.array_equal(features, chosen)
 
 
@@ -320,7 +323,7 @@ def test_older_processors(isa, tmp_path):
         "from gear_transfer.features.backbone import Backbone\nfolder = sys.argv[1]\n"
         "images = np.load(folder + '/images.npy')\n"
         "for precision in 'float32', 'auto':\n"
-        "    backbone = Backbone.load(input_size=128, precision=precision)\n"
+        "    backbone = Backbone.load('inception_v3', input_size=128, precision=precision)\n"
         "    backbone.choose_precision(images)\n"
         "    np.save(folder + '/' + precision + '.npy', backbone.features(images))\n"
         "print(_core.engine_info()[1].replace(' ', '_'), _core.int8_rounding(), backbone.precision)\n")
@@ -329,7 +332,7 @@ def test_older_processors(isa, tmp_path):
     instructions, rounding, chosen = output.decode().split()
     assert rounding == ("pairs/none" if instructions[0] == "S" else "pairs/int16+fp16")
     assert chosen == ("float32" if instructions[0] == "S" else "int8")
-    here = Backbone.load(input_size=128).features(pictures())
+    here = Backbone.load("inception_v3", input_size=128).features(pictures())
     there = np.load(str(tmp_path / "float32.npy"))
     assert np.abs(here - there).max() <= 2e-5 * np.abs(here).max()
     assert least_cosine(here, np.load(str(tmp_path / "auto.npy"))) >= 0.995
