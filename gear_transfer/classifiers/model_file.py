@@ -263,6 +263,7 @@ def _checked_settings(network, path):
         require(isinstance(parameters[name], kinds), name)
     require(parameters["resize"] in ("pad", "stretch") and parameters["pooling"] in POOLINGS,
             "preprocessing")
+    require(type(parameters["epochs"]) is int or parameters["epochs"] == "auto", "epochs")
     if parameters["augment"] is not None:
         require(_is_augmentation(parameters["augment"]), "augment")
     return settings
