@@ -77,4 +77,5 @@ def default_layer(network, quality=None):
 def named_layers(network):
     """The layers that the named settings of a network's weights tap together, a list of tuple."""
     settings = _OF_WEIGHTS.get(packaged_name(network), {})
-    return sorted(set(layer for layer, _ in settings.values() if isinstance(layer, tuple)))
+    return sorted(set(layer for layer, _ in settings.values() if isinstance(layer, tuple)
+                      and all(name in network.layers for name in layer)))
