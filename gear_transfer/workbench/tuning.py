@@ -11,7 +11,7 @@ from ..classifiers.classifier import (HEAD_PARAMETERS, TransferClassifier, check
                                       warn_of_failures)
 from ..classifiers.head import check_settings
 from ..common.arguments import check_list, check_whole_number, is_path
-from ..common.progress import progress_bar
+from ..common.progress import no_automatic_bars, progress_bar
 from ..errors import GraphError
 from ..features.backbone import Backbone, default_name, find_backbone
 from ..features.settings import named_layers
@@ -39,7 +39,7 @@ _MOST_JOINS = 8
 
 
 def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L2, heads=None,
-         model=None, folds=5, repeats=5, sample=400, finalists=4, random_state=0, verbose=0,
+         model=None, folds=5, repeats=5, sample=400, finalists=4, random_state=0, verbose=None,
          backbones=None):
     """Find the backbone, the layer, the input size and the head that suit some photographs.
 
@@ -88,8 +88,8 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
         Layers and sizes that are judged on all photographs.
     random_state : int
         Decides sample and folds.
-    verbose : bool or int
-        Show progress bars.
+    verbose : bool or int, optional
+        Show progress bars. Default: on a terminal and in a notebook.
     backbones : sequence of str or Path, optional
         Names or weight files, see `Backbone.load`. Default: the ``backbone`` of `model`; where it has
         none and no `layers` are given, the EfficientNets of the package.
@@ -123,10 +123,11 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
     model = _checked_model(model)
     grid = _head_grid(model, l2, heads)
     candidates = _all_candidates(model, backbones, layers, sizes)
-    images, labels = check_labelled(load_folder(images) if is_path(images) else images, labels,
-                                    "labels")
+    folder = load_folder(images, verbose=verbose) if is_path(images) else images
+    images, labels = check_labelled(folder, labels, "labels")
     if groups is None:
-        groups = find_duplicates(images, cache=model.cache, threads=model.threads).groups
+        groups = find_duplicates(images, cache=model.cache, threads=model.threads,
+                                 verbose=verbose).groups
     elif np.shape(groups) != (len(images),):
         raise ValueError("{} images need as many groups, found groups of shape {}".format(
             len(images), np.shape(groups)))
@@ -289,9 +290,10 @@ class _Judge(object):
     def judge(self, trial, samples, repeats=1):
         """The trial after so many repeats of cross-validation in all."""
         estimator = clone(self.model).set_params(**trial.head)
-        rounds = [cross_validate(samples, estimator=estimator, folds=self._folds,
-                                 random_state=self._random_state + i).right
-                  for i in range(trial.repeats, repeats)]
+        with no_automatic_bars(True):  # those of the search are enough
+            rounds = [cross_validate(samples, estimator=estimator, folds=self._folds,
+                                     random_state=self._random_state + i).right
+                      for i in range(trial.repeats, repeats)]
         right = (trial.repeats * trial.right + np.sum(rounds, axis=0)) / repeats
         accuracy = float(right.mean())
         return trial._replace(
