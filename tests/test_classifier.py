@@ -90,7 +90,7 @@ def test_summary(fitted):
     assert "features 288 (average pooling)" in text
     assert "dense 288 -> 3, softmax 867" in text
     assert "classes circle, square, triangle" in text
-    assert "trained on 37 of 42 photographs (5 held back to watch the training), 12 epochs: " in text
+    assert "trained on 42 photographs (5 of them held back until the epochs were chosen), 12 ep" in text
     assert "val_accuracy " in text
 
 

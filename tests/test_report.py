@@ -299,7 +299,7 @@ def test_a_folder_that_is_split_is_measured_on_its_test_photographs(tmp_path):
     saved = str(tmp_path / "model.gtm")
     model.save(saved)
     page = Page(gt.report(saved, str(tmp_path / "parts"), str(tmp_path / "page.html"), title="<3"))
-    assert "12 photographs in the test folder predicted by the classifier" in page.text
+    assert "12 photographs in the test folder were predicted by the classifier" in page.text
     assert "Photographs of each part" in page.text and page.headings[0] == (1, "<3")
     evidence = Evidence(model, images, 0.9)
     assert evidence.predicted.tolist() == model.predict(images.test.paths).tolist()

@@ -13,7 +13,7 @@ from gear_transfer.importers.native import read_network, write_network
 from gear_transfer.photographs.duplicates import have_close
 from gear_transfer.reporting.evidence import Evidence
 
-QUICK = dict(layer="mixed0", input_size=75, epochs=8, precision="float32", cache=False)
+QUICK = dict(layer="mixed0", input_size=75, epochs=8, precision="float32", cache=False, refit=False)
 
 
 def paint(folder, numbers):
@@ -85,6 +85,20 @@ def test_whatever_was_validated_on(images, others, settings):
     assert model.seen_in_training(images).trained.all()
     seen = model.seen_in_training(others)
     assert seen.held.all() and not seen.trained.any()
+
+
+def test_what_was_held_back_may_be_trained_on_in_the_end(images, others, tmp_path):
+    model = gt.TransferClassifier(validation_fraction=0.2, **dict(QUICK, refit=True)).fit(images)
+    assert len(model.split_.validation) == 8
+    model.save(tmp_path / "model.gtm")
+    for each in (model, gt.load_model(tmp_path / "model.gtm")):
+        seen = each.seen_in_training(images)
+        assert seen.trained.all() and not seen.held.any()
+        assert "40 photographs (8 of them held back until the epochs were chosen)" in each.summary()
+    assert Evidence(model, images, 0.9).other is None
+    model.fit(images, validation_data=others)
+    assert model.seen_in_training(others).held.all()
+    assert "40 of 64 photographs (24 held back to watch the training)" in model.summary()
 
 
 def test_arrays_are_recorded_by_their_pixels(images):
@@ -187,7 +201,7 @@ def test_a_test_folder_with_photographs_of_the_training(loaded, images, others):
     split = gt.ImageSet(images.paths, images.labels, test=part)
     evidence = Evidence(loaded, split, 0.9)
     assert evidence.paths == others.paths[:10] and evidence.seen == 2 and evidence.other is None
-    assert "10 photographs in the test folder predicted by the classifier" in evidence.method
+    assert "10 photographs in the test folder were predicted by the classifier" in evidence.method
 
 
 def test_a_validation_folder_may_have_watched(images, others):
@@ -195,7 +209,7 @@ def test_a_validation_folder_may_have_watched(images, others):
     model = gt.TransferClassifier(**QUICK).fit(split)
     evidence = Evidence(model, split, 0.9)
     assert evidence.measures == "classifier" and len(evidence.paths) == len(others)
-    assert "24 were held back in its training, which they watched" in evidence.method
+    assert "but 24 were held back to watch its training" in evidence.method
 
 
 def test_how_many_were_trained_on_and_how_many_held_back(model, loaded, images):

@@ -120,12 +120,13 @@ def _tuned(arguments, model, images):
 
 
 def _description(arguments, model, test, skipped, tuning):
+    from ..classifiers.description import trained_on_all
     backbone = model.extractor_.backbone_
     return collections.OrderedDict([
         ("model", arguments.model),
         ("classes", model.classes_),
         ("images", model.n_images_),
-        ("trained_on", len(model.split_.training)),
+        ("trained_on", model.n_images_ if trained_on_all(model) else len(model.split_.training)),
         ("backbone", backbone.name),
         ("layer", backbone.layer),
         ("input_size", backbone.input_size),

@@ -1,5 +1,6 @@
 """The Python face of the core: a network that turns images into features."""
 import collections
+import difflib
 import hashlib
 import json
 import os
@@ -515,6 +516,10 @@ def default_name(layer=None, quality=None):
         names = set((names,) if isinstance(names, str) else names)
         for name in [default] + list(PACKAGED):
             if names.issubset(load_network(packaged_path(name)).layers):
+                return name
+        for name in PACKAGED:  # whose error says what may have been meant
+            layers = load_network(packaged_path(name)).layers
+            if all(difflib.get_close_matches(each, layers, 1) for each in names):
                 return name
     return default
 

@@ -200,7 +200,8 @@ class Evidence(object):
             self._label()
         self.probabilities = self.model.head_.predict_proba(self.features)
         self.method = "{} in the {} predicted by the classifier itself. ".format(
-            counted(len(self.paths), "photograph"), name)
+            counted(len(self.paths), "photograph"),
+            name + (" was" if len(self.paths) == 1 else " were"))
         if self.seen is None:
             self.method += ("Whether it was trained on some of them is not known: its file was "
                             "saved by an earlier release.")
@@ -211,8 +212,8 @@ class Evidence(object):
         elif not watched.any():
             self.method += "Neither they nor near-duplicates of them were in its training."
         if (new & watched).any():
-            self.method += (" {} held back in its training, which they watched: on other "
-                            "photographs it is a little worse.".format(
+            self.method += ("It was not trained on them, but {} held back to watch its training, so "
+                            "it may do a little worse on others.".format(
                                 counted(int((new & watched).sum()), "was", "were")))
         if name == "folder":
             try:

@@ -175,7 +175,7 @@ def each_class(evidence):
              "{:.3f}".format(f1[i])) for i, name in enumerate(evidence.classes)]
     return parts.paragraph(
         "Recall is the share of a class's photographs that were recognised; precision is the "
-        "share of right ones among the photographs that were given this class.") + parts.table(
+        "share of the photographs given this class that belong to it.") + parts.table(
             "Precision and recall", ["class", "number", "recall", "precision", "F1"], rows)
 
 
@@ -193,9 +193,9 @@ def more_photographs(evidence):
             for name, label in [("all", None)] + [(str(each), each) for each in curve.classes]]
     header = ["class"] + ["{:,}".format(size) for size in curve.sizes] + ["twice", "more"]
     return parts.paragraph(
-        "The accuracy that is reached by training on an eighth, a quarter, half and all of the "
-        "photographs of the other folds, and what to expect of twice as many as there are. More "
-        "photographs {}.".format(curve.outlook())) + (
+        "The accuracy after training on an eighth, a quarter, half and all of the photographs of "
+        "the other folds, and what to expect of twice as many as there are now. More photographs "
+        "{}.".format(curve.outlook())) + (
             "<div class=\"charts\">{}</div>".format(chart)) + parts.table(
                 "Accuracy by the photographs trained on; of a class, its recall", header, rows)
 
@@ -221,7 +221,7 @@ def _confused_pairs(evidence, counts):
     wrong = counts - np.diag(np.diag(counts))
     order = [pair for pair in np.argsort(-wrong, axis=None, kind="mergesort") if wrong.flat[pair]]
     if not order:
-        return parts.paragraph("Nothing was taken for anything else.")
+        return parts.paragraph("No photograph was taken for another class.")
     html, single = "", []
     for pair in order[:PAIRS]:
         row, column = np.unravel_index(pair, wrong.shape)
@@ -262,9 +262,9 @@ def suspects(evidence):
         return parts.paragraph("No label looks wrong.")
     chosen = list(zip(found.positions, found.suggested.tolist()))[:SUSPECTS]
     return parts.paragraph(
-        "Photographs that look surely of another class than that of their folder (confident "
-        "learning: {} of {}). Look at them: some lie in the wrong folder, some are only "
-        "hard.".format("{:,}".format(len(found)), "{:,}".format(len(evidence.labels)))) + (
+        "Photographs that look as if they belonged to another class than that of their folder "
+        "({} of {}, by confident learning). Look at them: some lie in the wrong folder, others are "
+        "only hard.".format("{:,}".format(len(found)), "{:,}".format(len(evidence.labels)))) + (
             parts.tiles([parts.tile(
                 evidence.paths[i], evidence.labels[i],
                 ["looks like {}".format(other), evidence.name_of(evidence.paths[i])],
