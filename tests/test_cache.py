@@ -363,11 +363,11 @@ def exchanging(path, other, again):
     """`read_picture` of a sync program: another picture is in the file while it is decoded."""
     real = images.read_picture
 
-    def read(image, *arguments):
+    def read(image, *arguments, **watching):
         if image != path:
-            return real(image, *arguments)
+            return real(image, *arguments, **watching)
         shutil.copy(other, path)
-        picture = real(image, *arguments)
+        picture = real(image, *arguments, **watching)
         if again is not None:
             shutil.copy(again, path)
         return picture

@@ -675,3 +675,11 @@ def test_cache_info_and_clear(model, folder, tmp_path, capsys):
     os.makedirs(str(tmp_path / "bad" / "features.sqlite3"))
     code, _, errors = run(capsys, "cache", "clear", "--cache", tmp_path / "bad")
     assert code == 1 and "cannot be used" in errors
+
+
+def test_many_unreadable_files_are_one_warning(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(predict, "_AT_ONCE", 4)
+    paths = [str(tmp_path / "{}.jpg".format(i)) for i in range(20)]
+    code, output, errors = run(capsys, "predict", model, *(paths + ["--no-cache"]))
+    assert code == 3 and len(table(output)) == 20
+    assert errors.count("warning") == 1 and "20 of the images" in errors

@@ -1,14 +1,17 @@
 """Conversion into the native format and the quantisation that loses nothing."""
+import hashlib
 import os
 
 import numpy as np
 import pytest
 
+from gear_transfer import Backbone, cli
 from gear_transfer.errors import GraphError, WeightsError
 from gear_transfer.importers import QuantizedArray, load_network
+from gear_transfer.importers.compress import diffuse
 from gear_transfer.importers.convert import convert
 from gear_transfer.importers.quantize import recover_quantization
-from gear_transfer.importers.weights import PACKAGED, make_packaged, packaged_path
+from gear_transfer.importers.weights import PACKAGED, make_packaged, packaged_name, packaged_path
 from keras_files import model_config, small_layers, small_model, small_weights, write_model
 
 OFFICIAL = "weights/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -138,3 +141,85 @@ def test_embedded_backbone_equals_the_source(shared, tmp_path):
     again = make_packaged("inception_v3", source, str(tmp_path / "again.gtw"))
     with open(again, "rb") as one, open(packaged_path("inception_v3"), "rb") as two:
         assert one.read() == two.read()
+
+
+# EfficientNet-Lite in the package
+
+LITES = ["efficientnet_lite0", "efficientnet_lite2"]
+
+
+def test_packaged_backbones_are_small():
+    sizes = [os.path.getsize(packaged_path(name)) for name in PACKAGED]
+    assert len(sizes) == 3 and sum(sizes) <= 20 * 1000 * 1000
+
+
+@pytest.mark.parametrize("name", LITES)
+def test_packaged_efficientnet(name):
+    network = load_network(packaged_path(name))
+    assert network.name == packaged_name(network) == name and network.layers[-1] == "head"
+    assert packaged_name(network.upto("block3")) == name
+    assert "Apache-2.0" in network.provenance["licence"] and "PyPI" in network.provenance["source"]
+    kinds = dict((key, getattr(array, "dtype", "bytes")) for key, array in network.arrays.items())
+    assert kinds["stem/kernel"] == kinds["block5/depthwise/kernel"] == np.float16
+    assert kinds["head/kernel"] == kinds["block12/project/kernel"] == "bytes"
+    assert kinds["head/gamma"] == np.float32
+    folder = os.path.dirname(packaged_path(name))
+    with open(os.path.join(folder, "LICENSE-efficientnet.txt")) as stream:
+        assert "Apache License" in stream.read()
+    with open(os.path.join(folder, "PROVENANCE.md")) as text, open(packaged_path(name), "rb") as file:
+        assert hashlib.sha256(file.read()).hexdigest() in text.read()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LITES)
+def test_packaged_efficientnet_made_again(shared, tmp_path, name):
+    source = os.path.join(shared, "weights", name + ".safetensors")
+    with open(os.path.join(os.path.dirname(packaged_path(name)), "PROVENANCE.md")) as text, open(
+            source, "rb") as file:
+        assert hashlib.sha256(file.read()).hexdigest() in text.read()
+    again = make_packaged(name, source, str(tmp_path / "again.gtw"))
+    with open(again, "rb") as one, open(packaged_path(name), "rb") as two:
+        assert one.read() == two.read()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LITES)
+def test_packaged_efficientnet_agrees_with_float32(shared, name):
+    with np.load(os.path.join(shared, "reference", name + ".npz"), allow_pickle=False) as file:
+        images, known = file["images_uint8"], file["gap_head"].astype(float)
+    features = Backbone.load(name).features(images).astype(float)
+    cosines = (features * known).sum(axis=1) / np.linalg.norm(features, axis=1) / np.linalg.norm(
+        known, axis=1)
+    assert len(cosines) == 29 and cosines.min() >= 0.999
+
+
+# Rounding that makes up for itself
+
+def test_rounding_errors_cancel_out_in_the_mean():
+    rng = np.random.RandomState(0)
+    kernel = rng.normal(size=(1, 1, 300, 20)).astype(np.float32)
+    mean, variance = rng.uniform(0, 3, 300), rng.uniform(0.1, 1, 300)
+    inputs = mean + np.sqrt(variance) * rng.normal(size=(2000, 300))
+
+    def error(rounded):
+        assert np.abs(rounded.dequantize() - kernel).max() <= 2 * rounded.scale.max()
+        return ((inputs.dot((rounded.dequantize() - kernel)[0, 0])) ** 2).mean()
+
+    assert error(diffuse(kernel, (mean, variance))) < 0.5 * error(diffuse(kernel))
+
+
+def test_constant_channels_and_nothing_known():
+    kernel = np.zeros((1, 1, 4, 3), np.float32)
+    kernel[..., 1], kernel[..., 2] = 0.75, [[-1, 0, 1, 2]]
+    for moments in (None, (np.ones(4), np.zeros(4)), (np.zeros(4), np.zeros(4))):
+        np.testing.assert_allclose(diffuse(kernel, moments).dequantize(), kernel, atol=0.01)
+
+
+def test_compress_from_the_command_line(tmp_path, capsys):
+    source, target = str(tmp_path / "a.h5"), str(tmp_path / "a.gtw")
+    small_model(source)
+    assert cli.main(["convert", source, target, "--compress"]) == 0
+    before, after = load_network(source), load_network(target)
+    assert after.arrays["conv/kernel"].dtype == np.float16
+    np.testing.assert_allclose(after.arrays["conv/kernel"], before.arrays["conv/kernel"],
+                               rtol=1e-3, atol=1e-6)

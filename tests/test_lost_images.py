@@ -214,7 +214,7 @@ def test_a_class_of_one_photograph_stays_in_training(shapes):
     images = load_folder(shapes)
     lonely = images.subset(np.append(np.flatnonzero(images.labels != "triangle"),
                                      np.flatnonzero(images.labels == "triangle")[0]))
-    model = gt.TransferClassifier(calibrate=False, **QUICK)
+    model = gt.TransferClassifier("inception_v3", calibrate=False, **QUICK)
     with pytest.warns(DatasetWarning, match="1 class .*'triangle' .1 photograph.*not validated"):
         model.fit(lonely)
     assert model.classes_.tolist() == ["circle", "square", "triangle"]

@@ -11,6 +11,7 @@ import pytest
 from gear_transfer import (Backbone, ModelFileError, TransferClassifier, convert, load_folder,
                            load_model, make_shapes)
 from gear_transfer.importers.native import read_network, write_network
+from gear_transfer.features import golden
 from gear_transfer.importers.weights import packaged_path
 from gear_transfer.photographs.images import read_image
 
@@ -358,3 +359,21 @@ def test_head_that_does_not_fit(shapes, tmp_path):
             write_network(path, network)
             load_model(path)
         assert path in str(caught.value)
+
+
+def test_a_model_saved_before_efficientnet():
+    """models/before_efficientnet.gtm was written when Inception V3 was the only backbone."""
+    model = load_model(os.path.join(os.path.dirname(os.path.abspath(__file__)), "models",
+                                    "before_efficientnet.gtm"), threads=1)
+    backbone = model.extractor_.backbone_
+    assert backbone.layer == ("activation_2", "activation_4")
+    assert backbone.input_size == (48, 40) and model.extractor_.resize == "pad"
+    assert (model.epochs, model.refit, model.get_params()["l2"]) == (12, False, 0.005)
+    picture = golden.draw_picture()
+    images = [np.ascontiguousarray(picture[y:y + 48, x:x + 40])
+              for y, x in ((0, 0), (20, 60), (70, 10), (60, 70))]
+    assert model.predict(images).tolist() == ["square", "circle", "square", "square"]
+    np.testing.assert_allclose(model.predict_proba(images), [
+        [6.38164784e-05, 0.999936163, 3.37813076e-11], [0.734314322, 0.265302777, 0.000382892904],
+        [0.000270242541, 0.997716248, 0.002013491], [1.36917843e-05, 0.999986291, 3.52695012e-10]],
+        rtol=1e-4, atol=1e-7)

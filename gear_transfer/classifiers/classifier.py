@@ -78,8 +78,8 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     strict : bool
         Raise at the first image that cannot be read, where otherwise it is
         left out, reported and listed in `skipped_`.
-    verbose : bool or int
-        Show progress bars.
+    verbose : bool or int, optional
+        Show progress bars. Default: on a terminal and in a notebook.
     executor : concurrent.futures.Executor, optional
         Computes the features in place of this process, see `FeatureExtractor`.
     quality : {"balanced", "fast", "accurate"}
@@ -119,7 +119,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
                  learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.02,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
                  calibrate=True, random_state=0, threads=None, precision="auto", cache=True,
-                 group_duplicates=True, augment=None, strict=False, verbose=0, executor=None,
+                 group_duplicates=True, augment=None, strict=False, verbose=None, executor=None,
                  quality=DEFAULT_QUALITY, refit=True):
         self.backbone = backbone
         self.layer = layer

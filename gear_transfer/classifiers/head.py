@@ -69,8 +69,8 @@ class HeadClassifier(Estimator):
         on the same kind of processor.
     threads : int, optional
         Default is the number of processors this process may use.
-    verbose : bool or int
-        Show a progress bar.
+    verbose : bool or int, optional
+        Show a progress bar. Default: on a terminal and in a notebook.
     precision : {"auto", "float32"}
         Of the products in training. "auto": large ones of layers with 16
         outputs or more, in large minibatches (from 256 samples on, if they
@@ -115,7 +115,7 @@ class HeadClassifier(Estimator):
     def __init__(self, hidden_layers=(), dropout=0.0, epochs="auto", batch_size=32,
                  learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.02,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
-                 calibrate=True, random_state=0, threads=None, verbose=0,
+                 calibrate=True, random_state=0, threads=None, verbose=None,
                  precision="auto", refit=True):
         self.hidden_layers = hidden_layers
         self.dropout = dropout

@@ -202,7 +202,7 @@ def _with_head(backbone, head):
                    network.provenance)
 
 
-def load_model(path, threads=None, verbose=0, cache=None):
+def load_model(path, threads=None, verbose=None, cache=None):
     """Read a classifier that `TransferClassifier.save` wrote.
 
     Parameters
@@ -210,7 +210,8 @@ def load_model(path, threads=None, verbose=0, cache=None):
     path : str or Path
     threads : int, optional
         Default is the number of processors this process may use.
-    verbose : bool or int
+    verbose : bool or int, optional
+        Show progress bars. Default: on a terminal and in a notebook.
     cache : bool, str, Path or FeatureCache, optional
         Where features are kept, see `FeatureExtractor`. Default is False if the classifier was
         trained with that, else True.

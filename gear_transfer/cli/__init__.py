@@ -9,6 +9,7 @@ import os
 import sys
 
 from .. import __version__
+from ..common.progress import no_automatic_bars
 from ..errors import GearTransferError
 from . import cache, check, convert, download, evaluate, predict, report, train, tune
 from .options import pixels_allowed
@@ -65,7 +66,8 @@ def main(arguments=None):
         parser.print_help()
         return 2
     try:
-        with messages_to_stderr(getattr(parsed, "quiet", False)), pixels_allowed(parsed):
+        quiet = getattr(parsed, "quiet", False)
+        with messages_to_stderr(quiet), no_automatic_bars(quiet), pixels_allowed(parsed):
             code = parsed.run(parsed)
             sys.stdout.flush()
     except BrokenPipeError:

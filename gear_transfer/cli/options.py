@@ -72,7 +72,7 @@ def add_json(parser, default):
 def load_classifier(arguments):
     """The saved classifier that the command names, to run as its options say."""
     from ..classifiers.model_file import load_model
-    return load_model(arguments.model, threads=arguments.threads,
+    return load_model(arguments.model, threads=arguments.threads, verbose=0,
                       cache=False if arguments.no_cache else arguments.cache)
 
 

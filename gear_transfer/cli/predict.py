@@ -81,10 +81,11 @@ def find_images(places, follow_links=False):
 def _rows(model, paths, refused, arguments, bar, failed):
     """A row for each path, in order; notes those that cannot be read in `failed`."""
     from ..classifiers.classifier import warn_of_failures
+    failures = []
     for start in range(0, len(paths), _AT_ONCE):
         some = paths[start:start + _AT_ONCE]
         extraction = model.extractor_.extract(some)
-        warn_of_failures(extraction.failures)
+        failures.extend(extraction.failures)
         reasons = dict((i, error.reason) for i, error in extraction.failures)
         failed.extend(some[i] for i in sorted(reasons))
         probabilities, known = model.probabilities_of(extraction), None
@@ -95,6 +96,7 @@ def _rows(model, paths, refused, arguments, bar, failed):
             yield _row(path, predicted[i], probabilities[i], None if known is None else known[i],
                        reasons.get(i), model.classes_, arguments)
         bar.update(len(some))
+    warn_of_failures(failures)  # once, however many there are
     for path, reason in refused:
         yield _row(path, None, (), None, reason, model.classes_, arguments)
 

@@ -20,14 +20,16 @@ def add_arguments(parser):
     parser.add_argument("folder", metavar="FOLDER", help="the photographs")
     add_json(parser, "text").add_argument("--csv", action="store_true",
                                           help="print the whole table as CSV")
-    parser.add_argument("--backbone", metavar="NAME", help="name or weight file of the network")
+    parser.add_argument("--backbone", metavar="NAME",
+                        help="name or weight file of the network (default: both EfficientNets of "
+                             "the package)")
     parser.add_argument("--layers", type=_list_of(_layer), metavar="NAME[,NAME+NAME]",
                         help="layers to try, with a plus those tapped together (default: the ends "
                              "of all blocks, and two pairs)")
     parser.add_argument("--sizes", type=_list_of(image_size), metavar="PIXELS[,PIXELS]",
                         help="input sizes to try, such as 128,192x160 (default: 96 to 299)")
     parser.add_argument("--l2", type=_list_of(float), metavar="L2[,L2]",
-                        help="regularisations to try (default: 0.0005 to 0.02)")
+                        help="regularisations to try (default: 0.002 to 0.05)")
     parser.add_argument("--folds", type=whole_number, help="of cross-validation (default: 5)")
     parser.add_argument("--seed", type=int, dest="random_state", metavar="SEED")
     parser.add_argument("--strict", action="store_true",

@@ -1,5 +1,31 @@
 """Progress bars: tqdm's, in the form that suits where the program runs."""
+import contextlib
 import sys
+import time
+
+
+_FEW = 64  # units that may be over in a moment
+_DELAY = 0.5  # seconds of work before which no bar is shown for so few
+
+_silent = []  # not empty where the command line was told to be quiet
+
+
+@contextlib.contextmanager
+def no_automatic_bars(quiet):
+    """Show no bars within the block but those that are asked for.
+
+    Parameters
+    ----------
+    quiet : bool
+        False changes nothing.
+    """
+    if quiet:
+        _silent.append(True)
+    try:
+        yield
+    finally:
+        if quiet:
+            _silent.pop()
 
 
 def progress_bar(total, description, unit, verbose):
@@ -7,22 +33,45 @@ def progress_bar(total, description, unit, verbose):
 
     Parameters
     ----------
-    total : int
-        Number of units.
+    total : int or None
+        Number of units, None where nobody knows yet.
     description : str
     unit : str
         Name of one unit.
-    verbose : bool or int
-        False for no bar.
+    verbose : bool, int or None
+        False for no bar; None for one on a terminal and in a notebook, and none elsewhere. With
+        None a bar of few units, or of nobody knows how many, appears after half a second.
 
     Returns
     -------
     tqdm.tqdm or SilentBar
         To be used as a context manager.
     """
-    if not verbose or sys.stderr is None:  # a daemon's may be closed
+    if not _is_wanted(verbose):
         return SilentBar()
     options = {"total": total, "desc": description, "unit": unit}
+    if verbose is None and (total is None or total <= _FEW):
+        return _DelayedBar(options)
+    return _shown_bar(options)
+
+
+def _is_wanted(verbose):
+    """Whether somebody is there to look at a bar."""
+    if sys.stderr is None:  # a daemon's may be closed
+        return False
+    if verbose is not None:
+        return bool(verbose)
+    return not _silent and (_is_notebook() or _is_terminal(sys.stderr))
+
+
+def _is_terminal(stream):
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):  # something in its place, or closed
+        return False
+
+
+def _shown_bar(options):
     if _can_show_widgets():
         from tqdm.notebook import tqdm
         return tqdm(**options)
@@ -47,6 +96,39 @@ class SilentBar(object):
 
     def set_postfix(self, values, refresh=True):
         """Show values behind the bar."""
+
+
+class _DelayedBar(SilentBar):
+    """A bar that appears at the first update after some time.
+
+    Parameters
+    ----------
+    options : dict
+        Of tqdm.
+    """
+
+    def __init__(self, options):
+        self._due, self._options = time.monotonic() + _DELAY, options
+        self._before, self._bar = 0, None
+
+    def __exit__(self, *exception):
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, n=1):
+        """Count units."""
+        if self._bar is not None:
+            self._bar.update(n)
+            return
+        self._before += n
+        if time.monotonic() >= self._due:
+            self._bar = _shown_bar(self._options)
+            self._bar.update(self._before)
+
+    def set_postfix(self, values, refresh=True):
+        """Show values behind the bar."""
+        if self._bar is not None:
+            self._bar.set_postfix(values, refresh=refresh)
 
 
 def _is_notebook():

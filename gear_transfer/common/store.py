@@ -28,9 +28,10 @@ class _NotAcrossForks(object):
     def __init__(self):
         self._lock = threading.RLock()
         self._owner, self._is_open = os.getpid(), False
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=self._lock.acquire, after_in_parent=self._lock.release,
-                                after_in_child=self._lock.release)
+        register = getattr(os, "register_at_fork", None)
+        if register is not None:
+            register(before=self._lock.acquire, after_in_parent=self._lock.release,
+                     after_in_child=self._lock.release)
 
     def __enter__(self):
         if os.getpid() != self._owner:

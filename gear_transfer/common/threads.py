@@ -135,14 +135,26 @@ class ThreadPool(object):
             self._futures.append(self._executor.submit(function, *arguments))
             return self._futures[-1]
 
-    def map(self, function, items):
+    def map(self, function, items, count=None):
         """The result of `function` for each of `items`, in order; raises what it raises.
+
+        Parameters
+        ----------
+        function : callable
+        items : iterable
+        count : callable, optional
+            Called after each.
 
         Returns
         -------
         list
         """
-        return [result_of(future) for future in [self.submit(function, item) for item in items]]
+        results = []
+        for future in [self.submit(function, item) for item in items]:
+            results.append(result_of(future))
+            if count is not None:
+                count()
+        return results
 
     def __enter__(self):
         return self

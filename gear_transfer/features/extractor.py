@@ -52,8 +52,8 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         Where features of files are kept, by the files' content and all that
         decides the features: True for the platform's cache folder, False for
         nowhere, or a folder.
-    verbose : bool or int
-        Show a progress bar.
+    verbose : bool or int, optional
+        Show a progress bar. Default: on a terminal and in a notebook.
     quality : {"balanced", "fast", "accurate"}
         Which backbone, layer and input size count where these are not given,
         see `Backbone.load`.
@@ -75,14 +75,14 @@ class FeatureExtractor(KeepsExecutor, Estimator):
     >>> from gear_transfer import FeatureExtractor
     >>> images = np.zeros((3, 100, 60, 3), np.uint8)
     >>> FeatureExtractor(input_size=96).fit_transform(images).shape
-    (3, 1280)
+    (3, 1400)
     """
 
     _sklearn_mixins = ("TransformerMixin",)
 
     def __init__(self, backbone=None, layer=None, input_size=None, pooling="average",
                  resize="pad", batch_size=32, threads=None, precision="auto", cache=True,
-                 verbose=0, executor=None, quality=DEFAULT_QUALITY):
+                 verbose=None, executor=None, quality=DEFAULT_QUALITY):
         self.backbone = backbone
         self.layer = layer
         self.input_size = input_size
@@ -207,31 +207,37 @@ class FeatureExtractor(KeepsExecutor, Estimator):
             self.fit()
         self.follow_threads()
         X = check_images(X)
-        cache, contents = open_cache(self.cache), self._contents(X, hashes)
-        self._choose_precision(X, contents, cache)
-        work = _Work(X, self.backbone_.n_features * (1 if augmentation is None
-                                                        else augmentation.views),
-                     cache, self._keys(contents, augmentation))
-        with work, progress_bar(len(X), "Features" if augmentation is None else "Views", "image",
-                                self.verbose) as bar:
-            missing = work.take_known()
-            bar.update(len(X) - len(missing))
-            known = KnownContents([contents[i] for i in missing])
-            batches = self._compute(
-                X[missing] if isinstance(X, np.ndarray) else [X[i] for i in missing], augmentation,
-                hashes and (lambda i, picture: hashes.see(int(missing[i]), picture)),
-                known if cache is not None else None)
-            with contextlib.closing(batches):
-                for indices, features, failed in batches:
-                    if failed and strict:
-                        raise failed[0][1]
-                    changed = set(missing[i] for i in list(known.changed))
-                    work.add(missing[indices], features, changed)
-                    if hashes is not None:
-                        hashes.forget(changed)
-                    work.failures.extend((int(missing[i]), error) for i, error in failed)
-                    bar.update(len(indices) + len(failed))
+        with progress_bar(len(X), "Features" if augmentation is None else "Views", "image",
+                          self.verbose) as bar:
+            cache, contents = open_cache(self.cache), self._contents(X, hashes)
+            self._choose_precision(X, contents, cache)
+            work = _Work(X, self.backbone_.n_features * (1 if augmentation is None
+                                                            else augmentation.views),
+                         cache, self._keys(contents, augmentation))
+            with work:
+                missing = work.take_known()
+                bar.update(len(X) - len(missing))
+                self._fill(work, X, missing, contents, (strict, augmentation, hashes, bar))
         return work.result()
+
+    def _fill(self, work, X, missing, contents, settings):
+        """Compute the features that are missing."""
+        strict, augmentation, hashes, bar = settings
+        known = KnownContents([contents[i] for i in missing])
+        batches = self._compute(
+            X[missing] if isinstance(X, np.ndarray) else [X[i] for i in missing], augmentation,
+            hashes and (lambda i, picture: hashes.see(int(missing[i]), picture)),
+            known if work.is_kept else None)
+        with contextlib.closing(batches):
+            for indices, features, failed in batches:
+                if failed and strict:
+                    raise failed[0][1]
+                changed = set(missing[i] for i in list(known.changed))
+                work.add(missing[indices], features, changed)
+                if hashes is not None:
+                    hashes.forget(changed)
+                work.failures.extend((int(missing[i]), error) for i, error in failed)
+                bar.update(len(indices) + len(failed))
 
     def hashes(self, X):
         """Difference hashes of images, to be filled by `extract` with ``hashes=``.
@@ -245,7 +251,8 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         -------
         ImageHashes
         """
-        return ImageHashes(X, self.cache, self.threads, self.backbone_.input_size, self.resize)
+        return ImageHashes(X, self.cache, self.threads, self.backbone_.input_size, self.resize,
+                           self.verbose)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the features: the layer and a number, such as mixed4_17.
@@ -364,6 +371,11 @@ class _Work(object):
         self._cache, self._keys = cache if any(keys) else None, keys
         self._unkept = []
         self._kept_at = time.time()
+
+    @property
+    def is_kept(self):
+        """Whether anything is to be kept in a cache."""
+        return self._cache is not None
 
     def take_known(self):
         """Fill in what the cache has; the positions of the others."""

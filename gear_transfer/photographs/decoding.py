@@ -220,17 +220,22 @@ def _by_bands(image, mode, function):
     -------
     PIL.Image.Image
     """
-    width, height = image.size
-    rows = max(1, _BAND // width)
-    if rows >= height:
+    if image.size[0] * image.size[1] <= _BAND:
         return function(image)
     result = Image.new(mode, image.size)
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        band = image.crop((0, top, width, bottom))
-        band.info = image.info
+    for top, band in _bands(image):
         result.paste(function(band), (0, top))
     return result
+
+
+def _bands(image):
+    """The rows of an image, some at a time, with the number of the first."""
+    width, height = image.size
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(top + rows, height)))
+        band.info = image.info
+        yield top, band
 
 
 def _deep_grey(image):
@@ -238,10 +243,7 @@ def _deep_grey(image):
 
     Values of 10, 12 or 14 bits come in files of 16 as they are: taken for 16 they would be black.
     """
-    highest = []
-    _by_bands(image, "1", lambda band: (
-        highest.append(int(np.asarray(band).max())), Image.new("1", band.size))[1])
-    largest = _full_scale(max(highest))
+    largest = _full_scale(max(int(np.asarray(band).max()) for _, band in _bands(image)))
     transparent = image.info.get("transparency")
 
     def convert(band):

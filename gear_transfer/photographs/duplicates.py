@@ -30,7 +30,7 @@ _BLOCK = 256  # photographs compared with all others at a time
 _GROUPS_SHOWN = 20
 
 
-def find_duplicates(images, threshold=DEFAULT_THRESHOLD, cache=True, threads=None):
+def find_duplicates(images, threshold=DEFAULT_THRESHOLD, cache=True, threads=None, verbose=None):
     """Find photographs that are the same, nearly the same, or alike but for their colours.
 
     Two photographs are the same if their files (or pixels) are. They are in one group, to be
@@ -50,6 +50,8 @@ def find_duplicates(images, threshold=DEFAULT_THRESHOLD, cache=True, threads=Non
         Where the hashes of files are kept.
     threads : int, optional
         Default is the number of processors this process may use.
+    verbose : bool or int, optional
+        Show a progress bar. Default: on a terminal and in a notebook.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def find_duplicates(images, threshold=DEFAULT_THRESHOLD, cache=True, threads=Non
         raise ValueError("threshold must be a number from 0 to below 0.5, not {!r}".format(
             threshold))
     images = check_images(images)
-    return group_hashes(images, ImageHashes(images, cache, threads), threshold)
+    return group_hashes(images, ImageHashes(images, cache, threads, verbose=verbose), threshold)
 
 
 def group_hashes(images, hashes, threshold=DEFAULT_THRESHOLD):

@@ -2,6 +2,7 @@
 import os
 import re
 
+from ..common.progress import SilentBar
 from ..errors import DatasetError, ImageError
 from .images import open_image
 
@@ -51,6 +52,8 @@ class FolderSearch(object):
         Raise at the first thing that would be left out.
     follow_links : bool
         Follow symbolic links out of the folder.
+    bar : progress bar, optional
+        Counts the files.
 
     Attributes
     ----------
@@ -60,7 +63,7 @@ class FolderSearch(object):
         Links to folders that were not followed.
     """
 
-    def __init__(self, folder, strict, follow_links=False):
+    def __init__(self, folder, strict, follow_links=False, bar=None):
         if not os.path.exists(folder):
             raise DatasetError("there is no folder {!r} (looked in {})".format(
                 folder, os.path.dirname(os.path.abspath(folder))))
@@ -72,6 +75,7 @@ class FolderSearch(object):
         self.lost_links = []
         self._real_folder = os.path.realpath(folder)
         self._follow_links = follow_links
+        self._bar = SilentBar() if bar is None else bar
 
     def skip(self, path, reason):
         """Note what is left out, or raise with `strict`."""
@@ -138,6 +142,7 @@ class FolderSearch(object):
 
     def is_image(self, path):
         """Whether a file is an image by its header; if not it is skipped."""
+        self._bar.update(1)
         try:
             with open_image(path):
                 return True

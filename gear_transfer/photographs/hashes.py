@@ -12,6 +12,7 @@ import numpy as np
 
 from ..common.arguments import is_path
 from ..common.cache import content_hash, feature_key, open_cache
+from ..common.progress import progress_bar
 from ..common.threads import ThreadPool, check_threads
 from ..errors import ImageError
 from . import DEFAULT_INPUT_SIZE
@@ -136,6 +137,8 @@ class ImageHashes(object):
         That the photographs are decoded at.
     resize : {"pad", "stretch"}
         How they are brought to it, see `read_image`.
+    verbose : bool or int, optional
+        Show a progress bar. Default: on a terminal and in a notebook.
 
     Attributes
     ----------
@@ -144,8 +147,9 @@ class ImageHashes(object):
     """
 
     def __init__(self, images, cache=None, threads=None, input_size=DEFAULT_INPUT_SIZE,
-                 resize="pad"):
+                 resize="pad", verbose=None):
         self._images = images
+        self._verbose = verbose
         self._cache = open_cache(cache)
         self._threads = check_threads(threads)
         self._rule = (input_size, resize)
@@ -200,8 +204,9 @@ class ImageHashes(object):
         kept = self._take_kept(keys)
         missing = np.flatnonzero(~self._known).tolist()
         known = KnownContents(self.contents)
-        with ThreadPool(self._threads) as pool:
-            errors = pool.map(lambda i: self._read(i, known.watch(i)), missing)
+        with ThreadPool(self._threads) as pool, progress_bar(
+                len(missing), "Comparing", "image", self._verbose) as bar:
+            errors = pool.map(lambda i: self._read(i, known.watch(i)), missing, bar.update)
         self.forget(known.changed)
         failures = [(i, error) for i, error in zip(missing, errors) if error is not None]
         new = [i for i in np.flatnonzero(self._known).tolist()

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..common.arguments import check_list, check_path, check_whole_number, is_missing, is_path
 from ..common.caller import warn_caller
+from ..common.progress import progress_bar
 from ..common.labels import KINDS, as_labels
 from ..common.markup import escape_html
 from ..errors import DatasetError, DatasetWarning
@@ -216,7 +217,7 @@ class ImageList(collections.abc.Sequence):
             _count(len(self), "image"), len(self.skipped))
 
 
-def load_folder(folder, strict=False, follow_links=False, least_classes=2):
+def load_folder(folder, strict=False, follow_links=False, least_classes=2, verbose=None):
     """Find the images of a folder that has one sub-folder for each class.
 
     Or of a folder that is split already: class folders in ``train`` and, beside
@@ -242,6 +243,8 @@ def load_folder(folder, strict=False, follow_links=False, least_classes=2):
         store.
     least_classes : int
         Classes that are needed; 1 is enough to predict and to measure.
+    verbose : bool or int, optional
+        Count the files while they are looked at. Default: on a terminal and in a notebook.
 
     Returns
     -------
@@ -265,7 +268,11 @@ def load_folder(folder, strict=False, follow_links=False, least_classes=2):
     """
     folder = check_path("folder", folder)
     check_whole_number("least_classes", least_classes)
-    options = (strict, follow_links)
+    with progress_bar(None, "Listing", "file", verbose) as bar:
+        return _load(folder, (strict, follow_links, bar), least_classes)
+
+
+def _load(folder, options, least_classes):
     search = FolderSearch(folder, *options)
     parts = _parts_of_split(search)
     if parts is None:
@@ -384,7 +391,7 @@ def _quoted_names(paths):
     return [repr(os.path.basename(path)) for path in paths]
 
 
-def load_images(folder, strict=False, recursive=False, follow_links=False):
+def load_images(folder, strict=False, recursive=False, follow_links=False, verbose=None):
     """Find the images that lie directly in a folder, for prediction.
 
     Parameters
@@ -396,6 +403,8 @@ def load_images(folder, strict=False, recursive=False, follow_links=False):
         Search the folders below it as well.
     follow_links : bool
         Follow symbolic links out of the folder too.
+    verbose : bool or int, optional
+        See `load_folder`.
 
     Returns
     -------
@@ -410,12 +419,13 @@ def load_images(folder, strict=False, recursive=False, follow_links=False):
         With `strict`, for the first file that cannot be used.
     """
     folder = check_path("folder", folder)
-    search = FolderSearch(folder, strict, follow_links)
-    folders, files = search.root_entries()
-    # A link that is skipped would be noted by either search.
-    search = FolderSearch(folder, strict, follow_links) if recursive else search
-    paths = search.images_below(folder) if recursive else [
-        path for path in files if search.is_image(path)]
+    with progress_bar(None, "Listing", "file", verbose) as bar:
+        search = FolderSearch(folder, strict, follow_links, bar)
+        folders, files = search.root_entries()
+        if recursive:  # anew: a link that is skipped would be noted twice
+            search = FolderSearch(folder, strict, follow_links, bar)
+        paths = search.images_below(folder) if recursive else [
+            path for path in files if search.is_image(path)]
     if not paths:
         hint = ("; it has sub-folders: did you mean one of them, recursive=True, or load_folder?"
                 if folders and not recursive else "")

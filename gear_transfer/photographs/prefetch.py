@@ -67,9 +67,10 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
 
     def read(i):
         see_content = None if contents is None else contents.watch(i)
+        watching = {} if see_content is None else {"see_content": see_content}
         if augmentation is not None:
-            return augmentation.views_of(images[i], size, resize, see_content)
-        picture = read_picture(images[i], size, resize, see_content)
+            return augmentation.views_of(images[i], size, resize, **watching)
+        picture = read_picture(images[i], size, resize, **watching)
         if see is not None:
             see(i, picture)
         return centred_on_white(picture, size)

@@ -3,6 +3,7 @@ import collections
 
 import numpy as np
 
+from ..common.progress import progress_bar
 from ..common.tables import Result, counted, percent, plain
 from ..photographs.splits import group_folds
 from .feature_set import as_feature_set, fit_head, head_of, warn_of_lonely_in
@@ -57,11 +58,13 @@ def cross_validate(samples, labels=None, groups=None, estimator=None, folds=5, t
     head = head_of(estimator)
     fold_of = group_folds(samples.labels, samples.groups, folds, random_state)
     probabilities = np.zeros((len(samples), len(samples.classes)), np.float32)
-    for fold in range(folds):
-        fitted = fit_head(head, samples, np.flatnonzero(fold_of != fold))
-        held = np.flatnonzero(fold_of == fold)
-        known = np.searchsorted(samples.classes, fitted.classes_)
-        probabilities[held[:, None], known] = fitted.predict_proba(samples.features[held])
+    with progress_bar(folds, "Cross-validation", "head", None) as bar:
+        for fold in range(folds):
+            fitted = fit_head(head, samples, np.flatnonzero(fold_of != fold))
+            held = np.flatnonzero(fold_of == fold)
+            known = np.searchsorted(samples.classes, fitted.classes_)
+            probabilities[held[:, None], known] = fitted.predict_proba(samples.features[held])
+            bar.update(1)
     return CrossValidation(samples, probabilities, fold_of, target)
 
 

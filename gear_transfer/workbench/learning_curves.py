@@ -3,6 +3,7 @@ import collections
 
 import numpy as np
 
+from ..common.progress import progress_bar
 from ..common.tables import Result, percent, plain
 from ..photographs.splits import assign_groups, group_folds
 from .feature_set import as_feature_set, fit_head, head_of, warn_of_lonely_in
@@ -53,17 +54,19 @@ def learning_curve(samples, labels=None, groups=None, estimator=None, folds=5, r
     n_sizes = _DOUBLINGS + 1
     right = np.zeros((n_sizes, len(samples)), bool)
     sizes = np.zeros((n_sizes, folds), int)
-    for fold in range(folds):
-        training = np.flatnonzero(fold_of != fold)
-        held = np.flatnonzero(fold_of == fold)
-        steps = assign_groups(
-            samples.labels[training],
-            None if samples.groups is None else samples.groups[training],
-            [1] + [2 ** i for i in range(_DOUBLINGS)], random_state + 1 + fold)
-        for i in range(n_sizes):
-            some = training[steps <= i]
-            sizes[i, fold] = len(some)
-            right[i, held] = _predict(head, samples, some, held) == samples.labels[held]
+    with progress_bar(folds * n_sizes, "Learning curve", "head", None) as bar:
+        for fold in range(folds):
+            training = np.flatnonzero(fold_of != fold)
+            held = np.flatnonzero(fold_of == fold)
+            steps = assign_groups(
+                samples.labels[training],
+                None if samples.groups is None else samples.groups[training],
+                [1] + [2 ** i for i in range(_DOUBLINGS)], random_state + 1 + fold)
+            for i in range(n_sizes):
+                some = training[steps <= i]
+                sizes[i, fold] = len(some)
+                right[i, held] = _predict(head, samples, some, held) == samples.labels[held]
+                bar.update(1)
     return LearningCurve(samples, np.rint(sizes.mean(axis=1)).astype(int), right)
 
 

@@ -1,5 +1,6 @@
 """What was tried for layer, size and head, and which of it to take."""
 import collections
+import os
 
 from ..common.tables import Result, counted, percent, plain
 from .intervals import standard_error
@@ -9,10 +10,11 @@ from .intervals import standard_error
 #: turn; repeats, how many times, each with other folds; accuracy and its 95 % interval;
 #: images_per_second, reading included, by itself on this machine; features of one image; parameters
 #: of the backbone up to the layer; right, the share of the repeats in which each photograph was
-#: predicted rightly.
+#: predicted rightly; backbone, the name or path it was loaded by.
 Trial = collections.namedtuple("Trial", [
     "layer", "input_size", "head", "photographs", "repeats", "accuracy", "interval",
-    "images_per_second", "features", "parameters", "right"])
+    "images_per_second", "features", "parameters", "right", "backbone"])
+Trial.__new__.__defaults__ = (None,)
 
 #: Names of the trials that stand out.
 PICKS = ("best", "fast", "accurate")
@@ -88,6 +90,15 @@ class Tuning(Result):
             chosen[name] for name in ("accurate", "best", "fast")]
 
     @property
+    def _names_backbones(self):
+        return len(set(trial.backbone for trial in self.trials)) > 1
+
+    def _place(self, trial):
+        """Layer and size in words, after the backbone where there are several."""
+        return ("{}: ".format(os.path.basename(trial.backbone)) if self._names_backbones else "") \
+            + place(trial)
+
+    @property
     def judged(self):
         """The trials on all photographs, a list of Trial."""
         return [trial for trial in self.trials if trial.photographs == self.trials[0].photographs]
@@ -104,7 +115,10 @@ class Tuning(Result):
         if not isinstance(pick, Trial):
             raise ValueError("pick must be 'best', 'fast', 'accurate' or one of the trials, not "
                              "{!r}".format(pick))
-        return dict(pick.head, layer=pick.layer, input_size=pick.input_size)
+        parameters = dict(pick.head, layer=pick.layer, input_size=pick.input_size)
+        if pick.backbone is not None:
+            parameters["backbone"] = pick.backbone
+        return parameters
 
     def classifier(self, pick="best"):
         """A classifier with those parameters, to be fitted; the others are those of `model`.
@@ -131,20 +145,20 @@ class Tuning(Result):
         low, high = best.interval
         text = ("Take {} with {}. It got {} of the photographs right (95 % interval {} to {}) and "
                 "takes {} images a second".format(
-                    place(best), _head_text(best.head), percent(best.accuracy), percent(low),
+                    self._place(best), _head_text(best.head), percent(best.accuracy), percent(low),
                     percent(high), _speed_text(best)))
         if best is accurate:
             return text + ": nothing that was tried got more right, and nothing faster came close."
         return text + (". The most accurate, {} with {}, got {} right at {} images a second: so "
                        "small a difference, {:.2f} points, may be chance.".format(
-                           place(accurate), _head_text(accurate.head), percent(accurate.accuracy),
+                           self._place(accurate), _head_text(accurate.head), percent(accurate.accuracy),
                            _speed_text(accurate), 100 * (accurate.accuracy - best.accuracy)))
 
     def __repr__(self):
         return "<Tuning: {} of {}, best {}, accuracy {:.4f}>".format(
             counted(len(self.trials), "trial"),
-            counted(len(set((t.layer, t.input_size) for t in self.trials)), "layer and size",
-                    "layers and sizes"), place(self.best), self.best.accuracy)
+            counted(len(set((t.backbone, t.layer, t.input_size) for t in self.trials)), "layer and size",
+                    "layers and sizes"), self._place(self.best), self.best.accuracy)
 
     def _sentences(self):
         sentences = [self.sentence()]
@@ -163,7 +177,9 @@ class Tuning(Result):
     def rows(self):
         """The table, for CSV: a list of OrderedDict of plain values, one a trial."""
         return [collections.OrderedDict(
-            [("pick", " ".join(self.picks(trial))), ("layer", layer_text(trial.layer)),
+            [("pick", " ".join(self.picks(trial)))]
+            + ([("backbone", trial.backbone)] if self._names_backbones else [])
+            + [("layer", layer_text(trial.layer)),
              ("input_size", size_text(trial.input_size))]
             + sorted(plain(trial.head).items())
             + [("accuracy", trial.accuracy), ("low", trial.interval[0]),

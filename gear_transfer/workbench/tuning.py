@@ -11,12 +11,13 @@ from ..classifiers.classifier import (HEAD_PARAMETERS, TransferClassifier, check
                                       warn_of_failures)
 from ..classifiers.head import check_settings
 from ..common.arguments import check_list, check_whole_number, is_path
-from ..common.progress import progress_bar
+from ..common.progress import no_automatic_bars, progress_bar
 from ..errors import GraphError
 from ..features.backbone import Backbone, default_name, find_backbone
-from ..features.settings import default_backbone, named_layers
+from ..features.settings import named_layers
 from ..importers import load_network
 from ..importers.network import needed_nodes
+from ..importers.weights import PACKAGED
 from ..photographs.duplicates import find_duplicates
 from ..photographs.image_set import load_folder
 from ..photographs.images import read_image
@@ -26,9 +27,10 @@ from .feature_set import ALONE, FeatureSet
 from .intervals import sign_test, wilson_interval
 from .trials import PICKS, Trial, Tuning, choose, layer_text, place, size_text
 
-#: What is tried where nothing else is said.
+#: What is tried where nothing else is said, of one backbone, and of each where several are tried.
 DEFAULT_SIZES = (96, 128, 160, 192, 224, 299)
-DEFAULT_L2 = (0.0005, 0.002, 0.005, 0.02)
+SIZES_OF_EACH = (160, 224, 288)
+DEFAULT_L2 = (0.002, 0.005, 0.02, 0.05)
 
 _LEAST_OF_A_CLASS = 10  # photographs in the sample, if there are as many
 _LEVEL = 0.05  # of the test whether a layer is worse than another
@@ -37,8 +39,9 @@ _MOST_JOINS = 8
 
 
 def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L2, heads=None,
-         model=None, folds=5, repeats=5, sample=400, finalists=4, random_state=0, verbose=0):
-    """Find the layer, the input size and the head that suit some photographs.
+         model=None, folds=5, repeats=5, sample=400, finalists=4, random_state=0, verbose=None,
+         backbones=None):
+    """Find the backbone, the layer, the input size and the head that suit some photographs.
 
     At first a sample of the photographs goes through the backbone, once for each size, with all
     layers tapped, and each layer is judged by cross-validation. A layer that is significantly
@@ -62,9 +65,11 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
         Photographs of one group are in one fold. Default: those of `find_duplicates`.
     layers : sequence of str or tuple of str, optional
         A tuple are layers tapped together. Default: the ends of the blocks, mixed0 and so on of an
-        Inception V3, and the layers of the named qualities, see `Backbone.load`.
+        Inception V3, the last ones of another network, and the layers of the named qualities, see
+        `Backbone.load`.
     sizes : sequence of int or (int, int), optional
-        Input sizes. Default: 96, 128, 160, 192, 224 and 299, those that the network can take.
+        Input sizes. Default: 96, 128, 160, 192, 224 and 299, those that the network can take; 160,
+        224 and 288 where several backbones are tried.
     l2 : sequence of float
         Regularisations of the head.
     heads : dict of str to sequence, optional
@@ -83,8 +88,11 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
         Layers and sizes that are judged on all photographs.
     random_state : int
         Decides sample and folds.
-    verbose : bool or int
-        Show progress bars.
+    verbose : bool or int, optional
+        Show progress bars. Default: on a terminal and in a notebook.
+    backbones : sequence of str or Path, optional
+        Names or weight files, see `Backbone.load`. Default: the ``backbone`` of `model`; where it has
+        none and no `layers` are given, the EfficientNets of the package.
 
     Returns
     -------
@@ -114,11 +122,12 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
         check_whole_number(name, value, least)
     model = _checked_model(model)
     grid = _head_grid(model, l2, heads)
-    candidates = _Candidates(model, layers, sizes)
-    images, labels = check_labelled(load_folder(images) if is_path(images) else images, labels,
-                                    "labels")
+    candidates = _all_candidates(model, backbones, layers, sizes)
+    folder = load_folder(images, verbose=verbose) if is_path(images) else images
+    images, labels = check_labelled(folder, labels, "labels")
     if groups is None:
-        groups = find_duplicates(images, cache=model.cache, threads=model.threads).groups
+        groups = find_duplicates(images, cache=model.cache, threads=model.threads,
+                                 verbose=verbose).groups
     elif np.shape(groups) != (len(images),):
         raise ValueError("{} images need as many groups, found groups of shape {}".format(
             len(images), np.shape(groups)))
@@ -126,10 +135,10 @@ def tune(images, labels=None, groups=None, layers=None, sizes=None, l2=DEFAULT_L
     judge = _Judge(model, images, labels, np.asarray(groups), folds, random_state, verbose)
     places = sample_places(labels, judge.groups, sample, random_state)
     head = dict((name, getattr(model, name)) for name in grid[0])
-    tried = _screen(judge, candidates, places, head)
+    tried = [trial for each in candidates.values() for trial in _screen(judge, each, places, head)]
     chosen = choose_finalists(tried, len(np.unique(judge.groups[places])), finalists)
     judged = [trial for finalist in chosen for trial in _judge_on_all(
-        judge, candidates, finalist, grid, repeats)]
+        judge, candidates[finalist.backbone], finalist, grid, repeats)]
     others = [trial for trial in tried if not any(trial is finalist for finalist in chosen)]
     return Tuning(judged + others, len(np.unique(judge.groups)), model)
 
@@ -163,23 +172,40 @@ def _head_grid(model, l2, heads):
     return grid
 
 
-class _Candidates(object):
-    """The layers and sizes to try, checked before any photograph is read."""
+def _all_candidates(model, backbones, layers, sizes):
+    """_Candidates of each backbone, an OrderedDict by its name or path."""
+    if backbones is None:
+        if model.backbone is not None:
+            backbones = [model.backbone]
+        elif layers is not None:
+            given = [layer for layer in check_list("layers", layers)
+                     if isinstance(layer, (str, tuple, list))]
+            backbones = [default_name(tapped(given) if given else None, model.quality)]
+        else:
+            backbones = [name for name in PACKAGED if name.startswith("efficientnet")]
+    elif not check_list("backbones", backbones):
+        raise ValueError("backbones must name one backbone or more, not {!r}".format(backbones))
+    names = tapped(str(name) for name in backbones)
+    default_sizes = DEFAULT_SIZES if len(names) == 1 else SIZES_OF_EACH
+    return collections.OrderedDict((name, _Candidates(model, name, layers, sizes, default_sizes))
+                                   for name in names)
 
-    def __init__(self, model, layers, sizes):
+
+class _Candidates(object):
+    """The layers and sizes of a backbone to try, checked before any photograph is read."""
+
+    def __init__(self, model, name, layers, sizes, default_sizes):
         self._model = model
-        if layers is not None:
-            layers = [layer if isinstance(layer, str) else tuple(check_list("layers", layer))
-                      for layer in check_list("layers", layers)]
-            if not layers:
-                raise ValueError("layers must name one layer or more, not []")
-        if model.backbone is None:  # so that one layer alone does not stand for another backbone
-            model.set_params(backbone=default_name(layers and tapped(layers), model.quality))
-        self._name = str(model.backbone)
-        self._network = load_network(find_backbone(self._name))
-        self.layers = default_layers(self._network) if layers is None else layers
+        self.name = name
+        self._network = load_network(find_backbone(self.name))
+        self.layers = (default_layers(self._network) if layers is None
+                       else check_list("layers", layers))
+        if not self.layers:
+            raise ValueError("layers must name one layer or more, not {!r}".format(layers))
+        self.layers = [layer if isinstance(layer, str) else tuple(check_list("layers", layer))
+                       for layer in self.layers]
         if sizes is None:
-            sizes = [size for size in DEFAULT_SIZES if self._fits(size)] or [None]
+            sizes = [size for size in default_sizes if self._fits(size)] or [None]
         elif not check_list("sizes", sizes):
             raise ValueError("sizes must have one input size or more, not {!r}".format(sizes))
         found = set(self.backbone(tapped(self.layers), size).input_size for size in sizes)
@@ -197,7 +223,7 @@ class _Candidates(object):
     def backbone(self, layer, size):
         """A backbone tapped at one layer, a str, or several, a tuple."""
         model = self._model
-        return Backbone.from_network(self._network, self._name, layer, size, model.pooling,
+        return Backbone.from_network(self._network, self.name, layer, size, model.pooling,
                                      model.threads, model.precision)
 
     def parameters(self, layer):
@@ -225,13 +251,15 @@ def default_layers(network):
     Returns
     -------
     list of str or tuple of str
-        mixed0 and so on of an Inception V3, and layers tapped together; of another network the
-        last 8 layers that add or concatenate, or the layer that `Backbone.load` takes.
+        mixed0 and so on of an Inception V3, the last 3 blocks and the head of an EfficientNet, and
+        layers tapped together; of another network the last 8 layers that add or concatenate, or
+        the layer that `Backbone.load` takes.
     """
     mixed = [name for name in network.layers if re.match("mixed[0-9]+$", name)]
     joins = [node.name for node in network.nodes if node.op in ("add", "concat")]
+    blocks = [name for name in network.layers if re.match("block[0-9]+$|head$", name)]
     together = named_layers(network)
-    return mixed + together or joins[-_MOST_JOINS:] or [
+    return mixed + blocks[-4:] + together or joins[-_MOST_JOINS:] or [
         Backbone.from_network(network, network.name).layer]
 
 
@@ -262,9 +290,10 @@ class _Judge(object):
     def judge(self, trial, samples, repeats=1):
         """The trial after so many repeats of cross-validation in all."""
         estimator = clone(self.model).set_params(**trial.head)
-        rounds = [cross_validate(samples, estimator=estimator, folds=self._folds,
-                                 random_state=self._random_state + i).right
-                  for i in range(trial.repeats, repeats)]
+        with no_automatic_bars(True):  # those of the search are enough
+            rounds = [cross_validate(samples, estimator=estimator, folds=self._folds,
+                                     random_state=self._random_state + i).right
+                      for i in range(trial.repeats, repeats)]
         right = (trial.repeats * trial.right + np.sum(rounds, axis=0)) / repeats
         accuracy = float(right.mean())
         return trial._replace(
@@ -323,7 +352,7 @@ def _screen(judge, candidates, places, head):
                 own = tapped([layer])
                 features = np.concatenate([parts[name] for name in own], axis=1)
                 trial = Trial(layer, size, head, 0, 0, 0.0, None, min(speeds[name] for name in own),
-                              features.shape[1], candidates.parameters(layer), 0.0)
+                              features.shape[1], candidates.parameters(layer), 0.0, candidates.name)
                 tried.append(judge.judge(trial, judge.samples(extraction, features)))
                 bar.update(1)
         worse = worse_layers(tried)
@@ -428,7 +457,8 @@ def smoothed(trials):
     """
     design = np.concatenate([
         np.equal.outer(places, np.unique(places)) for places in (
-            np.unique([layer_text(trial.layer) for trial in trials], return_inverse=True)[1],
+            np.unique(["{} {}".format(trial.backbone, layer_text(trial.layer)) for trial in trials],
+                      return_inverse=True)[1],
             np.unique([size_text(trial.input_size) for trial in trials], return_inverse=True)[1])],
         axis=1).astype(float)
     accuracies = np.array([trial.accuracy for trial in trials])
