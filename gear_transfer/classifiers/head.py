@@ -4,7 +4,7 @@ import collections
 import numpy as np
 
 from .. import _core
-from ..common.arguments import check_float32_matrix, is_float32_matrix
+from ..common.arguments import check_float32_matrix
 from ..common.caller import warn_caller
 from ..common.estimator import Estimator, check_is_fitted, sklearn_view
 from ..common.labels import as_labels
@@ -13,6 +13,7 @@ from ..common.threads import check_threads
 from ..photographs.augmentation import with_views
 from ..photographs.splits import held_out_indices, warn_of_lonely
 from .calibration import fit_temperature
+from .samples import check_features, check_samples, check_views, name_bad_value
 
 # Of means so many deviations from zero the scaling is not folded into the weights: products with
 # the features as they are would be so large that their sum lost the digits that matter.
@@ -171,7 +172,7 @@ class HeadClassifier(Estimator):
                 self.precision))
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
-        X, y = _check_samples(self, X, as_labels(y) if isinstance(y, (list, tuple)) else y)
+        X, y = check_samples(self, X, as_labels(y) if isinstance(y, (list, tuple)) else y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError("a classifier needs two classes or more, found one class: {!r}".format(
@@ -180,7 +181,7 @@ class HeadClassifier(Estimator):
         labels = labels.astype(np.int32)
         if views is not None and (self.refit or not callable(views)):
             everything = np.arange(len(X))
-            views = _check_views(views(everything) if callable(views) else views, X, everything)
+            views = check_views(views(everything) if callable(views) else views, X, everything)
         train, held_out = self._split(X, labels, validation_data, groups, seed, views)
         core = self._new_core(X.shape[1], seed)
         watch, offset = self._train(core, train, held_out, seed)
@@ -218,7 +219,7 @@ class HeadClassifier(Estimator):
         self.validation_indices_ = np.empty(0, int)
         if validation_data is not None:
             X_held, y_held = validation_data
-            X_held = _name_bad_value(check_float32_matrix, X_held)
+            X_held = name_bad_value(check_float32_matrix, X_held)
             unknown = set(np.asarray(y_held).tolist()) - set(self.classes_.tolist())
             if unknown:
                 raise ValueError("validation_data has the class {!r}, which is not in y".format(
@@ -335,7 +336,7 @@ class HeadClassifier(Estimator):
             In the order of `classes_`.
         """
         check_is_fitted(self, "coefs_")
-        X = _less(_check_features(self, X), getattr(self, "offset_", None))
+        X = _less(check_features(self, X), getattr(self, "offset_", None))
         return self._core_head.predict(X, check_threads(self.threads))
 
     def predict(self, X):
@@ -465,7 +466,7 @@ def _to_train_on(X, labels, rows, views):
         return X, labels if rows is None else labels[rows], rows
     if rows is None:
         rows = np.arange(len(X))
-    chosen = _check_views(views(rows), X, rows) if callable(views) else views[rows]
+    chosen = check_views(views(rows), X, rows) if callable(views) else views[rows]
     return with_views(X[rows], labels[rows], chosen) + (None,)
 
 
@@ -527,93 +528,3 @@ def _seed(random_state):
     except ValueError:
         raise ValueError("random_state must be a whole number from 0 on, a RandomState or None, "
                          "not {!r}".format(random_state)) from None
-
-
-def _check_views(views, X, rows):
-    """Features of views of those rows of X as float32."""
-    views = np.asarray(views, dtype=np.float32)
-    if views.ndim != 3 or views.shape[::2] != (len(rows), X.shape[1]):
-        raise ValueError("views must have the shape ({}, v, {}), not {}".format(
-            len(rows), X.shape[1], views.shape))
-    bad = np.flatnonzero(~np.isfinite(views).all(axis=(1, 2)))
-    if len(bad):
-        raise ValueError("views must be finite; those of sample {} are not".format(rows[bad[0]]))
-    return views
-
-
-def _check_samples(estimator, X, y):
-    """Features as a finite matrix of float32, and labels of classes, in fit."""
-    if is_float32_matrix(X) and _are_labels(y, len(X)) and not hasattr(
-            estimator, "feature_names_in_"):
-        estimator.n_features_in_ = X.shape[1]
-        return X, y
-    from sklearn.utils.multiclass import check_classification_targets
-    X, y = _name_bad_value(lambda X: _validate(estimator, X, y), X)
-    check_classification_targets(y)
-    return X, y
-
-
-def _are_labels(y, count):
-    """Whether labels are such as scikit-learn's checks leave as they are."""
-    return type(y) is np.ndarray and y.shape == (count,) and y.dtype.kind in "Ui"
-
-
-def _check_features(estimator, X):
-    """Features as a finite matrix of float32, as many as in fit."""
-    if is_float32_matrix(X) and X.shape[1] == estimator.n_features_in_ and not hasattr(
-            estimator, "feature_names_in_"):
-        return X
-    return _name_bad_value(lambda X: _validate(estimator, X, None), X)
-
-
-def _name_bad_value(check, X):
-    """What `check` makes of X; its error tells where X is not finite."""
-    try:
-        with np.errstate(over="ignore"):  # what overflows float32 becomes infinite, an error here
-            return check(X)
-    except ValueError as error:
-        place = _first_not_finite(X)
-        if place is None:
-            raise
-        raise ValueError("{} The first such value is {} in row {}, column {}.".format(
-            str(error).splitlines()[0], *place))
-
-
-def _first_not_finite(X):
-    """(value, row, column) of the first that is not finite as float32, or None."""
-    try:
-        values = np.asarray(X, np.float64)
-    except (TypeError, ValueError):
-        return None
-    if values.ndim != 2:
-        return None
-    with np.errstate(invalid="ignore"):  # before 1.19 NumPy warns of comparisons with NaN
-        bad = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))
-    return None if len(bad) == 0 else (values[tuple(bad[0])],) + tuple(int(i) for i in bad[0])
-
-
-def _validate(estimator, X, y):
-    """Features, and labels in fit, checked as this release of scikit-learn does."""
-    fitting = y is not None
-    labels = {"y": y} if fitting else {}
-    try:
-        from sklearn.utils.validation import validate_data
-    except ImportError:
-        return _validate_before_1_6(estimator, X, y)
-    return validate_data(estimator, X, dtype=np.float32, reset=fitting, **labels)
-
-
-def _validate_before_1_6(estimator, X, y):
-    if hasattr(sklearn_view(estimator), "_validate_data"):
-        labels = {} if y is None else {"y": y}
-        return sklearn_view(estimator)._validate_data(X, dtype=np.float32, reset=y is not None, **labels)
-    from sklearn.utils.validation import check_array, check_X_y
-    if y is not None:
-        X, y = check_X_y(X, y, dtype=np.float32)
-        estimator.n_features_in_ = X.shape[1]
-        return X, y
-    X = check_array(X, dtype=np.float32)
-    if X.shape[1] != estimator.n_features_in_:
-        raise ValueError("X has {} features, but {} is expecting {} features".format(
-            X.shape[1], type(estimator).__name__, estimator.n_features_in_))
-    return X
