@@ -16,10 +16,7 @@ import gear_transfer as gt  # noqa: E402
 from gear_transfer.features import extractor as features
 from gear_transfer.features.backbone import Timing  # noqa: E402
 from gear_transfer.importers.network import Node  # noqa: E402
-<<<<<<< HEAD
-=======
 from gear_transfer.importers import load_network  # noqa: E402
->>>>>>> h-g2
 from gear_transfer.importers.weights import packaged_path  # noqa: E402
 from gear_transfer.workbench import tuning  # noqa: E402
 from gear_transfer.workbench.trials import Trial, Tuning, choose  # noqa: E402
@@ -165,16 +162,9 @@ def test_default_layers():
     Net = collections.namedtuple("Net", ["layers", "nodes", "provenance"])
     assert tuning.default_layers(Net(names, [], {})) == ["mixed0", "mixed9", "mixed10"]
     blocks = ["mixed%d" % i for i in range(8)]
-<<<<<<< HEAD
-    of_the_package = gt.Backbone.load("inception_v3").network.provenance
-    assert tuning.default_layers(Net(blocks, [], of_the_package)) == blocks + [
-        ("mixed3", "mixed4"), ("mixed3", "mixed5")]
-    assert tuning.default_layers(Net(blocks, [], {})) == blocks
-=======
     assert tuning.default_layers(load_network(packaged_path("inception_v3"))) == blocks + [
         ("mixed3", "mixed4"), ("mixed3", "mixed5")]
     assert tuning.default_layers(Net(blocks, [], {"source": "weights of one's own"})) == blocks
->>>>>>> h-g2
     nodes = [Node("n%d" % i, op) for i, op in enumerate(["input", "conv2d", "add", "relu"] * 10)]
     found = tuning.default_layers(Net([node.name for node in nodes], nodes, {}))
     assert found == ["n%d" % i for i in range(10, 40, 4)]
