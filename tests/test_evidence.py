@@ -34,7 +34,8 @@ def fitted(shapes):
 # Activation maps
 
 @pytest.mark.parametrize("settings", [
-    {}, dict(pooling=None), dict(layer=("mixed1", "mixed0")), dict(input_size=(80, 112))])
+    {}, dict(pooling=None), dict(layer=("mixed1", "mixed0")), dict(input_size=(80, 112)),
+    dict(layer=("mixed0", "mixed3")), dict(layer=("mixed3", "mixed0"), pooling=None)])
 def test_the_mean_of_a_map_and_the_bias_are_the_logit(shapes, settings):
     model = TransferClassifier(**dict(QUICK, **settings)).fit(shapes)
     some = shapes.paths[::5]
@@ -49,10 +50,23 @@ def test_the_mean_of_a_map_and_the_bias_are_the_logit(shapes, settings):
                                   activation_map(model, some, predicted))
 
 
+def test_coarse_maps_are_interpolated_to_the_finest(shapes):
+    """Each layer's part keeps its mean; between the centres of two places it goes evenly."""
+    from gear_transfer.workbench.maps import _enlarged
+    coarse = np.array([[[0.0, 4.0], [8.0, 12.0]]])
+    fine = _enlarged(coarse, (4, 4))
+    np.testing.assert_allclose(fine[0, 0], [0, 1, 3, 4])
+    np.testing.assert_allclose(fine[0, :, 0], [0, 2, 6, 8])
+    assert abs(fine.mean() - coarse.mean()) < 1e-12
+    odd = _enlarged(np.random.RandomState(0).rand(3, 5, 3), (9, 7))
+    assert odd.shape == (3, 9, 7)
+    np.testing.assert_allclose(odd.mean(axis=(1, 2)),
+                               np.random.RandomState(0).rand(3, 5, 3).mean(axis=(1, 2)))
+
+
 def test_where_logits_are_no_sum_over_places(shapes, fitted):
     for settings, message in [(dict(hidden_layers=(4,)), r"hidden_layers=\(\), not \(4,\)"),
-                              (dict(pooling="max"), "with 'max'"),
-                              (dict(layer=("mixed0", "mixed3")), "maps of one size, not 4 x 4, 9")]:
+                              (dict(pooling="max"), "with 'max'")]:
         model = TransferClassifier(**dict(QUICK, **settings)).fit(shapes)
         with pytest.raises(ValueError, match=message):
             activation_map(model, shapes.paths[:1])

@@ -33,7 +33,8 @@ def activation_map(model, images, classes=None):
     ndarray of float32, shape (n, h, w)
         In units of the logit: the mean over a map plus the class's bias
         (``model.head_.first_intercept()``) is the logit. The places lie on the
-        photograph as `map_extent` says.
+        photograph as `map_extent` says. Of layers whose maps have several
+        sizes, the coarser ones are interpolated to the finest.
 
     Raises
     ------
@@ -49,22 +50,26 @@ def activation_map(model, images, classes=None):
     >>> images = gt.load_folder(gt.make_shapes(tempfile.mkdtemp() + "/shapes", per_class=20))
     >>> model = gt.TransferClassifier(input_size=96).fit(images)
     >>> gt.activation_map(model, images.paths[:2], "circle").shape
-    (2, 4, 4)
+    (2, 6, 6)
     """
     check_is_fitted(model, "head_")
     images = check_images(images)
     columns = _columns(model.classes_, classes, len(images))
     extractor = _map_extractor(model)
-    height, width = _common_size(extractor.backbone_)
-    kernel, bias = _place_kernel(model, extractor.backbone_), model.head_.first_intercept()
-    maps = np.empty((len(images), height, width), np.float32)
+    shapes = [(1, 1) + shape if len(shape) == 1 else shape for shape in extractor.backbone_.shapes]
+    kernels, bias = _place_kernels(model, shapes), model.head_.first_intercept()
+    finest = max((shape[:2] for shape in shapes), key=lambda size: size[0] * size[1])
+    maps = np.empty((len(images),) + finest, np.float32)
     for start in range(0, len(images), _BATCH):
         part = slice(start, start + _BATCH)
-        features = _by_place(extractor.transform(images[part]), extractor.backbone_.shapes)
-        logits = np.matmul(features.transpose(1, 0, 2), kernel)  # places, images, classes
-        chosen = (logits.mean(axis=0) + bias).argmax(axis=1) if columns is None else columns[part]
-        own = logits[:, np.arange(len(features)), chosen]
-        maps[part] = own.T.reshape(-1, height, width)
+        logits = [np.matmul(features, kernel)  # places, images, classes
+                  for features, kernel in zip(_by_place(extractor.transform(images[part]), shapes),
+                                              kernels)]
+        chosen = columns[part] if columns is not None else (
+            sum(each.mean(axis=0) for each in logits) + bias).argmax(axis=1)
+        rows = np.arange(len(chosen))
+        maps[part] = sum(_enlarged(each[:, rows, chosen].T.reshape((-1,) + shape[:2]), finest)
+                         for each, shape in zip(logits, shapes))
     return maps
 
 
@@ -86,7 +91,8 @@ def map_extent(model):
         height of the photograph as the backbone sees it.
     """
     backbone = model.extractor_.backbone_
-    layer = backbone.layer if isinstance(backbone.layer, str) else backbone.layer[0]
+    layers = (backbone.layer,) if isinstance(backbone.layer, str) else backbone.layer
+    layer = max(layers, key=lambda name: np.prod(backbone.node_shapes[name][:2]))
     places = {}
     for node in backbone.network.nodes:
         places[node.name] = _place_of_first(node, backbone, places)
@@ -158,27 +164,32 @@ def _columns(known, classes, n):
     return np.array([places[name] for name in wanted], dtype=int)
 
 
-def _common_size(backbone):
-    """Height and width of the tapped maps."""
-    sizes = set((shape if len(shape) == 3 else (1, 1) + shape)[:2] for shape in backbone.shapes)
-    if len(sizes) > 1:
-        raise ValueError("an activation map needs layers with maps of one size, not {}".format(
-            ", ".join("{} x {}".format(*size) for size in sorted(sizes))))
-    return sizes.pop()
+def _enlarged(maps, size):
+    """Maps (n, h, w) interpolated to another size, each with the mean that it had."""
+    for axis in (1, 2):
+        count, wanted = maps.shape[axis], size[axis - 1]
+        if count != wanted:
+            place = np.clip((np.arange(wanted) + 0.5) * count / wanted - 0.5, 0, count - 1)
+            first = np.floor(place).astype(int)
+            share = np.expand_dims(place - first, 1 if axis == 1 else 0)
+            mean = maps.mean(axis=axis, keepdims=True)
+            maps = (maps.take(first, axis=axis) * (1 - share) +
+                    maps.take(np.minimum(first + 1, count - 1), axis=axis) * share)
+            maps += mean - maps.mean(axis=axis, keepdims=True)
+    return maps
 
 
 def _by_place(features, shapes):
-    """Flat maps (n, d) as (n, places, channels), those of several layers side by side."""
+    """Flat maps (n, d) as arrays (places, n, channels), one for each layer."""
     widths = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
-    return np.concatenate([part.reshape(len(part), -1, shape[-1])
-                           for part, shape in zip(np.split(features, widths, axis=1), shapes)],
-                          axis=2)
+    return [part.reshape(len(part), -1, shape[-1]).transpose(1, 0, 2)
+            for part, shape in zip(np.split(features, widths, axis=1), shapes)]
 
 
-def _place_kernel(model, backbone):
-    """The head's kernel for the channels of one place, (channels, c) or (places, channels, c)."""
+def _place_kernels(model, shapes):
+    """The head's kernel for each layer: (channels, c), or (places, channels, c) of maps."""
     kernel = model.head_.coefs_[0]
     if model.extractor_.backbone_.pooling is not None:
-        return kernel
-    by_place = _by_place(kernel.T, backbone.shapes).transpose(1, 2, 0)
-    return by_place * len(by_place)  # the mean over places is taken where the head takes the sum
+        return np.split(kernel, np.cumsum([shape[-1] for shape in shapes])[:-1])
+    # The mean over places is taken where the head takes the sum.
+    return [each.transpose(0, 2, 1) * len(each) for each in _by_place(kernel.T, shapes)]
