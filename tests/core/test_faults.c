@@ -6,7 +6,9 @@
 
 #include "fragile.h"
 #include "head/head.h"
+#include "threads/parallel.h"
 #include "threads/processors.h"
+#include "thrown.h"
 #include "trial.h"
 
 enum { IMAGES = 5, THREADS = 2 };
@@ -544,6 +546,33 @@ test_processors_that_have_other_work(void)
     CHECK(!free_beside(online + 1, 1));
     CHECK(!free_beside(online + 1, 1) && !gt_processors_are_free(1)); /* of the same look */
     CHECK(free_beside(0, online));                                    /* the system does not tell */
+    CHECK(!free_beside(online + 1, 1));
+    (void)usleep(20000);
+    gt_faults_arm(1, dnnl_success, true);
+    CHECK(gt_processors_are_free(1) && strcmp(gt_faults_disarm(), "fopen") == 0);
+}
+
+static gt_status
+throw_one(void *context, int worker, gt_error *problem)
+{
+    (void)context;
+    (void)worker;
+    return gt_check_engine(GT_CAUGHT(throw_exception(2)), "throwing", "(any)", problem);
+}
+
+static gt_status
+throw_in_team(void *context, gt_error *problem)
+{
+    return gt_parallel(1, 1, throw_one, context, problem);
+}
+
+/* What follows an exception may fail too; it comes out as memory that is short. */
+static void
+test_exceptions(void)
+{
+    gt_error problem = {""};
+    CHECK(throw_in_team(NULL, &problem) == GT_ERROR_MEMORY);
+    survive((fragile){.name = "an exception", .run = throw_in_team});
 }
 
 int
@@ -552,6 +581,7 @@ main(void)
     RUN(test_every_kind_of_call_is_counted);
     RUN(test_limits_of_control_groups);
     RUN(test_processors_that_have_other_work);
+    RUN(test_exceptions);
     gt_faults_file("/proc/loadavg", "0 0 0 0/1 1\n"); /* processors are free, whatever runs */
     RUN(test_head);
     RUN(test_head_on_threads);

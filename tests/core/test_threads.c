@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <unwind.h>
 
 #include "check.h"
 #include "common/exceptions.h"
@@ -20,6 +19,7 @@
 #include "threads/parallel.h"
 #include "threads/processors.h"
 #include "threads/team.h"
+#include "thrown.h"
 
 enum { WORKERS = 7 };
 
@@ -328,27 +328,6 @@ test_odd_tables_of_mounts(void)
     put("sys/fs/cgroup/cpu.max", "100000 100000\n");
     CHECK(end_root() == 0);
     CHECK(gt_control_group_threads("/no/such/folder") == 0);
-}
-
-/* An exception as C++ throws it: its own unwinder is asked, and returns if nobody catches it. */
-static int exceptions_cleared;
-
-static void
-clear_exception(_Unwind_Reason_Code reason, struct _Unwind_Exception *exception)
-{
-    exceptions_cleared += reason == _URC_FOREIGN_EXCEPTION_CAUGHT && exception != NULL;
-}
-
-static dnnl_status_t
-throw_exception(int depth)
-{
-    static struct _Unwind_Exception exception;
-    if (depth > 0) {
-        return throw_exception(depth - 1) == dnnl_success ? dnnl_success : dnnl_runtime_error;
-    }
-    exception.exception_cleanup = clear_exception;
-    (void)_Unwind_RaiseException(&exception);
-    return dnnl_success;
 }
 
 static gt_status
