@@ -19,7 +19,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 import gear_transfer as gt
 import processes
 import report
-from gear_transfer.features.backbone import DEFAULT_QUALITY, QUALITIES
+from gear_transfer.features.backbone import Backbone
+from gear_transfer.features.settings import DEFAULT_QUALITY, QUALITIES
 
 FOLDS = 4
 HACK_SIZE = (128, 128)
@@ -35,8 +36,8 @@ def parse():
                         help="how many seeds of split and head (default: %(default)s)")
     parser.add_argument("--photographs", type=int, metavar="N",
                         help="only about N photographs, to try the script (default: all)")
-    parser.add_argument("--backbone", default=gt.TransferClassifier().backbone,
-                        help="name or weight file (default: %(default)s)")
+    parser.add_argument("--backbone",
+                        help="name or weight file (default: what each quality says)")
     parser.add_argument("--precisions", nargs="+", default=["float32", "bf16", "auto"],
                         help="of the default quality; the others in auto (default: %(default)s)")
     parser.add_argument("--layers", nargs="+", metavar="LAYER",
@@ -161,14 +162,15 @@ def main():
             parts += ["Mean of 4 folds, seed 0, over tapped layers and input sizes:",
                       layers_table(forms, labels, groups, arguments)]
 
-    qualities = "; ".join("{} {} at {} x {}".format(name, " and ".join(layers), *size)
-                          for name, (layers, size) in QUALITIES.items())
+    loaded = [Backbone.load(arguments.backbone, quality=quality) for quality in QUALITIES]
+    qualities = "; ".join("{} {}, {} at {} x {}".format(
+        quality, each.name, each.layer if isinstance(each.layer, str) else " and ".join(each.layer),
+        *each.input_size) for quality, each in zip(QUALITIES, loaded))
     explanation = (
         "{:,} photographs of {} classes in {:,} groups of near-duplicates, each group on one side "
-        "of a split. {}: {}; and the head with TransferClassifier's defaults, which holds back a "
+        "of a split. {}; and the head with TransferClassifier's defaults, which holds back a "
         "share of the training photographs for validation.".format(
-            len(images), len(images.classes), len(set(groups.tolist())), arguments.backbone,
-            qualities))
+            len(images), len(images.classes), len(set(groups.tolist())), qualities))
     report.publish("gear_accuracy", "Held-out accuracy on gear (gear_accuracy.py)",
                    [explanation] + parts, report.machine(), arguments.write)
 

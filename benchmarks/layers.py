@@ -194,7 +194,7 @@ def main():
         for precision in arguments.precisions:
             try:
                 backbone = (Backbone.load(weights, layer="mixed10", precision=precision)
-                            if network == "full" else Backbone.load(precision=precision))
+                            if network == "full" else Backbone.load("inception_v3", precision=precision))
             except ValueError as error:
                 print("{} is left out: {}".format(precision, error))
                 continue

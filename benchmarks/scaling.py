@@ -80,7 +80,7 @@ def series(rounds, title, axis, labels, sizes, make, limit, work=None):
 def backbone_series(arguments):
     """Images, and images in one call, with each number of threads."""
     from gear_transfer import Backbone
-    backbones = dict((threads, Backbone.load(threads=threads, precision="auto"))
+    backbones = dict((threads, Backbone.load("inception_v3", threads=threads, precision="auto"))
                      for threads in arguments.threads)
     size = next(iter(backbones.values())).input_size[0]
     images = np.random.RandomState(0).randint(0, 256, (max(IMAGES), size, size, 3)).astype(np.uint8)

@@ -64,10 +64,8 @@ def parse():
 
 def cases(arguments):
     """The networks asked for, by name."""
-    code = ("import json; from gear_transfer.features import backbone as b; "
-            "print(json.dumps([b.DEFAULT_LAYER, b.DEFAULT_INPUT_SIZE[0], b.DEFAULT_BACKBONE]))")
     known = {"full": Case("mixed10", 299, None, "gap_mixed10"),
-             "default": Case(*processes.run([arguments.python, "-c", code]).result + [None])}
+             "default": Case("mixed4", 128, "inception_v3", None)}
     return [known[name] for name in arguments.networks]
 
 

@@ -50,7 +50,7 @@ def parse():
                         help="default: those that tune tries by itself")
     parser.add_argument("--sizes", nargs="+", type=int, metavar="PIXELS", default=DEFAULT_SIZES)
     parser.add_argument("--l2", nargs="+", type=float, default=DEFAULT_L2)
-    parser.add_argument("--backbone", default=gt.TransferClassifier().backbone,
+    parser.add_argument("--backbone", default="inception_v3",
                         help="name or weight file (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=REPEATS,
                         help="of cross-validation, in tune and in the grid (default: %(default)s)")

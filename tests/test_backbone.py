@@ -78,11 +78,12 @@ def test_defaults_of_inception():
 
 
 @pytest.mark.parametrize("quality, backbone, block, side", [
-    ("fast", "efficientnet_lite0", "block10", 160), ("balanced", "efficientnet_lite2", "block14", 260),
-    ("accurate", "efficientnet_lite2", "block14", 320)])
+    ("fast", "efficientnet_lite0", ("block10",), 160),
+    ("balanced", "efficientnet_lite2", ("block14", "block19"), 260),
+    ("accurate", "efficientnet_lite2", ("block14", "block19"), 320)])
 def test_quality_sets_the_backbone(quality, backbone, block, side):
     loaded = Backbone.load(quality=quality)
-    assert (loaded.name, loaded.layer) == (backbone, (block, "head"))
+    assert (loaded.name, loaded.layer) == (backbone, block + ("head",))
     assert loaded.input_size == (side, side)
     extractor = FeatureExtractor(quality=quality).fit()
     assert extractor.backbone_.name == backbone and extractor.backbone_.input_size == (side, side)

@@ -126,8 +126,8 @@ class Backbone(object):
         quality : {"fast", "balanced", "accurate"}, optional
             Backbone, layers and input size where these are not given:
             "block10" and "head" of "efficientnet_lite0" at 160 x 160, or
-            "block14" and "head" of "efficientnet_lite2" at 260 x 260 or at
-            320 x 320. Weights that come with the
+            "block14", "block19" and "head" of "efficientnet_lite2" at
+            260 x 260 or at 320 x 320. Weights that come with the
             package have settings of these names of their own; those of
             "inception_v3" are "mixed3" and "mixed4" at 96 x 96 or at
             128 x 128, and "mixed3" and "mixed5" at 224 x 224.

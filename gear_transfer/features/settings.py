@@ -9,12 +9,12 @@ Setting = collections.namedtuple("Setting", ["backbone", "layer", "input_size"])
 DEFAULT_QUALITY = "balanced"
 
 #: What counts where neither backbone nor layer is given. Chosen by benchmarks/backbones.py on
-#: photographs of gear, insects and flowers: each is more accurate than the ones before it. A block
-#: beside the head adds accuracy and costs nothing, for the head is made from it.
+#: photographs of gear, insects and flowers: each is more accurate than the ones before it. Blocks
+#: beside the head add accuracy and cost nothing, for the head is made from them.
 QUALITIES = collections.OrderedDict([
     ("fast", Setting("efficientnet_lite0", ("block10", "head"), (160, 160))),
-    ("balanced", Setting("efficientnet_lite2", ("block14", "head"), (260, 260))),
-    ("accurate", Setting("efficientnet_lite2", ("block14", "head"), (320, 320)))])
+    ("balanced", Setting("efficientnet_lite2", ("block14", "block19", "head"), (260, 260))),
+    ("accurate", Setting("efficientnet_lite2", ("block14", "block19", "head"), (320, 320)))])
 
 # Settings belong to weights, not to an architecture: those of Inception V3 were chosen on weights in
 # 8 bits whose upper layers were fine-tuned, and say nothing of Keras's official ones.
@@ -23,8 +23,9 @@ _OF_WEIGHTS = {
         "fast": (("block10", "head"), (160, 160)), "balanced": (("block10", "head"), (224, 224)),
         "accurate": (("block10", "head"), (288, 288))},
     "efficientnet_lite2": {
-        "fast": (("block14", "head"), (192, 192)), "balanced": (("block14", "head"), (260, 260)),
-        "accurate": (("block14", "head"), (320, 320))},
+        "fast": (("block14", "block19", "head"), (192, 192)),
+        "balanced": (("block14", "block19", "head"), (260, 260)),
+        "accurate": (("block14", "block19", "head"), (320, 320))},
     "inception_v3": {
         "fast": (("mixed3", "mixed4"), (96, 96)), "balanced": (("mixed3", "mixed4"), (128, 128)),
         "accurate": (("mixed3", "mixed5"), (224, 224)), None: ("mixed4", (128, 128))},
