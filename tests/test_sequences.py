@@ -20,7 +20,8 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(images):
-    return gt.TransferClassifier(input_size=96, epochs=3, cache=False).fit(images)
+    return gt.TransferClassifier("inception_v3", layer="mixed0", input_size=96, epochs=3,
+                                 cache=False).fit(images)
 
 
 ONE_PICTURE = {
