@@ -117,7 +117,7 @@ def test_train(folder, model, tmp_path, capsys):
     assert found["classes"] == ["circle", "square", "triangle"] and found["images"] == 30
     assert found["trained_on"] == 30
     assert found["layer"] == ["mixed0", "mixed1"] and found["input_size"] == [64, 80]
-    assert len(found["history"]["loss"]) == 40 and found["test_accuracy"] is None
+    assert len(found["history"]["loss"]) == 400 and found["test_accuracy"] is None
     loaded = gt.load_model(str(path))
     assert loaded.hidden_layers == (8, 4) and loaded.random_state == 3
 
@@ -143,7 +143,7 @@ def test_train_on_a_split_folder(folder, tmp_path, capsys):
 
 @pytest.mark.parametrize("arguments, part", [
     (["missing", "x.gtm"], "missing"), (["{folder}", "no/where/x.gtm"], "no folder"),
-    (["{folder}", "."], "it is a folder"), (["{folder}", "x.gtm", "--layer", "mixd1"], "mixed1"),
+    (["{folder}", "."], "it is a folder"), (["{folder}", "x.gtm", "--layer", "blok1"], "block1"),
     (["{folder}", "x.gtm", "--dropout", "2"], "dropout"),
     (["{folder}", "x.gtm", "--precision", "float8"], "float8")])
 def test_train_errors(folder, tmp_path, monkeypatch, arguments, part, capsys):
