@@ -4,7 +4,9 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple, Unio
 import numpy as np
 
 _Node = Tuple[str, str, Sequence[str], Mapping[str, Any]]
-_Array = Union[np.ndarray, Tuple[np.ndarray, float, float]]
+_Array = Union[
+    np.ndarray, Tuple[np.ndarray, float, float], Tuple[np.ndarray, np.ndarray, np.ndarray]
+]
 _Range = Tuple[str, float, bool]
 
 class Backbone:

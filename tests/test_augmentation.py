@@ -182,18 +182,18 @@ def test_only_what_is_trained_on_has_views():
     X = np.concatenate([rng.randn(30, 4), rng.randn(30, 4) + 3]).astype(np.float32)
     y = np.repeat(["left", "right"], 30)
     views = (X[:, None] + 0.1 * rng.randn(60, 3, 4)).astype(np.float32)
-    head = HeadClassifier(epochs=3).fit(X, y, groups=np.arange(60), views=views)
+    head = HeadClassifier(epochs=3, refit=False).fit(X, y, groups=np.arange(60), views=views)
     held = head.validation_indices_
     assert len(held) == 6
     train = np.setdiff1d(np.arange(60), held)
-    by_hand = HeadClassifier(epochs=3).fit(
+    by_hand = HeadClassifier(epochs=3, refit=False).fit(
         np.concatenate([X[train], views[train].reshape(-1, 4)]),
         np.concatenate([y[train], np.repeat(y[train], 3)]), validation_data=(X[held], y[held]))
     np.testing.assert_array_equal(head.coefs_[0], by_hand.coefs_[0])
     assert head.history_ == by_hand.history_
     spoilt = views.copy()
     spoilt[held] = 1e6
-    other = HeadClassifier(epochs=3).fit(X, y, groups=np.arange(60), views=spoilt)
+    other = HeadClassifier(epochs=3, refit=False).fit(X, y, groups=np.arange(60), views=spoilt)
     np.testing.assert_array_equal(other.coefs_[0], head.coefs_[0])
 
 
@@ -207,17 +207,18 @@ def test_views_can_be_asked_for_when_it_is_known_what_is_trained_on():
         asked.append(positions.tolist())
         return views[positions]
 
-    for settings, data in ((dict(), None), (dict(), (X[:6], y[:6])),
+    for settings, data in ((dict(refit=False), None), (dict(), None), (dict(), (X[:6], y[:6])),
                            (dict(validation_fraction=0), None)):
         del asked[:]
         head = HeadClassifier(epochs=3, **settings).fit(X, y, validation_data=data, views=views_of)
         whole = HeadClassifier(epochs=3, **settings).fit(X, y, validation_data=data, views=views)
         np.testing.assert_array_equal(head.coefs_[0], whole.coefs_[0])
         assert head.history_ == whole.history_ and head.temperature_ == whole.temperature_
+        held = head.validation_indices_ if "refit" in settings else []  # else trained on in the end
         assert [sorted(positions) for positions in asked] == [
-            np.setdiff1d(np.arange(40), head.validation_indices_).tolist()]
+            np.setdiff1d(np.arange(40), held).tolist()]
     with pytest.raises(ValueError, match=r"views must have the shape \(36, v, 4\), not \(3, 2, 4\)"):
-        HeadClassifier(epochs=1).fit(X, y, views=lambda positions: views[:3])
+        HeadClassifier(epochs=1, refit=False).fit(X, y, views=lambda positions: views[:3])
     views[39, 1, 2] = np.nan
     with pytest.raises(ValueError, match="views must be finite; those of sample 39 are not"):
         HeadClassifier(epochs=1, validation_fraction=0).fit(X, y, views=views_of)
@@ -284,9 +285,10 @@ def test_no_view_is_made_of_a_photograph_that_is_held_back(shapes, tmp_path, mon
         shutil.copy(path, str(folder))
     images, viewed = load_folder(tmp_path / "shapes"), []
     views_of = Augmentation.views_of
-    monkeypatch.setattr(Augmentation, "views_of", lambda self, image, *settings: (
-        viewed.append(image), views_of(self, image, *settings))[1])
-    settings = dict(QUICK, cache=tmp_path / "cache", augment=2, validation_fraction=0.3)
+    monkeypatch.setattr(Augmentation, "views_of", lambda self, image, *settings, **named: (
+        viewed.append(image), views_of(self, image, *settings, **named))[1])
+    settings = dict(QUICK, cache=tmp_path / "cache", augment=2, validation_fraction=0.3,
+                    refit=False)
     model = TransferClassifier(**settings).fit(images)
     held = [path for path, part in zip(images.paths, model.split_.parts) if part == 1]
     assert held and len(viewed) == len(images.paths) - len(held)
@@ -295,7 +297,7 @@ def test_no_view_is_made_of_a_photograph_that_is_held_back(shapes, tmp_path, mon
     del viewed[:]
     samples = compute_features(images, model)  # any may be trained on: the others are made now
     assert sorted(viewed) == sorted(held)
-    whole = HeadClassifier(epochs=4, threads=1, validation_fraction=0.3).fit(
+    whole = HeadClassifier(epochs=4, threads=1, validation_fraction=0.3, refit=False).fit(
         samples.features, samples.labels, groups=model.training_.groups, views=samples.views)
     np.testing.assert_array_equal(whole.coefs_[0], model.head_.coefs_[0])
     assert whole.history_ == model.history_

@@ -56,12 +56,12 @@ def test_by_name_and_path(tmp_path, features, images):
 
 def test_defaults():
     loaded = Backbone.load()
-    assert loaded.name == "efficientnet_lite2" and loaded.layer == "head"
-    assert loaded.input_size == (260, 260) and loaded.pooling == "average"
+    assert loaded.name == "efficientnet_lite0" and loaded.layer == "head"
+    assert loaded.input_size == (224, 224) and loaded.pooling == "average"
     assert loaded.threads >= 1 and loaded.n_features == 1280 and loaded.shapes == [(1280,)]
-    assert Backbone.load(layer="block3").name == "efficientnet_lite2"
+    assert Backbone.load(layer="block3").name == "efficientnet_lite0"
     assert Backbone.load(layer="block20", quality="fast").name == "efficientnet_lite2"  # has it alone
-    assert Backbone.load(layer="block3", quality="fast").name == "efficientnet_lite0"
+    assert Backbone.load(layer="block3", quality="accurate").name == "efficientnet_lite2"
     assert Backbone.load(layer=("mixed3", "mixed5")).name == "inception_v3"
     assert Backbone.load(layer="mixed5", quality="fast").input_size == (299, 299)
     assert Backbone.load(input_size=(100, 120)).input_size == (100, 120)
@@ -79,15 +79,15 @@ def test_defaults_of_inception():
 
 @pytest.mark.parametrize("quality, backbone, block, side", [
     ("fast", "efficientnet_lite0", ("block10",), 160),
-    ("balanced", "efficientnet_lite2", ("block14", "block19"), 260),
-    ("accurate", "efficientnet_lite2", ("block14", "block19"), 320)])
+    ("balanced", "efficientnet_lite0", ("block10",), 256),
+    ("accurate", "efficientnet_lite2", ("block14", "block19"), 288)])
 def test_quality_sets_the_backbone(quality, backbone, block, side):
     loaded = Backbone.load(quality=quality)
     assert (loaded.name, loaded.layer) == (backbone, block + ("head",))
     assert loaded.input_size == (side, side)
     extractor = FeatureExtractor(quality=quality).fit()
     assert extractor.backbone_.name == backbone and extractor.backbone_.input_size == (side, side)
-    assert TransferClassifier(quality=quality)._parts()[0].quality == quality
+    assert TransferClassifier(quality=quality).make_parts()[0].quality == quality
 
 
 @pytest.mark.parametrize("quality, layer, side", [("fast", ("mixed3", "mixed4"), 96),

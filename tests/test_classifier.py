@@ -75,8 +75,8 @@ def test_paths_and_labels(shapes, fitted):
 def test_defaults(shapes):
     some = shapes.subset(slice(None, None, 3))
     model = TransferClassifier(epochs=2).fit(some)
-    assert model.extractor_.backbone_.layer == ("block14", "block19", "head")
-    assert model.extractor_.backbone_.input_size == (260, 260)
+    assert model.extractor_.backbone_.layer == ("block10", "head")
+    assert model.extractor_.backbone_.input_size == (256, 256)
     model = TransferClassifier("inception_v3", epochs=2).fit(some)
     assert model.extractor_.backbone_.layer == ("mixed3", "mixed4")
     assert model.extractor_.backbone_.input_size == (128, 128)

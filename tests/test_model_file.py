@@ -75,7 +75,8 @@ def test_round_trip(shapes, tmp_path, settings):
     assert loaded.classes_.tolist() == model.classes_.tolist()
     assert loaded.score(shapes) == model.score(shapes)
     assert loaded.skipped_ == [] and loaded.n_images_ == 18
-    for name in ("resize", "pooling", "epochs", "dropout", "l2", "early_stopping"):
+    assert loaded.resize == model.extractor_.resize_
+    for name in ("pooling", "epochs", "dropout", "l2", "early_stopping"):
         assert getattr(loaded, name) == getattr(model, name), name
     assert tuple(loaded.hidden_layers) == tuple(model.hidden_layers)
     again = tmp_path / "again.gtw"
@@ -367,7 +368,7 @@ def test_a_model_saved_before_efficientnet():
                                     "before_efficientnet.gtm"), threads=1)
     backbone = model.extractor_.backbone_
     assert backbone.layer == ("activation_2", "activation_4")
-    assert backbone.input_size == (48, 40) and model.extractor_.resize == "pad"
+    assert backbone.input_size == (48, 40) and model.extractor_.resize_ == "pad"
     assert (model.epochs, model.refit, model.get_params()["l2"]) == (12, False, 0.005)
     picture = golden.draw_picture()
     images = [np.ascontiguousarray(picture[y:y + 48, x:x + 40])

@@ -257,7 +257,7 @@ def test_views_beside_their_photographs(photographs):
 
 
 def test_photographs_are_shown_at_the_size_of_a_classifier_with_the_defaults(photographs):
-    size = Backbone.load().input_size
+    size = Backbone.load(quality="balanced").input_size
     maps = np.ones((1, 6, 6))
     for ax in list(plot_views(photographs[:1], 1).ravel()) + list(
             plot_activation_maps(photographs[:1], maps)):

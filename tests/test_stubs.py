@@ -1,5 +1,6 @@
 """_core.pyi names what the compiled core has, with the same signatures."""
 import ast
+import collections
 import inspect
 import os
 import re
@@ -64,11 +65,11 @@ def test_signatures():
     assert len(found) == 8 + 7 + 6
     for name, node, value in found:
         positional, keywords = names_of(node.args)
-        real = inspect.signature(value).parameters
-        if "settings" in real:
-            assert list(real) == positional + ["settings"], name
-        else:
-            assert (list(real), keywords) == (positional, []), name
+        real = collections.OrderedDict(inspect.signature(value).parameters)
+        real.pop("self", None)  # of a method, which the stubs' names are without
+        by_keyword = [each.name for each in real.values() if each.kind is each.KEYWORD_ONLY]
+        assert (list(real), by_keyword) == (positional + keywords, keywords), name
+        if not keywords:
             optional = [each.name for each in real.values() if each.default is not each.empty]
             assert optional == positional[len(positional) - len(node.args.defaults):], name
 

@@ -54,8 +54,9 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     input_size : int or (int, int), optional
         Size to which photographs are brought; default what `quality` says.
     pooling : {"average", "max"} or None
-    resize : {"pad", "stretch"}
+    resize : {"pad", "stretch"}, optional
         Whether photographs become square by white borders or by stretching.
+        Default is what suits the backbone, see `FeatureExtractor`.
     hidden_layers, dropout, epochs, batch_size, learning_rate, optimizer, momentum, l2
         See `HeadClassifier`.
     validation_fraction, early_stopping, patience, class_weight, calibrate, random_state, refit
@@ -115,7 +116,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     _sklearn_mixins = ("ClassifierMixin",)
 
     def __init__(self, backbone=None, layer=None, input_size=None, pooling="average",
-                 resize="pad", hidden_layers=(), dropout=0.0, epochs="auto", batch_size=32,
+                 resize=None, hidden_layers=(), dropout=0.0, epochs="auto", batch_size=32,
                  learning_rate="auto", optimizer="adam", momentum=0.9, l2=0.02,
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
                  calibrate=True, random_state=0, threads=None, precision="auto", cache=True,

@@ -105,7 +105,7 @@ def _settings(model, backbone):
         parameters["class_weight"] = [
             [label.item() if isinstance(label, np.generic) else label, float(weight)]
             for label, weight in sorted(model.class_weight.items())]
-    parameters["pooling"], parameters["resize"] = backbone.pooling, model.extractor_.resize
+    parameters["pooling"], parameters["resize"] = backbone.pooling, model.extractor_.resize_
     augmentation = as_augmentation(model.augment)
     parameters["augment"] = None if augmentation is None else augmentation.to_dict()
     for name in ("early_stopping", "calibrate", "strict", "group_duplicates", "refit"):
@@ -372,7 +372,7 @@ def _rebuild(network, settings, path, threads, verbose, cache):
     if kernels[0].shape[0] != backbone.n_features:
         raise ModelFileError("{}: the head takes {} features, the backbone gives {}".format(
             path, kernels[0].shape[0], backbone.n_features))
-    extractor.backbone_ = backbone
+    extractor.backbone_, extractor.resize_ = backbone, parameters["resize"]
     head.classes_ = settings["classes"]
     head.n_features_in_, head.n_iter_ = backbone.n_features, len(settings["history"]["loss"])
     if settings.get("temperature") is not None:

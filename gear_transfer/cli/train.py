@@ -40,7 +40,7 @@ def add_arguments(parser):
                        help="size of the images, such as 192 or 192x160, height first (default: "
                             "what --quality says)")
     group.add_argument("--pooling", choices=("average", "max"), help="default: average")
-    group.add_argument("--resize", choices=("pad", "stretch"), help="default: pad")
+    group.add_argument("--resize", choices=("pad", "stretch"), help="default: what suits the backbone")
     group.add_argument("--precision", help="auto (the default), float32 and so on")
     group = parser.add_argument_group("head", "Defaults are those of TransferClassifier.")
     group.add_argument("--hidden-layers", type=widths, metavar="N[,N]",

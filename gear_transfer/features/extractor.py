@@ -21,7 +21,7 @@ from .backbone import Backbone
 from .distributed import KeepsExecutor, check_executor, iterate_chunks, make_task
 from .extraction import iterate_features
 from .precision import SAMPLE_SIZE, choice_from_text, choice_to_text, fast_precisions
-from .settings import DEFAULT_QUALITY
+from .settings import DEFAULT_QUALITY, default_resize
 
 #: What extraction gives: features (n, d) float32, the positions (n,) they belong to, and the
 #: failures, a list of (position, ImageError).
@@ -39,8 +39,10 @@ class FeatureExtractor(KeepsExecutor, Estimator):
     layer : str or sequence of str, optional
     input_size : int or (int, int), optional
     pooling : {"average", "max"} or None
-    resize : {"pad", "stretch"}
-        How a photograph becomes a square, see `read_image`.
+    resize : {"pad", "stretch"}, optional
+        How a photograph becomes a square, see `read_image`. Default is
+        what suits the backbone: "stretch" for the EfficientNets of the
+        package, "pad" for others; ``resize_`` says it once fitted.
     batch_size : int
         Images decoded and run at a time.
     threads : int, optional
@@ -81,7 +83,7 @@ class FeatureExtractor(KeepsExecutor, Estimator):
     _sklearn_mixins = ("TransformerMixin",)
 
     def __init__(self, backbone=None, layer=None, input_size=None, pooling="average",
-                 resize="pad", batch_size=32, threads=None, precision="auto", cache=True,
+                 resize=None, batch_size=32, threads=None, precision="auto", cache=True,
                  verbose=None, executor=None, quality=DEFAULT_QUALITY):
         self.backbone = backbone
         self.layer = layer
@@ -110,8 +112,8 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         """
         if hasattr(X, "tocsr"):
             check_images(X)  # an error at once, not only in transform
-        if self.resize not in RESIZE_RULES:
-            raise ValueError("resize must be 'pad' or 'stretch', not {!r}".format(self.resize))
+        if self.resize is not None and self.resize not in RESIZE_RULES:
+            raise ValueError("resize must be 'pad', 'stretch' or None, not {!r}".format(self.resize))
         check_executor(self.executor)
         if isinstance(self.backbone, Backbone):
             self.backbone_ = self.backbone
@@ -120,6 +122,7 @@ class FeatureExtractor(KeepsExecutor, Estimator):
                                            input_size=self.input_size, pooling=self.pooling,
                                            threads=self.threads, precision=self.precision,
                                            quality=self.quality)
+        self.resize_ = self.resize or default_resize(self.backbone_.network)
         return self
 
     def transform(self, X):
@@ -251,7 +254,7 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         -------
         ImageHashes
         """
-        return ImageHashes(X, self.cache, self.threads, self.backbone_.input_size, self.resize,
+        return ImageHashes(X, self.cache, self.threads, self.backbone_.input_size, self.resize_,
                            self.verbose)
 
     def get_feature_names_out(self, input_features=None):
@@ -279,10 +282,10 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         backbone = self.backbone_
         # As long as no photograph could be read to decide on the precision, all is done here.
         if self.executor is not None and backbone.is_settled:
-            task = make_task(backbone, self.resize, self.batch_size, self.threads, self.executor,
+            task = make_task(backbone, self.resize_, self.batch_size, self.threads, self.executor,
                              augmentation)
             return iterate_chunks(self.executor, task, images, contents)
-        return iterate_features(backbone, images, self.resize, self.batch_size,
+        return iterate_features(backbone, images, self.resize_, self.batch_size,
                                 check_threads(self.threads), augmentation, see, contents)
 
     def _contents(self, X, hashes):
@@ -328,7 +331,7 @@ class FeatureExtractor(KeepsExecutor, Estimator):
                 break
             with contextlib.suppress(ImageError):
                 size = self.backbone_.input_size
-                picture = read_picture(X[i], size, self.resize, contents.watch(i))
+                picture = read_picture(X[i], size, self.resize_, contents.watch(i))
                 sample.append(centred_on_white(picture, size))
         return sample
 
@@ -336,7 +339,7 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         """All but the photograph and the precision that decides its features."""
         backbone = self.backbone_
         return [backbone.fingerprint(), backbone.layer, backbone.input_size, backbone.pooling,
-                self.resize, FEATURES_VERSION]
+                self.resize_, FEATURES_VERSION]
 
     def _keys(self, contents, augmentation):
         """The key of each image in the cache, None where it has none."""

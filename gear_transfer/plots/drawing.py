@@ -25,6 +25,13 @@ _GAP_INCHES = 0.12
 _LINE_INCHES = 0.19
 
 
+def default_resize():
+    """How a classifier with the default settings makes photographs square."""
+    from ..features.settings import shown_resize
+
+    return shown_resize()
+
+
 def default_input_size():
     """The size to which a classifier with the default settings brings photographs."""
     from ..features.settings import DEFAULT_QUALITY, QUALITIES

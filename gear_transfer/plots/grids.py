@@ -3,8 +3,8 @@ import numpy as np
 
 from ..common.arguments import check_list, check_whole_number
 from ..photographs.images import read_image
-from .drawing import (GREY, INK, RED, as_images, check_lengths, default_input_size, set_title,
-                      show_image, show_pixels, tiles)
+from .drawing import (GREY, INK, RED, as_images, check_lengths, default_input_size,
+                      default_resize, set_title, show_image, show_pixels, tiles)
 
 
 def plot_predictions(images, predictions, probabilities=None, true_labels=None, columns=5,
@@ -103,7 +103,7 @@ def plot_images(image_set, per_class=1, columns=6, axes=None):
     return axes
 
 
-def plot_views(images, augment=4, input_size=None, resize="pad", axes=None):
+def plot_views(images, augment=4, input_size=None, resize=None, axes=None):
     """Show photographs, each in a row with its augmented views.
 
     Parameters
@@ -111,11 +111,11 @@ def plot_views(images, augment=4, input_size=None, resize="pad", axes=None):
     images : sequence of n images
         Paths, PIL images or uint8 arrays, or an ImageSet.
     augment : int or Augmentation
-        That of the classifier.
+        That of the classifier. Default: that of one with the default settings.
     input_size : int or (int, int), optional
         That of the classifier: views are shown as they are trained on. Default: that of one with
         the default settings.
-    resize : {"pad", "stretch"}
+    resize : {"pad", "stretch"}, optional
         That of the classifier.
     axes : array of at least n * (1 + views) Axes, optional
         Where to draw. Default: a new figure.
@@ -141,6 +141,7 @@ def plot_views(images, augment=4, input_size=None, resize="pad", axes=None):
     columns = 1 + augmentation.views
     axes = tiles(range(len(images) * columns), columns, 1, axes).reshape(-1, columns)
     for image, row in zip(images, axes):
+        resize = resize or default_resize()
         pixels = [read_image(image, input_size, resize)]
         pixels.extend(augmentation.views_of(image, input_size, resize))
         for number, (tile, view) in enumerate(zip(row, pixels)):

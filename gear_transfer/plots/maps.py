@@ -3,8 +3,8 @@ import numpy as np
 
 from ..errors import ImageError
 from ..photographs.images import read_image, size_pair
-from .drawing import (as_images, check_lengths, default_input_size, set_title, show_image,
-                      show_pixels, tiles)
+from .drawing import (as_images, check_lengths, default_input_size, default_resize, set_title,
+                      show_image, show_pixels, tiles)
 
 _PALER = 0.55  # share of its distance from white that the grey keeps, for colours on dark things
 _STRONGEST_COVER = 0.85  # of the grey where the map is strongest
@@ -15,7 +15,7 @@ _LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
 
 def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_size=None,
-                         resize="pad", columns=5, axes=None):
+                         resize=None, columns=5, axes=None):
     """Show photographs in grey under their activation maps: red is what speaks for the class.
 
     The colours are relative to the strongest places of each photograph; what
@@ -34,8 +34,8 @@ def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_s
     input_size : int or (int, int), optional
         That of the classifier: the photographs are shown as it sees them. Default: that of one
         with the default settings.
-    resize : {"pad", "stretch"}
-        That of the classifier.
+    resize : {"pad", "stretch"}, optional
+        That of the classifier. Default: that of one with the default settings.
     columns : int
         Images in a row.
     axes : array of at least n Axes, optional
@@ -58,7 +58,7 @@ def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_s
     axes = tiles(range(len(images)), columns, 0 if titles is None else 1, axes)
     for i, tile in enumerate(axes):
         try:
-            pixels = read_image(images[i], size, resize)
+            pixels = read_image(images[i], size, resize or default_resize())
         except ImageError:
             show_image(tile, images[i])  # says why it cannot be read
         else:

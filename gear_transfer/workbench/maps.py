@@ -145,7 +145,7 @@ def _map_extractor(model):
     backbone = Backbone.from_network(own.network, own.name, layer=own.layer,
                                      input_size=own.input_size, pooling=None, threads=own.threads,
                                      precision=own.precision)
-    return FeatureExtractor(backbone=backbone, resize=model.extractor_.resize, batch_size=_BATCH,
+    return FeatureExtractor(backbone=backbone, resize=model.extractor_.resize_, batch_size=_BATCH,
                             threads=model.extractor_.threads, cache=False).fit()
 
 

@@ -14,7 +14,7 @@ from ..common.arguments import check_list, check_whole_number, is_path
 from ..common.progress import no_automatic_bars, progress_bar
 from ..errors import GraphError
 from ..features.backbone import Backbone, default_name, find_backbone
-from ..features.settings import named_layers
+from ..features.settings import default_resize, named_layers
 from ..importers import load_network
 from ..importers.network import needed_nodes
 from ..importers.weights import PACKAGED
@@ -343,7 +343,8 @@ def _screen(judge, candidates, places, head):
         if not len(extraction.positions):
             raise extraction.failures[0][1]
         speeds = dict(zip(names, images_per_second(
-            backbone, [judge.images[i] for i in extraction.positions], judge.model.resize)))
+            backbone, [judge.images[i] for i in extraction.positions],
+            judge.model.resize or default_resize(backbone.network))))
         widths = [int(np.prod(shape)) for shape in backbone.shapes]
         parts = dict(zip(names, np.split(extraction.features, np.cumsum(widths)[:-1], axis=1)))
         tried = []
