@@ -72,24 +72,16 @@ gt_zero_is_byte(gt_preprocessing preprocessing, int *zero)
     return true;
 }
 
-/* Whether part of a fused block reads its input, which lies outside, in 8 bits. */
-static bool
-block_reads_8_bits(const quantizer *job, const gt_node *node)
-{
-    int zero = 0;
-    int input = node->inputs[0];
-    return job->fusions[input] == GT_NOT_FUSED &&
-           (input == 0 ? gt_zero_is_byte(job->preprocessing, &zero) : node->groups > 1);
-}
-
 /* Whether a convolution reads 8 bits. */
 static bool
 reads_8_bits(const quantizer *job, int index)
 {
     const gt_node *node = &job->graph->nodes[index];
+    int zero = 0;
     switch (job->fusions[index]) {
     case GT_FUSED_U8:
-        return block_reads_8_bits(job, node);
+        return node->op == GT_OP_CONV2D && node->inputs[0] == 0 &&
+               gt_zero_is_byte(job->preprocessing, &zero);
     case GT_FUSED_FLOAT:
         return false;
     case GT_NOT_FUSED:
@@ -324,11 +316,7 @@ set_block(const quantizer *job, const gt_block *block, gt_node_format *formats)
     const choice *source = &job->nodes[block->source];
     gt_node_format *first = &formats[gt_block_first(block)];
     gt_format written = formats[block->source].result;
-    bool reads_bytes = source->is_wanted && source->format.type == dnnl_u8 &&
-                       (block->expansion < 0 || block->source == 0);
-    if (block->expansion < 0 && !reads_bytes) {
-        return; /* which cannot be fused then */
-    }
+    bool reads_bytes = block->source == 0 && source->is_wanted;
     if (reads_bytes || written.type == dnnl_bf16) {
         first->source = reads_bytes ? source->format : written;
     }

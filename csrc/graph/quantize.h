@@ -42,8 +42,8 @@ typedef enum { GT_NOT_FUSED, GT_FUSED_FLOAT, GT_FUSED_U8 } gt_fusion;
  * that the smaller values would be lost.  Photographs are read as the bytes that they are where no
  * first convolution pads them; else, and where nobody reads 8 bits, values are floats.
  *
- * In int8 a fused block of bytes reads floats, or bytes without a sign where it begins with a depthwise
- * convolution or with the photographs; what only such blocks read is bfloat16. */
+ * In int8 a fused block of bytes reads floats, of which it makes bytes itself, or the photographs as they
+ * are; what only such blocks read is bfloat16. */
 gt_status gt_choose_formats(const gt_graph *graph, gt_precision precision,
                             gt_preprocessing preprocessing, const gt_fusion *fusions,
                             gt_node_format *formats, gt_error *error);

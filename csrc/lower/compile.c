@@ -61,7 +61,6 @@ gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl
     status = gt_choose_formats(graph, config.precision, config.preprocessing, builder.fusions,
                                builder.formats, error);
     if (status == GT_OK) {
-        gt_lower_mbconv_confirm(&builder);
         status = build(&builder, error);
     }
 done:

@@ -9,22 +9,20 @@
 
 enum { N_ARGS = 4 };
 
-/* Whether a convolution's results can be bytes without a sign. */
+/* Whether it is known how large what a node makes can be, and that none is negative. */
 static bool
-has_byte_range(const gt_node *node)
+is_bounded(const gt_node *node)
 {
-    return node->relu && node->range > 0.0f;
+    return node->relu && (node->range > 0.0f || isfinite(node->relu_max));
 }
 
-/* Whether all that the block has between its convolutions can be bytes. */
+/* Whether the block can read its source in 8 bits, and have integers between its convolutions. */
 static bool
 has_ranges(const gt_graph *graph, const gt_block *block)
 {
-    const gt_node *source = &graph->nodes[block->source];
-    bool can_begin =
-        block->expansion >= 0 ? has_byte_range(&graph->nodes[block->expansion]) : !source->negative;
-    return can_begin && (block->source == 0 || source->range > 0.0f) &&
-           has_byte_range(&graph->nodes[block->depthwise]);
+    const gt_node *depthwise = &graph->nodes[block->depthwise];
+    return (block->source == 0 || graph->nodes[block->source].range > 0.0f) &&
+           is_bounded(&graph->nodes[depthwise->inputs[0]]) && is_bounded(depthwise);
 }
 
 static gt_map_type
@@ -43,16 +41,15 @@ map_type(dnnl_data_type_t type)
     return type == dnnl_u8 ? GT_MAP_U8 : type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
 }
 
-/* What becomes of the sums of a convolution. */
+/* What becomes of the sums of a convolution; for integers the bound that was seen, if that is less. */
 static gt_mbconv_result
-describe_result(const gt_node *node, bool in_bytes)
+describe_result(const gt_node *node, bool in_integers)
 {
     gt_mbconv_result result = {.low = node->relu ? 0.0f : -INFINITY,
                                .high = node->relu ? node->relu_max : INFINITY,
                                .scale = 1.0f};
-    if (in_bytes) {
+    if (in_integers && node->range > 0.0f) {
         result.high = fminf(result.high, node->range);
-        result.scale = result.high / 255.0f;
     }
     return result;
 }
@@ -76,9 +73,8 @@ expected_ends(const gt_builder *builder, const gt_block *block)
 {
     gt_format format = gt_builder_float_format(builder);
     int zero = 0;
-    bool bytes = inner_type(builder, block) == GT_MAP_U8 &&
-                 (block->expansion < 0 ||
-                  (block->source == 0 && gt_zero_is_byte(builder->preprocessing, &zero)));
+    bool bytes = inner_type(builder, block) == GT_MAP_U8 && block->source == 0 &&
+                 gt_zero_is_byte(builder->preprocessing, &zero);
     return (ends){.source = bytes ? (gt_format){dnnl_u8, 1.0f} : format, .result = format};
 }
 
@@ -103,7 +99,6 @@ describe_expansion(const gt_builder *builder, const gt_block *block, gt_mbconv *
     mbconv->expansion_stride = node->window.strides[0];
     mbconv->expansion_before[0] = node->window.before[0];
     mbconv->expansion_before[1] = node->window.before[1];
-    mbconv->expansion = describe_result(node, mbconv->type == GT_MAP_U8);
 }
 
 static gt_mbconv
@@ -132,7 +127,7 @@ describe(const gt_builder *builder, const gt_block *block, ends formats)
     if (block->source == 0) {
         (void)gt_zero_is_byte(builder->preprocessing, &mbconv.source_zero);
     }
-    mbconv.expansion = describe_result(&graph->nodes[depthwise->inputs[0]], false);
+    mbconv.expansion = describe_result(&graph->nodes[depthwise->inputs[0]], type == GT_MAP_U8);
     if (block->expansion >= 0) {
         describe_expansion(builder, block, &mbconv);
     }
@@ -160,18 +155,6 @@ gt_lower_mbconv_mark(gt_builder *builder)
     for (int i = 1; !builder->low_memory && i < builder->graph->count; i++) {
         if (builder->fusions[i] == GT_NOT_FUSED && gt_block_find(builder->graph, i, &block)) {
             gt_mbconv mbconv = describe(builder, &block, expected_ends(builder, &block));
-            set_parts(builder, &block, &mbconv);
-        }
-    }
-}
-
-void
-gt_lower_mbconv_confirm(gt_builder *builder)
-{
-    gt_block block;
-    for (int i = 1; i < builder->graph->count; i++) {
-        if (builder->fusions[i] != GT_NOT_FUSED && gt_block_find(builder->graph, i, &block)) {
-            gt_mbconv mbconv = describe(builder, &block, ends_of(builder, &block));
             set_parts(builder, &block, &mbconv);
         }
     }
