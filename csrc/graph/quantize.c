@@ -3,8 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "graph/blocks.h"
-
 /* Ranges that share a scale differ by this factor at most: the smallest then keeps 4 of the 8 bits. */
 static const float largest_ratio = 16.0f;
 
@@ -22,8 +20,8 @@ typedef struct {
 typedef struct {
     const gt_graph *graph;
     gt_preprocessing preprocessing;
-    const gt_fusion *fusions; /* (graph->count,) */
-    choice *nodes;            /* (graph->count,) */
+    const gt_block *blocks; /* (graph->count,) */
+    choice *nodes;          /* (graph->count,) */
 } quantizer;
 
 bool
@@ -78,7 +76,7 @@ reads_8_bits(const quantizer *job, int index)
 {
     const gt_node *node = &job->graph->nodes[index];
     int zero = 0;
-    switch (job->fusions[index]) {
+    switch (job->blocks[index].fusion) {
     case GT_FUSED_U8:
         return node->op == GT_OP_CONV2D && node->inputs[0] == 0 &&
                gt_zero_is_byte(job->preprocessing, &zero);
@@ -299,7 +297,7 @@ stays_among_blocks(const quantizer *job, int index)
     for (int i = index + 1; i < graph->count; i++) {
         for (int k = 0; k < graph->nodes[i].n_inputs; k++) {
             bool reads = graph->nodes[i].inputs[k] == index;
-            if (reads && job->fusions[i] != GT_FUSED_U8) {
+            if (reads && job->blocks[i].fusion != GT_FUSED_U8) {
                 return false;
             }
             is_read = is_read || reads;
@@ -330,7 +328,7 @@ set_block(const quantizer *job, const gt_block *block, gt_node_format *formats)
 
 gt_status
 gt_choose_formats(const gt_graph *graph, gt_precision precision, gt_preprocessing preprocessing,
-                  const gt_fusion *fusions, gt_node_format *formats, gt_error *error)
+                  const gt_block *blocks, gt_node_format *formats, gt_error *error)
 {
     for (int i = 0; i < graph->count; i++) {
         formats[i] = float_node(&graph->nodes[i], precision);
@@ -338,7 +336,7 @@ gt_choose_formats(const gt_graph *graph, gt_precision precision, gt_preprocessin
     if (precision != GT_PRECISION_INT8) {
         return GT_OK;
     }
-    quantizer job = {graph, preprocessing, fusions,
+    quantizer job = {graph, preprocessing, blocks,
                      calloc((size_t)graph->count, sizeof(*job.nodes))};
     if (job.nodes == NULL) {
         return gt_fail_memory(error, "choosing 8-bit values");
@@ -348,12 +346,11 @@ gt_choose_formats(const gt_graph *graph, gt_precision precision, gt_preprocessin
     share_scales(&job);
     set_scales(&job);
     for (int i = 0; i < graph->count; i++) {
-        gt_block block;
-        if (fusions[i] == GT_NOT_FUSED) {
+        if (blocks[i].fusion == GT_NOT_FUSED) {
             set_int8(&job, i, &formats[i]);
         }
-        else if (fusions[i] == GT_FUSED_U8 && gt_block_find(graph, i, &block) && block.last == i) {
-            set_block(&job, &block, formats);
+        else if (blocks[i].fusion == GT_FUSED_U8 && blocks[i].last == i) {
+            set_block(&job, &blocks[i], formats);
         }
     }
     free(job.nodes);

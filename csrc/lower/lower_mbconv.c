@@ -134,28 +134,25 @@ describe(const gt_builder *builder, const gt_block *block, ends formats)
     return mbconv;
 }
 
-static void
-set_parts(gt_builder *builder, const gt_block *block, const gt_mbconv *mbconv)
-{
-    gt_fusion fusion = !gt_mbconv_is_supported(mbconv) ? GT_NOT_FUSED
-                       : mbconv->type == GT_MAP_U8     ? GT_FUSED_U8
-                                                       : GT_FUSED_FLOAT;
-    const int parts[] = {block->expansion, block->depthwise, block->projection, block->addition};
-    for (int i = 0; i < 4; i++) {
-        if (parts[i] >= 0) {
-            builder->fusions[parts[i]] = fusion;
-        }
-    }
-}
-
 void
 gt_lower_mbconv_mark(gt_builder *builder)
 {
     gt_block block;
     for (int i = 1; !builder->low_memory && i < builder->graph->count; i++) {
-        if (builder->fusions[i] == GT_NOT_FUSED && gt_block_find(builder->graph, i, &block)) {
-            gt_mbconv mbconv = describe(builder, &block, expected_ends(builder, &block));
-            set_parts(builder, &block, &mbconv);
+        if (builder->blocks[i].fusion != GT_NOT_FUSED ||
+            !gt_block_find(builder->graph, i, builder->blocks, &block)) {
+            continue;
+        }
+        gt_mbconv mbconv = describe(builder, &block, expected_ends(builder, &block));
+        if (gt_mbconv_is_supported(&mbconv)) {
+            const int parts[] = {block.expansion, block.depthwise, block.projection,
+                                 block.addition};
+            block.fusion = mbconv.type == GT_MAP_U8 ? GT_FUSED_U8 : GT_FUSED_FLOAT;
+            for (int k = 0; k < 4; k++) {
+                if (parts[k] >= 0) {
+                    builder->blocks[parts[k]] = block;
+                }
+            }
         }
     }
 }
@@ -213,18 +210,15 @@ lower_block(gt_builder *builder, const gt_block *block, gt_error *error)
 static bool
 is_supported(const gt_builder *builder, int index)
 {
-    return builder->fusions[index] != GT_NOT_FUSED;
+    return builder->blocks[index].fusion != GT_NOT_FUSED;
 }
 
 /* Append the step of the block that ends with node `index`; the other nodes of a block have none. */
 static gt_status
 lower_mbconv(gt_builder *builder, int index, gt_error *error)
 {
-    gt_block block;
-    if (!gt_block_find(builder->graph, index, &block) || block.last != index) {
-        return GT_OK;
-    }
-    return lower_block(builder, &block, error);
+    const gt_block *block = &builder->blocks[index];
+    return block->last == index ? lower_block(builder, block, error) : GT_OK;
 }
 
 const gt_implementation gt_mbconv_block = {.is_supported = is_supported, .lower = lower_mbconv};
