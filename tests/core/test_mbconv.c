@@ -7,6 +7,7 @@
 #include "common/onednn.h"
 #include "kernels/mbconv/mbconv.h"
 #include "kernels/mbconv/mbconv_stages.h"
+#include "older.h"
 #include "twin.h"
 
 /* A block and everything it reads, each in memory of exactly its size, and what it must write. */
@@ -500,8 +501,8 @@ test_what_cannot_be_run(void)
     CHECK(gt_mbconv_is_supported(&other));
 }
 
-int
-main(void)
+static void
+test_all(void)
 {
     RUN(test_shapes);
     RUN(test_channels_that_fill_no_word);
@@ -510,5 +511,14 @@ main(void)
     RUN(test_bytes_written);
     RUN(test_bounds_of_the_result);
     RUN(test_what_cannot_be_run);
+}
+
+int
+main(void)
+{
+    check_on_older(dnnl_cpu_isa_avx512_core, test_all); /* first: oneDNN is not asked yet */
+    check_on_older(dnnl_cpu_isa_avx2, test_all);
+    check_on_older(dnnl_cpu_isa_sse41, test_all);
+    test_all();
     return check_report();
 }

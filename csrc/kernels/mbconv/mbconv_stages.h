@@ -203,6 +203,7 @@ gt_mbconv_has_padded_rows(const gt_mbconv *block)
 /* The stages for maps of that type: in plain C, of so many lanes; on processors with AVX2 and FMA;
  * with AVX-512, AVX-512 BF16 and AVX-512 VNNI; none if the compiler did not know them. */
 gt_mbconv_stages gt_mbconv_plain(gt_map_type type);
+gt_mbconv_stages gt_mbconv_avx2(void);
 gt_mbconv_stages gt_mbconv_avx512(void);
 gt_mbconv_stages gt_mbconv_avx512_bf16(void);
 gt_mbconv_stages gt_mbconv_avx512_vnni(void);
