@@ -42,7 +42,7 @@ is_depthwise(const gt_graph *graph, const gt_node *node)
 
 /* The block that ends with a projection; what is added is set by the caller. */
 static bool
-match_projection(const gt_graph *graph, int projection, gt_block *block)
+match_projection(const gt_graph *graph, int projection, const gt_block *blocks, gt_block *block)
 {
     if (!is_pointwise(&graph->nodes[projection])) {
         return false;
@@ -58,7 +58,8 @@ match_projection(const gt_graph *graph, int projection, gt_block *block)
         return false;
     }
     block->source = depthwise->inputs[0];
-    if ((is_pointwise(&graph->nodes[block->source]) ||
+    if (blocks[block->source].fusion == GT_NOT_FUSED &&
+        (is_pointwise(&graph->nodes[block->source]) ||
          is_first_layer(&graph->nodes[block->source])) &&
         gt_graph_only_reader(graph, block->source) == block->depthwise) {
         block->expansion = block->source;
@@ -70,15 +71,15 @@ match_projection(const gt_graph *graph, int projection, gt_block *block)
 
 /* The block that ends with node `last`. */
 static bool
-match(const gt_graph *graph, int last, gt_block *block)
+match(const gt_graph *graph, int last, const gt_block *blocks, gt_block *block)
 {
     const gt_node *node = &graph->nodes[last];
     if (node->op != GT_OP_ADD || node->n_inputs != 2) {
-        return match_projection(graph, last, block);
+        return match_projection(graph, last, blocks, block);
     }
     for (int k = 0; k < 2; k++) {
         int projection = node->inputs[k];
-        if (match_projection(graph, projection, block) && !graph->nodes[projection].relu &&
+        if (match_projection(graph, projection, blocks, block) && !graph->nodes[projection].relu &&
             gt_graph_only_reader(graph, projection) == last &&
             block->source == node->inputs[1 - k]) {
             block->addition = block->last = last;
@@ -96,7 +97,7 @@ has_part(const gt_block *block, int index)
 }
 
 bool
-gt_block_find(const gt_graph *graph, int index, gt_block *block)
+gt_block_find(const gt_graph *graph, int index, const gt_block *blocks, gt_block *block)
 {
     enum { PARTS = 4 };
     int chain[PARTS];
@@ -106,7 +107,7 @@ gt_block_find(const gt_graph *graph, int index, gt_block *block)
     }
     while (count > 0) {
         count--;
-        if (match(graph, chain[count], block) && has_part(block, index)) {
+        if (match(graph, chain[count], blocks, block) && has_part(block, index)) {
             return true;
         }
     }

@@ -24,8 +24,8 @@ typedef struct {
 typedef struct {
     const gt_graph *graph;
     gt_preprocessing preprocessing;
-    const gt_fusion *fusions; /* (graph->count,) */
-    choice *nodes;            /* (graph->count,) */
+    const gt_block *blocks; /* (graph->count,) */
+    choice *nodes;          /* (graph->count,) */
 } quantizer;
 
 bool
@@ -74,24 +74,16 @@ gt_zero_is_byte(gt_preprocessing preprocessing, int *zero)
     return true;
 }
 
-/* Whether part of a fused block reads its input, which lies outside, in 8 bits. */
-static bool
-block_reads_8_bits(const quantizer *job, const gt_node *node)
-{
-    int zero = 0;
-    int input = node->inputs[0];
-    return job->fusions[input] == GT_NOT_FUSED &&
-           (input == 0 ? gt_zero_is_byte(job->preprocessing, &zero) : node->groups > 1);
-}
-
 /* Whether a convolution reads 8 bits. */
 static bool
 reads_8_bits(const quantizer *job, int index)
 {
     const gt_node *node = &job->graph->nodes[index];
-    switch (job->fusions[index]) {
+    int zero = 0;
+    switch (job->blocks[index].fusion) {
     case GT_FUSED_U8:
-        return block_reads_8_bits(job, node);
+        return node->op == GT_OP_CONV2D && node->inputs[0] == 0 &&
+               gt_zero_is_byte(job->preprocessing, &zero);
     case GT_FUSED_FLOAT:
         return false;
     case GT_NOT_FUSED:
@@ -309,7 +301,7 @@ stays_among_blocks(const quantizer *job, int index)
     for (int i = index + 1; i < graph->count; i++) {
         for (int k = 0; k < graph->nodes[i].n_inputs; k++) {
             bool reads = graph->nodes[i].inputs[k] == index;
-            if (reads && job->fusions[i] != GT_FUSED_U8) {
+            if (reads && job->blocks[i].fusion != GT_FUSED_U8) {
                 return false;
             }
             is_read = is_read || reads;
@@ -326,11 +318,7 @@ set_block(const quantizer *job, const gt_block *block, gt_node_format *formats)
     const choice *source = &job->nodes[block->source];
     gt_node_format *first = &formats[gt_block_first(block)];
     gt_format written = formats[block->source].result;
-    bool reads_bytes = source->is_wanted && source->format.type == dnnl_u8 &&
-                       (block->expansion < 0 || block->source == 0);
-    if (block->expansion < 0 && !reads_bytes) {
-        return; /* which cannot be fused then */
-    }
+    bool reads_bytes = block->source == 0 && source->is_wanted;
     if (reads_bytes || written.type == dnnl_bf16) {
         first->source = reads_bytes ? source->format : written;
     }
@@ -344,7 +332,7 @@ set_block(const quantizer *job, const gt_block *block, gt_node_format *formats)
 
 gt_status
 gt_choose_formats(const gt_graph *graph, gt_precision precision, gt_preprocessing preprocessing,
-                  const gt_fusion *fusions, gt_node_format *formats, gt_error *error)
+                  const gt_block *blocks, gt_node_format *formats, gt_error *error)
 {
     for (int i = 0; i < graph->count; i++) {
         formats[i] = float_node(&graph->nodes[i], precision);
@@ -352,7 +340,7 @@ gt_choose_formats(const gt_graph *graph, gt_precision precision, gt_preprocessin
     if (precision != GT_PRECISION_INT8) {
         return GT_OK;
     }
-    quantizer job = {graph, preprocessing, fusions,
+    quantizer job = {graph, preprocessing, blocks,
                      calloc((size_t)graph->count, sizeof(*job.nodes))};
     if (job.nodes == NULL) {
         return gt_fail_memory(error, "choosing 8-bit values");
@@ -362,12 +350,11 @@ gt_choose_formats(const gt_graph *graph, gt_precision precision, gt_preprocessin
     share_scales(&job);
     set_scales(&job);
     for (int i = 0; i < graph->count; i++) {
-        gt_block block;
-        if (fusions[i] == GT_NOT_FUSED) {
+        if (blocks[i].fusion == GT_NOT_FUSED) {
             set_int8(&job, i, &formats[i]);
         }
-        else if (fusions[i] == GT_FUSED_U8 && gt_block_find(graph, i, &block) && block.last == i) {
-            set_block(&job, &block, formats);
+        else if (blocks[i].fusion == GT_FUSED_U8 && blocks[i].last == i) {
+            set_block(&job, &blocks[i], formats);
         }
     }
     free(job.nodes);

@@ -3,6 +3,7 @@
 #define GT_QUANTIZE_H
 
 #include "common/onednn.h"
+#include "graph/blocks.h"
 #include "graph/graph.h"
 
 /* How pixels become numbers: value = byte * scale + offset. */
@@ -30,20 +31,17 @@ typedef struct {
     float high;
 } gt_node_format;
 
-/* Whether a node is part of a block that one kernel computes, which keeps what lies inside to itself, and
- * what numbers these are. */
-typedef enum { GT_NOT_FUSED, GT_FUSED_FLOAT, GT_FUSED_U8 } gt_fusion;
-
 /* Decide how every node of an optimised graph computes in a plan of that precision: formats[i] for
  * node i.  In int8 a convolution reads 8 bits where the range of what it reads is known; values
  * that are concatenated or pooled share a scale with the result, unless their ranges are so far
  * apart that the smaller values would be lost.  Photographs are read as the bytes that they are
  * where no first convolution pads them; else, and where nobody reads 8 bits, values are floats.
  *
- * In int8 a fused block of bytes reads floats, or bytes without a sign where it begins with a
- * depthwise convolution or with the photographs; what only such blocks read is bfloat16. */
+ * blocks[i] is the block that node i is fused in.  In int8 a fused block of bytes reads floats, of
+ * which it makes bytes itself, or the photographs as they are; what only such blocks read is
+ * bfloat16. */
 gt_status gt_choose_formats(const gt_graph *graph, gt_precision precision,
-                            gt_preprocessing preprocessing, const gt_fusion *fusions,
+                            gt_preprocessing preprocessing, const gt_block *blocks,
                             gt_node_format *formats, gt_error *error);
 
 /* Whether a byte stands for 0 in photographs, which then is *zero. */

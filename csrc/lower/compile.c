@@ -48,9 +48,9 @@ gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl
     created->value_of = calloc((size_t)graph->count, sizeof(*created->value_of));
     builder.plan = created;
     builder.formats = calloc((size_t)graph->count, sizeof(*builder.formats));
-    builder.fusions = calloc((size_t)graph->count, sizeof(*builder.fusions));
+    builder.blocks = calloc((size_t)graph->count, sizeof(*builder.blocks));
     if (created->outputs == NULL || created->value_of == NULL || builder.formats == NULL ||
-        builder.fusions == NULL) {
+        builder.blocks == NULL) {
         status = gt_fail_memory(error, "a plan");
         goto done;
     }
@@ -58,14 +58,13 @@ gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl
         created->value_of[i] = GT_NO_VALUE;
     }
     gt_lower_mbconv_mark(&builder);
-    status = gt_choose_formats(graph, config.precision, config.preprocessing, builder.fusions,
+    status = gt_choose_formats(graph, config.precision, config.preprocessing, builder.blocks,
                                builder.formats, error);
     if (status == GT_OK) {
-        gt_lower_mbconv_confirm(&builder);
         status = build(&builder, error);
     }
 done:
-    free(builder.fusions);
+    free(builder.blocks);
     free(builder.formats);
     if (status != GT_OK) {
         gt_plan_free(created);

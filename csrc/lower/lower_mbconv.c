@@ -9,22 +9,20 @@
 
 enum { N_ARGS = 4 };
 
-/* Whether a convolution's results can be bytes without a sign. */
+/* Whether it is known how large what a node makes can be, and that none is negative. */
 static bool
-has_byte_range(const gt_node *node)
+is_bounded(const gt_node *node)
 {
-    return node->relu && node->range > 0.0f;
+    return node->relu && (node->range > 0.0f || isfinite(node->relu_max));
 }
 
-/* Whether all that the block has between its convolutions can be bytes. */
+/* Whether the block can read its source in 8 bits, and have integers between its convolutions. */
 static bool
 has_ranges(const gt_graph *graph, const gt_block *block)
 {
-    const gt_node *source = &graph->nodes[block->source];
-    bool can_begin =
-        block->expansion >= 0 ? has_byte_range(&graph->nodes[block->expansion]) : !source->negative;
-    return can_begin && (block->source == 0 || source->range > 0.0f) &&
-           has_byte_range(&graph->nodes[block->depthwise]);
+    const gt_node *depthwise = &graph->nodes[block->depthwise];
+    return (block->source == 0 || graph->nodes[block->source].range > 0.0f) &&
+           is_bounded(&graph->nodes[depthwise->inputs[0]]) && is_bounded(depthwise);
 }
 
 static gt_map_type
@@ -43,16 +41,15 @@ map_type(dnnl_data_type_t type)
     return type == dnnl_u8 ? GT_MAP_U8 : type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
 }
 
-/* What becomes of the sums of a convolution. */
+/* What becomes of the sums of a convolution; for integers the bound that was seen, if that is less. */
 static gt_mbconv_result
-describe_result(const gt_node *node, bool in_bytes)
+describe_result(const gt_node *node, bool in_integers)
 {
     gt_mbconv_result result = {.low = node->relu ? 0.0f : -INFINITY,
                                .high = node->relu ? node->relu_max : INFINITY,
                                .scale = 1.0f};
-    if (in_bytes) {
+    if (in_integers && node->range > 0.0f) {
         result.high = fminf(result.high, node->range);
-        result.scale = result.high / 255.0f;
     }
     return result;
 }
@@ -76,9 +73,8 @@ expected_ends(const gt_builder *builder, const gt_block *block)
 {
     gt_format format = gt_builder_float_format(builder);
     int zero = 0;
-    bool bytes = inner_type(builder, block) == GT_MAP_U8 &&
-                 (block->expansion < 0 ||
-                  (block->source == 0 && gt_zero_is_byte(builder->preprocessing, &zero)));
+    bool bytes = inner_type(builder, block) == GT_MAP_U8 && block->source == 0 &&
+                 gt_zero_is_byte(builder->preprocessing, &zero);
     return (ends){.source = bytes ? (gt_format){dnnl_u8, 1.0f} : format, .result = format};
 }
 
@@ -103,7 +99,6 @@ describe_expansion(const gt_builder *builder, const gt_block *block, gt_mbconv *
     mbconv->expansion_stride = node->window.strides[0];
     mbconv->expansion_before[0] = node->window.before[0];
     mbconv->expansion_before[1] = node->window.before[1];
-    mbconv->expansion = describe_result(node, mbconv->type == GT_MAP_U8);
 }
 
 static gt_mbconv
@@ -132,25 +127,11 @@ describe(const gt_builder *builder, const gt_block *block, ends formats)
     if (block->source == 0) {
         (void)gt_zero_is_byte(builder->preprocessing, &mbconv.source_zero);
     }
-    mbconv.expansion = describe_result(&graph->nodes[depthwise->inputs[0]], false);
+    mbconv.expansion = describe_result(&graph->nodes[depthwise->inputs[0]], type == GT_MAP_U8);
     if (block->expansion >= 0) {
         describe_expansion(builder, block, &mbconv);
     }
     return mbconv;
-}
-
-static void
-set_parts(gt_builder *builder, const gt_block *block, const gt_mbconv *mbconv)
-{
-    gt_fusion fusion = !gt_mbconv_is_supported(mbconv) ? GT_NOT_FUSED
-                       : mbconv->type == GT_MAP_U8     ? GT_FUSED_U8
-                                                       : GT_FUSED_FLOAT;
-    const int parts[] = {block->expansion, block->depthwise, block->projection, block->addition};
-    for (int i = 0; i < 4; i++) {
-        if (parts[i] >= 0) {
-            builder->fusions[parts[i]] = fusion;
-        }
-    }
 }
 
 void
@@ -158,21 +139,20 @@ gt_lower_mbconv_mark(gt_builder *builder)
 {
     gt_block block;
     for (int i = 1; !builder->low_memory && i < builder->graph->count; i++) {
-        if (builder->fusions[i] == GT_NOT_FUSED && gt_block_find(builder->graph, i, &block)) {
-            gt_mbconv mbconv = describe(builder, &block, expected_ends(builder, &block));
-            set_parts(builder, &block, &mbconv);
+        if (builder->blocks[i].fusion != GT_NOT_FUSED ||
+            !gt_block_find(builder->graph, i, builder->blocks, &block)) {
+            continue;
         }
-    }
-}
-
-void
-gt_lower_mbconv_confirm(gt_builder *builder)
-{
-    gt_block block;
-    for (int i = 1; i < builder->graph->count; i++) {
-        if (builder->fusions[i] != GT_NOT_FUSED && gt_block_find(builder->graph, i, &block)) {
-            gt_mbconv mbconv = describe(builder, &block, ends_of(builder, &block));
-            set_parts(builder, &block, &mbconv);
+        gt_mbconv mbconv = describe(builder, &block, expected_ends(builder, &block));
+        if (gt_mbconv_is_supported(&mbconv)) {
+            const int parts[] = {block.expansion, block.depthwise, block.projection,
+                                 block.addition};
+            block.fusion = mbconv.type == GT_MAP_U8 ? GT_FUSED_U8 : GT_FUSED_FLOAT;
+            for (int k = 0; k < 4; k++) {
+                if (parts[k] >= 0) {
+                    builder->blocks[parts[k]] = block;
+                }
+            }
         }
     }
 }
@@ -230,18 +210,15 @@ lower_block(gt_builder *builder, const gt_block *block, gt_error *error)
 static bool
 is_supported(const gt_builder *builder, int index)
 {
-    return builder->fusions[index] != GT_NOT_FUSED;
+    return builder->blocks[index].fusion != GT_NOT_FUSED;
 }
 
 /* Append the step of the block that ends with node `index`; the other nodes of a block have none. */
 static gt_status
 lower_mbconv(gt_builder *builder, int index, gt_error *error)
 {
-    gt_block block;
-    if (!gt_block_find(builder->graph, index, &block) || block.last != index) {
-        return GT_OK;
-    }
-    return lower_block(builder, &block, error);
+    const gt_block *block = &builder->blocks[index];
+    return block->last == index ? lower_block(builder, block, error) : GT_OK;
 }
 
 const gt_implementation gt_mbconv_block = {.is_supported = is_supported, .lower = lower_mbconv};

@@ -4,11 +4,8 @@
 
 #include "plan/builder.h"
 
-/* Set the fusions of all nodes, before the formats are chosen.  Where little memory is wanted, nothing
+/* Set the blocks of all nodes, before the formats are chosen.  Where little memory is wanted, nothing
  * is fused: every node then has a result, as calibration needs it. */
 void gt_lower_mbconv_mark(gt_builder *builder);
-
-/* Undo the fusion of blocks that cannot read their source in the format that was chosen. */
-void gt_lower_mbconv_confirm(gt_builder *builder);
 
 #endif

@@ -13,7 +13,7 @@ typedef struct {
     gt_preprocessing preprocessing;
     bool low_memory;         /* prefer weights that take little memory to speed */
     gt_node_format *formats; /* (graph->count,) */
-    gt_fusion *fusions;      /* (graph->count,) */
+    gt_block *blocks;        /* (graph->count,) that each node is fused in */
 } gt_builder;
 
 /* The argument of a step that reads or writes a value. */

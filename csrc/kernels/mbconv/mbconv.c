@@ -5,7 +5,7 @@
 
 #include "kernels/mbconv/mbconv_stages.h"
 
-enum { CACHE_LINE = 64, COLUMNS_AT_A_TIME = 8 };
+enum { CACHE_LINE = 64 };
 
 /* Bytes of what lies between the convolutions of some rows: half a second-level cache of 1 MB, of
  * which the weights want the rest. */
@@ -44,18 +44,16 @@ most(int a, int b)
     return a > b ? a : b;
 }
 
-/* Columns that the results of a row read, and the map's own; of bytes for results that are computed
- * in whole groups. */
+/* Columns that the results of a row read, and the map's own. */
 static void
 lay_out_row(const gt_mbconv *block, scratch_layout *layout)
 {
-    size_t group = (size_t)gt_mbconv_group(block->type);
-    int results = (int)round_up((size_t)block->to.width, group == 4 ? COLUMNS_AT_A_TIME : 1);
-    int last = (results - 1) * block->stride - block->before[1] + block->size - 1;
+    size_t group = (size_t)gt_mbconv_inner_group(block->type);
+    int last = (block->to.width - 1) * block->stride - block->before[1] + block->size - 1;
     int end = most(last + 1, block->inner.width);
     layout->left = (int)round_up((size_t)block->before[1], group);
     layout->columns = layout->left + (int)round_up((size_t)end, group);
-    layout->row = (size_t)(layout->columns * block->lanes) * gt_mbconv_bytes(block->type);
+    layout->row = (size_t)(layout->columns * block->lanes) * gt_mbconv_inner_bytes(block->type);
 }
 
 /* Numbers of a row of the source as the expansion reads it, with its padding, to which a group is
@@ -95,8 +93,8 @@ lay_out_scratch(const gt_mbconv *block, int rows)
     lay_out_row(block, &layout);
     layout.capacity = least((rows - 1) * block->stride + block->size, block->inner.height);
     layout.vector = round_up((size_t)layout.capacity * layout.row, CACHE_LINE);
-    layout.result = round_up(((size_t)(rows * block->to.width) + COLUMNS_AT_A_TIME) *
-                                 (size_t)block->lanes * gt_mbconv_bytes(block->type),
+    layout.result = round_up((size_t)(rows * block->to.width * block->lanes) *
+                                 gt_mbconv_inner_bytes(block->type),
                              CACHE_LINE);
     layout.expanded = layout.zeros + round_up(layout.row, CACHE_LINE);
     layout.convolved = layout.expanded + vectors * layout.vector;
@@ -158,7 +156,8 @@ expanded_row(const job *own, int vector, int y)
         row = own->scratch + layout->expanded + (size_t)vector * layout->vector +
               (size_t)(y % layout->capacity) * layout->row;
     }
-    return row + (size_t)(layout->left * own->block->lanes) * gt_mbconv_bytes(own->block->type);
+    return row +
+           (size_t)(layout->left * own->block->lanes) * gt_mbconv_inner_bytes(own->block->type);
 }
 
 /* The padding of all rows is zero once and for all. */
@@ -167,8 +166,8 @@ clear_padding(const job *own)
 {
     const gt_mbconv *block = own->block;
     const scratch_layout *layout = &own->layout;
-    size_t column = (size_t)block->lanes * gt_mbconv_bytes(block->type);
-    size_t group = (size_t)gt_mbconv_group(block->type);
+    size_t column = (size_t)block->lanes * gt_mbconv_inner_bytes(block->type);
+    size_t group = (size_t)gt_mbconv_inner_group(block->type);
     size_t before = (size_t)layout->left * column;
     size_t end = before + round_up((size_t)block->inner.width, group) * column;
     memset(own->scratch + layout->zeros, 0, layout->row);
@@ -290,7 +289,7 @@ convolve_rows(const job *own, int first, int end)
 {
     const gt_mbconv *block = own->block;
     int vectors = gt_mbconv_vectors(block, block->inner.channels);
-    size_t row_size = (size_t)(block->to.width * block->lanes) * gt_mbconv_bytes(block->type);
+    size_t row_size = (size_t)(block->to.width * block->lanes) * gt_mbconv_inner_bytes(block->type);
     for (int vector = 0; vector < vectors; vector++) {
         gt_mbconv_row row = {
             .weights = own->packed + own->places.depthwise +
@@ -315,7 +314,7 @@ project_rows(const job *own, int first, int end)
     const gt_mbconv *block = own->block;
     int inner = gt_mbconv_vectors(block, block->inner.channels);
     int vectors = gt_mbconv_vectors(block, block->to.channels);
-    int groups = block->lanes / gt_mbconv_group(block->type);
+    int groups = block->lanes / gt_mbconv_inner_group(block->type);
     size_t line = (size_t)block->lanes * GT_MBCONV_WORD;
     const char *weights = own->packed + own->places.projection;
     int width = 0;
@@ -324,7 +323,7 @@ project_rows(const job *own, int first, int end)
         size_t channel = (size_t)(vector * block->lanes);
         gt_mbconv_product product = {
             .from = own->scratch + own->layout.convolved,
-            .pixel = (size_t)block->lanes * gt_mbconv_bytes(block->type),
+            .pixel = (size_t)block->lanes * gt_mbconv_inner_bytes(block->type),
             .parts = inner,
             .part = own->layout.result,
             .groups = groups,

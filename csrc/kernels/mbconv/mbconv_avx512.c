@@ -8,6 +8,7 @@
 #define INLINE static inline __attribute__((always_inline, target("avx512f")))
 #define TYPE GT_MAP_FLOAT32
 #define GROUP 1
+#define INNER_GROUP 1
 
 #include "kernels/mbconv/mbconv_avx512.h"
 
@@ -44,6 +45,12 @@ INLINE sums_vector
 add_groups(vector groups, vector weights, sums_vector sums)
 {
     return _mm512_fmadd_ps(groups, weights, sums);
+}
+
+INLINE sums_vector
+add_projected(vector groups, vector weights, sums_vector sums)
+{
+    return add_groups(groups, weights, sums);
 }
 
 INLINE void

@@ -16,8 +16,9 @@
     static inline __attribute__((always_inline, target("avx512f,avx512bw,avx512vnni,avx512bf16")))
 #define TYPE GT_MAP_BF16
 #define GROUP 2
+#define INNER_GROUP 2
 
-#include "kernels/mbconv/mbconv_avx512.h"
+#include "kernels/mbconv/mbconv_avx512_words.h"
 
 typedef vector sums_vector;
 
@@ -35,20 +36,11 @@ scale_sums(sums_vector sums, vector scale, vector shift)
     return sums;
 }
 
-/* Integers of 16 bits. */
 INLINE vector
 finish_sums(sums_vector sums, vector scale, vector shift, const gt_mbconv_result *result)
 {
     (void)scale, (void)shift, (void)result;
-    vector bounded = least(most(sums, zero()), all(GT_MBCONV_LARGEST));
-    return _mm512_castsi512_ps(_mm512_cvtps_epi32(bounded));
-}
-
-INLINE vector
-load_column(const gt_mbconv *block, const char *place, int channels)
-{
-    vector scaled = multiply(load_map(place, TYPE, channels), all(gt_mbconv_factor(block)));
-    return finish_sums(scaled, scaled, scaled, &block->expansion);
+    return to_integers(sums, GT_MBCONV_LARGEST);
 }
 
 INLINE sums_vector
@@ -57,38 +49,16 @@ add_groups(vector groups, vector weights, sums_vector sums)
     return _mm512_dpbf16_ps(sums, (__m512bh)groups, (__m512bh)weights);
 }
 
-/* Two columns, number by number in turn. */
-INLINE void
-store_columns(char *place, const vector *columns)
+INLINE sums_vector
+add_projected(vector groups, vector weights, sums_vector sums)
 {
-    const __m512i order =
-        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15));
-    __m512i words =
-        _mm512_packs_epi32(_mm512_castps_si512(columns[0]), _mm512_castps_si512(columns[1]));
-    _mm512_storeu_si512(place, _mm512_shuffle_epi8(words, order));
-}
-
-/* Of 32-bit elements, as the instruction has them: an array of others would not stay in registers. */
-typedef int32_t columns_vector __attribute__((vector_size(64)));
-
-INLINE columns_vector
-start_columns(const float *shift)
-{
-    (void)shift; /* is added to the scaled sums */
-    return (columns_vector)_mm512_setzero_si512();
-}
-
-INLINE columns_vector
-add_columns(vector columns, vector weights, columns_vector sums)
-{
-    return (columns_vector)_mm512_dpwssd_epi32((__m512i)sums, _mm512_castps_si512(columns),
-                                               _mm512_castps_si512(weights));
+    return add_groups(groups, weights, sums);
 }
 
 INLINE vector
 finish_columns(columns_vector sums, vector scale, vector shift, const gt_mbconv_result *result)
 {
-    return bound(add_product(_mm512_cvtepi32_ps((__m512i)sums), scale, shift), result);
+    return bound(scale_columns(sums, scale, shift), result);
 }
 
 INLINE void

@@ -4,14 +4,27 @@
 #include "kernels/mbconv/mbconv.h"
 #include "kernels/mbconv/mbconv_stages.h"
 
-/* The stages of this processor for blocks of that type. */
+static bool
+has_fma(void)
+{
+#ifdef __x86_64__
+    return gt_processor_has(dnnl_cpu_isa_avx2) && __builtin_cpu_supports("fma");
+#else
+    return false;
+#endif
+}
+
+/* The stages of this processor for blocks of that type; less than AVX-512 has no instruction for
+ * bfloat16, and none for bytes with which they were faster than float32. */
 static gt_mbconv_stages
 choose(gt_map_type type)
 {
     gt_mbconv_stages none = {0};
     switch (type) {
     case GT_MAP_FLOAT32:
-        return gt_processor_has(dnnl_cpu_isa_avx512_core) ? gt_mbconv_avx512() : none;
+        return gt_processor_has(dnnl_cpu_isa_avx512_core) ? gt_mbconv_avx512()
+               : has_fma()                                ? gt_mbconv_avx2()
+                                                          : none;
     case GT_MAP_BF16:
         return gt_processor_has(dnnl_cpu_isa_avx512_core_bf16) ? gt_mbconv_avx512_bf16() : none;
     case GT_MAP_U8:
@@ -44,26 +57,30 @@ is_known_row(const gt_mbconv *block)
 }
 
 /* Whether the source can be read, groups of channels in bytes or bfloat16 only as they are unless rows
- * are copied; and whether it can become integers. */
+ * are copied; and whether what is made of it can become integers. */
 static bool
 can_read(const gt_mbconv *block)
 {
-    if (block->type == GT_MAP_BF16 &&
+    if (block->type != GT_MAP_FLOAT32 &&
         !(block->expansion.low == 0.0f && block->expansion.high < INFINITY)) {
         return false;
     }
     if (!block->has_expansion) {
-        return block->source == block->type &&
-               (block->type != GT_MAP_U8 || block->source_zero == 0);
+        return block->source != GT_MAP_U8;
     }
     return gt_mbconv_has_padded_rows(block) ||
            block->from.channels % gt_mbconv_group(block->type) == 0;
 }
 
-/* Whether the result can be written: as bytes where none is negative. */
+/* Whether the result can be written: as bytes where none is negative.  Depthwise results beside bytes are
+ * integers from 0 up. */
 static bool
 can_write(const gt_mbconv *block)
 {
+    if (block->type == GT_MAP_U8 &&
+        !(block->depthwise.low == 0.0f && block->depthwise.high < INFINITY)) {
+        return false;
+    }
     if (block->type != GT_MAP_U8) {
         return block->source == block->type && block->target == block->type;
     }

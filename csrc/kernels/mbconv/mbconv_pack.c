@@ -5,8 +5,7 @@
 #include "kernels/mbconv/mbconv.h"
 #include "kernels/mbconv/mbconv_stages.h"
 
-/* Sums of products of 16-bit integers must fit 32 bits. */
-enum { CACHE_LINE = 64, LARGEST_WEIGHT = 127, LARGEST_SUM = 65000 };
+enum { CACHE_LINE = 64, LARGEST_WEIGHT = 127 /* in 8 bits */, LARGEST_WORD = 32767 };
 
 static int
 groups_of_expansion(const gt_mbconv *block)
@@ -18,7 +17,7 @@ static int
 groups_of_projection(const gt_mbconv *block)
 {
     return gt_mbconv_vectors(block, block->inner.channels) * block->lanes /
-           gt_mbconv_group(block->type);
+           gt_mbconv_inner_group(block->type);
 }
 
 /* The next place after `size` bytes from `place` on, which is moved behind them. */
@@ -93,6 +92,24 @@ round_weight(channel *own, int i)
     return (int8_t)nearest;
 }
 
+/* The scale with which 16-bit weights are as exact as they can be, if they meet integers of which the
+ * largest is `number`: sums fit 32 bits. */
+static float
+scale_of_words(const channel *own, int number)
+{
+    float largest = 0.0f;
+    float sum = 0.0f;
+    for (int i = 0; i < own->count; i++) {
+        float size = fabsf(own->weights[(size_t)i * own->stride]);
+        largest = fmaxf(largest, size);
+        sum += size;
+    }
+    float largest_sum =
+        2147483647.0f / (float)number - (float)own->count; /* each may be rounded up */
+    float scale = fmaxf(largest / LARGEST_WORD, sum / largest_sum);
+    return scale > 0.0f ? scale : 1.0f;
+}
+
 /* An expansion or a projection to be packed. */
 typedef struct {
     const float *kernel; /* (parts, in, out) */
@@ -101,9 +118,9 @@ typedef struct {
     int in; /* channels of a part */
     int out;
     int groups;         /* that all channels in are packed to */
-    float source_scale; /* of the bytes that are read */
-    float result_scale; /* of the results' bytes, else 1 */
-    float factor;       /* of the results that are integers of 16 bits, else 1 */
+    bool in_words;      /* integers of 16 bits */
+    float source_scale; /* of the integers that are read */
+    float factor;       /* of the results */
     int zero;           /* the byte that stands for 0 */
     char *packed;
     float *scales;
@@ -128,38 +145,50 @@ find_channel(const gt_mbconv *block, const pointwise *convolution, int out, size
     return tile + (size_t)(vector - first) * line + (size_t)(out % block->lanes) * GT_MBCONV_WORD;
 }
 
+/* Weight `i` of a channel as it is packed; returns its bytes. */
+static size_t
+make_weight(const gt_mbconv *block, const pointwise *convolution, channel *own, int i, char *number)
+{
+    float weight = own->weights[(size_t)i * own->stride];
+    float scaled = weight * convolution->factor;
+    uint16_t half = gt_to_bf16(scaled);
+    if (block->type == GT_MAP_FLOAT32) {
+        memcpy(number, &scaled, sizeof(scaled));
+        return sizeof(scaled);
+    }
+    if (block->type == GT_MAP_U8 && !convolution->in_words) {
+        number[0] = (char)round_weight(own, i);
+        return 1;
+    }
+    int16_t word = (int16_t)(block->type == GT_MAP_U8 ? lrintf(weight / own->scale) : 0);
+    memcpy(number, block->type == GT_MAP_U8 ? (const void *)&word : (const void *)&half,
+           sizeof(half));
+    return sizeof(half);
+}
+
 static void
 pack_channel(const gt_mbconv *block, const pointwise *convolution, int out)
 {
     size_t step = 0;
-    int group = gt_mbconv_group(block->type);
     int groups = convolution->groups / convolution->parts;
     char *place = find_channel(block, convolution, out, &step);
     channel own = start_channel(convolution->kernel + out, convolution->out,
                                 convolution->parts * convolution->in);
+    own.scale = convolution->in_words ? scale_of_words(&own, GT_MBCONV_LARGEST_RESULT) : own.scale;
     for (int i = 0; i < own.count; i++) {
-        float weight = own.weights[(size_t)i * own.stride] * convolution->factor;
-        int part = i / convolution->in;
+        char number[GT_MBCONV_WORD];
+        size_t bytes = make_weight(block, convolution, &own, i, number);
+        int group = GT_MBCONV_WORD / (int)bytes;
         int in = i % convolution->in;
-        char *word = place + (size_t)(part * groups + in / group) * step;
-        if (block->type == GT_MAP_FLOAT32) {
-            memcpy(word, &weight, sizeof(weight));
-        }
-        else if (block->type == GT_MAP_BF16) {
-            uint16_t half = gt_to_bf16(weight);
-            memcpy(word + (size_t)(in % group) * sizeof(half), &half, sizeof(half));
-        }
-        else {
-            word[in % group] = (char)round_weight(&own, i);
-        }
+        char *word = place + (size_t)(i / convolution->in * groups + in / group) * step;
+        memcpy(word + (size_t)(in % group) * bytes, number, bytes);
     }
     float shift = convolution->shift != NULL ? convolution->shift[out] : 0.0f;
     convolution->shifts[out] = shift * convolution->factor;
     if (block->type == GT_MAP_U8) {
-        float scale = convolution->source_scale * own.scale / convolution->result_scale;
+        float scale = convolution->source_scale * own.scale * convolution->factor;
         convolution->scales[out] = scale;
-        convolution->shifts[out] =
-            shift / convolution->result_scale - scale * (float)(convolution->zero * own.sum);
+        convolution->shifts[out] -= scale * (float)(convolution->zero * own.sum);
     }
 }
 
@@ -176,9 +205,9 @@ pack_pointwise(const gt_mbconv *block, const pointwise *convolution)
 static void
 spread_weight(const gt_mbconv *block, const void *weight, int x, int lane, char *row)
 {
-    int group = gt_mbconv_group(block->type);
+    int group = gt_mbconv_inner_group(block->type);
     int sides = gt_mbconv_sides(block->type, block->size);
-    size_t bytes = gt_mbconv_bytes(block->type);
+    size_t bytes = gt_mbconv_inner_bytes(block->type);
     for (int phase = 0; phase < group; phase++) {
         int column = phase + x;
         int variant = phase * sides + column / group;
@@ -188,56 +217,45 @@ spread_weight(const gt_mbconv *block, const void *weight, int x, int lane, char 
     }
 }
 
-/* The scale with which 16-bit weights are as exact as their sums allow. */
-static float
-scale_of_words(const channel *own)
-{
-    float largest = 0.0f;
-    float sum = 0.0f;
-    for (int i = 0; i < own->count; i++) {
-        float size = fabsf(own->weights[(size_t)i * own->stride]);
-        largest = fmaxf(largest, size);
-        sum += size;
-    }
-    float scale = fmaxf(largest / GT_MBCONV_LARGEST, sum / LARGEST_SUM);
-    return scale > 0.0f ? scale : 1.0f;
-}
-
 /* The depthwise weights of channel `c`; returns their scale. */
 static float
 pack_depthwise_channel(const gt_mbconv *block, const gt_mbconv_weights *weights, int c,
                        char *packed)
 {
+    bool in_words = block->type != GT_MAP_FLOAT32;
     int taps = block->size * block->size;
     channel own = start_channel(weights->depthwise + c, block->inner.channels, taps);
-    own.scale = block->type == GT_MAP_BF16 ? scale_of_words(&own) : own.scale;
+    own.scale = scale_of_words(&own, GT_MBCONV_LARGEST);
     for (int i = 0; i < taps; i++) {
         float weight = own.weights[(size_t)i * own.stride];
-        int16_t word = (int16_t)(block->type == GT_MAP_BF16 ? lrintf(weight / own.scale) : 0);
-        int8_t byte = block->type == GT_MAP_U8 ? round_weight(&own, i) : 0;
-        const void *number = block->type == GT_MAP_U8     ? (const void *)&byte
-                             : block->type == GT_MAP_BF16 ? (const void *)&word
-                                                          : (const void *)&weight;
-        spread_weight(block, number, i % block->size, c % block->lanes,
+        int16_t word = (int16_t)(in_words ? lrintf(weight / own.scale) : 0);
+        spread_weight(block, in_words ? (const void *)&word : (const void *)&weight,
+                      i % block->size, c % block->lanes,
                       packed + (size_t)(i / block->size) * gt_mbconv_row_bytes(block));
     }
     return own.scale;
+}
+
+/* What the depthwise results beside bytes are multiplied by, else 1. */
+static float
+result_factor(const gt_mbconv *block)
+{
+    return block->type == GT_MAP_U8 ? (float)GT_MBCONV_LARGEST_RESULT / block->depthwise.high
+                                    : 1.0f;
 }
 
 static void
 pack_depthwise(const gt_mbconv *block, const gt_mbconv_weights *weights, char *packed,
                float *scales, float *shifts)
 {
-    float source = block->type == GT_MAP_BF16 ? 1.0f / gt_mbconv_factor(block)
-                   : block->has_expansion     ? block->expansion.scale
-                                              : block->source_scale;
-    float result = block->type == GT_MAP_U8 ? block->depthwise.scale : 1.0f;
+    float factor = result_factor(block);
     size_t vector = (size_t)block->size * gt_mbconv_row_bytes(block);
     for (int c = 0; c < block->inner.channels; c++) {
-        float scale =
-            pack_depthwise_channel(block, weights, c, packed + (size_t)(c / block->lanes) * vector);
-        scales[c] = source * scale / result;
-        shifts[c] = weights->depthwise_shift != NULL ? weights->depthwise_shift[c] / result : 0.0f;
+        char *place = packed + (size_t)(c / block->lanes) * vector;
+        float scale = pack_depthwise_channel(block, weights, c, place);
+        float shift = weights->depthwise_shift != NULL ? weights->depthwise_shift[c] : 0.0f;
+        scales[c] = scale / gt_mbconv_factor(block) * factor;
+        shifts[c] = shift * factor;
     }
 }
 
@@ -254,7 +272,6 @@ void
 gt_mbconv_pack(const gt_mbconv *block, const gt_mbconv_weights *weights, void *packed)
 {
     gt_mbconv_packed places = gt_mbconv_lay_out(block);
-    bool bytes = block->type == GT_MAP_U8;
     memset(packed, 0, places.size);
     if (block->has_expansion) {
         pointwise expansion = {.kernel = weights->expansion,
@@ -264,7 +281,6 @@ gt_mbconv_pack(const gt_mbconv *block, const gt_mbconv_weights *weights, void *p
                                .out = block->inner.channels,
                                .groups = groups_of_expansion(block),
                                .source_scale = block->source_scale,
-                               .result_scale = bytes ? block->expansion.scale : 1.0f,
                                .factor = gt_mbconv_factor(block),
                                .zero =
                                    block->source == GT_MAP_U8 ? block->source_zero : GT_MBCONV_ZERO,
@@ -280,13 +296,13 @@ gt_mbconv_pack(const gt_mbconv *block, const gt_mbconv_weights *weights, void *p
     pointwise projection = {.kernel = weights->projection,
                             .shift = weights->projection_shift,
                             .parts = 1,
-                            .factor = 1.0f,
+                            .factor =
+                                block->target == GT_MAP_U8 ? 1.0f / block->projection.scale : 1.0f,
                             .in = block->inner.channels,
                             .out = block->to.channels,
                             .groups = groups_of_projection(block),
-                            .source_scale = block->depthwise.scale,
-                            .result_scale =
-                                block->target == GT_MAP_U8 ? block->projection.scale : 1.0f,
+                            .in_words = block->type == GT_MAP_U8,
+                            .source_scale = 1.0f / result_factor(block),
                             .packed = (char *)packed + places.projection};
     projection.scales = numbers_at(packed, places.projection_numbers, block, block->to.channels,
                                    &projection.shifts);

@@ -45,31 +45,43 @@ bound(float number, float low, float high)
     return fminf(fmaxf(number, low), high);
 }
 
-/* The sum of a pixel's groups times those of one channel out, before or after shift and scale. */
+static int
+read_word(const char *place)
+{
+    int16_t word = 0;
+    memcpy(&word, place, sizeof(word));
+    return word;
+}
+
+/* The sum of a pixel's groups times those of one channel out, with shift and scale; `bytes` are those
+ * of a number. */
 static float
-multiply(const gt_mbconv *block, const gt_mbconv_product *product, int pixel, int channel)
+multiply(const gt_mbconv *block, const gt_mbconv_product *product, size_t bytes, int pixel,
+         int channel)
 {
     size_t line = (size_t)block->lanes * GT_MBCONV_WORD;
     const char *weights = product->weights + (size_t)(channel / block->lanes) * line +
                           (size_t)(channel % block->lanes) * GT_MBCONV_WORD;
-    size_t bytes = gt_mbconv_bytes(block->type);
     float sum = block->type == GT_MAP_U8 ? 0.0f : product->shift[channel];
     int32_t integer = 0;
     for (int part = 0; part < product->parts; part++) {
         const char *from =
             product->from + (size_t)pixel * product->pixel + (size_t)part * product->part;
-        for (int group = 0; group < product->groups; group++) {
-            for (size_t i = 0; i < GT_MBCONV_WORD; i += bytes) {
-                const char *number = from + (size_t)group * GT_MBCONV_WORD + i;
-                if (block->type == GT_MAP_U8) {
-                    integer += (uint8_t)*number * (int8_t)weights[i];
-                }
-                else {
-                    sum = fmaf(read_number(number, block->type),
-                               read_number(weights + i, block->type), sum);
-                }
+        for (int i = 0; i < product->groups * GT_MBCONV_WORD; i += (int)bytes) {
+            const char *weight = weights + i % GT_MBCONV_WORD;
+            if (block->type != GT_MAP_U8) {
+                sum =
+                    fmaf(read_number(from + i, block->type), read_number(weight, block->type), sum);
             }
-            weights += (size_t)product->vectors * line;
+            else if (bytes == 1) {
+                integer += (uint8_t)from[i] * (int8_t)*weight;
+            }
+            else {
+                integer += read_word(from + i) * read_word(weight);
+            }
+            if ((i + (int)bytes) % GT_MBCONV_WORD == 0) {
+                weights += (size_t)product->vectors * line;
+            }
         }
     }
     return block->type == GT_MAP_U8
@@ -81,55 +93,50 @@ multiply(const gt_mbconv *block, const gt_mbconv_product *product, int pixel, in
 static size_t
 place_of(const gt_mbconv *block, int column, int lane)
 {
-    int group = gt_mbconv_group(block->type);
+    int group = gt_mbconv_inner_group(block->type);
     return (size_t)(column / group * block->lanes + lane) * GT_MBCONV_WORD +
-           (size_t)(column % group) * gt_mbconv_bytes(block->type);
+           (size_t)(column % group) * gt_mbconv_inner_bytes(block->type);
 }
 
-/* High bounds are of the numbers, not of their bytes. */
-static float
-high_of(const gt_mbconv *block, const gt_mbconv_result *result)
+static void
+write_word(char *place, float number, float largest)
 {
-    return block->type == GT_MAP_U8 ? result->high / result->scale : result->high;
+    int16_t word = (int16_t)lrintf(bound(number, 0.0f, largest));
+    memcpy(place, &word, sizeof(word));
 }
 
-/* Write an expanded number, which is scaled to be an integer where it becomes one. */
+/* Write an expanded number, which is scaled where it becomes an integer. */
 static void
 write_expanded(const gt_mbconv *block, char *place, float number)
 {
-    if (block->type == GT_MAP_BF16) {
-        int16_t word = (int16_t)lrintf(bound(number, 0.0f, GT_MBCONV_LARGEST));
-        memcpy(place, &word, sizeof(word));
+    if (block->type != GT_MAP_FLOAT32) {
+        write_word(place, number, GT_MBCONV_LARGEST);
         return;
     }
-    write_number(place, block->type,
-                 bound(number, block->expansion.low, high_of(block, &block->expansion)));
+    write_number(place, GT_MAP_FLOAT32, bound(number, block->expansion.low, block->expansion.high));
 }
 
 static float
 read_expanded(const gt_mbconv *block, const char *place)
 {
-    int16_t word = 0;
-    if (block->type == GT_MAP_BF16) {
-        memcpy(&word, place, sizeof(word));
-        return (float)word;
-    }
-    return read_number(place, block->type);
+    return block->type == GT_MAP_FLOAT32 ? read_number(place, GT_MAP_FLOAT32)
+                                         : (float)read_word(place);
 }
 
 /* The columns of the last group that are not the map's are 0. */
 static void
 expand(const gt_mbconv *block, const gt_mbconv_product *product)
 {
-    int group = gt_mbconv_group(block->type);
+    int group = gt_mbconv_inner_group(block->type);
     int columns = (product->pixels + group - 1) / group * group;
     for (int channel = 0; channel < product->vectors * block->lanes; channel++) {
         char *row = product->to + (size_t)(channel / block->lanes) * product->to_vector;
         for (int x = 0; x < columns; x++) {
             char *place = row + place_of(block, x, channel % block->lanes);
-            memset(place, 0, gt_mbconv_bytes(block->type));
+            memset(place, 0, gt_mbconv_inner_bytes(block->type));
             if (x < product->pixels) {
-                write_expanded(block, place, multiply(block, product, x, channel));
+                write_expanded(block, place,
+                               multiply(block, product, gt_mbconv_bytes(block->type), x, channel));
             }
         }
     }
@@ -138,8 +145,8 @@ expand(const gt_mbconv *block, const gt_mbconv_product *product)
 static void
 spread(const gt_mbconv *block, const char *from, char *to, size_t vector)
 {
-    int group = gt_mbconv_group(block->type);
-    int width = block->from.width;
+    int group = gt_mbconv_inner_group(block->type);
+    int width = block->inner.width;
     int columns = (width + group - 1) / group * group;
     size_t bytes = gt_mbconv_bytes(block->source);
     int channels = gt_mbconv_vectors(block, block->inner.channels) * block->lanes;
@@ -152,11 +159,11 @@ spread(const gt_mbconv *block, const char *from, char *to, size_t vector)
                                      block->source);
             }
             char *place = row + place_of(block, x, channel % block->lanes);
-            if (block->type == GT_MAP_BF16) {
-                write_expanded(block, place, number * gt_mbconv_factor(block));
+            if (block->type == GT_MAP_FLOAT32) {
+                write_number(place, GT_MAP_FLOAT32, number);
             }
             else {
-                write_number(place, block->type, number);
+                write_word(place, number * gt_mbconv_factor(block), GT_MBCONV_LARGEST);
             }
         }
     }
@@ -178,13 +185,13 @@ narrow(const gt_mbconv *block, const char *from, size_t count, uint8_t *to)
 static float
 weight_of(const gt_mbconv *block, const char *weights, int y, int x, int start, int lane)
 {
-    int group = gt_mbconv_group(block->type);
+    int group = gt_mbconv_inner_group(block->type);
     int phase = start - gt_mbconv_group_of(start, group) * group;
     int variant = phase * gt_mbconv_sides(block->type, block->size) + (phase + x) / group;
     const char *place = weights + (size_t)y * gt_mbconv_row_bytes(block) +
                         (size_t)(variant * block->lanes + lane) * GT_MBCONV_WORD +
-                        (size_t)((phase + x) % group) * gt_mbconv_bytes(block->type);
-    return block->type == GT_MAP_U8 ? (float)(int8_t)*place : read_expanded(block, place);
+                        (size_t)((phase + x) % group) * gt_mbconv_inner_bytes(block->type);
+    return read_expanded(block, place);
 }
 
 /* Sums of integers are exact in double, those of float32 are rounded as vectors round them. */
@@ -202,7 +209,7 @@ convolve_one(const gt_mbconv *block, const gt_mbconv_row *row, int result, int l
             float number = read_expanded(block, place);
             float weight = weight_of(block, row->weights, y, x, start, lane);
             sum = fmaf(number, weight, sum);
-            integers += (double)number * weight;
+            integers += (double)number * (double)weight;
         }
     }
     return block->type == GT_MAP_FLOAT32
@@ -213,12 +220,18 @@ convolve_one(const gt_mbconv *block, const gt_mbconv_row *row, int result, int l
 static void
 convolve(const gt_mbconv *block, const gt_mbconv_row *row)
 {
-    size_t bytes = gt_mbconv_bytes(block->type);
+    size_t bytes = gt_mbconv_inner_bytes(block->type);
     for (int x = 0; x < row->columns; x++) {
         for (int lane = 0; lane < block->lanes; lane++) {
-            float number = bound(convolve_one(block, row, x, lane), block->depthwise.low,
-                                 high_of(block, &block->depthwise));
-            write_number(row->to + (size_t)(x * block->lanes + lane) * bytes, block->type, number);
+            char *place = row->to + (size_t)(x * block->lanes + lane) * bytes;
+            float number = convolve_one(block, row, x, lane);
+            if (block->type == GT_MAP_U8) {
+                write_word(place, number, GT_MBCONV_LARGEST_RESULT);
+            }
+            else {
+                write_number(place, block->type,
+                             bound(number, block->depthwise.low, block->depthwise.high));
+            }
         }
     }
 }
@@ -230,7 +243,7 @@ project(const gt_mbconv *block, const gt_mbconv_product *product)
     size_t target = gt_mbconv_bytes(block->target);
     for (int pixel = 0; pixel < product->pixels; pixel++) {
         for (int c = 0; c < product->channels && c < product->vectors * block->lanes; c++) {
-            float number = multiply(block, product, pixel, c);
+            float number = multiply(block, product, gt_mbconv_inner_bytes(block->type), pixel, c);
             if (product->residual != NULL) {
                 number += read_number(product->residual + (size_t)pixel * product->residual_pixel +
                                           (size_t)c * source,

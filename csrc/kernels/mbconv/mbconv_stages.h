@@ -2,10 +2,15 @@
  * them is laid out.
  *
  * A vector is `lanes` channels of a pixel.  All numbers come in groups of 4 bytes, of one float32,
- * two bfloat16 or four bytes, so that a vector of groups meets a vector of weights in one instruction.
+ * two numbers of 16 bits or four bytes, so that a vector of groups meets a vector of weights in one
+ * instruction.
  *
- * Beside bfloat16, what the depthwise convolution reads are integers of 16 bits, of which the largest
- * is the upper bound: they are more exact, and as fast.  Expanded rows are, for each vector of channels, so many rows of (columns / n, lanes, n) numbers: n
+ * Beside float32 all are float32.  Beside bfloat16 and bytes, which the expansion multiplies, what lies
+ * between the convolutions are integers of 16 bits, which are more exact and nearly as fast: of what
+ * the depthwise convolution reads the largest stands for the upper bound.  What it writes is bfloat16
+ * beside bfloat16; beside bytes an integer of 11 bits, so that sums of many fit 32.
+ *
+ * Expanded rows are, for each vector of channels, so many rows of (columns / n, lanes, n) numbers: n
  * neighbouring columns are a group.  The depthwise results are, for each vector of channels,
  * (pixels, lanes): n neighbouring channels are a group.  So they are in the source.  Kernels of the
  * other convolutions come in tiles of up to GT_MBCONV_TILE vectors of channels out:
@@ -19,11 +24,12 @@
 #include "kernels/mbconv/mbconv_types.h"
 
 enum {
-    GT_MBCONV_TILE = 3,       /* vectors of channels out */
-    GT_MBCONV_WORD = 4,       /* bytes of a group */
-    GT_MBCONV_MAX_SIZE = 5,   /* of a depthwise kernel */
-    GT_MBCONV_ZERO = 128,     /* the byte that stands for 0 in a source of signed numbers */
-    GT_MBCONV_LARGEST = 32767 /* of 16-bit integers */
+    GT_MBCONV_TILE = 3,             /* vectors of channels out */
+    GT_MBCONV_WORD = 4,             /* bytes of a group */
+    GT_MBCONV_MAX_SIZE = 5,         /* of a depthwise kernel */
+    GT_MBCONV_ZERO = 128,           /* the byte that stands for 0 in a source of signed numbers */
+    GT_MBCONV_LARGEST = 32767,      /* integer that the depthwise convolution reads */
+    GT_MBCONV_LARGEST_RESULT = 2047 /* that it writes */
 };
 
 /* Loops over what lies in registers must be unrolled whole, or it would not lie there. */
@@ -48,7 +54,7 @@ typedef struct {
     size_t part;         /* bytes from a part of a pixel to the next */
     int groups;          /* of a part */
     const char *weights; /* of the tile */
-    const float *scales; /* (vectors * lanes,) of bytes: result = sum * scale + shift */
+    const float *scales; /* (vectors * lanes,) of integers: result = sum * scale + shift */
     const float *shift;  /* (vectors * lanes,) */
     int pixels;
     int vectors;
@@ -66,7 +72,7 @@ typedef struct {
 typedef struct {
     const char *rows[GT_MBCONV_MAX_SIZE]; /* expanded rows, at their column 0 */
     const char *weights;
-    const float *scales; /* (lanes,) of bytes */
+    const float *scales; /* (lanes,) of integers */
     const float *shift;  /* (lanes,) */
     int columns;         /* of results */
     char *to;
@@ -134,18 +140,31 @@ gt_mbconv_bytes(gt_map_type type)
     return (size_t)(GT_MBCONV_WORD / gt_mbconv_group(type));
 }
 
-/* What expanded numbers are multiplied by to become integers of 16 bits, else 1. */
+/* The same of what lies between the convolutions. */
+static inline int
+gt_mbconv_inner_group(gt_map_type type)
+{
+    return type == GT_MAP_FLOAT32 ? 1 : 2;
+}
+
+static inline size_t
+gt_mbconv_inner_bytes(gt_map_type type)
+{
+    return (size_t)(GT_MBCONV_WORD / gt_mbconv_inner_group(type));
+}
+
+/* What expanded numbers are multiplied by to become integers, else 1. */
 static inline float
 gt_mbconv_factor(const gt_mbconv *block)
 {
-    return block->type == GT_MAP_BF16 ? (float)GT_MBCONV_LARGEST / block->expansion.high : 1.0f;
+    return block->type != GT_MAP_FLOAT32 ? (float)GT_MBCONV_LARGEST / block->expansion.high : 1.0f;
 }
 
 /* Groups of columns that the results of a depthwise kernel meet, wherever in one they begin. */
 static inline int
 gt_mbconv_sides(gt_map_type type, int size)
 {
-    int group = gt_mbconv_group(type);
+    int group = gt_mbconv_inner_group(type);
     return (size + 2 * (group - 1)) / group;
 }
 
@@ -154,7 +173,7 @@ gt_mbconv_sides(gt_map_type type, int size)
 static inline size_t
 gt_mbconv_row_bytes(const gt_mbconv *block)
 {
-    return (size_t)(gt_mbconv_group(block->type) * gt_mbconv_sides(block->type, block->size) *
+    return (size_t)(gt_mbconv_inner_group(block->type) * gt_mbconv_sides(block->type, block->size) *
                     block->lanes) *
            GT_MBCONV_WORD;
 }
@@ -184,6 +203,7 @@ gt_mbconv_has_padded_rows(const gt_mbconv *block)
 /* The stages for maps of that type: in plain C, of so many lanes; on processors with AVX2 and FMA;
  * with AVX-512, AVX-512 BF16 and AVX-512 VNNI; none if the compiler did not know them. */
 gt_mbconv_stages gt_mbconv_plain(gt_map_type type);
+gt_mbconv_stages gt_mbconv_avx2(void);
 gt_mbconv_stages gt_mbconv_avx512(void);
 gt_mbconv_stages gt_mbconv_avx512_bf16(void);
 gt_mbconv_stages gt_mbconv_avx512_vnni(void);

@@ -11,7 +11,7 @@
 typedef struct {
     float low; /* bounds of the results */
     float high;
-    float scale; /* of the results where they are 8-bit: number = byte * scale */
+    float scale; /* of the block's results where they are bytes: number = byte * scale */
 } gt_mbconv_result;
 
 typedef struct {

@@ -1,10 +1,10 @@
 /* The stages over vectors, for each set of instructions once.  Before the inclusion stand TYPE, the
- * type between the convolutions; GROUP, its numbers in a group; STAGE and INLINE, the attributes of a
+ * type between the convolutions; GROUP, its numbers in a group, and INNER_GROUP, those between the convolutions; STAGE and INLINE, the attributes of a
  * function; the types `vector` and sums_vector; LANES; PIXELS, of a product at a time; and as functions
  * on vectors
  *   zero, all, load, store, add, multiply, add_product, least, most,
  *   load_group (one of a pixel, into all lanes), load_map, store_map, store_signed,
- *   start_sums, add_groups, finish_sums (of which the numbers of the type are made),
+ *   start_sums, add_groups (of the expansion), add_projected, scale_sums, finish_sums (expanded numbers),
  *   columns_vector, start_columns, add_columns and finish_columns, likewise of a depthwise convolution,
  *   load_column, store_columns and store_results. */
 #ifndef GT_MBCONV_VECTORS_H
@@ -13,15 +13,15 @@
 #include "kernels/mbconv/mbconv_stages.h"
 
 enum {
-    VECTOR = LANES * GT_MBCONV_WORD, /* bytes */
-    NUMBER = GT_MBCONV_WORD / GROUP, /* bytes */
-    COLUMNS = 8                      /* of a depthwise convolution at a time */
+    VECTOR = LANES * GT_MBCONV_WORD,      /* bytes */
+    INNER = GT_MBCONV_WORD / INNER_GROUP, /* bytes of a number between the convolutions */
+    COLUMNS = 8                           /* of a depthwise convolution at a time */
 };
 
 /* The sums of some pixels, for the vectors of the tile. */
 INLINE void
 multiply_pixels(const gt_mbconv_product *product, const char *from, int pixels, int vectors,
-                sums_vector sums[PIXELS][GT_MBCONV_TILE])
+                bool projects, sums_vector sums[PIXELS][GT_MBCONV_TILE])
 {
     const char *weights = product->weights;
     size_t step = product->pixel;
@@ -45,7 +45,8 @@ multiply_pixels(const gt_mbconv_product *product, const char *from, int pixels, 
                 vector value = load_group(from + (size_t)m * step + (size_t)group * GT_MBCONV_WORD);
                 UNROLLED
                 for (int n = 0; n < vectors; n++) {
-                    sums[m][n] = add_groups(value, weight[n], sums[m][n]);
+                    sums[m][n] = projects ? add_projected(value, weight[n], sums[m][n])
+                                          : add_groups(value, weight[n], sums[m][n]);
                 }
             }
             weights += vectors * VECTOR;
@@ -59,7 +60,7 @@ INLINE void
 store_expanded(const gt_mbconv *block, const gt_mbconv_product *product, int x, int pixels, int n,
                sums_vector sums[PIXELS][GT_MBCONV_TILE])
 {
-    char *to = product->to + (size_t)n * product->to_vector + x / GROUP * VECTOR;
+    char *to = product->to + (size_t)n * product->to_vector + x / INNER_GROUP * VECTOR;
     vector scale = load(product->scales + n * LANES);
     vector shift = load(product->shift + n * LANES);
     vector results[PIXELS];
@@ -68,9 +69,9 @@ store_expanded(const gt_mbconv *block, const gt_mbconv_product *product, int x, 
         results[m] = m < pixels ? finish_sums(sums[m][n], scale, shift, &block->expansion) : zero();
     }
     UNROLLED
-    for (int m = 0; m < PIXELS; m += GROUP) {
+    for (int m = 0; m < PIXELS; m += INNER_GROUP) {
         if (m < pixels) {
-            store_columns(to + m / GROUP * VECTOR, results + m);
+            store_columns(to + m / INNER_GROUP * VECTOR, results + m);
         }
     }
 }
@@ -80,7 +81,8 @@ expand_pixels(const gt_mbconv *block, const gt_mbconv_product *product, int x, i
               int vectors)
 {
     sums_vector sums[PIXELS][GT_MBCONV_TILE];
-    multiply_pixels(product, product->from + (size_t)x * product->pixel, pixels, vectors, sums);
+    multiply_pixels(product, product->from + (size_t)x * product->pixel, pixels, vectors, false,
+                    sums);
     UNROLLED
     for (int n = 0; n < vectors; n++) {
         store_expanded(block, product, x, pixels, n, sums);
@@ -129,7 +131,7 @@ expand_row(const gt_mbconv *block, const gt_mbconv_product *product, int vectors
 {
     int count = 0;
     for (int x = 0; x < product->pixels; x += count) {
-        count = take_pixels(product->pixels - x, PIXELS, GROUP > 1);
+        count = take_pixels(product->pixels - x, PIXELS, INNER_GROUP > 1);
 #define DO(n) expand_pixels(block, product, x, (n) < PIXELS ? (n) : PIXELS, vectors)
         EACH_PIXEL_COUNT(DO)
 #undef DO
@@ -159,7 +161,8 @@ project_pixels(const gt_mbconv *block, const gt_mbconv_product *product, int fir
     sums_vector sums[PIXELS][GT_MBCONV_TILE];
     size_t bytes = gt_mbconv_bytes(block->target);
     size_t residual_bytes = gt_mbconv_bytes(block->source);
-    multiply_pixels(product, product->from + (size_t)first * product->pixel, pixels, vectors, sums);
+    multiply_pixels(product, product->from + (size_t)first * product->pixel, pixels, vectors, true,
+                    sums);
     UNROLLED
     for (int n = 0; n < vectors; n++) {
         vector scale = load(product->scales + n * LANES);
@@ -217,9 +220,9 @@ convolve_columns(const gt_mbconv *block, const gt_mbconv_row *row, int x, int co
                  int stride, int phase_of_first)
 {
     enum { MAX_SIDES = GT_MBCONV_MAX_SIZE };
-    const int sides = (size + 2 * (GROUP - 1)) / GROUP;
+    const int sides = (size + 2 * (INNER_GROUP - 1)) / INNER_GROUP;
     const char *weights = row->weights;
-    int first = gt_mbconv_group_of(x * stride - block->before[1], GROUP);
+    int first = gt_mbconv_group_of(x * stride - block->before[1], INNER_GROUP);
     columns_vector sums[COLUMNS];
     UNROLLED
     for (int i = 0; i < columns; i++) {
@@ -229,24 +232,24 @@ convolve_columns(const gt_mbconv *block, const gt_mbconv_row *row, int x, int co
     for (int dy = 0; dy < size; dy++) {
         const char *from = row->rows[dy] + first * VECTOR;
         UNROLLED
-        for (int phase = 0; phase < GROUP; phase++) {
+        for (int phase = 0; phase < INNER_GROUP; phase++) {
             UNROLLED
             for (int side = 0; side < MAX_SIDES; side++) {
-                if (side >= sides || phase + size <= side * GROUP) {
+                if (side >= sides || phase + size <= side * INNER_GROUP) {
                     continue;
                 }
                 vector weight = load(weights + (phase * sides + side) * VECTOR);
                 UNROLLED
                 for (int i = 0; i < columns; i++) {
                     int start = phase_of_first + i * stride;
-                    if (start % GROUP == phase) {
-                        sums[i] = add_columns(load(from + (start / GROUP + side) * VECTOR), weight,
-                                              sums[i]);
+                    if (start % INNER_GROUP == phase) {
+                        sums[i] = add_columns(load(from + (start / INNER_GROUP + side) * VECTOR),
+                                              weight, sums[i]);
                     }
                 }
             }
         }
-        weights += GROUP * sides * VECTOR;
+        weights += INNER_GROUP * sides * VECTOR;
     }
     vector scale = load(row->scales);
     vector shift = load(row->shift);
@@ -255,39 +258,17 @@ convolve_columns(const gt_mbconv *block, const gt_mbconv_row *row, int x, int co
     for (int i = 0; i < columns; i++) {
         results[i] = finish_columns(sums[i], scale, shift, &block->depthwise);
     }
-    store_results(row->to + x * LANES * NUMBER, results, columns);
+    store_results(row->to + x * LANES * INNER, results, columns);
 }
-
-/* Bytes are computed in whole groups, of which what is too much is written over by the next row. */
-INLINE int
-take_columns(int left)
-{
-    int count = take_pixels(left, COLUMNS, GROUP > 1);
-    return GROUP == 4 ? (count > GROUP ? COLUMNS : GROUP) : count;
-}
-
-#if GROUP == 4
-#define EACH_COLUMN_COUNT(DO)                                                                      \
-    switch (count) {                                                                               \
-    case 4:                                                                                        \
-        DO(4);                                                                                     \
-        break;                                                                                     \
-    default:                                                                                       \
-        DO(8);                                                                                     \
-        break;                                                                                     \
-    }
-#else
-#define EACH_COLUMN_COUNT EACH_PIXEL_COUNT
-#endif
 
 INLINE void
 convolve_row(const gt_mbconv *block, const gt_mbconv_row *row, int size, int stride, int before)
 {
     int count = 0;
     for (int x = 0; x < row->columns; x += count) {
-        count = take_columns(row->columns - x);
-#define DO(n) convolve_columns(block, row, x, n, size, stride, (8 - before) % GROUP)
-        EACH_COLUMN_COUNT(DO)
+        count = take_pixels(row->columns - x, COLUMNS, INNER_GROUP > 1);
+#define DO(n) convolve_columns(block, row, x, n, size, stride, (8 - before) % INNER_GROUP)
+        EACH_PIXEL_COUNT(DO)
 #undef DO
     }
 }
@@ -295,7 +276,7 @@ convolve_row(const gt_mbconv *block, const gt_mbconv_row *row, int size, int str
 STAGE static void
 convolve(const gt_mbconv *block, const gt_mbconv_row *row)
 {
-    bool middle = GROUP == 1 || block->before[1] == (block->size - 1) / 2;
+    bool middle = INNER_GROUP == 1 || block->before[1] == (block->size - 1) / 2;
     if (block->size == 3 && block->stride == 1) {
         convolve_row(block, row, 3, 1, 1);
     }
@@ -319,20 +300,22 @@ convolve(const gt_mbconv *block, const gt_mbconv_row *row)
 STAGE static void
 spread(const gt_mbconv *block, const char *from, char *to, size_t vector_size)
 {
-    size_t pixel = (size_t)(block->inner.channels * NUMBER);
+    size_t bytes = gt_mbconv_bytes(block->source);
+    size_t pixel = (size_t)block->inner.channels * bytes;
     for (int c = 0; c < block->inner.channels; c += LANES) {
         int left = block->inner.channels - c;
         int channels = left < LANES ? left : LANES;
-        for (int x = 0; x < block->inner.width; x += GROUP) {
-            vector columns[GROUP];
+        for (int x = 0; x < block->inner.width; x += INNER_GROUP) {
+            vector columns[INNER_GROUP];
             UNROLLED
-            for (int i = 0; i < GROUP; i++) {
+            for (int i = 0; i < INNER_GROUP; i++) {
                 columns[i] =
                     x + i < block->inner.width
-                        ? load_column(block, from + (size_t)(x + i) * pixel + c * NUMBER, channels)
+                        ? load_column(block, from + (size_t)(x + i) * pixel + (size_t)c * bytes,
+                                      channels)
                         : zero();
             }
-            store_columns(to + x / GROUP * VECTOR, columns);
+            store_columns(to + x / INNER_GROUP * VECTOR, columns);
         }
         to += vector_size;
     }
