@@ -1,9 +1,14 @@
 """The core against a plain twin on random networks; tests/oracle/run.py has many more."""
 import importlib.util
 import os
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+
+import gear_transfer
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "oracle")
 
@@ -13,6 +18,20 @@ def load(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", ["DEFAULT", "AVX512_CORE", "AVX2", "SSE41"])
+def test_random_networks(isa):
+    """200 networks over four instruction sets, in each precision."""
+    first = 50 * ["DEFAULT", "AVX512_CORE", "AVX2", "SSE41"].index(isa)
+    done = subprocess.run([sys.executable, os.path.join(FOLDER, "run.py"), "--count", "50",
+                           "--first", str(first), "--isa", isa],
+                          stdout=subprocess.PIPE, universal_newlines=True,
+                          env=dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(
+                              os.path.abspath(gear_transfer.__file__)))))
+    assert re.search(r"^50 networks, 0 findings$", done.stdout, re.MULTILINE), done.stdout
+    assert done.returncode == 0
 
 
 def test_the_networks_are_of_every_kind():
