@@ -334,7 +334,7 @@ def expected_grid(home):
 
 def check_grid(browser, notebook, home):
     """The grid's titles: as printed, as drawn, and as the classifier has them."""
-    place, outputs = cell_with(notebook, "plot_predictions")
+    place, outputs = cell_with(notebook, "predictions.png")
     pictures = [output["data"]["image/png"] for output in outputs if "image/png" in output.get(
         "data", {})]
     require(len(pictures) == 1, "{} pictures below the grid's cell".format(len(pictures)))

@@ -273,6 +273,8 @@ def test_the_whole_job_with_views(shapes, fitted, tmp_path):
     np.testing.assert_array_equal(again.coefs_[0], fitted.head_.coefs_[0])
 
 
+# The only group of triangles cannot be divided, of which a warning tells.
+@pytest.mark.filterwarnings("ignore:1 class with one photograph")
 def test_no_view_is_made_of_a_photograph_that_is_held_back(shapes, tmp_path, monkeypatch):
     """Near-duplicates of the held-back ones neither, and the model is that of all views, bit for
     bit."""

@@ -98,7 +98,7 @@ HEAD = [("hidden_layers", ["8", 8, (0,), (2.5,), (True,), (-1,), None, (4,) * 16
         ("l2", [-1e-9, None, NAN, "x", INFINITY]), ("validation_fraction", SHARES),
         ("class_weight", ["balance", 3, [1, 2], 1.5]), ("calibrate", [None, 2, "yes"]),
         ("early_stopping", [None, 2, "yes"]), ("random_state", SEEDS), ("threads", THREADS)]
-EXTRACTOR = [("layer", LAYERS), ("input_size", SIZES), ("pooling", POOLINGS), ("resize", RESIZES),
+EXTRACTOR = [("layer", LAYERS), ("input_size", SIZES), ("pooling", POOLINGS), ("resize", [each for each in RESIZES if each is not None]),
              ("threads", THREADS), ("precision", PRECISIONS), ("cache", [3, 1.5, b"folder", [1]]),
              ("quality", ["best", "", 2, 1, ["fast"]]), ("backbone", ["nosuch", ""])]
 

@@ -81,7 +81,7 @@ def test_moved_photographs_cost_nothing_and_new_ones_cost_themselves(shapes, tmp
 
 
 @pytest.mark.parametrize("change", [
-    {"layer": "mixed3"}, {"input_size": 100}, {"pooling": "max"}, {"resize": "stretch"}])
+    {"layer": "mixed3"}, {"input_size": 100}, {"pooling": "max"}, {"resize": "pad"}])
 def test_other_settings_find_nothing(shapes, tmp_path, monkeypatch, change):
     extractor(tmp_path).transform(shapes)
     other = extractor(tmp_path, **change)

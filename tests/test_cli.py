@@ -117,7 +117,7 @@ def test_train(folder, model, tmp_path, capsys):
     assert found["classes"] == ["circle", "square", "triangle"] and found["images"] == 30
     assert found["trained_on"] == 30
     assert found["layer"] == ["mixed0", "mixed1"] and found["input_size"] == [64, 80]
-    assert len(found["history"]["loss"]) == 400 and found["test_accuracy"] is None
+    assert len(found["history"]["loss"]) == 40 and found["test_accuracy"] is None
     loaded = gt.load_model(str(path))
     assert loaded.hidden_layers == (8, 4) and loaded.random_state == 3
 

@@ -137,7 +137,8 @@ def test_more_evidence_is_redder_on_dark_and_on_light_things():
 def test_padding_and_blank_pictures_stay_white():
     picture = np.full((40, 40, 3), 255, np.uint8)
     picture[15:25, 10:30] = (10, 60, 200)
-    axes = plot_activation_maps([picture[:, :20]], np.ones((1, 4, 4)), input_size=40)  # padded
+    axes = plot_activation_maps([picture[:, :20]], np.ones((1, 4, 4)), input_size=40,
+                                resize="pad")
     shown = np.asarray(axes[0].images[0].get_array()).astype(int)
     assert (shown[:, :10] == 255).all() and (shown[:, 30:] == 255).all()
     blank = plot_activation_maps([np.full((9, 9, 3), 255, np.uint8)], np.ones((1, 2, 2)))

@@ -52,9 +52,9 @@ def test_a_container_may_have_less(monkeypatch, tmp_path):
     assert whole > 1 << 28
     (tmp_path / "max").write_text("max\n")
     (tmp_path / "limit").write_text("{}\n".format(1 << 27))
-    monkeypatch.setattr(memory, "_LIMITS", (str(tmp_path / "max"), str(tmp_path / "none")))
+    monkeypatch.setattr(memory, "LIMITS", (str(tmp_path / "max"), str(tmp_path / "none")))
     assert memory.memory_size() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    monkeypatch.setattr(memory, "_LIMITS", (str(tmp_path / "max"), str(tmp_path / "limit")))
+    monkeypatch.setattr(memory, "LIMITS", (str(tmp_path / "max"), str(tmp_path / "limit")))
     assert memory.memory_size() == 1 << 27
 
 

@@ -127,7 +127,7 @@ def test_on_generated_shapes(tmp_path):
     text = printed(notebook)
     assert "class names: circle, square, triangle" in text
     assert "The challenge of 0.90 is met." in text
-    assert count_pictures(notebook) == 4
+    assert count_pictures(notebook) == 6
     assert os.path.getsize(os.path.join(folder, "predictions.png")) > 10000
     assert os.path.exists(os.path.join(folder, "gear_classifier.gtm"))
 
@@ -139,7 +139,7 @@ def test_on_gear(tmp_path, shared):
     text = printed(notebook)
     assert "['axes', 'carabiners', 'hardshell_jackets', 'rope', 'tents']" in text
     assert "The challenge of 0.90 is met." in text
-    assert count_pictures(notebook) == 4
+    assert count_pictures(notebook) == 6
 
 
 @pytest.mark.parametrize("name", ["gear_images", "resized_images"])

@@ -103,10 +103,10 @@ def test_run_lengths_that_take_long_are_refused(tmp_path):
     for side, codes, reason in ((9459, bytes(2) * 9459, "more than the 8,000,000 pixels"),
                                 (100, bytes(2) * 200000, "larger than its pixels")):
         run_length_bitmap(path, side, codes)
-        start = time.time()
+        start = time.process_time()
         with pytest.raises(gt.ImageError, match=reason):
             read_image(path, 32)
-        assert time.time() - start < 1
+        assert time.process_time() - start < 1
     run_length_bitmap(path, 8, b"\x08\0\0\0" * 8 + b"\0\1")
     assert read_image(path, 8).shape == (8, 8, 3)
 

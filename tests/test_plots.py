@@ -246,7 +246,7 @@ def test_no_duplicates_and_numbers_out_of_range(photographs):
 @pytest.mark.slow
 def test_views_beside_their_photographs(photographs):
     augmentation = Augmentation(views=2, seed=5)
-    axes = plot_views(photographs[:3], augmentation, input_size=(40, 48))
+    axes = plot_views(photographs[:3], augmentation, input_size=(40, 48), resize="pad")
     assert axes.shape == (3, 3)
     assert [ax.get_title() for ax in axes[1]] == ["photograph", "view 1", "view 2"]
     for image, row in zip(photographs, axes):

@@ -492,7 +492,8 @@ def test_several_backbones(shapes, tmp_path):
 @pytest.mark.parametrize("settings, names", [
     ({}, ["efficientnet_lite0", "efficientnet_lite2"]),
     ({"layers": ["mixed0"]}, ["inception_v3"]),
-    ({"layers": ["block1"]}, ["efficientnet_lite2"]),
+    ({"layers": ["block1"]}, ["efficientnet_lite0"]),
+    ({"layers": ["block20"]}, ["efficientnet_lite2"]),
     ({"model": gt.TransferClassifier("inception_v3")}, ["inception_v3"]),
     ({"backbones": ["inception_v3", "efficientnet_lite0"]}, ["inception_v3", "efficientnet_lite0"])])
 def test_which_backbones_are_tried(settings, names):

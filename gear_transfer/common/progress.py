@@ -47,7 +47,7 @@ def progress_bar(total, description, unit, verbose):
     tqdm.tqdm or SilentBar
         To be used as a context manager.
     """
-    if not _is_wanted(verbose):
+    if total == 0 or not _is_wanted(verbose):
         return SilentBar()
     options = {"total": total, "desc": description, "unit": unit}
     if verbose is None and (total is None or total <= _FEW):

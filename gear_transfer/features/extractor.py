@@ -77,7 +77,7 @@ class FeatureExtractor(KeepsExecutor, Estimator):
     >>> from gear_transfer import FeatureExtractor
     >>> images = np.zeros((3, 100, 60, 3), np.uint8)
     >>> FeatureExtractor(input_size=96).fit_transform(images).shape
-    (3, 1608)
+    (3, 1392)
     """
 
     _sklearn_mixins = ("TransformerMixin",)

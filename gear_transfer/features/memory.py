@@ -10,7 +10,7 @@ MOST_VALUES = 1 << 28
 _DECODED = 32
 
 #: Files that say how much memory a container may use, of both versions of control groups.
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def check_maps(nodes, shapes, outputs, images):
@@ -72,7 +72,7 @@ def most_values(nodes, shapes, outputs):
 def memory_size():
     """Bytes of memory that this process may use, as far as the system tells."""
     size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in _LIMITS:
+    for path in LIMITS:
         try:
             with open(path) as stream:
                 text = stream.read().strip()

@@ -48,7 +48,7 @@ def activation_map(model, images, classes=None):
     >>> import tempfile
     >>> import gear_transfer as gt
     >>> images = gt.load_folder(gt.make_shapes(tempfile.mkdtemp() + "/shapes", per_class=20))
-    >>> model = gt.TransferClassifier("inception_v3", input_size=96).fit(images)
+    >>> model = gt.TransferClassifier(input_size=96).fit(images)
     >>> gt.activation_map(model, images.paths[:2], "circle").shape
     (2, 6, 6)
     """
