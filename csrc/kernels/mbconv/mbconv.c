@@ -399,7 +399,7 @@ gt_mbconv_run(const gt_mbconv *block, const void *source, const void *packed, vo
         job own = whole;
         own.scratch = (char *)scratch + (size_t)omp_get_thread_num() * own.layout.size;
         clear_padding(&own);
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
         for (int piece = 0; piece < pieces; piece++) {
             size_t image = (size_t)(piece / parts);
             int part = piece % parts;
