@@ -70,7 +70,9 @@ def command(arguments, name, folder, temporary):
     elif job.network == "weights":
         line.append(processes.official_weights(arguments.shared))
     elif job.network == "onnx":
-        line.append(models.export(arguments, job.peer, "mixed10", temporary))
+        line.append(models.export(arguments, job.peer,
+                                  processes.official_weights(arguments.shared), "mixed10",
+                                  temporary))
     return line
 
 

@@ -5,7 +5,7 @@ import subprocess
 import processes
 
 
-def export(arguments, peer, layer, temporary):
+def export(arguments, peer, weights, layer, temporary):
     """The network as an ONNX model; nothing is done where it is there already.
 
     Parameters
@@ -14,6 +14,8 @@ def export(arguments, peer, layer, temporary):
         With python, peers and shared.
     peer : str
         An environment that has onnx.
+    weights : str
+        Path of a file that our importers read.
     layer : str
         The last layer; its global average is the result.
     temporary : str
@@ -24,11 +26,12 @@ def export(arguments, peer, layer, temporary):
     str
         Its path.
     """
-    model = os.path.join(temporary, layer + ".onnx")
+    name = os.path.splitext(os.path.basename(weights))[0]
+    model = os.path.join(temporary, "{}_{}.onnx".format(name, layer))
     if not os.path.exists(model):
         native = os.path.join(temporary, "network.gtw")
         subprocess.run([arguments.python, "-m", "gear_transfer", "convert",
-                        processes.official_weights(arguments.shared), native],
+                        weights, native],
                        check=True, stdout=subprocess.DEVNULL)
         subprocess.run([processes.peer_python(arguments.peers, peer), processes.job("export_onnx"),
                         native, layer, model], check=True,
@@ -36,15 +39,17 @@ def export(arguments, peer, layer, temporary):
     return model
 
 
-def quantize(arguments, model, size, temporary):
+def quantize(arguments, model, images, size, temporary):
     """An ONNX model in 8 bits, as OpenVINO runs it; nothing is done where it is there already.
 
     Parameters
     ----------
     arguments : Namespace
-        With peers and shared.
+        With peers.
     model : str
         Path of the ONNX model.
+    images : str
+        Path of the npz with the photographs that it is calibrated on.
     size : int
         Side of the images.
     temporary : str
@@ -58,7 +63,6 @@ def quantize(arguments, model, size, temporary):
     name = "{}_{}.xml".format(os.path.splitext(os.path.basename(model))[0], size)
     path = os.path.join(temporary, name)
     if not os.path.exists(path):
-        images = processes.shared_file(arguments.shared, "reference", "inception_v3_features.npz")
         subprocess.run([processes.peer_python(arguments.peers, "openvino"),
                         processes.job("quantize_openvino"), model, images, str(size), path],
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
