@@ -35,9 +35,10 @@ Row = collections.namedtuple("Row", ["timing", "kind", "operations", "bound"])
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     processes.add_shared_option(parser)
-    parser.add_argument("--networks", nargs="+", choices=["full", "default"],
+    parser.add_argument("--networks", nargs="+", choices=["full", "default", "lite0", "lite2"],
                         default=["full", "default"],
-                        help="full: mixed10 at 299; default: the default layer and size")
+                        help="full: mixed10 at 299; default: the default layer and size; lite0, "
+                             "lite2: the head of EfficientNet-Lite at its native size")
     parser.add_argument("--precisions", nargs="+", choices=list(ELEMENT), default=list(ELEMENT),
                         help="those that this machine cannot run are left out (default: all)")
     parser.add_argument("--repeats", type=int, default=15, help="default: %(default)s")
@@ -59,6 +60,7 @@ class Network:
         shapes = _core.infer_shapes(nodes, arrays, *backbone.input_size)
         self._shapes = dict(zip(network.layers, shapes))
         self._last = network.nodes[-1].name
+        self._steps = set(layer for layer, _, _ in backbone.primitives())
         self._together = backbone.sub_batch  # images that share one reading of the weights
 
     def work(self, timing, element):
@@ -75,6 +77,8 @@ class Network:
         read = sum(int(np.prod(self._shapes[name])) for name in node.inputs)
         if timing.layer not in self._nodes:  # the pool over the whole map of an output
             read, result = result, self._shapes[node.name][2]
+        if timing.operation == "block":
+            return self._block(node, element)
         if timing.operation != "convolution":
             return Work(timing.operation, 0, element * (read + result))
         height, width, channels_in, channels = self._arrays[node.attributes["kernel"]].shape
@@ -85,12 +89,32 @@ class Network:
         return Work(kind, 2 * result // channels * weights,
                     element * (read + result + weights / self._together))
 
+    def _block(self, last, element):
+        """An inverted residual: its convolutions but for the last have no step, nor results in memory."""
+        order = list(self._nodes)
+        node = last
+        if last.op == "add":
+            node = self._nodes[max(last.inputs, key=order.index)]
+        operations, weights = 0, 0
+        while node.op not in ("input", "add"):
+            if node.op == "conv2d":
+                if weights and node.name in self._steps:
+                    break
+                size = int(np.prod(self._arrays[node.attributes["kernel"]].shape))
+                height, width, _ = self._shapes[node.name]
+                operations += 2 * height * width * size
+                weights += size
+            node = self._nodes[node.inputs[0]]
+        moved = int(np.prod(self._shapes[node.name])) + int(np.prod(self._shapes[last.name]))
+        return Work("block", operations, element * (moved + weights / self._together))
+
 
 def rows_of(backbone, images, repeats, peaks):
     """A Row for each step."""
+    timings = backbone.profile(images, repeats)  # in int8 the first images decide the ranges
     network = Network(backbone)
     rows = []
-    for timing in backbone.profile(images, repeats):
+    for timing in timings:
         work = network.work(timing, ELEMENT[backbone.precision])
         bound = max(work.operations / peaks["product"], work.bytes / peaks["cached"]) / 1e9
         rows.append(Row(timing, work.kind, work.operations, bound))
@@ -185,6 +209,8 @@ def main():
     arguments = parse()
     from gear_transfer import Backbone
     weights = processes.official_weights(arguments.shared)
+    lite = dict((name, os.path.join(arguments.shared, "weights", "efficientnet_{}.safetensors".format(
+        name))) for name in ("lite0", "lite2"))
     with np.load(processes.shared_file(arguments.shared, "reference",
                                        "inception_v3_features.npz")) as stored:
         photographs = stored["images_uint8"][:16]
@@ -193,8 +219,11 @@ def main():
     for network in arguments.networks:
         for precision in arguments.precisions:
             try:
-                backbone = (Backbone.load(weights, layer="mixed10", precision=precision)
-                            if network == "full" else Backbone.load("inception_v3", precision=precision))
+                if network in lite:
+                    backbone = Backbone.load(lite[network], layer="head", precision=precision)
+                else:
+                    backbone = (Backbone.load(weights, layer="mixed10", precision=precision)
+                                if network == "full" else Backbone.load("inception_v3", precision=precision))
             except ValueError as error:
                 print("{} is left out: {}".format(precision, error))
                 continue

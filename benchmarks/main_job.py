@@ -59,11 +59,11 @@ def copy_some(folder, destination, count):
 
 
 def default_setting(python):
-    """Backbone, layer and side of the images of our defaults."""
+    """Backbone, last tapped layer and side of the images of our defaults."""
     code = ("import json; from gear_transfer.features import settings; "
             "print(json.dumps(settings.QUALITIES[settings.DEFAULT_QUALITY]))")
     backbone, layer, size = processes.run([python, "-c", code]).result
-    return backbone, layer, size[0]
+    return backbone, layer if isinstance(layer, str) else layer[-1], size[0]
 
 
 def command(arguments, name, folder, temporary):
@@ -81,11 +81,13 @@ def command(arguments, name, folder, temporary):
     elif job.network == "weights":
         line.append(processes.official_weights(arguments.shared))
     elif job.network == "onnx":
-        line.append(models.export(arguments, job.peer, "mixed10", temporary))
+        line.append(models.export(arguments, job.peer,
+                                  processes.official_weights(arguments.shared), "mixed10",
+                                  temporary))
     elif job.network == "default":
         backbone, layer, size = default_setting(arguments.python)
         weights = processes.shared_file(arguments.shared, "weights", backbone + ".safetensors")
-        line += [models.export(arguments, job.peer, layer, temporary, weights), str(size)]
+        line += [models.export(arguments, job.peer, weights, layer, temporary), str(size)]
     return line
 
 

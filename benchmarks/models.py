@@ -5,7 +5,7 @@ import subprocess
 import processes
 
 
-def export(arguments, peer, layer, temporary, weights=None):
+def export(arguments, peer, weights, layer, temporary):
     """A network as an ONNX model; nothing is done where it is there already.
 
     Parameters
@@ -14,19 +14,18 @@ def export(arguments, peer, layer, temporary, weights=None):
         With python, peers and shared.
     peer : str
         An environment that has onnx.
+    weights : str
+        Path of a file that our importers read.
     layer : str
         The last layer; its global average is the result.
     temporary : str
         Folder that receives it.
-    weights : str, optional
-        File that our importers read; default is that of the whole Inception V3.
 
     Returns
     -------
     str
         Its path.
     """
-    weights = weights or processes.official_weights(arguments.shared)
     name = os.path.splitext(os.path.basename(weights))[0]
     model = os.path.join(temporary, "{}_{}.onnx".format(name, layer))
     if not os.path.exists(model):
@@ -39,15 +38,17 @@ def export(arguments, peer, layer, temporary, weights=None):
     return model
 
 
-def quantize(arguments, model, size, temporary):
+def quantize(arguments, model, images, size, temporary):
     """An ONNX model in 8 bits, as OpenVINO runs it; nothing is done where it is there already.
 
     Parameters
     ----------
     arguments : Namespace
-        With peers and shared.
+        With peers.
     model : str
         Path of the ONNX model.
+    images : str
+        Path of the npz with the photographs that it is calibrated on.
     size : int
         Side of the images.
     temporary : str
@@ -61,7 +62,6 @@ def quantize(arguments, model, size, temporary):
     name = "{}_{}.xml".format(os.path.splitext(os.path.basename(model))[0], size)
     path = os.path.join(temporary, name)
     if not os.path.exists(path):
-        images = processes.shared_file(arguments.shared, "reference", "inception_v3_features.npz")
         subprocess.run([processes.peer_python(arguments.peers, "openvino"),
                         processes.job("quantize_openvino"), model, images, str(size), path],
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""Features of Inception V3 a second, ours against ONNX Runtime, OpenVINO and Keras.
+"""Features of Inception V3 and EfficientNet-Lite a second, ours against ONNX Runtime, OpenVINO and Keras.
 
     python benchmarks/throughput.py [--rounds 5] [--write]
 
@@ -28,9 +28,14 @@ ENGINES = collections.OrderedDict([
     ("onnxruntime", Engine("ONNX Runtime", "worker_onnxruntime", "onnxruntime", None)),
     ("keras", Engine("Keras", "worker_keras", "keras", None))])
 
-#: A network to measure, our weights for it (None: the file that the others load), and where its
-#: features are known from (None: from our own).
-Case = collections.namedtuple("Case", ["layer", "size", "backbone", "reference_key"])
+#: A network to measure, our weights for it (None: the file that the others load), where its features
+#: are known from (None: from our own), the file that the others load and the photographs with the
+#: known features (None: of Inception V3).
+Case = collections.namedtuple("Case", ["layer", "size", "backbone", "reference_key", "weights",
+                                       "reference"])
+
+#: The networks of shared/weights that are measured whole, by name: the native size.
+LITE = {"lite0": 224, "lite2": 260}
 
 #: Largest error of float32 features, relative to the largest feature, of what is the same network.
 TOLERANCE = 1e-4
@@ -47,9 +52,10 @@ def parse():
     processes.add_options(parser)
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES),
                         help="default: all")
-    parser.add_argument("--networks", nargs="+", choices=["full", "default"],
+    parser.add_argument("--networks", nargs="+", choices=["full", "default"] + sorted(LITE),
                         default=["full", "default"],
-                        help="full: mixed10 at 299; default: the default layer and size")
+                        help="full: mixed10 at 299; default: the default layer and size; lite0, "
+                             "lite2: the head of EfficientNet-Lite at its native size")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 32])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--precision", default="float32",
@@ -64,16 +70,30 @@ def parse():
 
 def cases(arguments):
     """The networks asked for, by name."""
-    known = {"full": Case("mixed10", 299, None, "gap_mixed10"),
-             "default": Case("mixed4", 128, "inception_v3", None)}
-    return [known[name] for name in arguments.networks]
+    result = []
+    for name in arguments.networks:
+        if name == "full":
+            result.append(Case("mixed10", 299, None, "gap_mixed10", None, None))
+        elif name == "default":
+            result.append(Case("mixed4", 128, "inception_v3", None, None, None))
+        else:
+            files = [processes.shared_file(arguments.shared, folder, "efficientnet_{}.{}".format(
+                name, ending)) for folder, ending in (("weights", "safetensors"),
+                                                      ("reference", "npz"))]
+            result.append(Case("head", LITE[name], None, "gap_head", *files))
+    return result
+
+
+def reference_of(arguments, case):
+    """The file with the photographs and, where they are known, the features."""
+    return case.reference or processes.shared_file(arguments.shared, "reference",
+                                                   "inception_v3_features.npz")
 
 
 def start(arguments, case, batch, threads, temporary):
     """Workers that are ready, by engine; engines that cannot do this are left out."""
-    weights = processes.official_weights(arguments.shared)
-    settings = {"images": processes.shared_file(arguments.shared, "reference",
-                                                "inception_v3_features.npz"),
+    weights = case.weights or processes.official_weights(arguments.shared)
+    settings = {"images": reference_of(arguments, case),
                 "size": case.size, "layer": case.layer, "batch": batch, "threads": threads,
                 "precision": arguments.precision}
     workers = collections.OrderedDict()
@@ -81,6 +101,8 @@ def start(arguments, case, batch, threads, temporary):
         engine = ENGINES[name]
         if engine.mode == "streams" and (batch < 8 or threads < 2):
             continue  # nothing to run side by side
+        if engine.peer == "keras" and case.weights is not None:
+            continue  # it has no such network
         python = arguments.python
         if engine.peer is not None:
             python = processes.peer_python(arguments.peers, engine.peer)
@@ -89,9 +111,10 @@ def start(arguments, case, batch, threads, temporary):
         elif engine.peer == "keras":
             model = weights
         else:
-            model = models.export(arguments, engine.peer, case.layer, temporary)
+            model = models.export(arguments, engine.peer, weights, case.layer, temporary)
             if engine.peer == "openvino" and arguments.precision == "int8":
-                model = models.quantize(arguments, model, case.size, temporary)
+                model = models.quantize(arguments, model, reference_of(arguments, case), case.size,
+                                        temporary)
         worker = processes.Worker(python, engine.script,
                                   dict(settings, model=model, mode=engine.mode),
                                   is_peer=engine.peer is not None)
@@ -109,9 +132,7 @@ def start(arguments, case, batch, threads, temporary):
 def largest_errors(arguments, case, workers, temporary):
     """How far each engine's features are from the reference, or from ours where there is none:
     largest error and least cosine of an image."""
-    request = {"check": processes.shared_file(arguments.shared, "reference",
-                                              "inception_v3_features.npz"),
-               "key": case.reference_key}
+    request = {"check": reference_of(arguments, case), "key": case.reference_key}
     if case.reference_key is None:
         request["check"] = os.path.join(temporary, "ours.npy")
         workers["ours"].ask(save=request["check"])

@@ -108,14 +108,18 @@ lay_out_scratch(const gt_mbconv *block, int rows)
     return layout;
 }
 
-/* The rows are as even as can be. */
+/* With more threads than images, an image is shared by its channels where the whole map has room in the
+ * caches, else by its rows, of which neighbours read the same.  The rows at a time are as even as
+ * can be. */
 void
 gt_mbconv_prepare(gt_mbconv *block)
 {
     block->lanes = 1;
     block->lanes = gt_mbconv_choose(block).lanes;
     int rows = block->to.height;
-    while (rows > 1 && lay_out_scratch(block, rows).size > ROOM) {
+    block->is_shared = block->threads > block->batch &&
+                       lay_out_scratch(block, rows).size <= (size_t)block->threads * ROOM;
+    while (!block->is_shared && rows > 1 && lay_out_scratch(block, rows).size > ROOM) {
         rows--;
     }
     int bands = (block->to.height + rows - 1) / rows;
@@ -125,7 +129,8 @@ gt_mbconv_prepare(gt_mbconv *block)
 size_t
 gt_mbconv_scratch_size(const gt_mbconv *block)
 {
-    return (size_t)block->threads * lay_out_scratch(block, block->rows).size;
+    size_t size = lay_out_scratch(block, block->rows).size;
+    return block->is_shared ? size : (size_t)block->threads * size;
 }
 
 /* A run of one thread. */
@@ -144,6 +149,12 @@ static size_t
 row_bytes(gt_shape shape, gt_map_type type)
 {
     return (size_t)shape.width * (size_t)shape.channels * gt_mbconv_bytes(type);
+}
+
+static size_t
+map_bytes(gt_shape shape, gt_map_type type)
+{
+    return (size_t)shape.height * row_bytes(shape, type);
 }
 
 /* Column 0 of an expanded row of a vector of channels; rows outside the map are of zeros. */
@@ -221,55 +232,67 @@ copy_row(const job *own, int y, char *to)
     }
 }
 
-/* The rows of the source that so many expanded rows are made from. */
+/* Where the expansion reads for expanded row `first`: in the source, or in the copy that begins with
+ * what this row reads. */
 static const char *
-read_rows(const job *own, int first, int count)
+find_rows(const job *own, int first)
+{
+    const gt_mbconv *block = own->block;
+    return reads_copy(block) ? own->scratch + own->layout.copied
+                             : own->source + (size_t)first * row_bytes(block->from, block->source);
+}
+
+/* Copy the rows of the source that so many expanded rows are made from. */
+static void
+copy_rows(const job *own, int first, int count)
 {
     const gt_mbconv *block = own->block;
     size_t row = padded_row(block) * gt_mbconv_bytes(block->type);
     int y = first * block->expansion_stride - block->expansion_before[0];
-    if (!reads_copy(block)) {
-        return own->source + (size_t)y * row;
-    }
-    char *copy = own->scratch + own->layout.copied;
     for (int i = 0; i < source_rows(block, count); i++) {
-        copy_row(own, y + i, copy + (size_t)i * row);
+        copy_row(own, y + i, own->scratch + own->layout.copied + (size_t)i * row);
     }
-    return copy;
 }
 
-/* Make expanded rows from `first` to before `end`. */
+/* Make expanded rows from `first` to before `end`, of the tile that begins with vector `vector`; `from`
+ * is what find_rows gave for the first. */
 static void
-expand_rows(const job *own, int first, int end)
+expand_tile(const job *own, const char *from, int vector, int first, int end)
 {
     const gt_mbconv *block = own->block;
     int vectors = gt_mbconv_vectors(block, block->inner.channels);
-    size_t line = (size_t)block->lanes * GT_MBCONV_WORD;
-    size_t row = padded_row(block) * gt_mbconv_bytes(block->type);
     int groups = gt_mbconv_expansion_groups(block);
-    const char *from = read_rows(own, first, end - first);
-    const char *weights = own->packed + own->places.expansion;
-    int width = 0;
-    for (int vector = 0; vector < vectors; vector += width) {
-        width = gt_mbconv_tile(vectors, vector);
-        gt_mbconv_product product = {
-            .pixel = (size_t)(block->expansion_stride * block->from.channels) *
-                     gt_mbconv_bytes(block->type),
-            .parts = block->expansion_size,
-            .part = row,
-            .groups = groups,
-            .weights = weights,
-            .scales = numbers_at(own, own->places.expansion_numbers, vector),
-            .shift = numbers_at(own, own->places.expansion_numbers, vectors + vector),
-            .pixels = block->inner.width,
-            .vectors = width,
-            .to_vector = own->layout.vector};
-        for (int y = first; y < end; y++) {
-            product.from = from + (size_t)((y - first) * block->expansion_stride) * row;
-            product.to = expanded_row(own, vector, y);
-            own->stages.expand(block, &product);
-        }
-        weights += (size_t)(block->expansion_size * groups * width) * line;
+    size_t row = padded_row(block) * gt_mbconv_bytes(block->type);
+    size_t line = (size_t)block->lanes * GT_MBCONV_WORD;
+    gt_mbconv_product product = {
+        .pixel =
+            (size_t)(block->expansion_stride * block->from.channels) * gt_mbconv_bytes(block->type),
+        .parts = block->expansion_size,
+        .part = row,
+        .groups = groups,
+        .weights = own->packed + own->places.expansion +
+                   (size_t)(block->expansion_size * groups * vector) * line,
+        .scales = numbers_at(own, own->places.expansion_numbers, vector),
+        .shift = numbers_at(own, own->places.expansion_numbers, vectors + vector),
+        .pixels = block->inner.width,
+        .vectors = gt_mbconv_tile(vectors, vector),
+        .to_vector = own->layout.vector};
+    for (int y = first; y < end; y++) {
+        product.from = from + (size_t)((y - first) * block->expansion_stride) * row;
+        product.to = expanded_row(own, vector, y);
+        own->stages.expand(block, &product);
+    }
+}
+
+static void
+expand_rows(const job *own, int first, int end)
+{
+    int vectors = gt_mbconv_vectors(own->block, own->block->inner.channels);
+    if (reads_copy(own->block)) {
+        copy_rows(own, first, end - first);
+    }
+    for (int vector = 0; vector < vectors; vector += gt_mbconv_tile(vectors, vector)) {
+        expand_tile(own, find_rows(own, first), vector, first, end);
     }
 }
 
@@ -283,38 +306,41 @@ spread_rows(const job *own, int first, int end)
     }
 }
 
-/* The depthwise convolution, of rows of results from `first` to before `end`. */
+/* The depthwise convolution of a vector of channels, of rows of results from `first` to before `end`. */
 static void
-convolve_rows(const job *own, int first, int end)
+convolve_vector(const job *own, int vector, int first, int end)
 {
     const gt_mbconv *block = own->block;
     int vectors = gt_mbconv_vectors(block, block->inner.channels);
     size_t row_size = (size_t)(block->to.width * block->lanes) * gt_mbconv_inner_bytes(block->type);
-    for (int vector = 0; vector < vectors; vector++) {
-        gt_mbconv_row row = {
-            .weights = own->packed + own->places.depthwise +
-                       (size_t)(vector * block->size) * gt_mbconv_row_bytes(block),
-            .scales = numbers_at(own, own->places.depthwise_numbers, vector),
-            .shift = numbers_at(own, own->places.depthwise_numbers, vectors + vector),
-            .columns = block->to.width,
-            .to = own->scratch + own->layout.convolved + (size_t)vector * own->layout.result};
-        for (int y = first; y < end; y++) {
-            for (int i = 0; i < block->size; i++) {
-                row.rows[i] = expanded_row(own, vector, y * block->stride - block->before[0] + i);
-            }
-            own->stages.convolve(block, &row);
-            row.to += row_size;
+    gt_mbconv_row row = {.weights = own->packed + own->places.depthwise +
+                                    (size_t)(vector * block->size) * gt_mbconv_row_bytes(block),
+                         .scales = numbers_at(own, own->places.depthwise_numbers, vector),
+                         .shift = numbers_at(own, own->places.depthwise_numbers, vectors + vector),
+                         .columns = block->to.width,
+                         .to = own->scratch + own->layout.convolved +
+                               (size_t)vector * own->layout.result};
+    for (int y = first; y < end; y++) {
+        for (int i = 0; i < block->size; i++) {
+            row.rows[i] = expanded_row(own, vector, y * block->stride - block->before[0] + i);
         }
+        own->stages.convolve(block, &row);
+        row.to += row_size;
     }
 }
 
+/* Results of so many pixels from `pixel` of the map on, of which the depthwise results begin with row
+ * `first`. */
 static void
-project_rows(const job *own, int first, int end)
+project_pixels(const job *own, int first, int pixel, int count)
 {
     const gt_mbconv *block = own->block;
     int inner = gt_mbconv_vectors(block, block->inner.channels);
     int vectors = gt_mbconv_vectors(block, block->to.channels);
     int groups = block->lanes / gt_mbconv_inner_group(block->type);
+    size_t step = (size_t)block->lanes * gt_mbconv_inner_bytes(block->type);
+    size_t to_pixel = (size_t)block->to.channels * gt_mbconv_bytes(block->target);
+    size_t from_pixel = (size_t)block->from.channels * gt_mbconv_bytes(block->source);
     size_t line = (size_t)block->lanes * GT_MBCONV_WORD;
     const char *weights = own->packed + own->places.projection;
     int width = 0;
@@ -322,27 +348,27 @@ project_rows(const job *own, int first, int end)
         width = gt_mbconv_tile(vectors, vector);
         size_t channel = (size_t)(vector * block->lanes);
         gt_mbconv_product product = {
-            .from = own->scratch + own->layout.convolved,
-            .pixel = (size_t)block->lanes * gt_mbconv_inner_bytes(block->type),
+            .from = own->scratch + own->layout.convolved +
+                    (size_t)(pixel - first * block->to.width) * step,
+            .pixel = step,
             .parts = inner,
             .part = own->layout.result,
             .groups = groups,
             .weights = weights,
             .scales = numbers_at(own, own->places.projection_numbers, vector),
             .shift = numbers_at(own, own->places.projection_numbers, vectors + vector),
-            .pixels = (end - first) * block->to.width,
+            .pixels = count,
             .vectors = width,
             .low = block->projection.low,
             .high = block->target == GT_MAP_U8 ? block->projection.high / block->projection.scale
                                                : block->projection.high,
-            .to = own->target + (size_t)first * row_bytes(block->to, block->target) +
-                  channel * gt_mbconv_bytes(block->target),
-            .to_pixel = (size_t)block->to.channels * gt_mbconv_bytes(block->target),
+            .to = own->target + (size_t)pixel * to_pixel + channel * gt_mbconv_bytes(block->target),
+            .to_pixel = to_pixel,
             .channels = block->to.channels - (int)channel};
         if (block->has_residual) {
-            product.residual = own->source + (size_t)first * row_bytes(block->from, block->source) +
-                               channel * gt_mbconv_bytes(block->source);
-            product.residual_pixel = (size_t)block->from.channels * gt_mbconv_bytes(block->source);
+            product.residual =
+                own->source + (size_t)pixel * from_pixel + channel * gt_mbconv_bytes(block->source);
+            product.residual_pixel = from_pixel;
         }
         own->stages.project(block, &product);
         weights += (size_t)(groups * inner * width) * line;
@@ -354,6 +380,7 @@ static void
 run_rows(const job *own, int first, int end)
 {
     const gt_mbconv *block = own->block;
+    int vectors = gt_mbconv_vectors(block, block->inner.channels);
     int next = most(first * block->stride - block->before[0], 0);
     for (int y = first; y < end; y += block->rows) {
         int band = least(y + block->rows, end);
@@ -368,8 +395,10 @@ run_rows(const job *own, int first, int end)
             }
             next = needed;
         }
-        convolve_rows(own, y, band);
-        project_rows(own, y, band);
+        for (int vector = 0; vector < vectors; vector++) {
+            convolve_vector(own, vector, y, band);
+        }
+        project_pixels(own, y, y * block->to.width, (band - y) * block->to.width);
     }
 }
 
@@ -381,31 +410,99 @@ count_parts(const gt_mbconv *block)
     return least(parts, block->to.height);
 }
 
+/* The first vector of tile `tile` of an expansion. */
+static int
+tile_start(int vectors, int tile)
+{
+    int start = tile * GT_MBCONV_TILE;
+    return vectors > 1 && vectors - start == 1 ? start - 1 : start;
+}
+
+/* One image by all threads: each makes some channels of the whole map, then all results of some pixels.
+ * To be called by all of them. */
+static void
+share_image(const job *own)
+{
+    const gt_mbconv *block = own->block;
+    int vectors = gt_mbconv_vectors(block, block->inner.channels);
+    int tiles = (vectors + GT_MBCONV_TILE - 1) / GT_MBCONV_TILE;
+    int pixels = block->to.height * block->to.width;
+#pragma omp single
+    {
+        if (!block->has_expansion) {
+            spread_rows(own, 0, block->inner.height);
+        }
+        else if (reads_copy(block)) {
+            copy_rows(own, 0, block->inner.height);
+        }
+    }
+#pragma omp for schedule(static)
+    for (int tile = 0; tile < tiles; tile++) {
+        int first = tile_start(vectors, tile);
+        int end = tile + 1 < tiles ? tile_start(vectors, tile + 1) : vectors;
+        if (block->has_expansion) {
+            expand_tile(own, find_rows(own, 0), first, 0, block->inner.height);
+        }
+        for (int vector = first; vector < end; vector++) {
+            convolve_vector(own, vector, 0, block->to.height);
+        }
+    }
+#pragma omp for schedule(static)
+    for (int part = 0; part < block->threads; part++) {
+        int first = pixels * part / block->threads;
+        project_pixels(own, 0, first, pixels * (part + 1) / block->threads - first);
+    }
+}
+
+static void
+run_shared(const job *whole, const char *source, char *target)
+{
+    const gt_mbconv *block = whole->block;
+    clear_padding(whole);
+#pragma omp parallel num_threads(block->threads)
+    for (int image = 0; image < block->batch; image++) {
+        job own = *whole;
+        own.source = source + (size_t)image * map_bytes(block->from, block->source);
+        own.target = target + (size_t)image * map_bytes(block->to, block->target);
+        share_image(&own);
+    }
+}
+
+static void
+run_apart(const job *whole, const char *source, char *target)
+{
+    const gt_mbconv *block = whole->block;
+    int parts = count_parts(block);
+#pragma omp parallel num_threads(block->threads) if (block -> threads > 1)
+    {
+        job own = *whole;
+        own.scratch += (size_t)omp_get_thread_num() * own.layout.size;
+        clear_padding(&own);
+#pragma omp for schedule(static) nowait
+        for (int piece = 0; piece < block->batch * parts; piece++) {
+            size_t image = (size_t)(piece / parts);
+            int part = piece % parts;
+            own.source = source + image * map_bytes(block->from, block->source);
+            own.target = target + image * map_bytes(block->to, block->target);
+            run_rows(&own, block->to.height * part / parts, block->to.height * (part + 1) / parts);
+        }
+    }
+}
+
 void
 gt_mbconv_run(const gt_mbconv *block, const void *source, const void *packed, void *target,
               void *scratch)
 {
-    int parts = count_parts(block);
-    int pieces = block->batch * parts;
-    size_t source_image = (size_t)block->from.height * row_bytes(block->from, block->source);
-    size_t target_image = (size_t)block->to.height * row_bytes(block->to, block->target);
     job whole = {.block = block,
                  .stages = gt_mbconv_choose(block),
                  .layout = lay_out_scratch(block, block->rows),
                  .places = gt_mbconv_lay_out(block),
-                 .packed = packed};
-#pragma omp parallel num_threads(block->threads) if (block -> threads > 1)
-    {
-        job own = whole;
-        own.scratch = (char *)scratch + (size_t)omp_get_thread_num() * own.layout.size;
-        clear_padding(&own);
-#pragma omp for schedule(static)
-        for (int piece = 0; piece < pieces; piece++) {
-            size_t image = (size_t)(piece / parts);
-            int part = piece % parts;
-            own.source = (const char *)source + image * source_image;
-            own.target = (char *)target + image * target_image;
-            run_rows(&own, block->to.height * part / parts, block->to.height * (part + 1) / parts);
-        }
+                 .packed = packed,
+                 .scratch = scratch};
+    if (block->is_shared) {
+        run_shared(&whole, source, target);
+    }
+    else {
+        run_apart(&whole, source, target);
     }
 }

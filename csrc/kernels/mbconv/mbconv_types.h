@@ -36,9 +36,10 @@ typedef struct {
     gt_mbconv_result depthwise; /* both have low = 0 where `type` is bytes */
     gt_mbconv_result projection;
     int threads;
-    bool is_plain; /* without vectors: what they compute, for any processor */
-    int lanes;     /* channels in a vector; this and the next set by gt_mbconv_prepare */
-    int rows;      /* of results at a time */
+    bool is_plain;  /* without vectors: what they compute, for any processor */
+    int lanes;      /* channels in a vector; this and what follows is set by gt_mbconv_prepare */
+    int rows;       /* of results at a time */
+    bool is_shared; /* all threads make one image at a time, each some of its channels */
 } gt_mbconv;
 
 #endif

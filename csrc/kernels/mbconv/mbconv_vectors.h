@@ -118,12 +118,13 @@ expand_pixels(const gt_mbconv *block, const gt_mbconv_product *product, int x, i
         break;                                                                                     \
     }
 
-/* Pixels to be taken next of those that are left: as even as can be, or whole groups. */
+/* Pixels to be taken next of those that are left: as even as can be, or the next multiple of `group`. */
 INLINE int
-take_pixels(int left, int at_a_time, bool in_groups)
+take_pixels(int left, int at_a_time, int group)
 {
     int parts = (left + at_a_time - 1) / at_a_time;
-    return in_groups ? (left < at_a_time ? left : at_a_time) : (left + parts - 1) / parts;
+    int share = ((left + parts - 1) / parts + group - 1) / group * group;
+    return share < left ? share : left;
 }
 
 INLINE void
@@ -131,7 +132,7 @@ expand_row(const gt_mbconv *block, const gt_mbconv_product *product, int vectors
 {
     int count = 0;
     for (int x = 0; x < product->pixels; x += count) {
-        count = take_pixels(product->pixels - x, PIXELS, INNER_GROUP > 1);
+        count = take_pixels(product->pixels - x, PIXELS, INNER_GROUP);
 #define DO(n) expand_pixels(block, product, x, (n) < PIXELS ? (n) : PIXELS, vectors)
         EACH_PIXEL_COUNT(DO)
 #undef DO
@@ -190,7 +191,7 @@ project_tile(const gt_mbconv *block, const gt_mbconv_product *product, int vecto
 {
     int count = 0;
     for (int first = 0; first < product->pixels; first += count) {
-        count = take_pixels(product->pixels - first, PIXELS, false);
+        count = take_pixels(product->pixels - first, PIXELS, 1);
 #define DO(n) project_pixels(block, product, first, (n) < PIXELS ? (n) : PIXELS, vectors)
         EACH_PIXEL_COUNT(DO)
 #undef DO
@@ -266,7 +267,7 @@ convolve_row(const gt_mbconv *block, const gt_mbconv_row *row, int size, int str
 {
     int count = 0;
     for (int x = 0; x < row->columns; x += count) {
-        count = take_pixels(row->columns - x, COLUMNS, INNER_GROUP > 1);
+        count = take_pixels(row->columns - x, COLUMNS, INNER_GROUP);
 #define DO(n) convolve_columns(block, row, x, n, size, stride, (8 - before) % INNER_GROUP)
         EACH_PIXEL_COUNT(DO)
 #undef DO
