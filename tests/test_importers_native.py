@@ -395,7 +395,7 @@ def test_a_file_cut_short_while_it_is_read(path, monkeypatch):
 def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(str(tmp_path / "pipe"))
     for read in (load_network, read_network):
-        with pytest.raises(WeightsError, match="no regular file"):
+        with pytest.raises(WeightsError, match="not a regular file"):
             read(str(tmp_path / "pipe"))
 
 

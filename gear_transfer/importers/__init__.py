@@ -2,9 +2,9 @@
 import os
 
 from ..common.arguments import check_path
+from ..common.regular_file import open_regular
 from ..errors import WeightsError
 from .network import ChannelQuantizedArray, Network, Node, QuantizedArray
-from .on_disk import open_regular
 
 __all__ = ["ChannelQuantizedArray", "Network", "Node", "QuantizedArray", "load_network"]
 

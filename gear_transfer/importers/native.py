@@ -26,10 +26,11 @@ import numpy as np
 
 from ..common.arguments import check_ending, check_path
 from ..common.atomic import write_whole
+from ..common.regular_file import open_regular
 from ..errors import WeightsError
 from .json_text import parse_json
 from .network import ChannelQuantizedArray, Network, Node, QuantizedArray, used_arrays
-from .on_disk import copy_privately, open_regular
+from .on_disk import copy_privately
 from .operations import LARGEST_EXTENT, check_nodes
 from .safetensors import LONGEST_HEADER, check_entries, is_size, read_header
 

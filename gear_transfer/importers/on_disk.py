@@ -5,8 +5,6 @@ hardly read again, so it lies in a temporary file without a name, mapped read-on
 memory only while they are read.
 """
 import mmap
-import os
-import stat
 import tempfile
 import zlib
 from collections import OrderedDict
@@ -20,28 +18,6 @@ SMALLEST = 1 << 16
 LARGEST_IN_MEMORY = 4 << 20
 
 _CHUNK = 1 << 20
-
-
-def open_regular(path):
-    """Open a file for reading; only a regular one, for a pipe without a writer would never answer.
-
-    Parameters
-    ----------
-    path : str
-
-    Returns
-    -------
-    file
-        Binary.
-
-    Raises
-    ------
-    OSError
-    """
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise OSError("it is no regular file")
-    return open(path, "rb")
 
 
 def copy_privately(stream, size, crc=0):

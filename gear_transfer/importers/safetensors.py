@@ -8,9 +8,9 @@ from collections import OrderedDict
 
 import numpy as np
 
+from ..common.regular_file import open_regular
 from ..errors import WeightsError
 from .json_text import parse_json
-from .on_disk import open_regular
 
 LONGEST_HEADER = 16 << 20
 MOST_TENSORS = 1 << 16
