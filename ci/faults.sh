@@ -23,10 +23,7 @@ fi
 sed -n 's/^ *\(.*calls failed once.*\)$/\1/p' "$objects/out"
 tail -1 "$objects/out"
 
-elsewhere=
-if ! grep -q amx_tile /proc/cpuinfo; then
-    elsewhere=gt_weights_amx
-fi
+elsewhere=skip_implementation # AVX-512 without VNNI
 if ! grep -q avx512_bf16 /proc/cpuinfo; then
     elsewhere="$elsewhere head/gemm_bf16.c allocate_columns"
 fi

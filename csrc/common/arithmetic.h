@@ -20,8 +20,8 @@ gt_round_up(size_t size, size_t unit)
     return (size + unit - 1) / unit * unit;
 }
 
-/* An array with room for twice as many items of that size, 64 at first; NULL when memory is out, and
- * then the old array is unchanged. */
+/* An array with room for twice as many items of that size, 64 at first; NULL when memory is out,
+ * and then the old array is unchanged. */
 static inline void *
 gt_grow(void *items, int *capacity, size_t size)
 {

@@ -1,4 +1,4 @@
-/* oneDNN as the core sees it: how its failures are told, and what the processor offers. */
+/* oneDNN as the core sees it: how its failures become errors, and what the processor has. */
 #ifndef GT_ONEDNN_H
 #define GT_ONEDNN_H
 
@@ -13,7 +13,7 @@ typedef enum { GT_PRECISION_FLOAT32, GT_PRECISION_BF16, GT_PRECISION_INT8 } gt_p
 /* The precision of that name, or -1. */
 int gt_precision_from_name(const char *name);
 
-/* Whether the processor has those instructions, which ONEDNN_MAX_CPU_ISA may deny. */
+/* Whether the processor has those instructions and ONEDNN_MAX_CPU_ISA does not forbid them. */
 bool gt_processor_has(dnnl_cpu_isa_t wanted);
 
 /* Whether the processor has instructions for it. */

@@ -1,5 +1,5 @@
-/* Vectors of eight float32 in plain words, for processors with AVX2, FMA and F16C.  To be included by
- * one source of a kernel, whose functions only a dispatcher lets run. */
+/* Vectors of eight float32 in plain words, for processors with AVX2, FMA and F16C.  To be included
+ * by one source of a kernel, whose functions only a dispatcher lets run. */
 #ifndef GT_SIMD_AVX2_H
 #define GT_SIMD_AVX2_H
 

@@ -31,8 +31,8 @@ load(const char *place, gt_map_type type)
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
-/* Rounds to the nearest that the map holds, ties to even.  For bfloat16 that is done in integers: the
- * instruction for it is newer than some compilers. */
+/* Rounds to the nearest that the map holds, ties to even.  For bfloat16 that is done in integers:
+ * the instruction for it is newer than some compilers. */
 INLINE_AVX512 void
 store(char *place, vector value, gt_map_type type)
 {

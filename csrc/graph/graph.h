@@ -95,8 +95,8 @@ gt_status gt_graph_add(gt_graph *graph, const gt_node *node, const char *name, c
 /* Index of the node of that name, or -1. */
 int gt_graph_find(const gt_graph *graph, const char *name);
 
-/* Index of the node that alone reads a node's result, once; -1 where there are none or several, or the
- * result is an output. */
+/* Index of the node that alone reads a node's result, once; -1 where there are none or several, or
+ * the result is an output. */
 int gt_graph_only_reader(const gt_graph *graph, int index);
 
 /* Choose the nodes whose results are wanted; copies the list. */

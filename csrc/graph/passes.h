@@ -6,8 +6,9 @@
 #include "common/onednn.h"
 #include "graph/graph.h"
 
-/* All passes below that suit the precision, in the order that suits them.  Average pools stay where
- * they are in int8: before its ReLU a convolution's result needs a sign, and half the range. */
+/* All passes below that are useful in that precision, in the order in which they build on each
+ * other.  Average pools stay where they are in int8: before its ReLU a convolution's result needs a
+ * sign, and half the range. */
 gt_status gt_optimize(gt_graph *graph, gt_precision precision, gt_error *error);
 
 /* Remove the nodes on which no output depends. */

@@ -3,8 +3,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Ranges that share a scale differ by this factor at most: the smallest then keeps 4 of the 8 bits. */
-static const float largest_ratio = 16.0f;
+/* Values share a scale up to this ratio of their ranges: the smallest then keeps 6 of the 8 bits.
+ * Values of one concatenation are read in 8 bits up to the other: 5 bits. */
+static const float shared_ratio = 4.0f;
+static const float mixed_ratio = 8.0f;
 
 /* What becomes of the result of one node. */
 typedef struct {
@@ -144,8 +146,8 @@ range_of(const quantizer *job, int index)
                      : fmaxf(fabsf(pixels->offset), fabsf(255.0f * pixels->scale + pixels->offset));
 }
 
-/* Whether a node has channels whose ranges are too far apart for one scale: those of a concatenation
- * of such values, and of what hands them on channel by channel. */
+/* Whether a node has channels whose ranges are too far apart for one scale: those of a
+ * concatenation of such values, and of what hands them on channel by channel. */
 static bool
 is_mixed(const quantizer *job, int index)
 {
@@ -161,7 +163,7 @@ is_mixed(const quantizer *job, int index)
             return true;
         }
     }
-    return node->op == GT_OP_CONCAT && largest > 0.0f && largest > largest_ratio * smallest;
+    return node->op == GT_OP_CONCAT && largest > 0.0f && largest > mixed_ratio * smallest;
 }
 
 /* Whether a node and its inputs can share a scale.  Photographs do not: a pool of them may have a
@@ -183,7 +185,7 @@ can_share(const quantizer *job, int index)
             largest = fmaxf(largest, job->nodes[root].largest);
         }
     }
-    return largest <= largest_ratio * smallest;
+    return largest <= shared_ratio * smallest;
 }
 
 /* Give a node and its inputs one root. */

@@ -34,13 +34,14 @@ typedef struct {
 } gt_node_format;
 
 /* Decide how every node of an optimised graph computes in a plan of that precision: formats[i] for
- * node i.  In int8 a convolution reads 8 bits where the range of what it reads is known; values that
- * are concatenated or pooled share a scale with the result, unless their ranges are so far apart
- * that the smaller values would be lost.  Photographs are read as the bytes that they are where no
- * first convolution pads them; else, and where nobody reads 8 bits, values are floats.
+ * node i.  In int8 a convolution reads 8 bits where the range of what it reads is known; values
+ * that are concatenated or pooled share a scale with the result, unless their ranges are so far
+ * apart that the smaller values would be lost.  Photographs are read as the bytes that they are
+ * where no first convolution pads them; else, and where nobody reads 8 bits, values are floats.
  *
- * blocks[i] is the block that node i is fused in.  In int8 a fused block of bytes reads floats, of which it makes bytes itself, or the photographs as they
- * are; what only such blocks read is bfloat16. */
+ * blocks[i] is the block that node i is fused in.  In int8 a fused block of bytes reads floats, of
+ * which it makes bytes itself, or the photographs as they are; what only such blocks read is
+ * bfloat16. */
 gt_status gt_choose_formats(const gt_graph *graph, gt_precision precision,
                             gt_preprocessing preprocessing, const gt_block *blocks,
                             gt_node_format *formats, gt_error *error);

@@ -9,9 +9,9 @@
 #include "common/onednn.h"
 #include "head/gemm_f32.h"
 
-/* Samples and multiplications of a minibatch from which rounding pays: then products are large enough
- * to gain more than it costs to round and prepare what they read.  Of narrow or short products, which
- * the last rows of a thread may be, most of a tile of matrix units would be idle. */
+/* Samples and multiplications of a minibatch from which bfloat16 pays off: products then gain more
+ * than it costs to round and prepare what they read.  In narrow or short products, such as those of
+ * a thread's last rows, most of a tile of the matrix units would be idle. */
 #define MIN_SAMPLES 256
 #define MIN_OF_MINIBATCH 1.5e7
 #define MIN_OF_PRODUCT 1e6
@@ -200,7 +200,8 @@ run_primitive(product *made)
     return code == dnnl_success ? dnnl_stream_wait(made->stream) : code;
 }
 
-/* oneDNN keeps the primitives that it has made, so that they cost little when they are made again. */
+/* oneDNN keeps the primitives that it has made, so that they cost little when they are made
+ * again. */
 gt_status
 gt_bf16_product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const uint16_t *a,
                 const uint16_t *b, bool adds, float *c, gt_error *error)

@@ -38,7 +38,8 @@ typedef struct {
     gt_head_weights weights;
 } gt_head;
 
-/* What products of layer k read in bfloat16, or some rows of it; NULL for a layer without any. */
+/* What the products of each layer k read in bfloat16, or some of its rows;  NULL for a layer in
+ * float32. */
 typedef struct {
     uint16_t *block;                      /* owns what the pointers below point into, or NULL */
     uint16_t *kernel[GT_HEAD_MAX_LAYERS]; /* (widths[k], widths[k + 1]) */
@@ -46,10 +47,10 @@ typedef struct {
     uint16_t *delta[GT_HEAD_MAX_LAYERS];  /* (rows, widths[k + 1]) gradient by its output */
 } gt_head_bf16;
 
-/* Scratch memory for up to `rows` rows, or some rows of such. */
+/* Scratch memory for up to `rows` rows; a thread's has some rows of the trainer's. */
 typedef struct {
     int64_t rows;
-    gt_head_bf16 bf16;                     /* large products read it, where it is there */
+    gt_head_bf16 bf16;                     /* read by large products, where it is there */
     float *block;                          /* owns what the pointers below point into, or NULL */
     float *active[GT_HEAD_MAX_LAYERS + 1]; /* (rows, widths[k]) input of layer k; last: logits */
     float *delta[GT_HEAD_MAX_LAYERS];      /* (rows, widths[k]) gradient by active[k], k >= 1 */
@@ -95,7 +96,7 @@ typedef struct {
     const float *class_weights; /* (c,) or NULL for 1; borrowed */
     uint64_t seed;              /* of the order and of dropout */
     bool allow_bf16;            /* large products may read bfloat16, see gt_bf16_is_profitable */
-    int threads;                /* at most; as many share a minibatch as it pays for */
+    int threads;                /* at most; as many share a minibatch as pay off */
 } gt_train_config;
 
 /* Loss is Keras's: sum(class_weight[label] * cross_entropy) / n of each minibatch plus the L2
@@ -183,9 +184,9 @@ gt_status gt_head_workspace_create(const gt_head_config *config, int64_t rows, i
                                    gt_head_workspace *workspace, gt_error *error);
 void gt_head_workspace_free(gt_head_workspace *workspace);
 
-/* Logits into state->active[layers] from features (rows, d), at most state->rows of them.  Only used
- * if dropout > 0: `random`, of the first row of all, and how many rows those at hand come after it, so
- * that what a row loses does not depend on which are worked on together. */
+/* Logits into workspace->active[layers] from features (rows, d), at most workspace->rows of them.
+ * Only used if dropout > 0:  `random`, of the first row of all, and how many rows those at hand
+ * come after it, so that what a row loses does not depend on which are worked on together. */
 gt_status gt_head_forward(const gt_head *head, gt_head_workspace *workspace, const float *features,
                           int64_t rows, double dropout, const gt_random *random, int64_t position,
                           gt_error *error);

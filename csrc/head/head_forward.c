@@ -10,17 +10,18 @@
 #include "threads/parallel.h"
 
 #define LANES 8 /* apart, so that steps need not wait for each other */
-/* Rows that are predicted at a time, a multiple of PADDED_ROWS, and what the last of them are filled
- * up to.  oneDNN adds up in another order for the rows that are left over when it takes 6, 8 or 12
- * at a time, and for more than 100 rows of some widths; the last bits of a row would depend on what
- * else is predicted with it. */
+/* Rows that are predicted at a time, a multiple of PADDED_ROWS, and what the last of them are
+ * filled up to. oneDNN adds up in another order for the rows that are left over when it takes 6, 8
+ * or 12 at a time, and for more than 100 rows of some widths; the last bits of a row would depend
+ * on what else is predicted with it. */
 #define PREDICT_ROWS 96
 #define PADDED_ROWS 24
 
 /* --- forward ------------------------------------------------------------------------------- */
 
-/* Inverted dropout of values (rows, width): what is kept grows by 1 / (1 - rate), so that prediction
- * needs no scaling.  `random` is that of the first value; from row to row it goes on by `each`. */
+/* Inverted dropout of values (rows, width): what is kept grows by 1 / (1 - rate), so that
+ * prediction needs no scaling.  `random` is that of the first value; from row to row it goes on by
+ * `each`. */
 static void
 drop(float *values, int64_t rows, int64_t width, double rate, gt_random random, uint64_t each)
 {
@@ -47,8 +48,8 @@ hidden_before(const gt_head *head, int layer)
     return sum;
 }
 
-/* output (rows, widths[k + 1]) += input (rows, widths[k]) times the kernel of layer k.  What is rounded
- * for it stays, as the gradient needs it too. */
+/* output (rows, widths[k + 1]) += input (rows, widths[k]) times the kernel of layer k.  What is
+ * rounded for it stays, as the gradient needs it too. */
 static gt_status
 multiply_forward(const gt_head *head, const gt_head_workspace *workspace, int k, int64_t rows,
                  const float *input, float *output, gt_error *error)
@@ -120,8 +121,9 @@ from_bits(uint32_t bits)
     return value;
 }
 
-/* exp(x) for x <= 0 to about 2 units in the last place: the polynomial of Cephes' expf.  What depends
- * on x is chosen among integers, so that loops over it become vector code; NaN stays NaN. */
+/* exp(x) for x <= 0 to about 2 units in the last place: the polynomial of Cephes' expf.  What
+ * depends on x is chosen among integers, so that loops over it become vector code; NaN stays
+ * NaN. */
 GT_INLINE float
 exp_negative(float x)
 {

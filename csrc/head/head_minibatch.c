@@ -12,9 +12,9 @@
 #define LINE 16 /* floats of a cache line */
 #define AHEAD 2 /* rows that are on their way while one is copied */
 
-/* Multiplications of one pass from which a thread more pays off: its share of the rows that all work
- * on, after which it waits for the others twice, and a whole epoch, since threads that are started
- * first must find a processor. */
+/* Multiplications from which one more thread pays off.  The first counts a thread's share of the
+ * rows that all work on at a time, after which it waits for the others twice; the second counts a
+ * whole epoch, because threads that have just started must find a processor. */
 #define THREAD_MINIBATCH 7.5e5
 #define THREADED_EPOCH 2e7
 #define MIN_OUTPUTS 16 /* a layer with fewer takes as long */
@@ -38,8 +38,8 @@ row_cost(const gt_head_config *config)
     return sum;
 }
 
-/* Depends on nothing but sizes and the number allowed, so that a seed and a number of threads give the
- * same bits. */
+/* Depends on nothing but sizes and the number allowed, so that a seed and a number of threads give
+ * the same bits. */
 int
 gt_trainer_threads(const gt_head_config *config, int64_t n, int64_t rows, int allowed)
 {
@@ -58,8 +58,9 @@ gt_trainer_threads(const gt_head_config *config, int64_t n, int64_t rows, int al
     return maximum < 1.0 ? 1 : (int)maximum;
 }
 
-/* Rows that a thread works on at a time: few, so that activations stay in the second-level cache, but
- * as many as outputs, lest large weights be gone through for a few rows, and as are worth a wait. */
+/* Rows that a thread works on at a time.  They are few, so that activations stay in the
+ * second-level cache; but at least as many as outputs, because all weights are read once for them,
+ * and enough to be worth a wait. */
 static int64_t
 tile_rows(const gt_head_config *config)
 {
@@ -71,7 +72,7 @@ tile_rows(const gt_head_config *config)
     return rows < TILE_MIN ? TILE_MIN : rows > TILE_MAX ? TILE_MAX : rows;
 }
 
-/* Those rows of what is rounded. */
+/* The same rows of the bfloat16 arrays. */
 static void
 take_bf16(const gt_head_config *config, const gt_head_bf16 *all, int64_t first, gt_head_bf16 *own)
 {
@@ -84,7 +85,7 @@ take_bf16(const gt_head_config *config, const gt_head_bf16 *all, int64_t first, 
     }
 }
 
-/* The rows from `first` on, which stay the run's, become those that a thread works on. */
+/* Let a thread work on the rows from `first` on, which the trainer goes on to own. */
 static void
 take_rows(const gt_trainer *trainer, gt_worker *own, int64_t first, int64_t rows)
 {
@@ -103,7 +104,8 @@ take_rows(const gt_trainer *trainer, gt_worker *own, int64_t first, int64_t rows
 
 /* --- memory -------------------------------------------------------------------------------- */
 
-/* Room for a share of the inputs of the widest rounded layer, for products, which take no gaps. */
+/* Room for a share of the inputs of the widest bfloat16 layer: products read arrays without
+ * gaps. */
 static gt_status
 allocate_columns(const gt_trainer *trainer, gt_worker *own, gt_error *error)
 {
@@ -308,8 +310,8 @@ backward(const gt_trainer *trainer, const gt_worker *own, int64_t rows, double d
     return GT_OK;
 }
 
-/* Probabilities of rows start .. start + rows into state.active[layers]; adds their loss and how many
- * are right to those of the part. */
+/* Probabilities of rows start .. start + rows into state.active[layers]; adds their loss and how
+ * many are right to those of the part. */
 static gt_status
 classify(const gt_trainer *trainer, gt_worker *own, const gt_head_data *data, const int64_t *order,
          int64_t start, int64_t rows, const float *class_weights, double dropout,
@@ -341,8 +343,8 @@ gt_trainer_sync(gt_trainer *trainer, int worker)
     return true;
 }
 
-/* Forward and backward of a thread's share of rows start .. start + rows, which are of a minibatch of
- * `all_rows`. */
+/* Forward and backward of a thread's share of rows start .. start + rows, which are of a minibatch
+ * of `all_rows`. */
 static gt_status
 work_rows(gt_trainer *trainer, int worker, int64_t start, int64_t rows, int64_t all_rows,
           double dropout, const gt_random *random, gt_error *error)
@@ -368,8 +370,8 @@ work_rows(gt_trainer *trainer, int worker, int64_t start, int64_t rows, int64_t 
     return status;
 }
 
-/* At the meeting all rows are there, and failures so far are told; before the next rows are written
- * all have to be done with these. */
+/* When the threads have met, all rows are there and failures so far are known to all.  Before the
+ * next rows are written, all threads must be done with these. */
 bool
 gt_trainer_minibatch(gt_trainer *trainer, int worker, int64_t start, int64_t rows, double dropout,
                      const gt_random *random, gt_error *error)

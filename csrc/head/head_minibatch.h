@@ -1,22 +1,22 @@
-/* Minibatches and evaluations of the head, shared out over a team of threads: what is computed row by
- * row by their rows (head_run.c), the gradient and the update by the weights (head_update.c).  For
- * head_train.c only. */
+/* Minibatches and evaluations of the head, shared out over a team of threads: what is computed row
+ * by row by their rows (head_run.c), the gradient and the update by the weights (head_update.c).
+ * For head_train.c only. */
 #ifndef GT_HEAD_MINIBATCH_H
 #define GT_HEAD_MINIBATCH_H
 
 #include "head/head.h"
 #include "threads/barrier.h"
 
-/* What one thread works with, and what it found. */
+/* What one thread works with, and what it has found. */
 typedef struct {
     gt_head_workspace workspace; /* its rows of all that the threads work on at a time */
     int32_t *labels;             /* of these rows */
-    uint16_t *columns;   /* its share of the rounded inputs of a layer, without gaps, or NULL */
+    uint16_t *columns;   /* its share of the bfloat16 inputs of a layer, without gaps, or NULL */
     double loss;         /* cross-entropy summed over its rows */
     double penalty;      /* that of the L2 of its share of the weights */
     int64_t correct;     /* of its rows */
     gt_status status;    /* how it stands */
-    gt_status published; /* and what the others know of that */
+    gt_status published; /* the status that the others know of */
 } gt_worker;
 
 /* Everything a run of training or evaluation works with; the pointers of the first group are
@@ -29,7 +29,7 @@ typedef struct {
     const gt_train_config *config;
 
     int threads;
-    bool uses_bf16;     /* minibatches, where it pays; after gt_trainer_round_weights */
+    bool uses_bf16;     /* minibatches do, after gt_trainer_round_weights */
     gt_worker *workers; /* (threads,) */
     gt_barrier barrier;
     gt_head_workspace workspace; /* of the rows that all threads work on at a time */
@@ -43,24 +43,25 @@ typedef struct {
     gt_epoch epoch; /* the present one */
 } gt_trainer;
 
-/* How many of the threads allowed pay off for minibatches of `rows` of n rows. */
+/* Threads, at most `allowed`, that pay off for minibatches of `rows` out of n rows. */
 int gt_trainer_threads(const gt_head_config *config, int64_t n, int64_t rows, int allowed);
 
-/* Allocate for run->threads threads, which work on up to `rows` rows at a time; `gradient` unless only
- * evaluation follows.  Free with gt_trainer_free, also after a failure. */
+/* Allocate for run->threads threads, which work on up to `rows` rows at a time; `gradient` unless
+ * only evaluation follows.  Free with gt_trainer_free, also after a failure. */
 gt_status gt_trainer_allocate(gt_trainer *trainer, int64_t rows, int gradient, gt_error *error);
 void gt_trainer_free(gt_trainer *trainer);
 
 /* Of rows start .. start + rows of the training data in run->order, NULL for as they are: loss and
- * right ones of a thread's rows into run->parts[worker], and of its share of the weights the gradient
- * into run->gradient.  `random` is that of the epoch's first row and only used if dropout > 0.  All
- * threads wait for each other in it, and have to once more after it; whether to go on is the same in
- * all.  If only this thread failed in the end, which the others hear of in the next call or by
- * gt_trainer_sync, run->parts[worker].status says so. */
+ * right ones of a thread's rows into run->parts[worker], and of its share of the weights the
+ * gradient into run->gradient.  `random` is that of the epoch's first row and only used if dropout
+ * > 0.  All threads wait for each other in it, and have to once more after it; whether to go on is
+ * the same in all.  If only this thread failed in the end, which the others hear of in the next
+ * call or by gt_trainer_sync, run->parts[worker].status says so. */
 bool gt_trainer_minibatch(gt_trainer *trainer, int worker, int64_t start, int64_t rows,
                           double dropout, const gt_random *random, gt_error *error);
 
-/* Wait for all threads; whether none has failed, which is the same in all. */
+/* Publish the status of this thread and wait for all of them.  Returns whether none has failed,
+ * which is the same in all threads. */
 bool gt_trainer_sync(gt_trainer *trainer, int worker);
 
 /* Loss, penalty and right ones of a thread's share of all rows of data into run->parts[worker]. */
@@ -74,16 +75,17 @@ int64_t gt_trainer_correct(const gt_trainer *trainer);
 
 /* --- a thread's share of the weights, in head_update.c --------------------------------------- */
 
-/* The gradient by it of the rows in run->state, into run->gradient; with `adds` to what is there. */
+/* The gradient by it of the rows in run->state, into run->gradient; with `adds` to what is
+ * there. */
 gt_status gt_trainer_gradient(gt_trainer *trainer, int worker, int64_t rows, bool adds,
                               gt_error *error);
 
-/* The loss of its L2 penalty into run->parts[worker], and with `gradient` (weights.count,) not NULL the
- * gradient of that added there. */
+/* The loss of its L2 penalty into run->parts[worker], and with `gradient` (weights.count,) not NULL
+ * the gradient of that added there. */
 void gt_trainer_penalise(gt_trainer *trainer, int worker, float *gradient);
 
-/* Round the kernels, where anything is rounded: before the first minibatch, and after anyone but
- * gt_trainer_update has changed them, as the callback of an epoch may. */
+/* Round the kernels to bfloat16, where that is used.  To be called before the first minibatch, and
+ * after anything but gt_trainer_update has changed the kernels, as the callback of an epoch may. */
 void gt_trainer_round_weights(gt_trainer *trainer);
 
 /* A step of the optimiser. */
@@ -92,7 +94,7 @@ typedef struct {
     int64_t number; /* from 1 */
 } gt_update;
 
-/* Update it, and round its kernels where anything is rounded. */
+/* Update a thread's share of the weights, and round its kernels where bfloat16 is used. */
 void gt_trainer_update(gt_trainer *trainer, int worker, const gt_update *update);
 
 #endif

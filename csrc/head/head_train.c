@@ -170,9 +170,9 @@ typedef struct {
     int64_t correct;
 } epoch_sums;
 
-/* What a thread does for step `step` of all, on rows `start` .. `start + rows` of the epoch.  What the
- * threads tell each other in run->parts is written on one side of a barrier and read on the other.
- * Returns whether to go on, which is the same in all of them. */
+/* What a thread does for step `step` of all, on rows `start` ..  `start + rows` of the epoch.  What
+ * the threads tell each other in run->parts is written on one side of a barrier and read on the
+ * other.  Returns whether to go on, which is the same in all of them. */
 static bool
 step_share(gt_trainer *trainer, int worker, int64_t step, int64_t start, int64_t rows,
            const gt_random *random, epoch_sums *sums, gt_error *error)

@@ -8,8 +8,8 @@
 #include "head/optimiser.h"
 #include "threads/parallel.h"
 
-/* What a thread has of layer k: some rows of the kernel, the bias counting as one more at its end, as
- * which it lies in the block.  The last thread always has some, and the bias. */
+/* A thread's share of layer k: some rows of the kernel.  The bias counts as one more row at its
+ * end, where it lies in the block; it belongs to the last thread. */
 static gt_share
 layer_rows(const gt_trainer *trainer, int worker, int k)
 {
@@ -28,7 +28,8 @@ layer_share(const gt_trainer *trainer, int worker, int k)
     return (gt_share){begins + rows.first * out, begins + rows.last * out};
 }
 
-/* How many floats of a share of layer k are of the kernel, with which it begins; 0 or less if none. */
+/* Floats of a share of layer k that belong to the kernel, with which the share begins; 0 or less if
+ * none do. */
 static int64_t
 kernel_count(const gt_trainer *trainer, int k, gt_share share)
 {
@@ -54,7 +55,7 @@ column_sums(const float *restrict values, int64_t rows, int64_t columns, bool ad
     }
 }
 
-/* Columns first .. first + count of the rounded inputs (rows, in) of layer k, without gaps. */
+/* Columns first .. first + count of the bfloat16 inputs (rows, in) of layer k, without gaps. */
 static const uint16_t *
 bf16_columns(const gt_trainer *trainer, const gt_worker *own, int k, int64_t rows, int64_t first,
              int64_t count)
@@ -71,8 +72,8 @@ bf16_columns(const gt_trainer *trainer, const gt_worker *own, int k, int64_t row
     return own->columns;
 }
 
-/* That of rows first .. first + count of the kernel of layer k, from the rows of all threads, added to
- * what is there with `adds`. */
+/* The gradient of rows first .. first + count of the kernel of layer k, summed over the rows of all
+ * threads; with `adds` it is added to what is there. */
 static gt_status
 kernel_gradient(gt_trainer *trainer, const gt_worker *own, int k, int64_t rows, int64_t first,
                 int64_t count, const float *delta, bool adds, gt_error *error)
@@ -91,7 +92,7 @@ kernel_gradient(gt_trainer *trainer, const gt_worker *own, int k, int64_t rows, 
                              gradient, error);
 }
 
-/* Of a thread's share of layer k, from the rows of all threads, added to what is there with `adds`. */
+/* The gradient of a thread's share of layer k, likewise. */
 static gt_status
 layer_gradient(gt_trainer *trainer, int worker, int k, int64_t rows, bool adds, gt_error *error)
 {

@@ -74,8 +74,8 @@ touches(const gt_step *step, int value)
     return false;
 }
 
-/* Whether a map is best read from its end, which the last step that wrote or read it came to last:
- * all but our own go forwards. */
+/* Whether a map is best read from its end: the last step that wrote or read it came there last, so
+ * it is still in the caches.  All steps but those of this kernel go forwards. */
 static bool
 is_read_backwards(const gt_plan *plan, int value)
 {

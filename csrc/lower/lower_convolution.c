@@ -116,8 +116,8 @@ create_convolution(const gt_builder *builder, const gt_node *node, const conv_fo
     return status;
 }
 
-/* oneDNN 3.2 runs out of registers for the tile of five pixels that a 1x1 convolution with a result of
- * five takes, where products of bytes are not added in 32 bits at once: results are garbage. */
+/* oneDNN 3.2 runs out of registers for the tile of five pixels that a 1x1 convolution with a result
+ * of five takes, where products of bytes are not added in 32 bits at once: results are garbage. */
 static bool
 is_faulty(const gt_node *node, const_dnnl_primitive_desc_t desc)
 {
@@ -138,8 +138,8 @@ skip_implementation(const gt_node *node, dnnl_primitive_desc_t *desc, gt_error *
     return gt_check_engine(code, "choosing a convolution", node->name, error);
 }
 
-/* The implementation in the node's formats, or where oneDNN has only its slow reference for them, in
- * float32, where that too may be all that it has.  Sets `formats` to those chosen. */
+/* The implementation in the node's formats, or where oneDNN has only its slow reference for them,
+ * in float32, where that too may be all that it has.  Sets `formats` to those chosen. */
 static gt_status
 choose_convolution(const gt_builder *builder, int index, conv_formats *formats,
                    dnnl_primitive_desc_t *desc, gt_error *error)
@@ -161,8 +161,9 @@ choose_convolution(const gt_builder *builder, int index, conv_formats *formats,
     return status == GT_OK && *desc == NULL ? gt_primitive_missing(node, error) : status;
 }
 
-/* The photographs are written straight into the layout that the first convolution wants, if it
- * is one of the two plain ones and nothing else, not even a flat view, relies on the other. */
+/* Let the photographs be written straight into the layout that the first convolution wants.  It
+ * must be one of the two plain layouts, and nothing else, not even a flat view, may rely on the
+ * other. */
 static gt_status
 adopt_input_layout(gt_builder *builder, const_dnnl_memory_desc_t wanted, gt_error *error)
 {

@@ -60,8 +60,8 @@ create_join(const gt_builder *builder, const gt_node *node, const gt_arg *args,
     return status;
 }
 
-/* Out of operands in several layouts oneDNN slowly concatenates a result in one that hardly another
- * primitive reads; with channels last throughout it does neither. */
+/* From operands in several layouts oneDNN makes a concatenation slowly, in a layout that few other
+ * primitives read.  With channels last throughout it is fast, and all read it. */
 static gt_status
 join_channels_last(gt_builder *builder, const gt_node *node, gt_format format, gt_arg *args,
                    dnnl_primitive_desc_t *desc, gt_error *error)

@@ -83,8 +83,9 @@ create_pool(const gt_builder *builder, const gt_node *node, const variant *chose
     return status;
 }
 
-/* The first variant that oneDNN runs fast: in the node's format with the ReLU or without it, then in
- * float32 with channels last.  Where there is none, its slow reference implementation of the last. */
+/* The first variant that oneDNN runs fast: in the node's format with the ReLU or without it, then
+ * in float32 with channels last.  Where there is none, its slow reference implementation of the
+ * last. */
 static gt_status
 choose_variant(const gt_builder *builder, int index, variant *chosen, dnnl_memory_desc_t *source,
                dnnl_primitive_desc_t *desc, gt_error *error)

@@ -44,8 +44,8 @@ gt_status gt_builder_add_kernel(gt_builder *builder, gt_kernel kernel, const cha
 /* Add the value of a node's result, in `format` with channels last. */
 gt_status gt_builder_add_result(gt_builder *builder, int index, gt_format format, gt_error *error);
 
-/* Bring `value` into the layout `desc` of that format: the same value where it is so
- * already, else one that a reorder makes of it, which is used again where it is wanted again. */
+/* Bring `value` into the layout `desc` of that format: the same value where it is so already, else
+ * one that a reorder makes of it, and later calls for that layout take the same one. */
 gt_status gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc,
                              gt_format format, const char *layer, int *reordered, gt_error *error);
 

@@ -31,7 +31,8 @@ typedef struct {
     int index;
 } gt_arg;
 
-/* One of the project's own kernels: reads and writes the memory of its arguments, in their order. */
+/* One of the project's own kernels: reads and writes the memory of its arguments, in their
+ * order. */
 typedef void (*gt_kernel_fn)(const void *context, void *const *memory);
 
 enum { GT_KERNEL_MAX_ARGS = 9 };
@@ -61,9 +62,8 @@ typedef struct {
     gt_value *values;         /* (n_values,) */
     int n_values;
     int value_capacity;
-    int *
-        value_of; /* (graph's count,) the value that holds each node's result; -1 while there is none,
-                    * and where it is written into that of a concatenation */
+    int *value_of; /* (graph's count,) the value of each node's result; -1 before it is lowered, and
+                    * where a kernel writes it into the value of a concatenation */
     gt_step *steps; /* (n_steps,) */
     int n_steps;
     int step_capacity;

@@ -261,10 +261,10 @@ reorder_into(void *values, dnnl_memory_desc_t desc, dnnl_memory_t target, dnnl_e
     return gt_check_engine(code, "packing the weights", layer, error);
 }
 
-/* Make int8 of a kernel in place, element = number / scales[channel], for a kernel of `rows` rows of
- * `channels` numbers.  What rounding leaves of a weight goes on to the next of its channel (error
- * diffusion, Floyd and Steinberg 1976): so their sum, which is what flat parts of a picture meet,
- * stays the same to half a unit.  `errors` (channels,) is room for that. */
+/* Make int8 of a kernel in place, element = number / scales[channel], for a kernel of `rows` rows
+ * of `channels` numbers.  What rounding leaves of a weight goes on to the next of its channel
+ * (error diffusion, Floyd and Steinberg 1976): so their sum, which is what flat parts of a picture
+ * meet, stays the same to half a unit.  `errors` (channels,) is room for that. */
 static void
 quantize_kernel(float *values, int64_t rows, int channels, const float *scales, float *errors)
 {
@@ -281,8 +281,8 @@ quantize_kernel(float *values, int64_t rows, int channels, const float *scales, 
     }
 }
 
-/* The weights of each output channel whose sizes decide its scale: each weight by itself, or in pairs
- * the sum of two as well.  2 x 255 x 127 is more than 16 bits hold. */
+/* The weights of each output channel whose sizes decide its scale: each weight by itself, or in
+ * pairs the sum of two as well. 2 x 255 x 127 is more than 16 bits hold. */
 static void
 measure_sizes(const gt_node *node, const float *values, gt_weight_format format, float *sizes)
 {
@@ -302,8 +302,8 @@ measure_sizes(const gt_node *node, const float *values, gt_weight_format format,
 }
 
 /* The scale of each output channel at which the largest of those sizes becomes 127; 1 for a channel
- * of zeros.  Rounded with the error of the last weight, two of them are 128 at most, and 255 x 128 is
- * less than 2^15. */
+ * of zeros.  Rounded with the error of the last weight, two of them are 128 at most, and 255 x 128
+ * is less than 2^15. */
 static void
 measure_scales(const gt_node *node, const float *values, gt_weight_format format, float *scales)
 {
@@ -332,8 +332,8 @@ quantize(const gt_node *node, gt_weight_format format, float *values, gt_error *
     return GT_OK;
 }
 
-/* The kernel, not yet packed, in float32 or 8-bit integers; to be freed by free_unpacked, also after
- * a failure. */
+/* The kernel, not yet packed, in float32 or 8-bit integers; to be freed by free_unpacked, also
+ * after a failure. */
 static gt_status
 unpack_kernel(const gt_node *node, gt_weight_format format, float **values, gt_error *error)
 {

@@ -44,7 +44,8 @@ PyArrayObject *gt_as_array(PyObject *object, const char *what, int type, int ndi
 int gt_check_axis(PyArrayObject *array, const char *what, int axis, npy_intp wanted);
 
 /* A whole number, or what stands for one by __index__.  Floats are refused, which PyLong_AsLongLong
- * takes before Python 3.10.  `overflow` becomes nonzero for what is too large; -1 with TypeError. */
+ * takes before Python 3.10.  `overflow` becomes nonzero for what is too large; -1 with
+ * TypeError. */
 long long gt_as_whole_number(PyObject *object, int *overflow);
 
 /* --- network.c --- */

@@ -26,8 +26,8 @@ bool gt_faults_write_places(const char *path);
 
 /* --- for the wrappers ---------------------------------------------------------------------- */
 
-/* Whether this call, of the function `name`, is the one to fail; in the wrapper itself, whose caller
- * is noted then. */
+/* Whether this call, of the function `name`, is the one to fail; in the wrapper itself, whose
+ * caller is noted then. */
 #define gt_faults_strike(name) gt_faults_strike_from(name, __builtin_return_address(0))
 bool gt_faults_strike_from(const char *name, const void *place);
 

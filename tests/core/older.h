@@ -8,8 +8,8 @@
 
 #include "check.h"
 
-/* Run `tests` with no newer instructions than those, each check of which must hold.  oneDNN takes its
- * limit once, before anything else is asked of it, so a process of its own sets it. */
+/* Run `tests` with no newer instructions than those, each check of which must hold. oneDNN takes
+ * its limit once, before anything else is asked of it, so a process of its own sets it. */
 static inline void
 check_on_older(dnnl_cpu_isa_t isa, void (*tests)(void))
 {

@@ -54,8 +54,8 @@ distance(const float *a, const float *b, int64_t count)
     return sqrt(squares / all);
 }
 
-/* With rounding the gradient is less than `bound` off, and so it is on several threads, whose products
- * are smaller, so that others of them are rounded. */
+/* With rounding the gradient is less than `bound` off, and so it is on several threads, whose
+ * products are smaller, so that others of them are rounded. */
 static void
 verify_rounding(const gt_head_config *shape, bool uses_bf16, double bound)
 {
@@ -82,8 +82,8 @@ verify_rounding(const gt_head_config *shape, bool uses_bf16, double bound)
     gt_head_free(head);
 }
 
-/* oneDNN has rounded products for processors with AVX-512, quick or not.  Of hidden outputs one in a
- * thousand is so small that rounding changes its sign, and sqrt(1 / 1000) is 3 %. */
+/* oneDNN has rounded products for processors with AVX-512, quick or not.  Of hidden outputs one in
+ * a thousand is so small that rounding changes its sign, and sqrt(1 / 1000) is 3 %. */
 static void
 test_bf16_products_on_threads(void)
 {

@@ -34,8 +34,8 @@ job_task(void *context, int worker, gt_error *message)
     return own->trainer.workers[worker].status;
 }
 
-/* Run on so many threads, however small the data, with room for `rows` rows at a time; free own->run
- * after it. */
+/* Run on so many threads, however small the data, with room for `rows` rows at a time; free
+ * own->run after it. */
 static void
 run_job(job *own, int threads, int64_t rows)
 {

@@ -130,8 +130,8 @@ test_gradient_with_dropout(void)
     gt_head_free(head);
 }
 
-/* What a row loses depends on its place in the epoch alone: not on the threads, not on the rows that
- * are worked on together. */
+/* What a row loses depends on its place in the epoch alone: not on the threads, not on the rows
+ * that are worked on together. */
 static void
 test_dropout_is_that_of_the_row(void)
 {

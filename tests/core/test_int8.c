@@ -97,8 +97,8 @@ test_sums_do_not_saturate(void)
     }
 }
 
-/* On a picture of one byte only the sum of a channel's weights counts, which rounding keeps to half a
- * unit of them; rounded one by one, 27 of them are one and a half off. */
+/* On a picture of one byte only the sum of a channel's weights counts, which rounding keeps to half
+ * a unit of them; rounded one by one, 27 of them are one and a half off. */
 static void
 test_flat_pictures_are_closer_than_a_unit(void)
 {

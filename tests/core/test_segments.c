@@ -10,8 +10,8 @@ add_wide(gt_net *net, int from)
     return gt_net_add(net, gt_net_conv(net, from, 1, 1, WIDE, 1), NULL, from);
 }
 
-/* Four wide layers, of which the third has another way around it; outputs: the first two cut nodes and
- * the end. */
+/* Four wide layers, of which the third has another way around it; outputs: the first two cut nodes
+ * and the end. */
 static void
 start_wide_net(gt_net *net, int outputs[3])
 {

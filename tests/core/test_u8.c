@@ -1,4 +1,5 @@
-/* Pools and concatenations of bytes: against their definitions, and in plain C against the others. */
+/* Pools and concatenations of bytes: against their definitions, and in plain C against the
+ * others. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -66,7 +66,7 @@ choose_result_scale(bench *job)
     }
 }
 
-/* Leave each pair of channels one weight, of +-8,100 / 2^13.  8,100 is the common denominator of the
+/* Leave each pair of channels one weight, of +-8,100 / 2^13. 8,100 is the common denominator of the
  * transform, so that all transformed weights have 11 bits at most and are the same in 16. */
 static void
 leave_single_weights(bench *job)

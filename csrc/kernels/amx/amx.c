@@ -153,12 +153,6 @@ gt_amx_is_supported(const gt_amx *amx)
            amx->to.height * amx->to.width >= GT_AMX_ROWS;
 }
 
-bool
-gt_amx_suits(const gt_amx *amx)
-{
-    return gt_amx_is_available() && gt_amx_is_supported(amx);
-}
-
 /* Bytes that are read or copied for an image. */
 static size_t
 image_size(const gt_amx *amx)
@@ -175,7 +169,8 @@ largest_share(int count, int threads)
 }
 
 /* Whether threads that share an image better do by its rows, where each reads all weights, than by
- * channels out, where each copies the image; by the time of one, as measured on a Granite Rapids. */
+ * channels out, where each copies the image; by the time of one, as measured on a Granite
+ * Rapids. */
 static bool
 rows_are_better(const gt_amx *amx)
 {
@@ -382,8 +377,8 @@ clamped(int value, int low, int high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* One row of one of the maps of a copy: every stride-th pixel, the first of them pixel `at`, of a row
- * of the source along the copy's inner axis; NULL for one of the padding. */
+/* One row of one of the maps of a copy: every stride-th pixel, the first of them pixel `at`, of a
+ * row of the source along the copy's inner axis; NULL for one of the padding. */
 static void
 copy_row(const gt_amx *amx, const char *row, int at, char *to)
 {
@@ -493,8 +488,8 @@ run_chunk(const amx_run *run, int index, int first, int last, char *scratch)
     }
 }
 
-/* The units of work of one of the threads, a unit being a share of the channels out of a chunk; those
- * of a chunk are taken together, which is copied once. */
+/* The units of work of one of the threads, a unit being a share of the channels out of a chunk;
+ * those of a chunk are taken together, which is copied once. */
 static void
 run_share(const amx_run *run, int worker, int workers, char *scratch)
 {

@@ -14,7 +14,8 @@ read_bf16(const char *place)
     return gt_from_bf16(half);
 }
 
-/* The sum of what 64 bytes of a map and a column of a tile make, of integers that are exact in it. */
+/* The sum of what 64 bytes of a map and a column of a tile make, of integers that are exact in
+ * it. */
 static double
 multiply_step(gt_map_type type, const char *from, const char *column)
 {

@@ -1,5 +1,5 @@
-/* The file is compiled for any processor of the family; gt_amx_suits tells where its functions can run.
- * GT_WITHOUT_AMX is for an assembler that is older than the compiler. */
+/* The file is compiled for any processor of the family; gt_amx_is_available tells where its
+ * functions can run.  GT_WITHOUT_AMX is for an assembler that is older than the compiler. */
 #include "kernels/amx/amx_tiles.h"
 
 #if !defined(__x86_64__) || defined(GT_WITHOUT_AMX)

@@ -11,8 +11,8 @@ enum {
     GT_AMX_TILE = GT_AMX_ROWS * GT_AMX_STEP /* bytes */
 };
 
-/* The results at hand: those of some images, or of a part of one, in tiles of sixteen of an image.  The
- * last tile of an image begins so much earlier that it is whole. */
+/* The results at hand: those of some images, or of a part of one, in tiles of sixteen of an image.
+ * The last tile of an image begins so much earlier that it is whole. */
 typedef struct {
     const char *from;  /* what the first result reads */
     char *to;          /* its place */

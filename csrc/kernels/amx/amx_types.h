@@ -12,7 +12,7 @@ enum { GT_AMX_MAX_RUNS = 64 };
 /* Taps of a kernel that are multiplied one after the other. */
 typedef struct {
     int outer; /* place in the kernel along the copy's outer axis */
-    int inner; /* that of the first tap along the inner axis, from where it is a stride to the next */
+    int inner; /* that of the first tap along the inner axis; the next is a stride further */
     int taps;
     int steps;      /* of 64 bytes; what lies beyond the taps meets weights of 0 */
     size_t offset;  /* bytes from where a result reads to its first step */
@@ -33,9 +33,8 @@ typedef struct {
     float high;
     int pixel; /* channels of the array that the results are written to, theirs or more */
     int threads;
-    bool is_plain; /* without the matrix units: what they compute, for any processor */
-    bool
-        backwards; /* begin with the last results, what was written last being in the caches still */
+    bool is_plain;  /* without the matrix units: what they compute, for any processor */
+    bool backwards; /* begin with the last results: what was written last is still in the caches */
 
     /* What follows is set by gt_amx_prepare. */
     int axis;         /* of the map that is the copy's outer one */

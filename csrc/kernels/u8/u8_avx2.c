@@ -1,5 +1,5 @@
-/* The channels of a pixel 32 or 16 at a time.  The file is compiled for any processor of the family;
- * only gt_u8_rows_best lets its functions run. */
+/* The channels of a pixel 32 or 16 at a time.  The file is compiled for any processor of the
+ * family; only gt_u8_rows_best lets its functions run. */
 #include "kernels/u8/u8_rows.h"
 
 #ifdef __x86_64__
@@ -9,8 +9,8 @@
 #define AVX2 __attribute__((target("avx2")))
 #define INLINE_AVX2 static inline __attribute__((always_inline, target("avx2")))
 
-/* Where the vector after the one at channel `c` begins: the last one ends with the last channel, and
- * has some of the channels of the one before. */
+/* Where the vector after the one at channel `c` begins: the last one ends with the last channel,
+ * and has some of the channels of the one before. */
 static inline int
 next_vector(int c, int lanes, int channels)
 {

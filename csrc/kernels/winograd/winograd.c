@@ -108,9 +108,9 @@ point_stride(int tiles, int channels, size_t size)
     return (size_t)tiles * (size_t)channels * size + CACHE_LINE;
 }
 
-/* The tiles are shared out evenly to the threads, and those of a thread to products of few
- * rows.  A block (the transforms of its tiles, and the sums for one step of channels out) fills half
- * of a second-level cache of 1 MB; the other half is for the kernel, which is read once a block. */
+/* The tiles are shared out evenly to the threads, and those of a thread to products of few rows.  A
+ * block (the transforms of its tiles, and the sums for one step of channels out) fills half of a
+ * second-level cache of 1 MB; the other half is for the kernel, which is read once a block. */
 void
 gt_winograd_prepare(gt_winograd *winograd)
 {

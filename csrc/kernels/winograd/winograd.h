@@ -44,8 +44,8 @@ size_t gt_winograd_scratch_size(const gt_winograd *winograd);
 size_t gt_winograd_kernel_size(const gt_winograd *winograd);
 
 /* Transform `kernel` (size, size, channels_in, channels_out) into `packed`; `source_scale` is that
- * of the source's bytes, else 1.  Between uint8 maps the numbers become some of 16 bits, whose rounding
- * costs less than that of the results. */
+ * of the source's bytes, else 1.  Between uint8 maps the numbers become some of 16 bits, whose
+ * rounding costs less than that of the results. */
 void gt_winograd_pack(const gt_winograd *winograd, const float *kernel, float source_scale,
                       void *packed);
 

@@ -18,7 +18,8 @@ enum {
     MAX_ROWS = 12
 };
 
-/* With int16 weights tiles are int16, which always holds them, and sums int32; else both are float32. */
+/* With int16 weights tiles are int16, which always holds them, and sums int32; else both are
+ * float32. */
 INLINE_AVX2 vector
 load_sums(const char *place, gt_winograd_weights weights)
 {

@@ -1,5 +1,5 @@
-/* The stages for processors with AVX-512.  A vector holds 16 channels.  The file is compiled for any
- * processor of the family; only gt_winograd_choose lets its functions run. */
+/* The stages for processors with AVX-512.  A vector holds 16 channels.  The file is compiled for
+ * any processor of the family; only gt_winograd_choose lets its functions run. */
 #include "kernels/winograd/winograd_stages.h"
 #include "kernels/winograd/winograd_types.h"
 
@@ -20,7 +20,8 @@ enum { LANES = SIMD_LANES, PAIRS = LANES / 2, COLS = GT_WINOGRAD_COLS, MAX_ROWS 
 #define INLINE_STAGE INLINE_AVX512
 #define STAGE AVX512
 
-/* With int16 weights tiles are int16, which always holds them, and sums int32; else both are float32. */
+/* With int16 weights tiles are int16, which always holds them, and sums int32; else both are
+ * float32. */
 INLINE_AVX512 vector
 load_sums(const char *place, gt_winograd_weights weights)
 {

@@ -25,7 +25,7 @@ typedef struct {
 /* What a kernel is multiplied by at the points +-2, along each axis. */
 enum { GT_WINOGRAD_RAISE_3X3 = 8, GT_WINOGRAD_RAISE_5X5 = 2 };
 
-/* How transformed kernels and, beside them, transformed tiles and sums have their numbers. */
+/* How transformed kernels store their numbers, and with them transformed tiles and sums. */
 typedef enum {
     GT_WINOGRAD_FLOAT32,
     GT_WINOGRAD_FP16, /* IEEE 754's floats of 16 bits; the others float32 */
@@ -46,7 +46,7 @@ typedef struct {
      * (lanes * groups / 2, 32, 2); rows is even. */
     void (*multiply)(const void *tiles, const void *kernel, int groups, int rows, void *sums);
 
-    /* Make 32 numbers of a kernel fp16; NULL for other weights. */
+    /* Convert 32 numbers of a kernel to fp16; NULL for other weights. */
     void (*narrow)(const float *numbers, uint16_t *fp16);
 
     /* A^T m A of a vector of a tile, written where it lies in the map; point i is at
@@ -67,8 +67,8 @@ const void *gt_winograd_weights_of(const gt_winograd *winograd, const void *pack
  * on those with VNNI, and none if the compiler did not know that. */
 gt_winograd_stages gt_winograd_avx512(int size, gt_map_type type);
 
-/* The stages for a kernel of that size and maps of float32 or bytes, on processors with AVX2 and FMA;
- * `int16` between uint8 maps, instead of fp16. */
+/* The stages for a kernel of that size and maps of float32 or bytes, on processors with AVX2 and
+ * FMA; `int16` between uint8 maps, instead of fp16. */
 gt_winograd_stages gt_winograd_avx2(int size, gt_map_type type, bool int16);
 
 #endif

@@ -4,9 +4,8 @@
  *
  *     INLINE_STAGE   what stands before each function here
  *     STAGE          the same of a function that is called
- *     load_sums      read the points of a tile, as they lie beside weights of a type, in memory that
- *                    is aligned for a vector
- *     store_points   write them so */
+ *     load_sums      read a point of a tile; how it is stored depends on the weights
+ *     store_points   write it */
 #include "kernels/winograd/winograd_stages.h"
 #include "kernels/winograd/winograd_types.h"
 
@@ -34,8 +33,8 @@ transform_pixels(const vector d[TILE], vector out[TILE])
     out[7] = add_times(5.25f, subtract(d[3], d[5]), subtract(d[7], d[1]));
 }
 
-/* A^T m.  Row k holds the k-th powers of the points, divided by what the rows of the tile and of the
- * kernel are multiplied by: twice GT_WINOGRAD_RAISE_... for +-2, 1 for +-1, 1/2 for the others;
+/* A^T m.  Row k holds the k-th powers of the points, divided by what the rows of the tile and of
+ * the kernel are multiplied by: twice GT_WINOGRAD_RAISE_... for +-2, 1 for +-1, 1/2 for the others;
  * infinity takes part in the highest only. */
 INLINE_STAGE void
 transform_products(const vector m[TILE], int results, vector out[MAX_RESULTS])
