@@ -31,6 +31,19 @@ map_array(gt_array array, size_t size)
     return array;
 }
 
+/* An inverted residual block of eight channels. */
+static int
+add_block(gt_net *net, int from)
+{
+    int a = gt_net_add(net, gt_net_conv(net, from, 1, 1, 24, 1), NULL, from);
+    int b = gt_net_plain(net, GT_OP_RELU, NULL, a);
+    gt_node depthwise = gt_net_conv(net, b, 3, 3, 24, 24);
+    depthwise.window.pad_mode = GT_PAD_SAME;
+    int c = gt_net_plain(net, GT_OP_RELU, NULL, gt_net_add(net, depthwise, NULL, b));
+    int d = gt_net_add(net, gt_net_conv(net, c, 1, 1, 8, 1), NULL, c);
+    return gt_net_join(net, GT_OP_ADD, NULL, (int[]){from, d}, 2);
+}
+
 /* Most kinds of layers: fused, folded, commuted and alone; Winograd's pays with AVX2 as well. */
 static void
 start_network(gt_net *net, trial *job)
@@ -49,7 +62,8 @@ start_network(gt_net *net, trial *job)
     int winograd = gt_net_add(net, second, "winograd", e);
     int g = gt_net_add(net, gt_net_conv(net, f, 1, 1, 8, 1), "one", f);
     int h = gt_net_plain(net, GT_OP_RELU, "relu_after_pool", g);
-    int i = gt_net_add(net, gt_net_pool(GT_OP_MAX_POOL, 2, 2, GT_PAD_VALID), "max", h);
+    int i =
+        gt_net_add(net, gt_net_pool(GT_OP_MAX_POOL, 2, 2, GT_PAD_VALID), "max", add_block(net, h));
     int j = gt_net_join(net, GT_OP_CONCAT, "concat", (int[]){e, h, winograd}, 3);
     int own = gt_net_plain(net, GT_OP_RELU, "relu_alone", j);
     int k = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, "features", own);
@@ -219,8 +233,8 @@ start_chain(gt_net *net, trial *job)
     int c = gt_net_plain(net, GT_OP_RELU, NULL, b);
     int d = gt_net_add(net, gt_net_pool(GT_OP_MAX_POOL, 3, 1, GT_PAD_SAME), NULL, c);
     int e = gt_net_join(net, GT_OP_CONCAT, NULL, (int[]){c, d}, 2);
-    int f = gt_net_add(net, gt_net_conv(net, e, 3, 3, 16, 1), NULL, e);
-    int g = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, NULL, f);
+    int f = gt_net_add(net, gt_net_conv(net, e, 3, 3, 8, 1), NULL, e);
+    int g = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, NULL, add_block(net, f));
     start_trial(job, net, (int[]){c, g}, 2);
 }
 

@@ -418,6 +418,19 @@ tile_start(int vectors, int tile)
     return vectors > 1 && vectors - start == 1 ? start - 1 : start;
 }
 
+/* What all of an image's expanded rows are made of, or these rows where nothing is expanded. */
+static void
+prepare_image(const job *own)
+{
+    const gt_mbconv *block = own->block;
+    if (block->has_expansion) {
+        copy_rows(own, 0, block->inner.height);
+    }
+    else {
+        spread_rows(own, 0, block->inner.height);
+    }
+}
+
 /* One image by all threads: each makes some channels of the whole map, then all results of some pixels.
  * To be called by all of them. */
 static void
@@ -427,14 +440,9 @@ share_image(const job *own)
     int vectors = gt_mbconv_vectors(block, block->inner.channels);
     int tiles = (vectors + GT_MBCONV_TILE - 1) / GT_MBCONV_TILE;
     int pixels = block->to.height * block->to.width;
+    if (!block->has_expansion || reads_copy(block)) {
 #pragma omp single
-    {
-        if (!block->has_expansion) {
-            spread_rows(own, 0, block->inner.height);
-        }
-        else if (reads_copy(block)) {
-            copy_rows(own, 0, block->inner.height);
-        }
+        prepare_image(own);
     }
 #pragma omp for schedule(static)
     for (int tile = 0; tile < tiles; tile++) {
@@ -447,7 +455,7 @@ share_image(const job *own)
             convolve_vector(own, vector, 0, block->to.height);
         }
     }
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
     for (int part = 0; part < block->threads; part++) {
         int first = pixels * part / block->threads;
         project_pixels(own, 0, first, pixels * (part + 1) / block->threads - first);
@@ -462,6 +470,9 @@ run_shared(const job *whole, const char *source, char *target)
 #pragma omp parallel num_threads(block->threads)
     for (int image = 0; image < block->batch; image++) {
         job own = *whole;
+        if (image > 0) { /* until all have read what lies between the convolutions */
+#pragma omp barrier
+        }
         own.source = source + (size_t)image * map_bytes(block->from, block->source);
         own.target = target + (size_t)image * map_bytes(block->to, block->target);
         share_image(&own);
