@@ -346,38 +346,38 @@ gt_builder_reorder(gt_builder *builder, int value, const_dnnl_memory_desc_t desc
     return status;
 }
 
-gt_status
-gt_builder_fetch(gt_builder *builder, int index, gt_format format, int *value, gt_error *error)
+/* The result of a node as such numbers with channels last; `layer` is what wants it. */
+static gt_status
+fetch_channels_last(gt_builder *builder, int index, gt_format format, const char *layer, int *value,
+                    gt_error *error)
 {
-    const gt_node *node = &builder->graph->nodes[index];
     dnnl_memory_desc_t desc = NULL;
-    *value = builder->plan->value_of[index];
-    if (gt_same_format(builder->plan->values[*value].format, format)) {
-        return GT_OK;
-    }
-    gt_status status =
-        gt_builder_describe(builder, &desc, node->shape, format.type, dnnl_nhwc, error);
+    gt_status status = gt_builder_describe(builder, &desc, builder->graph->nodes[index].shape,
+                                           format.type, dnnl_nhwc, error);
     if (status == GT_OK) {
-        status = gt_builder_reorder(builder, *value, desc, format, node->name, value, error);
+        status = gt_builder_reorder(builder, builder->plan->value_of[index], desc, format, layer,
+                                    value, error);
     }
     (void)dnnl_memory_desc_destroy(desc);
     return status;
 }
 
 gt_status
+gt_builder_fetch(gt_builder *builder, int index, gt_format format, int *value, gt_error *error)
+{
+    *value = builder->plan->value_of[index];
+    if (gt_same_format(builder->plan->values[*value].format, format)) {
+        return GT_OK;
+    }
+    return fetch_channels_last(builder, index, format, builder->graph->nodes[index].name, value,
+                               error);
+}
+
+gt_status
 gt_builder_fetch_last(gt_builder *builder, const gt_node *node, int k, gt_format format, int *value,
                       gt_error *error)
 {
-    int index = node->inputs[k];
-    dnnl_memory_desc_t desc = NULL;
-    gt_status status = gt_builder_describe(builder, &desc, builder->graph->nodes[index].shape,
-                                           format.type, dnnl_nhwc, error);
-    if (status == GT_OK) {
-        status = gt_builder_reorder(builder, builder->plan->value_of[index], desc, format,
-                                    node->name, value, error);
-    }
-    (void)dnnl_memory_desc_destroy(desc);
-    return status;
+    return fetch_channels_last(builder, node->inputs[k], format, node->name, value, error);
 }
 
 gt_status
