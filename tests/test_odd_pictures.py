@@ -7,6 +7,7 @@ import time
 import warnings
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image, ImageOps
 
@@ -98,17 +99,22 @@ def run_length_bitmap(path, side, codes):
                      + codes)
 
 
+#: Pillow reads bitmaps of run-lengths from 9.3 on, and refuses them before.
+READS_RUN_LENGTHS = tuple(int(part) for part in PIL.__version__.split(".")[:2]) >= (9, 3)
+
+
 def test_run_lengths_that_take_long_are_refused(tmp_path):
     path = str(tmp_path / "a.bmp")
     for side, codes, reason in ((9459, bytes(2) * 9459, "more than the 8,000,000 pixels"),
                                 (100, bytes(2) * 200000, "larger than its pixels")):
         run_length_bitmap(path, side, codes)
         start = time.process_time()
-        with pytest.raises(gt.ImageError, match=reason):
+        with pytest.raises(gt.ImageError, match=reason if READS_RUN_LENGTHS else "BMP"):
             read_image(path, 32)
         assert time.process_time() - start < 1
     run_length_bitmap(path, 8, b"\x08\0\0\0" * 8 + b"\0\1")
-    assert read_image(path, 8).shape == (8, 8, 3)
+    if READS_RUN_LENGTHS:
+        assert read_image(path, 8).shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize("side, accepted", [(12000, True), (16320, True), (19500, False)])

@@ -499,7 +499,8 @@ def check_labelled(X, y, name, least=2):
         raise ValueError("{} images need as many labels, found labels of shape {}".format(
             len(X), np.shape(y)))
     # Before NumPy makes text of them.
-    missing = [i for i, label in enumerate(list(y)) if is_missing(label)]
+    labels = y.tolist() if getattr(getattr(y, "dtype", None), "kind", "") == "U" else list(y)
+    missing = [i for i, label in enumerate(labels) if is_missing(label)]
     if missing:
         raise ValueError("{} has no label for {} of the images, the first is number {}".format(
             name, len(missing), missing[0]))
