@@ -450,6 +450,21 @@ test_first_layers(void)
     }
 }
 
+/* Without padding the last rows of a map may be read by no result. */
+static void
+test_rows_that_nobody_reads(void)
+{
+    for (int type = 0; type < 3; type++) {
+        for (int size = 3; size <= 5; size += 2) {
+            gt_mbconv block =
+                describe(1, (gt_shape){16, 13, 8}, 40, 12, size, 2, true, (gt_map_type)type);
+            block.before[0] = 0;
+            block.to.height = (block.inner.height - size) / 2; /* of which one more had room */
+            verify(block);
+        }
+    }
+}
+
 static void
 test_bytes_written(void)
 {
@@ -513,6 +528,7 @@ test_all(void)
     RUN(test_channels_that_fill_no_word);
     RUN(test_bytes_read_as_they_are);
     RUN(test_first_layers);
+    RUN(test_rows_that_nobody_reads);
     RUN(test_bytes_written);
     RUN(test_bounds_of_the_result);
     RUN(test_what_cannot_be_run);

@@ -375,6 +375,13 @@ project_pixels(const job *own, int first, int pixel, int count)
     }
 }
 
+/* Expanded rows that results before row `end` read, from the map's first row on. */
+static int
+count_rows(const gt_mbconv *block, int end)
+{
+    return least((end - 1) * block->stride - block->before[0] + block->size, block->inner.height);
+}
+
 /* Rows of results of an image from `first` to before `end`. */
 static void
 run_rows(const job *own, int first, int end)
@@ -384,8 +391,7 @@ run_rows(const job *own, int first, int end)
     int next = most(first * block->stride - block->before[0], 0);
     for (int y = first; y < end; y += block->rows) {
         int band = least(y + block->rows, end);
-        int needed =
-            least((band - 1) * block->stride - block->before[0] + block->size, block->inner.height);
+        int needed = count_rows(block, band);
         if (needed > next) {
             if (block->has_expansion) {
                 expand_rows(own, next, needed);
@@ -424,10 +430,10 @@ prepare_image(const job *own)
 {
     const gt_mbconv *block = own->block;
     if (block->has_expansion) {
-        copy_rows(own, 0, block->inner.height);
+        copy_rows(own, 0, count_rows(block, block->to.height));
     }
     else {
-        spread_rows(own, 0, block->inner.height);
+        spread_rows(own, 0, count_rows(block, block->to.height));
     }
 }
 
@@ -440,6 +446,7 @@ share_image(const job *own)
     int vectors = gt_mbconv_vectors(block, block->inner.channels);
     int tiles = (vectors + GT_MBCONV_TILE - 1) / GT_MBCONV_TILE;
     int pixels = block->to.height * block->to.width;
+    int rows = count_rows(block, block->to.height);
     if (!block->has_expansion || reads_copy(block)) {
 #pragma omp single
         prepare_image(own);
@@ -449,7 +456,7 @@ share_image(const job *own)
         int first = tile_start(vectors, tile);
         int end = tile + 1 < tiles ? tile_start(vectors, tile + 1) : vectors;
         if (block->has_expansion) {
-            expand_tile(own, find_rows(own, 0), first, 0, block->inner.height);
+            expand_tile(own, find_rows(own, 0), first, 0, rows);
         }
         for (int vector = first; vector < end; vector++) {
             convolve_vector(own, vector, 0, block->to.height);
