@@ -113,3 +113,12 @@ def pytest_runtest_makereport(item, call):
         if not hasattr(report, "wasxfail"):
             report.outcome = "failed"
             report.longrepr = "skipped in CI with shared data present: {}".format(report.longrepr)
+
+
+@pytest.fixture(autouse=True)
+def _same_limit_of_pixels():
+    """What --max-pixels has changed for the process is undone for the next test."""
+    from PIL import Image
+    before = Image.MAX_IMAGE_PIXELS
+    yield
+    Image.MAX_IMAGE_PIXELS = before

@@ -72,8 +72,14 @@ def make_environment(folder):
     run(sys.executable, "-m", "venv", "--system-site-packages", folder)
     python = os.path.join(folder, "bin", "python")
     places = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+    base = os.path.join(folder, "base")  # all but ourselves, who may be installed there
+    os.mkdir(base)
+    for path in [path for path in sys.path if path.endswith("site-packages")]:
+        for name in sorted(os.listdir(path)):
+            if "gear_transfer" not in name and not os.path.exists(os.path.join(base, name)):
+                os.symlink(os.path.join(path, name), os.path.join(base, name))
     with open(os.path.join(places, "base.pth"), "w") as stream:
-        stream.write("".join(path + "\n" for path in sys.path if path.endswith("site-packages")))
+        stream.write(base + "\n")
     return python
 
 

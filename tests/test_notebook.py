@@ -126,7 +126,7 @@ def test_on_generated_shapes(tmp_path):
     notebook, folder = executed(NOTEBOOK, tmp_path, GEAR_IMAGES="", NEW_IMAGES="")
     text = printed(notebook)
     assert "class names: circle, square, triangle" in text
-    assert "The challenge of 0.90 is met." in text
+    assert "The challenge of 0.90 is met" in text  # drawn shapes are much alike: few groups
     assert count_pictures(notebook) == 6
     assert os.path.getsize(os.path.join(folder, "predictions.png")) > 10000
     assert os.path.exists(os.path.join(folder, "gear_classifier.gtm"))
