@@ -150,13 +150,18 @@ HUGE = 1 << 41
     lambda: make_backbone(arrays=dict(ARRAYS, mean=np.broadcast_to(ARRAYS["mean"][0], HUGE))),
     lambda: _core.head((6, 3), 0).predict(np.broadcast_to(FEATURES[0], (HUGE, 6)), 1),
     lambda: _core.head((6, 3), 0).train(np.broadcast_to(FEATURES[0], (HUGE, 6)), LABELS),
-    lambda: _core.head((6, 3), 0).train(FEATURES, np.broadcast_to(LABELS[0], HUGE)),
     lambda: _core.head((6, 3), 0).set_layer(0, np.broadcast_to(FEATURES[0, 0], (HUGE, 3)), None),
     lambda: _core.head((1 << 30, 1 << 30), 0)])
 def test_arrays_that_no_memory_holds(call):
     """With tests/faults/large_arrays.py, which has the right answers where memory is enough."""
     with pytest.raises(MemoryError):
         call()
+
+
+def test_labels_of_another_length_are_not_copied():
+    with pytest.raises(ValueError) as caught:
+        _core.head((6, 3), 0).train(FEATURES, np.broadcast_to(LABELS[0], HUGE))
+    assert "length 40 along axis 0, not {}".format(HUGE) in str(caught.value)
 
 
 def test_counts_of_more_than_31_bits(tmp_path):

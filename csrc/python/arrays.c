@@ -41,27 +41,55 @@ is_right(PyArrayObject *array, int type, int ndim)
     return PyArray_TYPE(array) == type && PyArray_NDIM(array) == ndim && PyArray_ISCARRAY_RO(array);
 }
 
+/* A view of what is given as an array of the right type and number of axes, or NULL. */
+static PyArrayObject *
+checked_view(PyObject *given, const char *what, int type, int ndim, int flags)
+{
+    PyArrayObject *view = as_view(given);
+    if (view != NULL &&
+        (check_type(view, what, type, flags) < 0 || check_dimensions(view, what, ndim) < 0)) {
+        Py_CLEAR(view);
+    }
+    return view;
+}
+
+/* The view converted where it must be; its reference is taken. */
+static PyArrayObject *
+convert(PyArrayObject *view, int type, int flags)
+{
+    int layout = NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_FORCECAST |
+                 ((flags & GT_COPY) != 0 ? NPY_ARRAY_ENSURECOPY : 0);
+    PyObject *array = PyArray_FromArray(view, PyArray_DescrFromType(type), layout);
+    Py_DECREF(view);
+    return (PyArrayObject *)array;
+}
+
 PyArrayObject *
 gt_as_array(PyObject *object, const char *what, int type, int ndim, int flags)
 {
     PyObject *given = PyArray_FROM_O(object);
-    PyObject *array = NULL;
     if (given == NULL ||
         ((flags & GT_ITSELF) != 0 && is_right((PyArrayObject *)given, type, ndim))) {
         return (PyArrayObject *)given;
     }
-    PyArrayObject *view = as_view(given);
+    PyArrayObject *view = checked_view(given, what, type, ndim, flags);
     Py_DECREF(given);
-    if (view == NULL) {
+    return view != NULL ? convert(view, type, flags) : NULL;
+}
+
+PyArrayObject *
+gt_copy_vector(PyObject *object, const char *what, int type, npy_intp length, int flags)
+{
+    PyObject *given = PyArray_FROM_O(object);
+    if (given == NULL) {
         return NULL;
     }
-    if (check_type(view, what, type, flags) == 0 && check_dimensions(view, what, ndim) == 0) {
-        int layout = NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_FORCECAST |
-                     ((flags & GT_COPY) != 0 ? NPY_ARRAY_ENSURECOPY : 0);
-        array = PyArray_FromArray(view, PyArray_DescrFromType(type), layout);
+    PyArrayObject *view = checked_view(given, what, type, 1, flags);
+    Py_DECREF(given);
+    if (view != NULL && gt_check_axis(view, what, 0, length) < 0) {
+        Py_CLEAR(view);
     }
-    Py_DECREF(view);
-    return (PyArrayObject *)array;
+    return view != NULL ? convert(view, type, flags | GT_COPY) : NULL;
 }
 
 int

@@ -51,6 +51,10 @@ enum {
  * TypeError or ValueError, which name `what`. */
 PyArrayObject *gt_as_array(PyObject *object, const char *what, int type, int ndim, int flags);
 
+/* A copy of `object`, an array of one axis, whose length is looked at before anything is copied. */
+PyArrayObject *gt_copy_vector(PyObject *object, const char *what, int type, npy_intp length,
+                              int flags);
+
 /* Check that an axis has the wanted length; -1 with ValueError naming `what`. */
 int gt_check_axis(PyArrayObject *array, const char *what, int axis, npy_intp wanted);
 

@@ -12,8 +12,8 @@ gt_read_vector(PyObject *object, const char *what, int64_t length, PyArrayObject
     if (object == Py_None) {
         return 0;
     }
-    *array = gt_as_array(object, what, NPY_FLOAT32, 1, GT_SAME_KIND | GT_COPY);
-    if (*array == NULL || gt_check_axis(*array, what, 0, (npy_intp)length) < 0) {
+    *array = gt_copy_vector(object, what, NPY_FLOAT32, (npy_intp)length, GT_SAME_KIND);
+    if (*array == NULL) {
         return -1;
     }
     *data = PyArray_DATA(*array);
@@ -58,8 +58,8 @@ read_data(const gt_head *head, PyObject *features, PyObject *labels, PyObject *r
         return -1;
     }
     data->features = PyArray_DATA(arrays[0]);
-    arrays[1] = gt_as_array(labels, "labels", NPY_INT32, 1, GT_COPY);
-    if (arrays[1] == NULL || gt_check_axis(arrays[1], "labels", 0, (npy_intp)data->n) < 0) {
+    arrays[1] = gt_copy_vector(labels, "labels", NPY_INT32, (npy_intp)data->n, GT_AS_IT_IS);
+    if (arrays[1] == NULL) {
         return -1;
     }
     data->labels = PyArray_DATA(arrays[1]);
