@@ -60,6 +60,42 @@ def _flag(value):
     return value
 
 
+def _whole(value):
+    """A whole number, from the end where it is negative."""
+    if not _is_int(value) or abs(value) > LARGEST_EXTENT:
+        raise ValueError("must be a whole number up to {} either way".format(LARGEST_EXTENT))
+    return value
+
+
+def _sides(value):
+    """[top, left, bottom, right], numbers of pixels."""
+    if value in ("same", "valid"):
+        raise ValueError("must be [top, left, bottom, right]")
+    return _padding(value)
+
+
+def _shape(value):
+    """[height, width, channels], of which one may be -1: what is left."""
+    if not isinstance(value, (list, tuple)) or len(value) != 3 or list(value).count(-1) > 1:
+        raise ValueError("must be [height, width, channels] with at most one -1")
+    return [item if item == -1 and _is_int(item) else _count(item) for item in value]
+
+
+def _axes(value):
+    """An order of the axes height, width, channels."""
+    if not isinstance(value, (list, tuple)) or sorted(value) != [0, 1, 2]:
+        raise ValueError("must hold 0, 1 and 2 in some order")
+    return list(value)
+
+
+def _one_of(*choices):
+    def check(value):
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError("must be one of {}".format(", ".join(choices)))
+        return value
+    return check
+
+
 def _array(value):
     if not isinstance(value, str) or not value:
         raise ValueError("must be the name of an array")
@@ -77,6 +113,14 @@ class _Operation(object):
 
 _WINDOW = {"pool_size": _pair, "strides": _pair, "padding": _padding}
 _MANY = (2, 4096)
+_PAIR = (2, 2)
+_AXIS = _one_of("height", "width", "channels")
+
+#: Functions of one number. `alpha` is the slope below zero of "leaky_relu" (0.01 unless given), the
+#: limit of "elu" (1.0); "hard_sigmoid" is ``alpha * x + beta`` within 0 and 1 (1/6 and 0.5), and
+#: "hard_swish" is x times that. "gelu" has the error function, "gelu_tanh" its approximation.
+FUNCTIONS = ("leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "hard_swish", "hard_sigmoid",
+             "sigmoid", "tanh", "softplus", "softsign", "mish", "exp", "abs", "sqrt", "square")
 
 OPERATIONS = {
     "input": _Operation({"channels": _count}, inputs=(0, 0)),
@@ -86,19 +130,48 @@ OPERATIONS = {
                              {"gamma": _array, "beta": _array}),
     "bias": _Operation({"bias": _array}),
     "relu": _Operation(optional={"max_value": _positive}),
-    "max_pool": _Operation(_WINDOW),
-    "average_pool": _Operation(_WINDOW, {"count_include_padding": _flag}),
-    "concat": _Operation(inputs=_MANY),
+    "max_pool": _Operation(_WINDOW, {"ceil_mode": _flag}),
+    "average_pool": _Operation(_WINDOW, {"count_include_padding": _flag, "ceil_mode": _flag}),
+    "concat": _Operation(optional={"axis": _AXIS}, inputs=_MANY),
     "add": _Operation(inputs=_MANY),
     "global_average_pool": _Operation(),
     "global_max_pool": _Operation(),
-    "flatten": _Operation(),
+    "flatten": _Operation(optional={"channels_first": _flag}),
     "dense": _Operation({"kernel": _array}, {"bias": _array}),
     "softmax": _Operation(),
+    "activation": _Operation({"function": _one_of(*FUNCTIONS)}, {"alpha": _number, "beta": _number}),
+    "clip": _Operation(optional={"min_value": _number, "max_value": _number}),
+    "prelu": _Operation({"alpha": _array}),
+    "scale": _Operation({"gamma": _array}),
+    "multiply": _Operation(inputs=_PAIR),
+    "subtract": _Operation(inputs=_PAIR),
+    "divide": _Operation(inputs=_PAIR),
+    "maximum": _Operation(inputs=_PAIR),
+    "minimum": _Operation(inputs=_PAIR),
+    "constant": _Operation({"value": _array}, inputs=(0, 0)),
+    "pad": _Operation({"padding": _sides}, {"value": _number}),
+    "crop": _Operation({"cropping": _sides}),
+    "slice": _Operation({"axis": _AXIS, "start": _whole}, {"stop": _whole, "step": _count}),
+    "channel_shuffle": _Operation({"groups": _count}),
+    "local_response_norm": _Operation({"size": _count, "alpha": _number, "beta": _number,
+                                       "bias": _number}),
+    "layer_norm": _Operation({"epsilon": _positive}, {"gamma": _array, "beta": _array}),
+    "group_norm": _Operation({"groups": _count, "epsilon": _positive},
+                             {"gamma": _array, "beta": _array}),
+    "reduce": _Operation({"axis": _one_of("map", "channels"),
+                          "function": _one_of("mean", "sum", "max", "min", "l2")}),
+    "resize": _Operation({"factors": _pair, "mode": _one_of("nearest", "bilinear")},
+                         {"coordinates": _one_of("half_pixel", "align_corners", "asymmetric")}),
+    "reshape": _Operation({"shape": _shape}),
+    "transpose": _Operation({"axes": _axes}),
+    "position_embedding": _Operation({"value": _array}),
+    "attention": _Operation({"heads": _count, "scale": _positive},
+                            {"window": _pair, "shift": _pair, "value": _array}, inputs=(1, 3)),
 }
 
 #: Number of dimensions each array-valued attribute has, by operation.
-_RANKS = {("conv2d", "kernel"): 4, ("dense", "kernel"): 2}
+_RANKS = {("conv2d", "kernel"): 4, ("dense", "kernel"): 2, ("constant", "value"): 3,
+          ("position_embedding", "value"): 3, ("attention", "value"): 3}
 
 
 def array_attributes(node):
