@@ -9,13 +9,28 @@
 #include "common/arithmetic.h"
 
 static const char *const op_names[GT_OP_COUNT] = {
-    "input",           "conv2d",       "batch_norm", "bias",    "relu",
-    "max_pool",        "average_pool", "concat",     "add",     "global_average_pool",
-    "global_max_pool", "flatten",      "dense",      "softmax",
+    "input",
+    "conv2d",
+    "batch_norm",
+    "bias",
+    "relu",
+    "max_pool",
+    "average_pool",
+    "concat",
+    "add",
+    "global_average_pool",
+    "global_max_pool",
+    "flatten",
+    "dense",
+    "softmax",
+    "layer_norm",
+    "group_norm",
+    "position_embedding",
+    "attention",
 };
 
 static const char *const role_names[GT_ROLE_COUNT] = {
-    "kernel", "bias", "gamma", "beta", "mean", "variance",
+    "kernel", "bias", "gamma", "beta", "mean", "variance", "value",
 };
 
 const char *
@@ -204,13 +219,15 @@ check_inputs(const gt_graph *graph, const gt_node *node, const char *name, const
              int n_inputs, gt_error *error)
 {
     bool many = node->op == GT_OP_CONCAT || node->op == GT_OP_ADD;
-    int wanted = node->op == GT_OP_INPUT ? 0 : 1;
+    bool three = node->op == GT_OP_ATTENTION && n_inputs == 3;
+    int wanted = node->op == GT_OP_INPUT ? 0 : three ? 3 : 1;
     if (many ? n_inputs < 1 : n_inputs != wanted) {
         return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': %s takes %s, not %d", name,
                        gt_op_name(node->op),
-                       many     ? "one input or more"
-                       : wanted ? "one input"
-                                : "no input",
+                       many                          ? "one input or more"
+                       : node->op == GT_OP_ATTENTION ? "one input or three"
+                       : wanted                      ? "one input"
+                                                     : "no input",
                        n_inputs);
     }
     if (n_inputs > MAX_INPUTS) {

@@ -23,17 +23,22 @@ typedef enum {
     GT_OP_FLATTEN,
     GT_OP_DENSE,
     GT_OP_SOFTMAX,
+    GT_OP_LAYER_NORM,
+    GT_OP_GROUP_NORM,
+    GT_OP_POSITION_EMBEDDING,
+    GT_OP_ATTENTION,
     GT_OP_COUNT
 } gt_op;
 
 /* The arrays that a node may have. */
 typedef enum {
     GT_KERNEL,   /* conv2d (height, width, channels_in / groups, channels_out); dense (in, out) */
-    GT_BIAS,     /* (channels,) */
+    GT_BIAS,     /* (channels,); attention (3 * channels,) */
     GT_GAMMA,    /* (channels,) */
     GT_BETA,     /* (channels,) */
     GT_MEAN,     /* (channels,) */
     GT_VARIANCE, /* (channels,) */
+    GT_VALUE, /* position_embedding (height, width, channels); attention (heads, queries, keys) */
     GT_ROLE_COUNT
 } gt_role;
 
@@ -55,6 +60,14 @@ typedef struct {
     bool mapped; /* the data are pages of a file, mapped read-only */
 } gt_array;
 
+/* How tokens attend to each other. */
+typedef struct {
+    int heads;
+    float scale;   /* of the scores */
+    int window[2]; /* (height, width) of windows, each of which attends to itself; 0 for none */
+    int shift[2];  /* by which the map is rolled up and to the left before it is cut into windows */
+} gt_attending;
+
 typedef struct {
     char *name;
     gt_op op;
@@ -62,15 +75,16 @@ typedef struct {
     int *inputs; /* (n_inputs,) indices of earlier nodes */
     gt_array arrays[GT_ROLE_COUNT];
     gt_window window;
-    int groups;     /* conv2d */
-    double epsilon; /* batch_norm */
-    bool relu;      /* a ReLU is applied to the result */
-    float relu_max; /* its upper limit, INFINITY for none */
-    float *scale;   /* (channels,) factor per output channel, owned; NULL for one */
-    float *shift;   /* (channels,) added per output channel, owned; NULL for zero */
-    gt_shape shape; /* of the result; set by shape inference */
-    float range;    /* magnitude that nearly all numbers of the result keep to; 0: not known */
-    bool negative;  /* the result has numbers below zero; goes with range */
+    int groups;             /* conv2d, group_norm */
+    double epsilon;         /* batch_norm, layer_norm, group_norm */
+    gt_attending attending; /* attention */
+    bool relu;              /* a ReLU is applied to the result */
+    float relu_max;         /* its upper limit, INFINITY for none */
+    float *scale;           /* (channels,) factor per output channel, owned; NULL for one */
+    float *shift;           /* (channels,) added per output channel, owned; NULL for zero */
+    gt_shape shape;         /* of the result; set by shape inference */
+    float range;   /* magnitude that nearly all numbers of the result keep to; 0: not known */
+    bool negative; /* the result has numbers below zero; goes with range */
 } gt_node;
 
 typedef struct {

@@ -3,7 +3,7 @@
 #include <stddef.h>
 
 #include "common/arithmetic.h"
-#include "graph/graph.h"
+#include "graph/shapes.h"
 
 static bool
 has(const gt_node *node, gt_role role)
@@ -24,11 +24,10 @@ check_vector(const gt_node *node, gt_role role, int channels, gt_error *error)
                    (long long)(array->rank > 0 ? array->shape[0] : 0), array->rank);
 }
 
-/* Check every vector that is there; those in `required` must be. */
-static gt_status
-check_vectors(const gt_node *node, int channels, unsigned required, gt_error *error)
+gt_status
+gt_check_vectors(const gt_node *node, int channels, unsigned required, gt_error *error)
 {
-    for (int role = GT_BIAS; role < GT_ROLE_COUNT; role++) {
+    for (int role = GT_BIAS; role <= GT_VARIANCE; role++) {
         if (!has(node, (gt_role)role)) {
             if (required & (1u << role)) {
                 return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': %s is missing", node->name,
@@ -146,7 +145,7 @@ infer_conv2d(gt_node *node, const gt_shape *input, gt_error *error)
     node->shape.channels = (int)shape[3];
     gt_status status = infer_window(node, input, error);
     if (status == GT_OK) {
-        status = check_vectors(node, node->shape.channels, 0, error);
+        status = gt_check_vectors(node, node->shape.channels, 0, error);
     }
     return status;
 }
@@ -167,7 +166,7 @@ infer_dense(gt_node *node, const gt_shape *input, gt_error *error)
                        input->channels);
     }
     node->shape = (gt_shape){1, 1, (int)kernel->shape[1]};
-    return check_vectors(node, node->shape.channels, 0, error);
+    return gt_check_vectors(node, node->shape.channels, 0, error);
 }
 
 static gt_status
@@ -222,14 +221,10 @@ infer_node(const gt_graph *graph, gt_node *node, gt_error *error)
     case GT_OP_DENSE:
         return infer_dense(node, input, error);
     case GT_OP_BATCH_NORM:
-        return check_vectors(node, input->channels, moments, error);
+        return gt_check_vectors(node, input->channels, moments, error);
     case GT_OP_BIAS:
-        return check_vectors(node, input->channels, 1u << GT_BIAS, error);
+        return gt_check_vectors(node, input->channels, 1u << GT_BIAS, error);
     case GT_OP_SOFTMAX:
-        if (input->height != 1 || input->width != 1) {
-            return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': softmax needs a flat input",
-                           node->name);
-        }
         return GT_OK;
     case GT_OP_RELU:
         if (!(node->relu_max >= 0.0f)) {
@@ -237,6 +232,11 @@ infer_node(const gt_graph *graph, gt_node *node, gt_error *error)
                            node->name, (double)node->relu_max);
         }
         return GT_OK;
+    case GT_OP_LAYER_NORM:
+    case GT_OP_GROUP_NORM:
+    case GT_OP_POSITION_EMBEDDING:
+    case GT_OP_ATTENTION:
+        return gt_infer_tokens(graph, node, error);
     case GT_OP_INPUT:
     case GT_OP_COUNT:
         break;

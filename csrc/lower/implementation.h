@@ -28,5 +28,8 @@ extern const gt_implementation gt_onednn_relu;
 extern const gt_implementation gt_onednn_softmax;
 extern const gt_implementation gt_input;
 extern const gt_implementation gt_flatten;
+extern const gt_implementation gt_norm_of_rows; /* layer_norm and group_norm */
+extern const gt_implementation gt_position_embedding;
+extern const gt_implementation gt_attention_of_heads;
 
 #endif

@@ -15,6 +15,9 @@ static const ways of_concat = {&gt_copying_concat, &gt_onednn_join};
 static const ways of_add = {&gt_mbconv_block, &gt_onednn_join};
 static const ways of_flatten = {&gt_flatten};
 static const ways of_softmax = {&gt_onednn_softmax};
+static const ways of_norm = {&gt_norm_of_rows};
+static const ways of_embedding = {&gt_position_embedding};
+static const ways of_attention = {&gt_attention_of_heads};
 
 /* NULL for operations that gt_optimize folds into others. */
 static const ways *const operations[GT_OP_COUNT] = {
@@ -30,6 +33,10 @@ static const ways *const operations[GT_OP_COUNT] = {
     [GT_OP_ADD] = &of_add,
     [GT_OP_FLATTEN] = &of_flatten,
     [GT_OP_SOFTMAX] = &of_softmax,
+    [GT_OP_LAYER_NORM] = &of_norm,
+    [GT_OP_GROUP_NORM] = &of_norm,
+    [GT_OP_POSITION_EMBEDDING] = &of_embedding,
+    [GT_OP_ATTENTION] = &of_attention,
 };
 
 static bool

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "twin_tokens.h"
+
 static void
 must(bool held, const char *message)
 {
@@ -89,6 +91,12 @@ gt_array
 gt_net_vector(gt_net *net, int channels, double low, double high)
 {
     return fill(net, (gt_array){.rank = 1, .shape = {channels}}, low, high);
+}
+
+gt_array
+gt_net_block(gt_net *net, int height, int width, int channels, double low, double high)
+{
+    return fill(net, (gt_array){.rank = 3, .shape = {height, width, channels}}, low, high);
 }
 
 gt_array
@@ -192,6 +200,12 @@ gt_net_join(gt_net *net, gt_op op, const char *name, const int *from, int n_from
 }
 
 int
+gt_net_add_many(gt_net *net, gt_node node, const int *from, int n_from)
+{
+    return add(net, &node, NULL, from, n_from);
+}
+
+int
 gt_net_plain(gt_net *net, gt_op op, const char *name, int from)
 {
     gt_node node;
@@ -228,12 +242,6 @@ gt_net_graph(const gt_net *net, const int *outputs, int n_outputs)
 }
 
 /* --- evaluating one image ------------------------------------------------------------------ */
-
-/* One value: where it is and its shape. */
-typedef struct {
-    float *data;
-    gt_shape shape;
-} map;
 
 static float *
 at(map value, int y, int x, int c)
@@ -376,12 +384,15 @@ batch_norm(const gt_node *node, map in, map out)
 static void
 softmax(map in, map out)
 {
-    double sum = 0.0;
-    for (int c = 0; c < in.shape.channels; c++) {
-        sum += exp((double)in.data[c]);
-    }
-    for (int c = 0; c < in.shape.channels; c++) {
-        out.data[c] = (float)(exp((double)in.data[c]) / sum);
+    int channels = in.shape.channels;
+    for (int64_t first = 0; first < gt_shape_size(in.shape); first += channels) {
+        double sum = 0.0;
+        for (int c = 0; c < channels; c++) {
+            sum += exp((double)in.data[first + c]);
+        }
+        for (int c = 0; c < channels; c++) {
+            out.data[first + c] = (float)(exp((double)in.data[first + c]) / sum);
+        }
     }
 }
 
@@ -439,6 +450,16 @@ evaluate(const gt_node *node, const map *inputs, map out)
         break;
     case GT_OP_SOFTMAX:
         softmax(in, out);
+        break;
+    case GT_OP_LAYER_NORM:
+    case GT_OP_GROUP_NORM:
+        norm(node, in, out);
+        break;
+    case GT_OP_POSITION_EMBEDDING:
+        embed(node, in, out);
+        break;
+    case GT_OP_ATTENTION:
+        attention(node, inputs, out);
         break;
     default: /* bias, relu, flatten: the same numbers in the same order */
         for (int64_t i = 0; i < gt_shape_size(out.shape); i++) {
