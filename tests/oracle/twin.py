@@ -3,8 +3,14 @@
 Nodes are those of `gear_transfer.importers.network`; every operation is a loop over the taps of its
 window, as its definition reads.
 """
+import os
+import sys
+
 import numpy as np
 
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
+
+import tokens  # noqa: E402
 
 def same_padding(extent, size, stride, dilation):
     """Pixels before and after, as TensorFlow pads: one more after where they are odd."""
@@ -76,11 +82,6 @@ def pool(node, x, arrays):
     return total / sum(pixels for _, pixels in windows(ones, size, strides, [1, 1], padding, 0.0))
 
 
-def softmax(x):
-    powers = np.exp(x - x.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
 OPERATIONS = {
     "conv2d": conv2d,
     "batch_norm": batch_norm,
@@ -93,7 +94,10 @@ OPERATIONS = {
     "flatten": lambda node, x, arrays: x.reshape(len(x), 1, 1, -1),
     "dense": lambda node, x, arrays: (x @ arrays[node.attributes["kernel"]].astype(np.float64) +
                                       arrays.get(node.attributes.get("bias"), 0.0)),
-    "softmax": lambda node, x, arrays: softmax(x),
+    "softmax": lambda node, x, arrays: tokens.softmax(x),
+    "layer_norm": tokens.layer_norm,
+    "group_norm": tokens.group_norm,
+    "position_embedding": tokens.position_embedding,
 }
 
 
@@ -114,6 +118,8 @@ def run(network, images):
             result = np.concatenate(inputs, axis=-1)
         elif node.op == "add":
             result = sum(inputs)
+        elif node.op == "attention":
+            result = tokens.attention(node, inputs, network.arrays)
         else:
             result = OPERATIONS[node.op](node, inputs[0], network.arrays)
         results[node.name] = result
