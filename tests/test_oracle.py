@@ -43,8 +43,9 @@ def test_the_networks_are_of_every_kind():
         seen.add(("pixel", size == (1, 1)))
         for node in network.nodes:
             seen.add(node.op)
+            seen.add((node.op, len(node.inputs), "value" in node.attributes))
             for key in ("strides", "dilations", "groups", "padding", "count_include_padding", "window",
-                        "shift", "value"):
+                        "shift"):
                 value = node.attributes.get(key)
                 seen.add((key, value if isinstance(value, (str, bool)) else "other"
                           if value not in (None, 1, [1, 1]) else "plain"))
@@ -54,7 +55,7 @@ def test_the_networks_are_of_every_kind():
                    ("taps", 1), ("taps", 2), ("taps", 3), ("strides", "other"), ("groups", "other"),
                    ("dilations", "other"), ("padding", "same"), ("padding", "valid"),
                    ("padding", "other"), ("count_include_padding", True), ("window", "other"),
-                   ("shift", "other"), ("value", "other")):
+                   ("shift", "other"), ("attention", 1, True), ("attention", 3, False)):
         assert wanted in seen, wanted
 
 

@@ -25,7 +25,7 @@ check_vector(const gt_node *node, gt_role role, int channels, gt_error *error)
 }
 
 gt_status
-gt_check_vectors(const gt_node *node, int channels, unsigned required, gt_error *error)
+gt_shapes_check_vectors(const gt_node *node, int channels, unsigned required, gt_error *error)
 {
     for (int role = GT_BIAS; role <= GT_VARIANCE; role++) {
         if (!has(node, (gt_role)role)) {
@@ -145,7 +145,7 @@ infer_conv2d(gt_node *node, const gt_shape *input, gt_error *error)
     node->shape.channels = (int)shape[3];
     gt_status status = infer_window(node, input, error);
     if (status == GT_OK) {
-        status = gt_check_vectors(node, node->shape.channels, 0, error);
+        status = gt_shapes_check_vectors(node, node->shape.channels, 0, error);
     }
     return status;
 }
@@ -166,7 +166,7 @@ infer_dense(gt_node *node, const gt_shape *input, gt_error *error)
                        input->channels);
     }
     node->shape = (gt_shape){1, 1, (int)kernel->shape[1]};
-    return gt_check_vectors(node, node->shape.channels, 0, error);
+    return gt_shapes_check_vectors(node, node->shape.channels, 0, error);
 }
 
 static gt_status
@@ -221,9 +221,9 @@ infer_node(const gt_graph *graph, gt_node *node, gt_error *error)
     case GT_OP_DENSE:
         return infer_dense(node, input, error);
     case GT_OP_BATCH_NORM:
-        return gt_check_vectors(node, input->channels, moments, error);
+        return gt_shapes_check_vectors(node, input->channels, moments, error);
     case GT_OP_BIAS:
-        return gt_check_vectors(node, input->channels, 1u << GT_BIAS, error);
+        return gt_shapes_check_vectors(node, input->channels, 1u << GT_BIAS, error);
     case GT_OP_SOFTMAX:
         return GT_OK;
     case GT_OP_RELU:
@@ -236,7 +236,7 @@ infer_node(const gt_graph *graph, gt_node *node, gt_error *error)
     case GT_OP_GROUP_NORM:
     case GT_OP_POSITION_EMBEDDING:
     case GT_OP_ATTENTION:
-        return gt_infer_tokens(graph, node, error);
+        return gt_shapes_infer_tokens(graph, node, error);
     case GT_OP_INPUT:
     case GT_OP_COUNT:
         break;

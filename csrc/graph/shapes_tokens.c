@@ -14,7 +14,7 @@ infer_group_norm(const gt_node *node, const gt_shape *input, gt_error *error)
                        "layer '%s': %d channels cannot be divided into %d groups", node->name,
                        input->channels, node->groups);
     }
-    return gt_check_vectors(node, input->channels, 0, error);
+    return gt_shapes_check_vectors(node, input->channels, 0, error);
 }
 
 static gt_status
@@ -114,18 +114,19 @@ infer_attention(const gt_graph *graph, gt_node *node, gt_error *error)
             node->name, node->attending.heads, (long long)queries, (long long)keys);
     }
     if (status == GT_OK && bias->data != NULL) {
-        status = gt_check_vectors(node, graph->nodes[node->inputs[0]].shape.channels, 0, error);
+        status =
+            gt_shapes_check_vectors(node, graph->nodes[node->inputs[0]].shape.channels, 0, error);
     }
     return status;
 }
 
 gt_status
-gt_infer_tokens(const gt_graph *graph, gt_node *node, gt_error *error)
+gt_shapes_infer_tokens(const gt_graph *graph, gt_node *node, gt_error *error)
 {
     const gt_shape *input = &graph->nodes[node->inputs[0]].shape;
     switch (node->op) {
     case GT_OP_LAYER_NORM:
-        return gt_check_vectors(node, input->channels, 0, error);
+        return gt_shapes_check_vectors(node, input->channels, 0, error);
     case GT_OP_GROUP_NORM:
         return infer_group_norm(node, input, error);
     case GT_OP_POSITION_EMBEDDING:

@@ -139,7 +139,7 @@ class TokenMixin(object):
 
     def map_softmax(self, source):
         if self.shapes[source][2] < 16:
-            return None
+            source = self.project(source, self.pick(16, 17, 40))
         name = "t{}".format(len(self.nodes))
         source = self.add("layer_norm", [source], self.affine(name, self.shapes[source][2]),
                           self.shapes[source])
@@ -162,8 +162,11 @@ class TokenMixin(object):
         height, width, channels = self.shapes[source]
         name = "t{}".format(len(self.nodes))
         heads, size = self.pick(1, 2, 3), self.pick(4, 8, 11, 16, 32)
-        if channels < 16 or height * width * heads * size * 3 > 4 * 6000:
+        if height * width * heads * size * 3 > 4 * 6000:
             return None
+        if channels < 16:
+            channels = self.pick(16, 24, 33)
+            source = self.project(source, channels)
         tokens, attributes = height * width, {"heads": heads, "scale": size ** -0.5}
         source = self.add("layer_norm", [source], self.affine(name, channels), self.shapes[source])
         kind = self.pick("whole", "windows", "windows", "three")
