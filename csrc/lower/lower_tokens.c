@@ -55,11 +55,10 @@ lower_norm(gt_builder *builder, int index, gt_error *error)
     int beta = -1;
     gt_status status = gt_builder_fetch_last(builder, node, 0, format, &source, error);
     if (status == GT_OK) {
-        status =
-            gt_weights_vector(plan->weights, node, GT_GAMMA, 1.0f, plan->engine, &gamma, error);
+        status = gt_weights_array(plan->weights, node, GT_GAMMA, 1.0f, plan->engine, &gamma, error);
     }
     if (status == GT_OK) {
-        status = gt_weights_vector(plan->weights, node, GT_BETA, 0.0f, plan->engine, &beta, error);
+        status = gt_weights_array(plan->weights, node, GT_BETA, 0.0f, plan->engine, &beta, error);
     }
     if (status == GT_OK) {
         status = gt_builder_add_result(builder, index, format, error);
@@ -173,7 +172,7 @@ add_arrays(gt_builder *builder, const gt_node *node, attention_step *step, gt_ar
             continue;
         }
         gt_status status =
-            gt_weights_vector(plan->weights, node, roles[k], 0.0f, plan->engine, &index, error);
+            gt_weights_array(plan->weights, node, roles[k], 0.0f, plan->engine, &index, error);
         if (status != GT_OK) {
             return status;
         }

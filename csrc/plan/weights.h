@@ -53,8 +53,8 @@ gt_status gt_weights_shift(gt_weight_store *store, const gt_node *node, dnnl_eng
 
 /* The array of a role as it is, in float32; a vector of `otherwise`, one for each channel, where the
  * node has none.  Likewise. */
-gt_status gt_weights_vector(gt_weight_store *store, const gt_node *node, gt_role role,
-                            float otherwise, dnnl_engine_t engine, int *index, gt_error *error);
+gt_status gt_weights_array(gt_weight_store *store, const gt_node *node, gt_role role,
+                           float otherwise, dnnl_engine_t engine, int *index, gt_error *error);
 
 /* The value of a position embedding in the size of the node's result, float32 (height, width,
  * channels), resampled where the array has another one; likewise. */

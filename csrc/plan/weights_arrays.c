@@ -64,8 +64,8 @@ fill_embedding(const void *context, dnnl_memory_t memory, void *data, gt_error *
 }
 
 gt_status
-gt_weights_vector(gt_weight_store *store, const gt_node *node, gt_role role, float otherwise,
-                  dnnl_engine_t engine, int *index, gt_error *error)
+gt_weights_array(gt_weight_store *store, const gt_node *node, gt_role role, float otherwise,
+                 dnnl_engine_t engine, int *index, gt_error *error)
 {
     const contents wanted = {.node = node, .role = role, .otherwise = otherwise};
     const gt_array *array = &node->arrays[role];
