@@ -6,20 +6,14 @@
 #include "kernels/norm/norm.h"
 #include "lower/implementation.h"
 
-/* The type of maps in the plan's floats. */
-static gt_map_type
-float_type(const gt_builder *builder)
-{
-    return builder->plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
-}
-
 static gt_norm
-describe_norm(const gt_builder *builder, const gt_node *node)
+describe_norm(const gt_builder *builder, int index)
 {
+    const gt_node *node = &builder->graph->nodes[index];
     return (gt_norm){.batch = builder->plan->batch,
                      .shape = node->shape,
                      .groups = node->groups,
-                     .type = float_type(builder),
+                     .type = builder->formats[index].map_type,
                      .epsilon = (float)node->epsilon,
                      .threads = omp_get_max_threads()};
 }
@@ -47,8 +41,8 @@ lower_norm(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
-    gt_norm norm = describe_norm(builder, node);
-    gt_format format = gt_builder_float_format(builder);
+    gt_norm norm = describe_norm(builder, index);
+    gt_format format = builder->formats[index].source;
     bool is_layer_norm = node->op == GT_OP_LAYER_NORM;
     int source = GT_NO_VALUE;
     int gamma = -1;
@@ -80,8 +74,8 @@ lower_embedding(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
-    gt_norm norm = describe_norm(builder, node);
-    gt_format format = gt_builder_float_format(builder);
+    gt_norm norm = describe_norm(builder, index);
+    gt_format format = builder->formats[index].source;
     int source = GT_NO_VALUE;
     int value = -1;
     gt_status status = gt_builder_fetch_last(builder, node, 0, format, &source, error);
@@ -133,16 +127,17 @@ run_attention(const void *context, void *const *memory)
 }
 
 static gt_attention
-describe_attention(const gt_builder *builder, const gt_node *node)
+describe_attention(const gt_builder *builder, int index)
 {
     const gt_node *nodes = builder->graph->nodes;
+    const gt_node *node = &nodes[index];
     bool has_windows = node->attending.window[0] != 0;
     gt_attention attention = {.batch = builder->plan->batch,
                               .queries = node->shape,
                               .keys = nodes[node->inputs[node->n_inputs == 3]].shape,
                               .heads = node->attending.heads,
                               .scale = node->attending.scale,
-                              .type = float_type(builder),
+                              .type = builder->formats[index].map_type,
                               .window = {node->shape.height, node->shape.width},
                               .has_value = node->arrays[GT_VALUE].data != NULL,
                               .threads = omp_get_max_threads()};
@@ -187,8 +182,8 @@ lower_attention(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
-    gt_format format = gt_builder_float_format(builder);
-    attention_step step = {.attention = describe_attention(builder, node),
+    gt_format format = builder->formats[index].source;
+    attention_step step = {.attention = describe_attention(builder, index),
                            .n_inputs = node->n_inputs};
     gt_arg args[GT_KERNEL_MAX_ARGS] = {{0}};
     int scratch = GT_NO_VALUE;

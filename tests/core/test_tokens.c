@@ -398,7 +398,7 @@ main(void)
     start_block(50, 3, 16, false);
     start_block(1, 1, 64, false);
     start_block(197, 1, 64, false);
-    start_block(257 + 4, 2, 32, true);
+    start_block(257 + 4, 1, 32, true);
     start_block(17, 2, 80, true);
     start_block(13, 3, 7, false);
     start_crossed(2, 20);
