@@ -1,4 +1,5 @@
 /* Shapes of the operations on tokens: normalisations, position embeddings and attention. */
+#include <math.h>
 #include <stddef.h>
 
 #include "graph/shapes.h"
@@ -49,6 +50,10 @@ check_operands(const gt_graph *graph, const gt_node *node, gt_shape *result, gt_
                            "layer '%s': queries, keys and values do not fit each other",
                            node->name);
         }
+    }
+    if (!(node->attending.scale > 0.0f && node->attending.scale < INFINITY)) {
+        return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': the scale %g is not a positive number",
+                       node->name, (double)node->attending.scale);
     }
     if (node->attending.heads < 1 || result->channels < 1 ||
         result->channels % node->attending.heads != 0 ||

@@ -353,6 +353,11 @@ test_refusals(void)
     gt_node node = good;
     check_refused(good, 24, 2, "one input or three");
     check_refused(good, 25, 1, "cannot be divided into 2 heads");
+    node.attending.scale = 0.0f;
+    check_refused(node, 24, 1, "scale 0");
+    node.attending.scale = NAN;
+    check_refused(node, 24, 1, "not a positive number");
+    node = good;
     node.attending.heads = 0;
     check_refused(node, 24, 1, "heads");
     node.attending.heads = 5;

@@ -84,49 +84,53 @@ multiply_words(const gt_attention_product *product)
     }
 }
 
-/* exp(x) of x up to 0, to a unit or two in the last place: 2^n times that of the rest, within
- * ln(2) / 2 of 0, by Taylor's polynomial.  What is not a number stays so. */
+/* 2^x of x up to 0, to a unit or two in the last place: 2^n times that of the rest, within 1/2 of 0, by
+ * Taylor's polynomial.  What is not a number stays so. */
 INLINE vector
-exponential(vector x)
+power_of_two(vector x)
 {
-    x = max_of(all(-87.0f), x);
-    vector n = nearest(multiply(x, all(0x1.715476p+0f)));
-    x = add_product(n, all(-0x1.62e4p-1f), x); /* ln(2) in two parts, the first of few bits */
-    x = add_product(n, all(-0x1.7f7d1cp-20f), x);
-    vector sum = all(1.0f / 720);
-    sum = add_product(sum, x, all(1.0f / 120));
-    sum = add_product(sum, x, all(1.0f / 24));
-    sum = add_product(sum, x, all(1.0f / 6));
-    sum = add_product(sum, x, all(0.5f));
-    sum = add_product(sum, x, all(1.0f));
+    x = max_of(all(-126.0f), x);
+    vector n = nearest(x);
+    x = subtract(x, n);
+    vector sum = all(0x1.430912p-13f); /* ln(2)^6 / 6! and so on */
+    sum = add_product(sum, x, all(0x1.5d87fep-10f));
+    sum = add_product(sum, x, all(0x1.3b2ab6p-7f));
+    sum = add_product(sum, x, all(0x1.c6b08ep-5f));
+    sum = add_product(sum, x, all(0x1.ebfbep-3f));
+    sum = add_product(sum, x, all(0x1.62e43p-1f));
     return times_power(add_product(sum, x, all(1.0f)), n);
 }
 
-/* The scaled scores of a vector; beyond the last, none that counts. */
+/* Scale the scores and add what is to be added to them; their largest. */
 INLINE vector
-scaled_score(const float *scores, const float *addend, float scale)
+complete_scores(float *scores, const float *addend, int columns, float scale)
 {
-    vector score = multiply(load((const char *)scores, GT_MAP_FLOAT32), all(scale));
-    return addend == NULL ? score : add(score, load((const char *)addend, GT_MAP_FLOAT32));
+    vector largest = all(-INFINITY);
+    for (int i = 0; i < columns; i += LANES) {
+        vector score = load((const char *)(scores + i), GT_MAP_FLOAT32);
+        if (addend != NULL) {
+            score = add_times(scale, score, load((const char *)(addend + i), GT_MAP_FLOAT32));
+            store((char *)(scores + i), score, GT_MAP_FLOAT32);
+        }
+        largest = max_of(largest, score);
+    }
+    return largest;
 }
 
+/* e^x is 2^(x / ln(2)), of which the division is part of the scale. */
 static STAGE float
 weigh_scores(float *scores, const float *addend, int count, int columns, float scale)
 {
-    vector largest = all(-INFINITY);
     vector sum = all(0.0f);
     for (int i = count; i < columns; i++) {
         scores[i] = -INFINITY;
     }
-    for (int i = 0; i < columns; i += LANES) {
-        vector score = scaled_score(scores + i, addend == NULL ? NULL : addend + i, scale);
-        largest = max_of(largest, score);
-        store((char *)(scores + i), score, GT_MAP_FLOAT32);
-    }
-    largest = all(largest_of(largest));
+    float largest = largest_of(complete_scores(scores, addend, columns, scale));
+    float factor = (addend != NULL ? 1.0f : scale) * 0x1.715476p+0f;
+    vector shift = all(-largest * factor);
     for (int i = 0; i < columns; i += LANES) {
         vector score = load((const char *)(scores + i), GT_MAP_FLOAT32);
-        vector weight = exponential(subtract(score, largest));
+        vector weight = power_of_two(add_times(factor, score, shift));
         sum = add(sum, weight);
         store_weights(scores, i, weight);
     }
