@@ -213,10 +213,12 @@ class Backbone(object):
         """The core's backbone."""
         nodes, arrays = describe(self._network)
         outputs = tuple((name, POOLINGS[self.pooling]) for name in self._tapped())
-        preprocessing = self._network.preprocessing
+        pixels = self._network.preprocessing
+        scale, offset = [tuple(pixels[key]) if isinstance(pixels[key], list) else pixels[key]
+                         for key in ("scale", "offset")]
         return _core.backbone(
             nodes, arrays, self.input_size[0], self.input_size[1], outputs, self.threads,
-            self.sub_batch, preprocessing["scale"], preprocessing["offset"], precision)
+            self.sub_batch, scale, offset, precision, pixels.get("channels") == "bgr")
 
     @property
     def sub_batch(self):
