@@ -56,6 +56,9 @@ FAMILIES = [
 _INCEPTION = [("Inception V3", "mixed0"), ("InceptionResNetV2", "mixed_5b")]
 _INCEPTION_STEM = [(3, 3, 3, 32), (3, 3, 32, 32), (3, 3, 32, 64), (1, 1, 64, 80), (3, 3, 80, 192)]
 
+# The end of the name of what a layer computes before its activation.
+_LINEAR = "/linear"
+
 #: Operations with which a graph brings pixels into the range that it wants.
 _ARITHMETIC = ("scale", "bias", "add", "multiply", "subtract", "divide")
 _MOVES = ("pad", "crop", "slice", "concat", "resize", "transpose", "reshape", "clip")
@@ -85,9 +88,9 @@ def recognise(nodes, shapes):
     kernels = _kernels(nodes, shapes)
     for family in FAMILIES:
         if (all(_fits(kernels, *layer) for layer in family.layers)
-                and _is_name_of(first[0].name, family.layers[0][0])):
+                and _is_name_of(_layer_name(first[0]), family.layers[0][0])):
             return Known(family.preprocessing, "layers named as Keras's {}".format(family.name))
-    stem = [kernels.get(node.name) for node in nodes if node.op == "conv2d"]
+    stem = [kernels[_layer_name(node)] for node in nodes if node.op == "conv2d"]
     for name, block in _INCEPTION:
         if block in kernels and stem[:len(_INCEPTION_STEM)] == _INCEPTION_STEM:
             return Known("tf", "layers named as Keras's {}".format(name))
@@ -111,10 +114,16 @@ def _kernels(nodes, shapes):
     found = {}
     for node in nodes:
         kernel = shapes.get(node.attributes.get("kernel"))
-        parts = node.name.split("/")
+        parts = _layer_name(node).split("/")
         for i in range(len(parts)):
-            found.setdefault("/".join(parts[i:]), None if kernel is None else tuple(kernel))
+            name = "/".join(parts[i:])
+            found[name] = found.get(name) or kernel and tuple(kernel)
     return found
+
+
+def _layer_name(node):
+    """The layer that a node is of; one with an activation becomes two nodes."""
+    return node.name[:-len(_LINEAR)] if node.name.endswith(_LINEAR) else node.name
 
 
 def _is_name_of(name, layer):
