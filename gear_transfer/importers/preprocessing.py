@@ -90,6 +90,7 @@ def resolve(preprocessing, what="preprocessing"):
     if not isinstance(preprocessing, dict):
         raise WeightsError("{} must be {} or a dict with 'scale' and 'offset', not {!r}".format(
             what, _names(), preprocessing))
+    what = "{} {:.200}".format(what, repr(dict(preprocessing)))
     for key in preprocessing:
         if key not in _KEYS:
             raise WeightsError("{} has the key {!r}, known are {}".format(
