@@ -1,4 +1,5 @@
 """The right pixels: what a network wants to see, who says it, and that it sees that."""
+import concurrent.futures
 import json
 import os
 import pickle
@@ -474,3 +475,17 @@ def test_check_says_what_is_assumed_and_why(tmp_path, capsys):
     assert findings["pixels"]["detail"].endswith("asked for")
     assert main(["check", "--backbone", str(tmp_path / "none.h5")]) == 1
     assert "no such file" in capsys.readouterr().out
+
+
+# Elsewhere
+
+def test_workers_see_the_same_pixels(tmp_path):
+    path = small_model(tmp_path / "mine.h5")
+    picture = str(tmp_path / "a.png")
+    Image.fromarray(PIXELS[0]).save(picture)
+    settings = dict(layer="norm", precision="float32", cache=False,
+                    preprocessing=dict(BY_CHANNEL, resize_filter="box"))
+    expected = FeatureExtractor(path, **settings).fit_transform([picture])
+    with concurrent.futures.ProcessPoolExecutor(1) as executor:
+        found = FeatureExtractor(path, executor=executor, **settings).fit_transform([picture])
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

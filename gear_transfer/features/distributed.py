@@ -224,7 +224,8 @@ def extract_chunk(task, images):
 
 def _loaded(task):
     """The task's backbone, loaded once in a process."""
-    key = task._replace(resize=None, batch_size=None, augmentation=None)
+    key = task._replace(resize=None, batch_size=None, augmentation=None,
+                        preprocessing=None)  # which the fingerprint has
     with _loading:
         if key not in _backbones:
             backbone = Backbone.load(
