@@ -111,6 +111,7 @@ def test_batches_are_let_go(monkeypatch):
     assert sum(ref() is not None for ref in last) == 0 and max(held) == 0
 
 
+@pytest.mark.slow
 def test_stopping_early_drops_the_queue(monkeypatch):
     count = []
 

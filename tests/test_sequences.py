@@ -87,6 +87,7 @@ def test_several_pictures_in_any_container_are_the_same(model):
         [each[:, :, 0] for each in grey]))
 
 
+@pytest.mark.slow
 def test_an_image_set_goes_wherever_paths_go(model, images):
     for name, call in callers(model).items():
         if name in ("fit", "score", "plot_predictions", "plot_activation_maps", "plot_misclassified",

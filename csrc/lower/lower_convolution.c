@@ -140,6 +140,18 @@ skip_implementation(const gt_node *node, dnnl_primitive_desc_t *desc, gt_error *
     return gt_check_engine(code, "choosing a convolution", node->name, error);
 }
 
+/* Choose again, in float32. */
+static gt_status
+choose_in_float32(const gt_builder *builder, const gt_node *node, conv_formats *formats,
+                  dnnl_primitive_desc_t *desc, gt_error *error)
+{
+    const conv_formats float32 = {.source = {dnnl_f32, 1.0f}, .result = {dnnl_f32, 1.0f}};
+    (void)dnnl_primitive_desc_destroy(*desc);
+    *desc = NULL;
+    *formats = float32;
+    return create_convolution(builder, node, formats, desc, error);
+}
+
 /* The implementation in the node's formats, or where oneDNN has only its slow reference for them,
  * in float32, where that too may be all that it has.  Sets `formats` to those chosen. */
 static gt_status
@@ -147,7 +159,6 @@ choose_convolution(const gt_builder *builder, int index, conv_formats *formats,
                    dnnl_primitive_desc_t *desc, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    const conv_formats float32 = {.source = {dnnl_f32, 1.0f}, .result = {dnnl_f32, 1.0f}};
     *formats = chosen_formats(builder, index);
     gt_status status = create_convolution(builder, node, formats, desc, error);
     while (status == GT_OK && *desc != NULL && is_faulty(node, *desc)) {
@@ -155,10 +166,7 @@ choose_convolution(const gt_builder *builder, int index, conv_formats *formats,
     }
     if (status == GT_OK && formats->source.type != dnnl_f32 &&
         (*desc == NULL || gt_primitive_is_reference(*desc))) {
-        (void)dnnl_primitive_desc_destroy(*desc);
-        *desc = NULL;
-        *formats = float32;
-        status = create_convolution(builder, node, formats, desc, error);
+        status = choose_in_float32(builder, node, formats, desc, error);
     }
     return status == GT_OK && *desc == NULL ? gt_primitive_missing(node, error) : status;
 }

@@ -1,6 +1,7 @@
 """The Python face of the core: a network that turns images into features."""
 import collections
 import difflib
+import functools
 import hashlib
 import json
 import os
@@ -126,9 +127,9 @@ class Backbone(object):
             The `ranges` of another backbone in int8, to compute what it does.
         quality : {"fast", "balanced", "accurate"}, optional
             Backbone, layers and input size where these are not given:
-            "block10" and "head" of "efficientnet_lite0" at 160 x 160, or
-            "block14", "block19" and "head" of "efficientnet_lite2" at
-            260 x 260 or at 320 x 320. Weights that come with the
+            "block10" and "head" of "efficientnet_lite0" at 160 x 160 or at
+            256 x 256, or "block14", "block19" and "head" of
+            "efficientnet_lite2" at 288 x 288. Weights that come with the
             package have settings of these names of their own; those of
             "inception_v3" are "mixed3" and "mixed4" at 96 x 96 or at
             128 x 128, and "mixed3" and "mixed5" at 224 x 224.
@@ -547,13 +548,18 @@ def default_name(layer=None, quality=None):
         names = _check_layer(layer)
         names = set((names,) if isinstance(names, str) else names)
         for name in [default] + list(PACKAGED):
-            if names.issubset(load_network(packaged_path(name)).layers):
+            if names.issubset(_packaged_layers(name)):
                 return name
         for name in PACKAGED:  # whose error says what may have been meant
-            layers = load_network(packaged_path(name)).layers
-            if all(difflib.get_close_matches(each, layers, 1) for each in names):
+            if all(difflib.get_close_matches(each, _packaged_layers(name), 1) for each in names):
                 return name
     return default
+
+
+@functools.lru_cache(maxsize=None)
+def _packaged_layers(name):
+    """Names of the layers of a network that comes with the package."""
+    return tuple(load_network(packaged_path(name)).layers)
 
 
 def describe(network):
