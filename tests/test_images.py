@@ -124,7 +124,7 @@ def test_bad_size_and_rule():
         with pytest.raises(ValueError, match="size"):
             read_image(four_quarters(), size)
     with pytest.raises(ValueError, match="resize"):
-        read_image(four_quarters(), 8, "crop")
+        read_image(four_quarters(), 8, "fit")
     assert size_pair(np.int64(5)) == (5, 5)
     assert size_pair([3, 4]) == (3, 4)
 

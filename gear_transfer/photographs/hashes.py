@@ -135,7 +135,7 @@ class ImageHashes(object):
         Default is the number of processors this process may use.
     input_size : int or (int, int)
         That the photographs are decoded at.
-    resize : {"pad", "stretch"}
+    resize : {"pad", "stretch", "crop"} or Resize
         How they are brought to it, see `read_image`.
     verbose : bool or int, optional
         Show a progress bar. Default: on a terminal and in a notebook.

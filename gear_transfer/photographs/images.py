@@ -16,11 +16,10 @@ from ..common.arguments import is_path
 from ..common.cache import stream_hash
 from ..common.regular_file import NotRegularError, open_regular
 from ..errors import ImageError
-from .decoding import BYTES_A_PIXEL, check_pixels, from_array, too_large, upright_rgb
+from .decoding import (BYTES_A_PIXEL, as_resize, check_pixels, from_array, too_large,
+                       upright_rgb)
 from .jpeg_file import JpegFile
 from .sequences import MissingImage, content_of, is_encoded
-
-RESIZE_RULES = ("pad", "stretch")
 
 # More pixels of a JPEG than of others are allowed, as many times, for it is decoded at a fraction of
 # its size; and less of WebP, whose decoder keeps several copies.
@@ -72,9 +71,10 @@ def read_image(image, input_size, resize="pad"):
         what OpenCV reads is in the reverse order, ``image[..., ::-1]`` turns it.
     input_size : int or (int, int)
         Side of a square, or height and width, in pixels.
-    resize : {"pad", "stretch"}
+    resize : {"pad", "stretch", "crop"}
         "pad" shrinks or enlarges the picture until it just fits and centres it on
-        white; "stretch" ignores the ratio of its sides.
+        white; "stretch" ignores the ratio of its sides; "crop" takes what it can from the
+        middle.
 
     Returns
     -------
@@ -115,8 +115,7 @@ def read_picture(image, input_size, resize="pad", see_content=None):
         As `read_image` raises them.
     """
     height, width = size_pair(input_size)
-    if resize not in RESIZE_RULES:
-        raise ValueError("resize must be 'pad' or 'stretch', not {!r}".format(resize))
+    resize = as_resize(resize)
     if is_path(image):
         name = str(image)
         with _opened(name) as (opened, stream), _as_image_error(name, _decoding_reason):
