@@ -27,7 +27,7 @@ run_layer_norm(const void *context, void *const *memory)
 static void
 run_group_norm(const void *context, void *const *memory)
 {
-    gt_group_norm_run(context, memory[0], memory[1], memory[2], memory[3]);
+    gt_group_norm_run(context, memory[0], memory[1], memory[2], memory[3], memory[4]);
 }
 
 static void
@@ -45,6 +45,7 @@ lower_norm(gt_builder *builder, int index, gt_error *error)
     gt_format format = builder->formats[index].source;
     bool is_layer_norm = node->op == GT_OP_LAYER_NORM;
     int source = GT_NO_VALUE;
+    int scratch = GT_NO_VALUE;
     int gamma = -1;
     int beta = -1;
     gt_status status = gt_builder_fetch_last(builder, node, 0, format, &source, error);
@@ -57,14 +58,20 @@ lower_norm(gt_builder *builder, int index, gt_error *error)
     if (status == GT_OK) {
         status = gt_builder_add_result(builder, index, format, error);
     }
+    if (status == GT_OK && !is_layer_norm) {
+        status = gt_builder_add_scratch(builder, gt_group_norm_scratch_size(&norm), node->name,
+                                        &scratch, error);
+    }
     if (status == GT_OK) {
-        gt_arg args[4] = {gt_value_arg(DNNL_ARG_SRC, source),
+        gt_arg args[5] = {gt_value_arg(DNNL_ARG_SRC, source),
                           {DNNL_ARG_SCALE, GT_ARG_WEIGHT, gamma},
                           {DNNL_ARG_SHIFT, GT_ARG_WEIGHT, beta},
-                          gt_value_arg(DNNL_ARG_DST, plan->value_of[index])};
+                          gt_value_arg(DNNL_ARG_DST, plan->value_of[index]),
+                          gt_value_arg(DNNL_ARG_SCRATCHPAD, scratch)};
         gt_kernel kernel = {is_layer_norm ? run_layer_norm : run_group_norm, &norm, sizeof(norm),
                             "normalisation", is_layer_norm ? "layer_norm" : "group_norm"};
-        status = gt_builder_add_kernel(builder, kernel, node->name, args, 4, error);
+        status =
+            gt_builder_add_kernel(builder, kernel, node->name, args, is_layer_norm ? 4 : 5, error);
     }
     return status;
 }

@@ -16,7 +16,7 @@ DEFINE_ROWS(float32, GT_MAP_FLOAT32)
 gt_norm_rows
 gt_norm_avx2(gt_map_type type)
 {
-    gt_norm_rows float32 = {LANES, normalise_float32, add_float32};
+    gt_norm_rows float32 = {LANES, normalise_float32, add_float32, add_up_float32, scale_float32};
     return type == GT_MAP_FLOAT32 ? float32 : (gt_norm_rows){0};
 }
 

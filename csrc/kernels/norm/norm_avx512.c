@@ -17,8 +17,8 @@ DEFINE_ROWS(bf16, GT_MAP_BF16)
 gt_norm_rows
 gt_norm_avx512(gt_map_type type)
 {
-    gt_norm_rows float32 = {LANES, normalise_float32, add_float32};
-    gt_norm_rows bf16 = {LANES, normalise_bf16, add_bf16};
+    gt_norm_rows float32 = {LANES, normalise_float32, add_float32, add_up_float32, scale_float32};
+    gt_norm_rows bf16 = {LANES, normalise_bf16, add_bf16, add_up_bf16, scale_bf16};
     return type == GT_MAP_BF16 ? bf16 : float32;
 }
 

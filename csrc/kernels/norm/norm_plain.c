@@ -50,6 +50,26 @@ add(const void *source, const float *addend, int count, void *target, gt_map_typ
     }
 }
 
+static inline void
+add_up(const void *source, const float *centres, int count, bool squared, float *sums,
+       gt_map_type type)
+{
+    for (int i = 0; i < count; i++) {
+        float away = number_at(source, i, type) - centres[i];
+        sums[i] += squared ? away * away : away;
+    }
+}
+
+static inline void
+scale(const void *source, const float *centres, const float *factors, const float *addends,
+      int count, void *target, gt_map_type type)
+{
+    for (int i = 0; i < count; i++) {
+        float away = number_at(source, i, type) - centres[i];
+        set_number(target, i, away * factors[i] + addends[i], type);
+    }
+}
+
 static void
 normalise_float32(const void *source, const float *gamma, const float *beta, int count,
                   float epsilon, void *target)
@@ -76,10 +96,36 @@ add_bf16(const void *source, const float *addend, int count, void *target)
     add(source, addend, count, target, GT_MAP_BF16);
 }
 
+static void
+add_up_float32(const void *source, const float *centres, int count, bool squared, float *sums)
+{
+    add_up(source, centres, count, squared, sums, GT_MAP_FLOAT32);
+}
+
+static void
+add_up_bf16(const void *source, const float *centres, int count, bool squared, float *sums)
+{
+    add_up(source, centres, count, squared, sums, GT_MAP_BF16);
+}
+
+static void
+scale_float32(const void *source, const float *centres, const float *factors, const float *addends,
+              int count, void *target)
+{
+    scale(source, centres, factors, addends, count, target, GT_MAP_FLOAT32);
+}
+
+static void
+scale_bf16(const void *source, const float *centres, const float *factors, const float *addends,
+           int count, void *target)
+{
+    scale(source, centres, factors, addends, count, target, GT_MAP_BF16);
+}
+
 gt_norm_rows
 gt_norm_plain(gt_map_type type)
 {
-    gt_norm_rows float32 = {1, normalise_float32, add_float32};
-    gt_norm_rows bf16 = {1, normalise_bf16, add_bf16};
+    gt_norm_rows float32 = {1, normalise_float32, add_float32, add_up_float32, scale_float32};
+    gt_norm_rows bf16 = {1, normalise_bf16, add_bf16, add_up_bf16, scale_bf16};
     return type == GT_MAP_BF16 ? bf16 : float32;
 }

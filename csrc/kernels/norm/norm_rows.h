@@ -16,6 +16,13 @@ typedef struct {
 
     /* Add a row of float32. */
     void (*add)(const void *source, const float *addend, int count, void *target);
+
+    /* Add how far a row is from the centres, or the squares of that, to sums. */
+    void (*add_up)(const void *source, const float *centres, int count, bool squared, float *sums);
+
+    /* How far each number is from its centre, times a factor, and an addend. */
+    void (*scale)(const void *source, const float *centres, const float *factors,
+                  const float *addends, int count, void *target);
 } gt_norm_rows;
 
 gt_norm_rows gt_norm_plain(gt_map_type type);

@@ -107,6 +107,32 @@ add_row(const char *row, const float *addend, int count, char *target, gt_map_ty
     }
 }
 
+INLINE void
+add_up_row(const char *row, const float *centres, int count, bool squared, float *sums,
+           gt_map_type type)
+{
+    for (int i = 0; i < count; i += LANES) {
+        vector away = subtract(load_part(row, i, count, type),
+                               load_part((const char *)centres, i, count, GT_MAP_FLOAT32));
+        vector sum = load_part((const char *)sums, i, count, GT_MAP_FLOAT32);
+        sum = squared ? add_product(away, away, sum) : add(away, sum);
+        store_part((char *)sums, i, count, sum, GT_MAP_FLOAT32);
+    }
+}
+
+INLINE void
+scale_row(const char *row, const float *centres, const float *factors, const float *addends,
+          int count, char *target, gt_map_type type)
+{
+    for (int i = 0; i < count; i += LANES) {
+        vector factor = load_part((const char *)factors, i, count, GT_MAP_FLOAT32);
+        vector addend = load_part((const char *)addends, i, count, GT_MAP_FLOAT32);
+        vector away = subtract(load_part(row, i, count, type),
+                               load_part((const char *)centres, i, count, GT_MAP_FLOAT32));
+        store_part(target, i, count, add_product(away, factor, addend), type);
+    }
+}
+
 #define DEFINE_ROWS(NAME, TYPE)                                                                    \
     static STAGE void normalise_##NAME(const void *source, const float *gamma, const float *beta,  \
                                        int count, float epsilon, void *target)                     \
@@ -116,6 +142,16 @@ add_row(const char *row, const float *addend, int count, char *target, gt_map_ty
     static STAGE void add_##NAME(const void *source, const float *addend, int count, void *target) \
     {                                                                                              \
         add_row(source, addend, count, target, TYPE);                                              \
+    }                                                                                              \
+    static STAGE void add_up_##NAME(const void *source, const float *centres, int count,           \
+                                    bool squared, float *sums)                                     \
+    {                                                                                              \
+        add_up_row(source, centres, count, squared, sums, TYPE);                                   \
+    }                                                                                              \
+    static STAGE void scale_##NAME(const void *source, const float *centres, const float *factors, \
+                                   const float *addends, int count, void *target)                  \
+    {                                                                                              \
+        scale_row(source, centres, factors, addends, count, target, TYPE);                         \
     }
 
 #endif
