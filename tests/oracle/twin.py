@@ -108,13 +108,21 @@ def pixels(images, preprocessing):
     return images * np.array(preprocessing["scale"]) + np.array(preprocessing["offset"])
 
 
-def run(network, images):
+def to_bf16(x):
+    """The nearest numbers of eight bits."""
+    fractions, exponents = np.frexp(x)
+    return np.ldexp(np.rint(fractions * 256.0) / 256.0, exponents)
+
+
+def run(network, images, rounded=False):
     """The result of every node, a dict of ndarray of float64 (n, height, width, channels).
 
     Parameters
     ----------
     network : Network
     images : ndarray of uint8, shape (n, height, width, channels)
+    rounded : bool
+        Whether every result is rounded to bfloat16, which shows how far a network amplifies that.
     """
     results = {}
     for node in network.nodes:
@@ -129,5 +137,5 @@ def run(network, images):
             result = tokens.attention(node, inputs, network.arrays)
         else:
             result = OPERATIONS[node.op](node, inputs[0], network.arrays)
-        results[node.name] = result
+        results[node.name] = to_bf16(result) if rounded else result
     return results
