@@ -55,7 +55,7 @@ def small_transformer(channels=32, heads=4, grid=(6, 6)):
         y = add(block + "_attention", "attention", [y], heads=heads,
                 scale=(channels // heads) ** -0.5, **window)
         x = add(block, "add", [x, project(block + "_out", y, channels, channels)])
-    add("groups", "group_norm", [x], groups=4, epsilon=1e-5)
+    add("groups", "group_norm", [x], groups=4, epsilon=0.1)
     return Network("small", nodes, arrays, (24, 24), {"scale": 1 / 127.5, "offset": -1.0})
 
 

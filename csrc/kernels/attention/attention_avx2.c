@@ -33,12 +33,6 @@ store_weights(float *row, int i, vector weights)
 }
 
 INLINE vector
-nearest(vector x)
-{
-    return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-
-INLINE vector
 times_power(vector value, vector n)
 {
     __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));

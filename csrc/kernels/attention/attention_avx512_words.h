@@ -7,12 +7,6 @@
 enum { ROWS = 12, STEP = 4 };
 
 INLINE vector
-nearest(vector x)
-{
-    return _mm512_roundscale_ps(x, 0);
-}
-
-INLINE vector
 times_power(vector value, vector n)
 {
     return _mm512_scalef_ps(value, n);

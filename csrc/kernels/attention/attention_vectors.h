@@ -1,8 +1,7 @@
 /* The stages over vectors, for each set of instructions once.  Before the inclusion stand one of
  * common/simd_*.h; TYPE, the type of the maps; STAGE and INLINE, the attributes of a function; ROWS
  * and STEP, rows of a product at a time and what they are padded to; and as functions on vectors
- *   load_word (one word in all lanes), add_words (products of words), nearest (whole number),
- *   times_power (value * 2^n), sum_of and largest_of (the lanes), store_weights (of a vector, in its
+ *   load_word (one word in all lanes), add_words (products of words), times_power (value * 2^n), sum_of and largest_of (the lanes), store_weights (of a vector, in its
  *   place among words). */
 #ifndef GT_ATTENTION_VECTORS_H
 #define GT_ATTENTION_VECTORS_H
@@ -90,7 +89,8 @@ INLINE vector
 power_of_two(vector x)
 {
     x = max_of(all(-126.0f), x);
-    vector n = nearest(x);
+    vector magic = all(0x1.8p23f); /* beside it there is no room for fractions */
+    vector n = subtract(add(x, magic), magic);
     x = subtract(x, n);
     vector sum = all(0x1.430912p-13f); /* ln(2)^6 / 6! and so on */
     sum = add_product(sum, x, all(0x1.5d87fep-10f));
