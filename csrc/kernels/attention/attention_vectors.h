@@ -1,8 +1,8 @@
 /* The stages over vectors, for each set of instructions once.  Before the inclusion stand one of
  * common/simd_*.h; TYPE, the type of the maps; STAGE and INLINE, the attributes of a function; ROWS
  * and STEP, rows of a product at a time and what they are padded to; and as functions on vectors
- *   load_word (one word in all lanes), add_words (products of words), times_power (value * 2^n), sum_of and largest_of (the lanes), store_weights (of a vector, in its
- *   place among words). */
+ *   load_word (one word in all lanes), add_words (products of words), times_power (value * 2^n) and
+ *   store_weights (of a vector, in its place among words). */
 #ifndef GT_ATTENTION_VECTORS_H
 #define GT_ATTENTION_VECTORS_H
 
