@@ -12,6 +12,7 @@ sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
 
 import tokens  # noqa: E402
 
+
 def same_padding(extent, size, stride, dilation):
     """Pixels before and after, as TensorFlow pads: one more after where they are odd."""
     reach = (size - 1) * dilation + 1
@@ -82,6 +83,11 @@ def pool(node, x, arrays):
     return total / sum(pixels for _, pixels in windows(ones, size, strides, [1, 1], padding, 0.0))
 
 
+def softmax(x):
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
 OPERATIONS = {
     "conv2d": conv2d,
     "batch_norm": batch_norm,
@@ -94,7 +100,7 @@ OPERATIONS = {
     "flatten": lambda node, x, arrays: x.reshape(len(x), 1, 1, -1),
     "dense": lambda node, x, arrays: (x @ arrays[node.attributes["kernel"]].astype(np.float64) +
                                       arrays.get(node.attributes.get("bias"), 0.0)),
-    "softmax": lambda node, x, arrays: tokens.softmax(x),
+    "softmax": lambda node, x, arrays: softmax(x),
     "layer_norm": tokens.layer_norm,
     "group_norm": tokens.group_norm,
     "position_embedding": tokens.position_embedding,
