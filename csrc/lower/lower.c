@@ -9,19 +9,27 @@ static const ways of_input = {&gt_input};
 static const ways of_convolution = {&gt_mbconv_block, &gt_amx_convolution, &gt_winograd_convolution,
                                     &gt_onednn_convolution};
 static const ways of_dense = {&gt_onednn_convolution};
-static const ways of_relu = {&gt_onednn_relu};
-static const ways of_pool = {&gt_u8_pool_by_rows, &gt_onednn_pool};
-static const ways of_concat = {&gt_copying_concat, &gt_onednn_join};
-static const ways of_add = {&gt_mbconv_block, &gt_onednn_join};
-static const ways of_flatten = {&gt_flatten};
+static const ways of_activation = {&gt_onednn_activation, &gt_softsign};
+static const ways of_pool = {&gt_mean_pool_beyond, &gt_u8_pool_by_rows, &gt_onednn_pool};
+static const ways of_concat = {&gt_moved_map, &gt_copying_concat, &gt_onednn_join};
+static const ways of_add = {&gt_mbconv_block, &gt_binary_map, &gt_onednn_join};
+static const ways of_flatten = {&gt_moved_map, &gt_flatten};
 static const ways of_softmax = {&gt_onednn_softmax};
+static const ways of_prelu = {&gt_prelu};
+static const ways of_binary = {&gt_binary_map};
+static const ways of_constant = {&gt_constant};
+static const ways of_moved = {&gt_moved_map};
+static const ways of_response_norm = {&gt_response_normalisation};
+static const ways of_reduce = {&gt_reduced_map};
+static const ways of_resize = {&gt_moved_map, &gt_bilinear_resize};
+static const ways of_reshape = {&gt_flatten};
 
 /* NULL for operations that gt_optimize folds into others. */
 static const ways *const operations[GT_OP_COUNT] = {
     [GT_OP_INPUT] = &of_input,
     [GT_OP_CONV2D] = &of_convolution,
     [GT_OP_DENSE] = &of_dense,
-    [GT_OP_RELU] = &of_relu,
+    [GT_OP_RELU] = &of_activation,
     [GT_OP_MAX_POOL] = &of_pool,
     [GT_OP_AVERAGE_POOL] = &of_pool,
     [GT_OP_GLOBAL_AVERAGE_POOL] = &of_pool,
@@ -30,6 +38,24 @@ static const ways *const operations[GT_OP_COUNT] = {
     [GT_OP_ADD] = &of_add,
     [GT_OP_FLATTEN] = &of_flatten,
     [GT_OP_SOFTMAX] = &of_softmax,
+    [GT_OP_ACTIVATION] = &of_activation,
+    [GT_OP_CLIP] = &of_activation,
+    [GT_OP_PRELU] = &of_prelu,
+    [GT_OP_MULTIPLY] = &of_binary,
+    [GT_OP_SUBTRACT] = &of_binary,
+    [GT_OP_DIVIDE] = &of_binary,
+    [GT_OP_MAXIMUM] = &of_binary,
+    [GT_OP_MINIMUM] = &of_binary,
+    [GT_OP_CONSTANT] = &of_constant,
+    [GT_OP_PAD] = &of_moved,
+    [GT_OP_CROP] = &of_moved,
+    [GT_OP_SLICE] = &of_moved,
+    [GT_OP_CHANNEL_SHUFFLE] = &of_moved,
+    [GT_OP_LOCAL_RESPONSE_NORM] = &of_response_norm,
+    [GT_OP_REDUCE] = &of_reduce,
+    [GT_OP_RESIZE] = &of_resize,
+    [GT_OP_RESHAPE] = &of_reshape,
+    [GT_OP_TRANSPOSE] = &of_moved,
 };
 
 static bool

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "lower/implementation.h"
+#include "lower/lower_activation.h"
 #include "lower/primitive.h"
 
 /* How a convolution reads and writes its numbers. */
@@ -10,6 +11,7 @@ typedef struct {
     gt_weight_format weights;
     gt_format source;
     gt_format result;
+    bool fuses_activation;
 } conv_formats;
 
 static conv_formats
@@ -17,7 +19,8 @@ chosen_formats(const gt_builder *builder, int index)
 {
     conv_formats formats = {.in_int8 = builder->formats[index].in_int8,
                             .source = builder->formats[index].source,
-                            .result = builder->formats[index].result};
+                            .result = builder->formats[index].result,
+                            .fuses_activation = true};
     if (formats.in_int8) {
         /* For signed numbers oneDNN halves the weights itself where it must. */
         bool in_pairs = formats.source.type == dnnl_u8 && !gt_adds_products_in_32_bits();
@@ -99,7 +102,8 @@ create_convolution(const gt_builder *builder, const gt_node *node, const conv_fo
     description described = {0};
     gt_status status = describe_arrays(builder, node, formats, &described, error);
     if (status == GT_OK) {
-        status = gt_primitive_attributes(&described.attributes, node, node->relu, error);
+        status =
+            gt_primitive_attributes(&described.attributes, node, formats->fuses_activation, error);
     }
     if (status == GT_OK && formats->in_int8) {
         status = set_scales(described.attributes, formats, node, error);
@@ -138,23 +142,37 @@ skip_implementation(const gt_node *node, dnnl_primitive_desc_t *desc, gt_error *
     return gt_check_engine(code, "choosing a convolution", node->name, error);
 }
 
+static bool
+is_slow(const_dnnl_primitive_desc_t desc)
+{
+    return desc == NULL || gt_primitive_is_reference(desc);
+}
+
 /* The implementation in the node's formats, or where oneDNN has only its slow reference for them,
- * in float32, where that too may be all that it has.  Sets `formats` to those chosen. */
+ * in float32, then without the activation; where that too is all that it has, its reference.  Sets
+ * `formats` to those chosen. */
 static gt_status
 choose_convolution(const gt_builder *builder, int index, conv_formats *formats,
                    dnnl_primitive_desc_t *desc, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    const conv_formats float32 = {.source = {dnnl_f32, 1.0f}, .result = {dnnl_f32, 1.0f}};
+    conv_formats float32 = {
+        .source = {dnnl_f32, 1.0f}, .result = {dnnl_f32, 1.0f}, .fuses_activation = true};
     *formats = chosen_formats(builder, index);
     gt_status status = create_convolution(builder, node, formats, desc, error);
     while (status == GT_OK && *desc != NULL && is_faulty(node, *desc)) {
         status = skip_implementation(node, desc, error);
     }
-    if (status == GT_OK && formats->source.type != dnnl_f32 &&
-        (*desc == NULL || gt_primitive_is_reference(*desc))) {
+    if (status == GT_OK && formats->source.type != dnnl_f32 && is_slow(*desc)) {
         (void)dnnl_primitive_desc_destroy(*desc);
         *desc = NULL;
+        *formats = float32;
+        status = create_convolution(builder, node, formats, desc, error);
+    }
+    if (status == GT_OK && is_slow(*desc) && gt_activation_exists(&node->activation)) {
+        (void)dnnl_primitive_desc_destroy(*desc);
+        *desc = NULL;
+        float32.fuses_activation = false;
         *formats = float32;
         status = create_convolution(builder, node, formats, desc, error);
     }
@@ -266,6 +284,9 @@ lower_convolution(gt_builder *builder, int index, gt_error *error)
     }
     if (status == GT_OK) {
         status = gt_primitive_finish(builder, index, desc, formats.result, args, n_args, error);
+    }
+    if (status == GT_OK && !formats.fuses_activation) {
+        status = gt_lower_activation(builder, index, builder->plan->value_of[index], error);
     }
     (void)dnnl_primitive_desc_destroy(desc);
     return status;

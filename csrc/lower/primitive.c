@@ -3,22 +3,74 @@
 #include <math.h>
 #include <string.h>
 
+int
+gt_primitive_eltwise(const gt_activation *activation, gt_eltwise *functions)
+{
+    /* Those of which oneDNN takes our alpha and beta as they are. */
+    static const dnnl_alg_kind_t algorithms[GT_FUNCTION_COUNT] = {
+        [GT_LEAKY_RELU] = dnnl_eltwise_relu,
+        [GT_ELU] = dnnl_eltwise_elu,
+        [GT_GELU] = dnnl_eltwise_gelu_erf,
+        [GT_GELU_TANH] = dnnl_eltwise_gelu_tanh,
+        [GT_SILU] = dnnl_eltwise_swish,
+        [GT_HARD_SWISH] = dnnl_eltwise_hardswish,
+        [GT_HARD_SIGMOID] = dnnl_eltwise_hardsigmoid,
+        [GT_SIGMOID] = dnnl_eltwise_logistic,
+        [GT_TANH] = dnnl_eltwise_tanh,
+        [GT_SOFTPLUS] = dnnl_eltwise_soft_relu,
+        [GT_MISH] = dnnl_eltwise_mish,
+        [GT_EXP] = dnnl_eltwise_exp,
+        [GT_ABS] = dnnl_eltwise_abs,
+        [GT_SQRT] = dnnl_eltwise_sqrt,
+        [GT_SQUARE] = dnnl_eltwise_square,
+    };
+    const float low = activation->low;
+    const float high = activation->high;
+    if (!gt_activation_exists(activation) || activation->function == GT_SOFTSIGN) {
+        return 0;
+    }
+    if (activation->function == GT_IDENTITY) {
+        bool is_plain_relu = low == 0.0f && isinf(high);
+        functions[0] = (gt_eltwise){is_plain_relu ? dnnl_eltwise_relu : dnnl_eltwise_clip, low,
+                                    is_plain_relu ? 0.0f : high};
+        return 1;
+    }
+    if (activation->function == GT_SELU) {
+        functions[0] = (gt_eltwise){dnnl_eltwise_elu, 1.6732632423543772f, 0.0f};
+        functions[1] = (gt_eltwise){dnnl_eltwise_linear, 1.0507009873554805f, 0.0f};
+        return 2;
+    }
+    functions[0] =
+        (gt_eltwise){algorithms[activation->function], activation->alpha, activation->beta};
+    return 1;
+}
+
+static dnnl_status_t
+append_activation(dnnl_post_ops_t post_ops, const gt_activation *activation)
+{
+    gt_eltwise functions[GT_MAX_ELTWISE];
+    int count = gt_primitive_eltwise(activation, functions);
+    dnnl_status_t code = dnnl_success;
+    for (int i = 0; code == dnnl_success && i < count; i++) {
+        code = dnnl_post_ops_append_eltwise(post_ops, functions[i].algorithm, functions[i].alpha,
+                                            functions[i].beta);
+    }
+    return code;
+}
+
 gt_status
-gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node, bool with_relu,
-                        gt_error *error)
+gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node,
+                        bool with_activation, gt_error *error)
 {
     dnnl_post_ops_t post_ops = NULL;
     dnnl_status_t code = dnnl_primitive_attr_create(attributes);
     if (code == dnnl_success) {
         code = dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
     }
-    if (code == dnnl_success && with_relu) {
+    if (code == dnnl_success && with_activation && gt_activation_exists(&node->activation)) {
         code = dnnl_post_ops_create(&post_ops);
         if (code == dnnl_success) {
-            bool bounded = isfinite(node->relu_max);
-            code = dnnl_post_ops_append_eltwise(post_ops,
-                                                bounded ? dnnl_eltwise_clip : dnnl_eltwise_relu,
-                                                0.0f, bounded ? node->relu_max : 0.0f);
+            code = append_activation(post_ops, &node->activation);
         }
         if (code == dnnl_success) {
             code = dnnl_primitive_attr_set_post_ops(*attributes, post_ops);

@@ -333,7 +333,12 @@ pool(const gt_node *node, map in, int top, int left, int c)
             }
         }
     }
-    return maximum ? largest : sum / (window->count_padding ? height * width : seen);
+    if (window->count_padding) { /* what is beyond the padding is left out */
+        int rows = in.shape.height + window->after[0] - top;
+        int columns = in.shape.width + window->after[1] - left;
+        seen = (rows < height ? rows : height) * (columns < width ? columns : width);
+    }
+    return maximum ? largest : sum / seen;
 }
 
 static void
@@ -385,7 +390,7 @@ softmax(map in, map out)
     }
 }
 
-/* Add `in` (add) or put it behind the first `done` channels (concat). */
+/* Add `in` (add) or put it behind what is `done` along an axis (concat). */
 static void
 join(const gt_node *node, map in, map out, int done)
 {
@@ -394,7 +399,9 @@ join(const gt_node *node, map in, map out, int done)
             for (int c = 0; c < in.shape.channels; c++) {
                 float value = *at(in, y, x, c);
                 if (node->op == GT_OP_CONCAT) {
-                    *at(out, y, x, done + c) = value;
+                    *at(out, node->axis == GT_AXIS_HEIGHT ? done + y : y,
+                        node->axis == GT_AXIS_WIDTH ? done + x : x,
+                        node->axis == GT_AXIS_CHANNELS ? done + c : c) = value;
                 }
                 else {
                     *at(out, y, x, c) = done > 0 ? *at(out, y, x, c) + value : value;
@@ -404,12 +411,249 @@ join(const gt_node *node, map in, map out, int done)
     }
 }
 
+/* From the definitions, in double. */
+static double
+apply(const gt_activation *activation, double x)
+{
+    const double alpha = activation->alpha;
+    const double beta = activation->beta;
+    const double softplus = x > 40.0 ? x : log1p(exp(x));
+    switch (activation->function) {
+    case GT_LEAKY_RELU:
+        return x > 0.0 ? x : alpha * x;
+    case GT_ELU:
+        return x > 0.0 ? x : alpha * expm1(x);
+    case GT_SELU:
+        return 1.0507009873554805 * (x > 0.0 ? x : 1.6732632423543772 * expm1(x));
+    case GT_GELU:
+        return 0.5 * x * (1.0 + erf(x / sqrt(2.0)));
+    case GT_GELU_TANH:
+        return 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+    case GT_SILU:
+        return x / (1.0 + exp(-x));
+    case GT_HARD_SWISH:
+        return x * fmin(fmax(alpha * x + beta, 0.0), 1.0);
+    case GT_HARD_SIGMOID:
+        return fmin(fmax(alpha * x + beta, 0.0), 1.0);
+    case GT_SIGMOID:
+        return 1.0 / (1.0 + exp(-x));
+    case GT_TANH:
+        return tanh(x);
+    case GT_SOFTPLUS:
+        return softplus;
+    case GT_SOFTSIGN:
+        return x / (1.0 + fabs(x));
+    case GT_MISH:
+        return x * tanh(softplus);
+    case GT_EXP:
+        return exp(x);
+    case GT_ABS:
+        return fabs(x);
+    case GT_SQRT:
+        return sqrt(x);
+    case GT_SQUARE:
+        return x * x;
+    case GT_IDENTITY:
+    case GT_FUNCTION_COUNT:
+        break;
+    }
+    return x;
+}
+
 static void
-limit(map value, float maximum)
+activate(const gt_activation *activation, map value)
 {
     for (int64_t i = 0; i < gt_shape_size(value.shape); i++) {
-        float x = value.data[i] > 0.0f ? value.data[i] : 0.0f;
-        value.data[i] = x < maximum ? x : maximum;
+        double x = apply(activation, value.data[i]);
+        x = x < activation->low ? activation->low : x;
+        value.data[i] = (float)(x > activation->high ? activation->high : x);
+    }
+}
+
+/* Two operands, of which one may be repeated along any axis. */
+static double
+combine(gt_op op, double a, double b)
+{
+    switch (op) {
+    case GT_OP_SUBTRACT:
+        return a - b;
+    case GT_OP_MULTIPLY:
+        return a * b;
+    case GT_OP_DIVIDE:
+        return a / b;
+    case GT_OP_MAXIMUM:
+        return fmax(a, b);
+    case GT_OP_MINIMUM:
+        return fmin(a, b);
+    default:
+        return a + b;
+    }
+}
+
+static float *
+at_repeated(map value, int y, int x, int c)
+{
+    return at(value, value.shape.height > 1 ? y : 0, value.shape.width > 1 ? x : 0,
+              value.shape.channels > 1 ? c : 0);
+}
+
+static void
+binary(const gt_node *node, map a, map b, map out)
+{
+    for (int y = 0; y < out.shape.height; y++) {
+        for (int x = 0; x < out.shape.width; x++) {
+            for (int c = 0; c < out.shape.channels; c++) {
+                *at(out, y, x, c) =
+                    (float)combine(node->op, *at_repeated(a, y, x, c), *at_repeated(b, y, x, c));
+            }
+        }
+    }
+}
+
+/* Where the number at y, x, c of a result that only moves numbers comes from; NULL for padding. */
+static const float *
+origin(const gt_node *node, map in, int y, int x, int c)
+{
+    const gt_window *window = &node->window;
+    int place[3] = {y, x, c};
+    int moved[3];
+    int each = in.shape.channels / node->groups;
+    int first = node->first;
+    switch (node->op) {
+    case GT_OP_PAD:
+        y -= window->before[0];
+        x -= window->before[1];
+        return inside(in, y, x) ? at(in, y, x, c) : NULL;
+    case GT_OP_CROP:
+        return at(in, y + window->before[0], x + window->before[1], c);
+    case GT_OP_SLICE:
+        if (first < 0) {
+            const int lengths[3] = {in.shape.height, in.shape.width, in.shape.channels};
+            first = first + lengths[node->axis] > 0 ? first + lengths[node->axis] : 0;
+        }
+        place[node->axis] = first + place[node->axis] * node->step;
+        return at(in, place[0], place[1], place[2]);
+    case GT_OP_CHANNEL_SHUFFLE:
+        return at(in, y, x, c % node->groups * each + c / node->groups);
+    case GT_OP_RESIZE:
+        return at(in, y / node->factors[0], x / node->factors[1], c);
+    case GT_OP_TRANSPOSE:
+        for (int k = 0; k < 3; k++) {
+            moved[node->order[k]] = place[k];
+        }
+        return at(in, moved[0], moved[1], moved[2]);
+    default: /* flatten with channels first */
+        return at(in, c / in.shape.width % in.shape.height, c % in.shape.width,
+                  c / (in.shape.width * in.shape.height));
+    }
+}
+
+static void
+move(const gt_node *node, map in, map out)
+{
+    for (int y = 0; y < out.shape.height; y++) {
+        for (int x = 0; x < out.shape.width; x++) {
+            for (int c = 0; c < out.shape.channels; c++) {
+                const float *from = origin(node, in, y, x, c);
+                *at(out, y, x, c) = from != NULL ? *from : node->fill;
+            }
+        }
+    }
+}
+
+/* Place of a row or column of a resized map in the given one. */
+static double
+place_before(gt_coordinates coordinates, int place, int from, int to)
+{
+    double factor = (double)to / from;
+    switch (coordinates) {
+    case GT_HALF_PIXEL:
+        return fmax((place + 0.5) / factor - 0.5, 0.0);
+    case GT_ALIGN_CORNERS:
+        return to > 1 ? (double)place * (from - 1) / (to - 1) : 0.0;
+    default:
+        return place / factor;
+    }
+}
+
+static void
+resize(const gt_node *node, map in, map out)
+{
+    for (int y = 0; y < out.shape.height; y++) {
+        double down = place_before(node->coordinates, y, in.shape.height, out.shape.height);
+        for (int x = 0; x < out.shape.width; x++) {
+            double right = place_before(node->coordinates, x, in.shape.width, out.shape.width);
+            for (int c = 0; c < out.shape.channels; c++) {
+                double sum = 0.0;
+                for (int k = 0; k < 4; k++) {
+                    int row = (int)down + k / 2;
+                    int column = (int)right + k % 2;
+                    double weight = (1.0 - fabs(down - row)) * (1.0 - fabs(right - column));
+                    row = row < in.shape.height ? row : in.shape.height - 1;
+                    column = column < in.shape.width ? column : in.shape.width - 1;
+                    sum += weight * *at(in, row, column, c);
+                }
+                *at(out, y, x, c) = (float)sum;
+            }
+        }
+    }
+}
+
+static void
+reduce(const gt_node *node, map in, map out)
+{
+    bool over_map = node->axis == GT_AXIS_MAP;
+    int64_t channels = in.shape.channels;
+    int64_t pixels = (int64_t)in.shape.height * in.shape.width;
+    int64_t count = over_map ? pixels : channels;
+    for (int64_t i = 0; i < gt_shape_size(out.shape); i++) {
+        double sum = 0.0;
+        double squares = 0.0;
+        double largest = -INFINITY;
+        double smallest = INFINITY;
+        for (int64_t k = 0; k < count; k++) {
+            double value = in.data[over_map ? k * channels + i : i * channels + k];
+            sum += value;
+            squares += value * value;
+            largest = fmax(largest, value);
+            smallest = fmin(smallest, value);
+        }
+        const double results[GT_REDUCTION_COUNT] = {[GT_REDUCE_MEAN] = sum / (double)count,
+                                                    [GT_REDUCE_SUM] = sum,
+                                                    [GT_REDUCE_MAX] = largest,
+                                                    [GT_REDUCE_MIN] = smallest,
+                                                    [GT_REDUCE_L2] = sqrt(squares)};
+        out.data[i] = (float)results[node->reduction];
+    }
+}
+
+static void
+response_norm(const gt_node *node, map in, map out)
+{
+    int channels = in.shape.channels;
+    for (int64_t i = 0; i < gt_shape_size(in.shape); i++) {
+        int c = (int)(i % channels);
+        double squares = 0.0;
+        for (int k = c - (node->size - 1) / 2; k <= c + node->size / 2; k++) {
+            double value = k >= 0 && k < channels ? in.data[i - c + k] : 0.0;
+            squares += value * value;
+        }
+        out.data[i] = (float)(in.data[i] /
+                              pow(node->offset + node->alpha / node->size * squares, node->beta));
+    }
+}
+
+static void
+by_channel(const gt_node *node, map in, map out)
+{
+    for (int64_t i = 0; i < gt_shape_size(out.shape); i++) {
+        int64_t c = i % out.shape.channels;
+        float x = in.data[i];
+        out.data[i] = node->op == GT_OP_BIAS    ? x + gt_array_at(&node->arrays[GT_BIAS], c)
+                      : node->op == GT_OP_SCALE ? x * gt_array_at(&node->arrays[GT_GAMMA], c)
+                      : node->op == GT_OP_PRELU && x < 0.0f
+                          ? x * gt_array_at(&node->arrays[GT_ALPHA], c)
+                          : x;
     }
 }
 
@@ -430,28 +674,56 @@ evaluate(const gt_node *node, const map *inputs, map out)
     case GT_OP_BATCH_NORM:
         batch_norm(node, in, out);
         break;
-    case GT_OP_CONCAT:
     case GT_OP_ADD:
+    case GT_OP_CONCAT:
+        if (node->op == GT_OP_ADD && node->n_inputs == 2) {
+            binary(node, inputs[0], inputs[1], out);
+            break;
+        }
         for (int k = 0; k < node->n_inputs; k++) {
             join(node, inputs[k], out, done);
-            done += inputs[k].shape.channels;
+            const gt_shape *shape = &inputs[k].shape;
+            const int lengths[3] = {shape->height, shape->width, shape->channels};
+            done += lengths[node->axis];
         }
         break;
     case GT_OP_SOFTMAX:
         softmax(in, out);
         break;
-    default: /* bias, relu, flatten: the same numbers in the same order */
-        for (int64_t i = 0; i < gt_shape_size(out.shape); i++) {
-            out.data[i] = in.data[i];
-            if (node->op == GT_OP_BIAS) {
-                out.data[i] += gt_array_at(&node->arrays[GT_BIAS], i % out.shape.channels);
-            }
-        }
+    case GT_OP_MULTIPLY:
+    case GT_OP_SUBTRACT:
+    case GT_OP_DIVIDE:
+    case GT_OP_MAXIMUM:
+    case GT_OP_MINIMUM:
+        binary(node, inputs[0], inputs[1], out);
+        break;
+    case GT_OP_CONSTANT:
+        gt_array_read(&node->arrays[GT_VALUE], 0, gt_shape_size(out.shape), out.data);
+        break;
+    case GT_OP_PAD:
+    case GT_OP_CROP:
+    case GT_OP_SLICE:
+    case GT_OP_CHANNEL_SHUFFLE:
+    case GT_OP_TRANSPOSE:
+        move(node, in, out);
+        break;
+    case GT_OP_FLATTEN:
+        (node->channels_first ? move : by_channel)(node, in, out);
+        break;
+    case GT_OP_RESIZE:
+        (node->bilinear ? resize : move)(node, in, out);
+        break;
+    case GT_OP_REDUCE:
+        reduce(node, in, out);
+        break;
+    case GT_OP_LOCAL_RESPONSE_NORM:
+        response_norm(node, in, out);
+        break;
+    default: /* the same numbers in the same order, with what the layer does to each channel */
+        by_channel(node, in, out);
         break;
     }
-    if (node->relu || node->op == GT_OP_RELU) {
-        limit(out, node->relu_max);
-    }
+    activate(&node->activation, out);
 }
 
 /* --- evaluating a graph -------------------------------------------------------------------- */
