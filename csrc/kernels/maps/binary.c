@@ -123,11 +123,20 @@ compute_row_avx2(const gt_binary *binary, const void *a, const void *b, void *re
     compute_any(binary, a, b, result, count);
 }
 
+GT_AVX512 static void
+compute_row_avx512(const gt_binary *binary, const void *a, const void *b, void *result,
+                   int64_t count)
+{
+    compute_any(binary, a, b, result, count);
+}
+
 void
 gt_binary_run(const gt_binary *binary, const void *a, const void *b, void *result)
 {
     void (*row)(const gt_binary *, const void *, const void *, void *, int64_t) =
-        gt_has_avx2() ? compute_row_avx2 : compute_row;
+        gt_has_avx512() ? compute_row_avx512
+        : gt_has_avx2() ? compute_row_avx2
+                        : compute_row;
     const gt_map_type type = binary->type;
     const gt_map_type type_b = binary->function == GT_BINARY_PRELU ? GT_MAP_FLOAT32 : type;
     int64_t length = binary->extents[LAST];
