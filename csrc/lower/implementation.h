@@ -16,7 +16,9 @@ typedef struct {
     gt_status (*lower)(gt_builder *builder, int index, gt_error *error);
 } gt_implementation;
 
-extern const gt_implementation gt_onednn_convolution; /* and dense */
+extern const gt_implementation gt_onednn_convolution;   /* and dense */
+extern const gt_implementation gt_deferred_convolution; /* to the addition that alone reads it */
+extern const gt_implementation gt_convolution_and_addition;
 extern const gt_implementation gt_amx_convolution;
 extern const gt_implementation gt_winograd_convolution;
 extern const gt_implementation gt_mbconv_block; /* convolutions and additions */

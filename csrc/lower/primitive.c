@@ -58,26 +58,54 @@ append_activation(dnnl_post_ops_t post_ops, const gt_activation *activation)
     return code;
 }
 
-gt_status
-gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node,
-                        bool with_activation, gt_error *error)
+/* Let what is there of an addend and an activation follow a primitive. */
+static dnnl_status_t
+set_post_ops(dnnl_primitive_attr_t attributes, const_dnnl_memory_desc_t addend,
+             const gt_activation *activation)
 {
     dnnl_post_ops_t post_ops = NULL;
+    dnnl_status_t code = dnnl_post_ops_create(&post_ops);
+    if (code == dnnl_success && addend != NULL) {
+        code = dnnl_post_ops_append_binary(post_ops, dnnl_binary_add, addend);
+    }
+    if (code == dnnl_success && activation != NULL) {
+        code = append_activation(post_ops, activation);
+    }
+    if (code == dnnl_success) {
+        code = dnnl_primitive_attr_set_post_ops(attributes, post_ops);
+    }
+    (void)dnnl_post_ops_destroy(post_ops);
+    return code;
+}
+
+static gt_status
+create_attributes(dnnl_primitive_attr_t *attributes, const char *layer,
+                  const_dnnl_memory_desc_t addend, const gt_activation *activation, gt_error *error)
+{
     dnnl_status_t code = dnnl_primitive_attr_create(attributes);
     if (code == dnnl_success) {
         code = dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
     }
-    if (code == dnnl_success && with_activation && gt_activation_exists(&node->activation)) {
-        code = dnnl_post_ops_create(&post_ops);
-        if (code == dnnl_success) {
-            code = append_activation(post_ops, &node->activation);
-        }
-        if (code == dnnl_success) {
-            code = dnnl_primitive_attr_set_post_ops(*attributes, post_ops);
-        }
-        (void)dnnl_post_ops_destroy(post_ops);
+    if (code == dnnl_success && (addend != NULL || activation != NULL)) {
+        code = set_post_ops(*attributes, addend, activation);
     }
-    return gt_check_engine(code, "setting attributes", node->name, error);
+    return gt_check_engine(code, "setting attributes", layer, error);
+}
+
+gt_status
+gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node,
+                        bool with_activation, gt_error *error)
+{
+    bool follows = with_activation && gt_activation_exists(&node->activation);
+    return create_attributes(attributes, node->name, NULL, follows ? &node->activation : NULL,
+                             error);
+}
+
+gt_status
+gt_primitive_attributes_of_sum(dnnl_primitive_attr_t *attributes, const gt_node *node,
+                               const_dnnl_memory_desc_t addend, gt_error *error)
+{
+    return create_attributes(attributes, node->name, addend, &node->activation, error);
 }
 
 gt_status

@@ -21,6 +21,10 @@ int gt_primitive_eltwise(const gt_activation *activation, gt_eltwise *functions)
 gt_status gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node,
                                   bool with_activation, gt_error *error);
 
+/* Likewise, where an array of that layout, or of any, is added before the activation. */
+gt_status gt_primitive_attributes_of_sum(dnnl_primitive_attr_t *attributes, const gt_node *node,
+                                         const_dnnl_memory_desc_t addend, gt_error *error);
+
 /* The status of creating a descriptor, which stays NULL where oneDNN has no such primitive: that is
  * no failure yet. */
 gt_status gt_primitive_check(dnnl_status_t code, const char *what, const char *layer,

@@ -25,7 +25,6 @@ static inline int
 stack(gt_net *net, int a, int b)
 {
     gt_node node = node_of(GT_OP_CONCAT);
-    gt_error error = {""};
     int index = -1;
     node.axis = GT_AXIS_HEIGHT;
     CHECK(gt_graph_add(&net->graph, &node, "stack", (int[]){a, b}, 2, &index, &error) == GT_OK);
@@ -37,7 +36,6 @@ static inline int
 add_constant(gt_net *net, int channels)
 {
     gt_node node = node_of(GT_OP_CONSTANT);
-    gt_error error = {""};
     int index = -1;
     gt_array value = gt_net_vector(net, channels, 0.5, 1.5);
     node.arrays[GT_VALUE] =
@@ -59,6 +57,7 @@ start_maps(gt_net *net, trial *job)
     int gate = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, NULL, c);
     int d = gt_net_join(net, GT_OP_MULTIPLY, NULL, (int[]){c, gate}, 2);
     int e = gt_net_join(net, GT_OP_DIVIDE, NULL, (int[]){d, add_constant(net, CHANNELS)}, 2);
+    e = gt_net_join(net, GT_OP_ADD, NULL, (int[]){d, e, c}, 3);
     gt_node slopes = node_of(GT_OP_PRELU);
     slopes.arrays[GT_ALPHA] = gt_net_vector(net, CHANNELS, 0.0, 0.5);
     int f = add_function(net, GT_SOFTSIGN, gt_net_add(net, slopes, NULL, e));

@@ -129,6 +129,66 @@ test_both_sides(void)
     }
 }
 
+static void
+count_sums(void *context, const gt_step *step)
+{
+    *(int *)context +=
+        strcmp(step->operation, "binary") == 0 || strcmp(step->operation, "sum") == 0;
+}
+
+/* The end of a residual block: a shortcut, of a convolution or not, and a ReLU or none.  Steps that
+ * only add. */
+static int
+verify_residual(gt_shape shape, int size, bool projects, bool ends_in_relu)
+{
+    gt_net net;
+    trial job;
+    int count = 0;
+    int from = start(&net, shape);
+    int first = gt_net_plain(&net, GT_OP_RELU, NULL, from);
+    gt_node conv = gt_net_conv(&net, first, size, size, shape.channels, 1);
+    int other = projects ? convolve(&net, first, shape.channels) : first;
+    int sum =
+        gt_net_join(&net, GT_OP_ADD, NULL, (int[]){gt_net_add(&net, conv, NULL, first), other}, 2);
+    int last = ends_in_relu ? gt_net_plain(&net, GT_OP_RELU, NULL, sum) : sum;
+    int end = convolve(&net, last, 6);
+    verify_plans(&net, (int[]){last, end}, 2, close_ones, "residual");
+    start_trial(&job, &net, &end, 1);
+    job.backbone = make_plan(&job, GT_PRECISION_FLOAT32, 1);
+    CHECK(gt_backbone_visit_steps(job.backbone, count_sums, &count, &error) == GT_OK);
+    end_trial(&job);
+    gt_net_clear(&net);
+    return count;
+}
+
+/* Convolutions add, but to maps of one pixel; with older instructions not all of them do. */
+static void
+test_residuals(void)
+{
+    bool is_new = gt_processor_has(dnnl_cpu_isa_avx512_core);
+    for (int i = 0; i < 4 * N_SHAPES; i++) {
+        gt_shape shape = shapes[i / 4];
+        int steps = verify_residual(shape, 1 + i % 3, i % 2 > 0, i / 2 % 2 > 0);
+        CHECK(steps == (shape.height * shape.width > 1 ? 0 : 1) || (!is_new && steps == 1));
+    }
+}
+
+/* More than two, and the same one twice. */
+static void
+test_sums(void)
+{
+    for (int i = 0; i < N_SHAPES; i++) {
+        gt_net net;
+        int a = start(&net, shapes[i]);
+        int b = convolve(&net, 0, shapes[i].channels);
+        int twice = gt_net_join(&net, GT_OP_ADD, NULL, (int[]){b, b}, 2);
+        int many = gt_net_join(&net, GT_OP_ADD, NULL, (int[]){a, twice, a}, 3);
+        int last = convolve(&net, gt_net_plain(&net, GT_OP_RELU, NULL, many), 3);
+        verify_plans(&net, (int[]){many, last}, 2, close_ones, "sums");
+        gt_net_clear(&net);
+    }
+}
+
 /* --- copies -------------------------------------------------------------------------------- */
 
 static void
@@ -433,6 +493,8 @@ test_all(void)
 {
     RUN(test_two_operands);
     RUN(test_both_sides);
+    RUN(test_residuals);
+    RUN(test_sums);
     RUN(test_borders);
     RUN(test_slices);
     RUN(test_orders);

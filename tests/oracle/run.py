@@ -56,10 +56,10 @@ def worst_error(network, name, found, results):
     expected = results[name]
     if network.nodes[-1].name == name and network.nodes[-1].op == "softmax":
         return float(np.abs(found - expected).max()) / 4.0  # of one scale; logits are far apart
-    inputs, start, worst = parts(network, name), 0, 0.0
-    floor = 0.0 if inputs else least_spread(network, name, results)
-    widths = [expected.shape[-1]] if inputs is None else [results[each].shape[-1] for each in inputs]
-    for width in widths:
+    start, worst = 0, 0.0
+    for each in parts(network, name) or [name]:
+        width = results[each].shape[-1]
+        floor = least_spread(network, each, results)
         one, other = (values[..., start:start + width] for values in (found, expected))
         worst = max(worst, float(np.sqrt(((one - other) ** 2).mean())) / max(spread(other), floor))
         start += width
