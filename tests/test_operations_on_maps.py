@@ -1,6 +1,7 @@
 """Attributes of operations on maps, from Python to the core, and what Python itself knows of them."""
 import importlib.util
 import os
+import types
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from gear_transfer.features.settings import default_layer
 from gear_transfer.importers import compress
 from gear_transfer.importers.network import Network, Node
 from gear_transfer.importers.operations import FUNCTIONS
+from gear_transfer.workbench.maps import map_extent
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "oracle")
 spec = importlib.util.spec_from_file_location("plain_twin", os.path.join(FOLDER, "twin.py"))
@@ -83,6 +85,32 @@ def test_faulty_attributes_are_refused(op, attributes, reason):
         _core.infer_shapes(nodes, {}, *SIZE)
     if reason is not None:
         assert "layer 'layer'" in str(raised.value) and reason in str(raised.value)
+
+
+def extent_of(*nodes):
+    """Where the map of the last of so many nodes after the photographs lies."""
+    arrays = {"k": np.ones((3, 3, 3, 4), np.float32), "v": np.ones((1, 1, 3), np.float32)}
+    nodes = [Node("image", "input", [], {"channels": 3}),
+             Node("constant", "constant", [], {"value": "v"}),
+             Node("product", "multiply", ["constant", "image"], {})] + [
+                 Node(str(i), op, [str(i - 1) if i else "product"], attributes)
+                 for i, (op, attributes) in enumerate(nodes)]
+    network = Network("of the test", nodes, arrays, (16, 12), {"scale": 1.0, "offset": 0.0})
+    backbone = Backbone.from_network(network, "of the test", nodes[-1].name, (16, 12), None, 1,
+                                     "float32")
+    return map_extent(types.SimpleNamespace(extractor_=types.SimpleNamespace(backbone_=backbone)))
+
+
+def test_where_maps_lie():
+    convolution = {"kernel": "k", "strides": [2, 2], "padding": "valid"}
+    padded = dict(convolution, padding=[1, 1, 0, 0])
+    assert extent_of(("conv2d", padded)) == extent_of(("pad", {"padding": [1, 1, 0, 0]}),
+                                                      ("conv2d", convolution))
+    assert extent_of(("crop", {"cropping": [4, 3, 4, 6]})) == (0.25, 0.25, 0.5, 0.75)
+    assert extent_of(("slice", {"axis": "height", "start": -12, "stop": 8})) == (0, 0.25, 1, 0.5)
+    for factors in ([2, 3], [1, 4]):
+        assert extent_of(("resize", {"factors": factors, "mode": "nearest"})) == pytest.approx(
+            (0, 0, 1, 1))
 
 
 def test_default_layer_behind_gates():
