@@ -11,6 +11,7 @@ static const ways of_convolution = {&gt_mbconv_block, &gt_amx_convolution, &gt_w
 static const ways of_dense = {&gt_onednn_convolution};
 static const ways of_activation = {&gt_onednn_activation, &gt_softsign};
 static const ways of_pool = {&gt_mean_pool_beyond, &gt_u8_pool_by_rows, &gt_onednn_pool};
+static const ways of_mean = {&gt_mean_of_map, &gt_onednn_pool};
 static const ways of_concat = {&gt_moved_map, &gt_copying_concat, &gt_onednn_join};
 static const ways of_add = {&gt_mbconv_block, &gt_convolution_and_addition, &gt_binary_map,
                             &gt_onednn_join};
@@ -33,7 +34,7 @@ static const ways *const operations[GT_OP_COUNT] = {
     [GT_OP_RELU] = &of_activation,
     [GT_OP_MAX_POOL] = &of_pool,
     [GT_OP_AVERAGE_POOL] = &of_pool,
-    [GT_OP_GLOBAL_AVERAGE_POOL] = &of_pool,
+    [GT_OP_GLOBAL_AVERAGE_POOL] = &of_mean,
     [GT_OP_GLOBAL_MAX_POOL] = &of_pool,
     [GT_OP_CONCAT] = &of_concat,
     [GT_OP_ADD] = &of_add,

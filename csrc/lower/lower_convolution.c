@@ -7,6 +7,8 @@
 
 /* How a convolution reads and writes its numbers. */
 typedef struct {
+    const gt_node
+        *weighted; /* the node, or what becomes of it where it reads bytes of photographs */
     bool in_int8;
     gt_weight_format weights;
     gt_format source;
@@ -179,6 +181,20 @@ is_slow(const_dnnl_primitive_desc_t desc)
     return desc == NULL || gt_primitive_is_reference(desc);
 }
 
+/* Choose again, in float32. */
+static gt_status
+choose_in_float32(const gt_builder *builder, const gt_node *node, bool fuses_activation,
+                  conv_formats *formats, dnnl_primitive_desc_t *desc, gt_error *error)
+{
+    const conv_formats float32 = {.source = {dnnl_f32, 1.0f},
+                                  .result = {dnnl_f32, 1.0f},
+                                  .fuses_activation = fuses_activation};
+    (void)dnnl_primitive_desc_destroy(*desc);
+    *desc = NULL;
+    *formats = float32;
+    return create_convolution(builder, node, NULL, formats, desc, error);
+}
+
 /* The implementation in the node's formats, or where oneDNN has only its slow reference for them,
  * in float32, then without the activation; where that too is all that it has, its reference.  Sets
  * `formats` to those chosen. */
@@ -187,22 +203,13 @@ choose_convolution(const gt_builder *builder, int index, conv_formats *formats,
                    dnnl_primitive_desc_t *desc, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    conv_formats float32 = {
-        .source = {dnnl_f32, 1.0f}, .result = {dnnl_f32, 1.0f}, .fuses_activation = true};
     *formats = chosen_formats(builder, index);
     gt_status status = create_right(builder, node, NULL, formats, desc, error);
     if (status == GT_OK && formats->source.type != dnnl_f32 && is_slow(*desc)) {
-        (void)dnnl_primitive_desc_destroy(*desc);
-        *desc = NULL;
-        *formats = float32;
-        status = create_convolution(builder, node, NULL, formats, desc, error);
+        status = choose_in_float32(builder, node, true, formats, desc, error);
     }
     if (status == GT_OK && is_slow(*desc) && gt_activation_exists(&node->activation)) {
-        (void)dnnl_primitive_desc_destroy(*desc);
-        *desc = NULL;
-        float32.fuses_activation = false;
-        *formats = float32;
-        status = create_convolution(builder, node, NULL, formats, desc, error);
+        status = choose_in_float32(builder, node, false, formats, desc, error);
     }
     return status == GT_OK && *desc == NULL ? gt_primitive_missing(node, error) : status;
 }
@@ -251,21 +258,29 @@ add_source(gt_builder *builder, int index, const conv_formats *formats,
     return status;
 }
 
+/* Whether a node reads photographs that the plan has as they are, without scale and offset. */
+static bool
+reads_bytes(const gt_builder *builder, int index)
+{
+    return builder->plan->reads_u8 && builder->graph->nodes[index].inputs[0] == 0;
+}
+
 static gt_status
 add_weights(gt_builder *builder, int index, const conv_formats *formats,
             const_dnnl_primitive_desc_t desc, gt_arg *args, int *n_args, gt_error *error)
 {
-    const gt_node *node = &builder->graph->nodes[index];
+    const gt_node *node = formats->weighted;
     gt_plan *plan = builder->plan;
-    bool reads_u8 = plan->reads_u8 && node->inputs[0] == 0;
+    bool lacks_offset = reads_bytes(builder, index) && !builder->preprocessing.by_channel;
     int kernel = -1;
     int shift = -1;
     gt_status status = gt_weights_onednn(plan->weights, node, plan->engine,
                                          gt_primitive_query(desc, dnnl_query_weights_md),
                                          formats->weights, &kernel, error);
     if (status == GT_OK) {
-        status = gt_weights_shift(plan->weights, node, plan->engine,
-                                  reads_u8 ? builder->preprocessing.offset : 0.0f, &shift, error);
+        status =
+            gt_weights_shift(plan->weights, node, plan->engine,
+                             lacks_offset ? builder->preprocessing.offset : 0.0f, &shift, error);
     }
     args[(*n_args)++] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, kernel};
     args[(*n_args)++] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_WEIGHT, shift};
@@ -273,12 +288,12 @@ add_weights(gt_builder *builder, int index, const conv_formats *formats,
 }
 
 static gt_status
-add_scales(gt_builder *builder, int index, const conv_formats *formats, gt_arg *args, int *n_args,
+add_scales(gt_builder *builder, const conv_formats *formats, gt_arg *args, int *n_args,
            gt_error *error)
 {
     gt_plan *plan = builder->plan;
     int scales = -1;
-    gt_status status = gt_weights_scales(plan->weights, &builder->graph->nodes[index], plan->engine,
+    gt_status status = gt_weights_scales(plan->weights, formats->weighted, plan->engine,
                                          formats->weights, &scales, error);
     args[(*n_args)++] = (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, scales};
     if (status == GT_OK) {
@@ -294,16 +309,27 @@ add_scales(gt_builder *builder, int index, const conv_formats *formats, gt_arg *
 
 /* The arguments of a convolution but its result. */
 static gt_status
-add_args(gt_builder *builder, int index, const conv_formats *formats,
-         const_dnnl_primitive_desc_t desc, gt_arg *args, int *n_args, gt_error *error)
+add_args(gt_builder *builder, int index, conv_formats *formats, const_dnnl_primitive_desc_t desc,
+         gt_arg *args, int *n_args, gt_error *error)
 {
-    gt_status status = add_source(builder, index, formats, desc, args, n_args, error);
+    gt_node folded = {0};
+    gt_status status = GT_OK;
+    formats->weighted = &builder->graph->nodes[index];
+    if (reads_bytes(builder, index) && builder->preprocessing.by_channel) {
+        status = gt_pixels_fold(&builder->preprocessing, formats->weighted, &folded, error);
+        formats->weighted = &folded;
+    }
+    if (status == GT_OK) {
+        status = add_source(builder, index, formats, desc, args, n_args, error);
+    }
     if (status == GT_OK) {
         status = add_weights(builder, index, formats, desc, args, n_args, error);
     }
     if (status == GT_OK && formats->in_int8) {
-        status = add_scales(builder, index, formats, args, n_args, error);
+        status = add_scales(builder, formats, args, n_args, error);
     }
+    formats->weighted = NULL;
+    gt_pixels_clear_folded(&folded);
     return status;
 }
 
@@ -367,10 +393,11 @@ add_addend(gt_builder *builder, int index, const_dnnl_primitive_desc_t desc, gt_
     return status;
 }
 
-/* Each by itself, where oneDNN has nothing fast for both. */
+/* Each by itself, where oneDNN has nothing fast for both, at best `desc`. */
 static gt_status
-lower_apart(gt_builder *builder, int index, gt_error *error)
+lower_apart(gt_builder *builder, int index, dnnl_primitive_desc_t desc, gt_error *error)
 {
+    (void)dnnl_primitive_desc_destroy(desc);
     gt_status status = lower_convolution(builder, builder->partners[index], error);
     return status == GT_OK ? gt_binary_map.lower(builder, index, error) : status;
 }
@@ -387,8 +414,7 @@ lower_both(gt_builder *builder, int index, gt_error *error)
     gt_status status =
         create_right(builder, &nodes[convolution], &nodes[index], &formats, &desc, error);
     if (status == GT_OK && is_slow(desc)) {
-        (void)dnnl_primitive_desc_destroy(desc);
-        return lower_apart(builder, index, error);
+        return lower_apart(builder, index, desc, error);
     }
     if (status == GT_OK) {
         status = add_args(builder, convolution, &formats, desc, args, &n_args, error);

@@ -58,6 +58,8 @@ start_maps(gt_net *net, trial *job)
     int d = gt_net_join(net, GT_OP_MULTIPLY, NULL, (int[]){c, gate}, 2);
     int e = gt_net_join(net, GT_OP_DIVIDE, NULL, (int[]){d, add_constant(net, CHANNELS)}, 2);
     e = gt_net_join(net, GT_OP_ADD, NULL, (int[]){d, e, c}, 3);
+    int own = gt_net_add(net, gt_net_conv(net, e, 1, 1, CHANNELS, 1), NULL, e);
+    e = gt_net_plain(net, GT_OP_RELU, NULL, gt_net_join(net, GT_OP_ADD, NULL, (int[]){own, e}, 2));
     gt_node slopes = node_of(GT_OP_PRELU);
     slopes.arrays[GT_ALPHA] = gt_net_vector(net, CHANNELS, 0.0, 0.5);
     int f = add_function(net, GT_SOFTSIGN, gt_net_add(net, slopes, NULL, e));
