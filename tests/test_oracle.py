@@ -44,8 +44,9 @@ def test_the_networks_are_of_every_kind():
         for node in network.nodes:
             seen.add(node.op)
             seen.add((node.op, len(node.inputs), "value" in node.attributes))
-            for key in ("strides", "dilations", "groups", "padding", "count_include_padding", "window",
-                        "shift"):
+            for key in ("strides", "dilations", "groups", "padding", "count_include_padding",
+                        "ceil_mode", "channels_first", "axis", "coordinates",
+                        "window", "shift"):
                 value = node.attributes.get(key)
                 seen.add((key, value if isinstance(value, (str, bool)) else "other"
                           if value not in (None, 1, [1, 1]) else "plain"))
@@ -54,8 +55,13 @@ def test_the_networks_are_of_every_kind():
                    "layer_norm", "group_norm", "position_embedding", "attention",
                    ("taps", 1), ("taps", 2), ("taps", 3), ("strides", "other"), ("groups", "other"),
                    ("dilations", "other"), ("padding", "same"), ("padding", "valid"),
-                   ("padding", "other"), ("count_include_padding", True), ("window", "other"),
-                   ("shift", "other"), ("attention", 1, True), ("attention", 3, False)):
+                   ("padding", "other"), ("count_include_padding", True),
+                   "activation", "clip", "prelu", "scale", "multiply", "subtract", "divide",
+                   "maximum", "minimum", "constant", "pad", "crop", "slice", "channel_shuffle",
+                   "local_response_norm", "reduce", "resize", "reshape", "transpose",
+                   ("ceil_mode", True), ("channels_first", True), ("axis", "height"),
+                   ("coordinates", "align_corners"), ("window", "other"), ("shift", "other"),
+                   ("attention", 1, True), ("attention", 3, False)):
         assert wanted in seen, wanted
 
 

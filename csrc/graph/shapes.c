@@ -1,5 +1,6 @@
 /* Shape inference: what each layer produces for an input of a given size. */
 #include <limits.h>
+#include <math.h>
 #include <stddef.h>
 
 #include "common/arithmetic.h"
@@ -27,7 +28,7 @@ check_vector(const gt_node *node, gt_role role, int channels, gt_error *error)
 gt_status
 gt_shapes_check_vectors(const gt_node *node, int channels, unsigned required, gt_error *error)
 {
-    for (int role = GT_BIAS; role <= GT_VARIANCE; role++) {
+    for (int role = GT_BIAS; role < GT_VALUE; role++) {
         if (!has(node, (gt_role)role)) {
             if (required & (1u << role)) {
                 return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': %s is missing", node->name,
@@ -76,6 +77,12 @@ slide(gt_node *node, int axis, int input, int *output, gt_error *error)
                        "layer '%s': its window of %lld pixels is larger than its input of %d; the "
                        "input size is too small for this network",
                        node->name, (long long)extent, input);
+    }
+    if (window->ceil_mode) { /* one more window, unless it would begin behind the map */
+        int64_t last = gt_divide_up(room, stride) * stride;
+        last -= last >= (int64_t)input + window->before[axis] ? stride : 0;
+        window->beyond[axis] = last > room ? (int)(last - room) : 0;
+        room = last > room ? last : room;
     }
     if (room / stride >= INT_MAX) {
         return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': its result is too large", node->name);
@@ -170,30 +177,20 @@ infer_dense(gt_node *node, const gt_shape *input, gt_error *error)
 }
 
 static gt_status
-infer_join(const gt_graph *graph, gt_node *node, gt_error *error)
+infer_bounds(const gt_node *node, gt_error *error)
 {
-    const gt_shape *first = &graph->nodes[node->inputs[0]].shape;
-    int64_t channels = first->channels;
-    for (int i = 1; i < node->n_inputs; i++) {
-        const gt_node *other = &graph->nodes[node->inputs[i]];
-        const gt_shape *shape = &other->shape;
-        bool fits = shape->height == first->height && shape->width == first->width &&
-                    (node->op == GT_OP_CONCAT || shape->channels == first->channels);
-        if (!fits) {
-            return gt_fail(error, GT_ERROR_GRAPH,
-                           "layer '%s': input '%s' of shape %d x %d x %d does not fit '%s' of "
-                           "shape %d x %d x %d",
-                           node->name, other->name, shape->height, shape->width, shape->channels,
-                           graph->nodes[node->inputs[0]].name, first->height, first->width,
-                           first->channels);
-        }
-        channels += node->op == GT_OP_CONCAT ? shape->channels : 0;
+    const gt_activation *activation = &node->activation;
+    if (activation->low <= activation->high && isfinite(activation->alpha) &&
+        isfinite(activation->beta)) {
+        return GT_OK;
     }
-    if (channels > INT_MAX) {
-        return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': too many channels", node->name);
-    }
-    node->shape = (gt_shape){first->height, first->width, (int)channels};
-    return GT_OK;
+    return node->op == GT_OP_RELU
+               ? gt_fail(error, GT_ERROR_GRAPH, "layer '%s': the limit %g of a ReLU is below 0",
+                         node->name, (double)activation->high)
+               : gt_fail(error, GT_ERROR_GRAPH,
+                         "layer '%s': bounds %g and %g, alpha %g and beta %g are not possible",
+                         node->name, (double)activation->low, (double)activation->high,
+                         (double)activation->alpha, (double)activation->beta);
 }
 
 static gt_status
@@ -209,8 +206,14 @@ infer_node(const gt_graph *graph, gt_node *node, gt_error *error)
     case GT_OP_AVERAGE_POOL:
         return infer_window(node, input, error);
     case GT_OP_CONCAT:
+        return gt_shapes_infer_concat(graph, node, error);
     case GT_OP_ADD:
-        return infer_join(graph, node, error);
+    case GT_OP_MULTIPLY:
+    case GT_OP_SUBTRACT:
+    case GT_OP_DIVIDE:
+    case GT_OP_MAXIMUM:
+    case GT_OP_MINIMUM:
+        return gt_shapes_infer_broadcast(graph, node, error);
     case GT_OP_GLOBAL_AVERAGE_POOL:
     case GT_OP_GLOBAL_MAX_POOL:
         node->shape = (gt_shape){1, 1, input->channels};
@@ -227,11 +230,24 @@ infer_node(const gt_graph *graph, gt_node *node, gt_error *error)
     case GT_OP_SOFTMAX:
         return GT_OK;
     case GT_OP_RELU:
-        if (!(node->relu_max >= 0.0f)) {
-            return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': the limit %g of a ReLU is below 0",
-                           node->name, (double)node->relu_max);
-        }
-        return GT_OK;
+    case GT_OP_CLIP:
+    case GT_OP_ACTIVATION:
+        return infer_bounds(node, error);
+    case GT_OP_PRELU:
+        return gt_shapes_check_vectors(node, input->channels, 1u << GT_ALPHA, error);
+    case GT_OP_SCALE:
+        return gt_shapes_check_vectors(node, input->channels, 1u << GT_GAMMA, error);
+    case GT_OP_CONSTANT:
+    case GT_OP_PAD:
+    case GT_OP_CROP:
+    case GT_OP_SLICE:
+    case GT_OP_CHANNEL_SHUFFLE:
+    case GT_OP_LOCAL_RESPONSE_NORM:
+    case GT_OP_REDUCE:
+    case GT_OP_RESIZE:
+    case GT_OP_RESHAPE:
+    case GT_OP_TRANSPOSE:
+        return gt_shapes_infer_map(node, input, error);
     case GT_OP_LAYER_NORM:
     case GT_OP_GROUP_NORM:
     case GT_OP_POSITION_EMBEDDING:

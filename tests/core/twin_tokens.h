@@ -6,12 +6,7 @@
 #include <stdlib.h>
 
 #include "graph/graph.h"
-
-/* One value: where it is and its shape. */
-typedef struct {
-    float *data;
-    gt_shape shape;
-} map;
+#include "twin_maps.h"
 
 static double
 array_or(const gt_array *array, int64_t i, double otherwise)
