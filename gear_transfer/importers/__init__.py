@@ -60,6 +60,9 @@ def load_network(path, layer=None, preprocessing=None):
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         from .keras_h5 import load_keras_h5
         return load_keras_h5(path, layer, preprocessing)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        from .keras_h5 import load_keras_archive
+        return load_keras_archive(path, layer, preprocessing)
     if head[8:9] == b"{":
         from .safetensors import has_tensor
         if has_tensor(path, "_conv_stem.weight"):

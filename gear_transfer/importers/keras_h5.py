@@ -1,6 +1,6 @@
-"""Keras HDF5 files: official Inception V3 weights, and whole saved models.
+"""Keras files: whole saved models (.h5, .keras), and files of the weights of networks known by name.
 
-A file with a ``model_config`` describes its own graph. A file of weights
+A file with a configuration describes its own graph. A file of weights
 only is taken for Inception V3, whose graph `inception_v3` describes.
 """
 import re
@@ -8,14 +8,15 @@ from collections import OrderedDict
 
 from . import inception_v3
 from .json_text import parse_json
-from .keras_config import Wanted, describe
+from .keras import Description, KerasArchive, archive, describe, find_weights, read_arrays
+from .keras.builder import Place, Wanted
 from .network import Network, needed_nodes, used_arrays
 from .on_disk import keep_on_disk
 from .operations import check_nodes
 from .safe_hdf5 import SafeHDF5
 
-#: Longest model_config that is read, in characters.
-LONGEST_CONFIG = 16 << 20
+#: Longest configuration that is read, in characters.
+LONGEST_CONFIG = archive.LARGEST_CONFIG
 
 #: Name of a weight in a Keras file by the last part of our array's name.
 KERAS_WEIGHTS = {"kernel": "kernel", "beta": "beta", "mean": "moving_mean",
@@ -31,7 +32,7 @@ def load_keras_h5(path, layer=None, preprocessing=None):
     Parameters
     ----------
     path : str
-    layer : str, optional
+    layer : str or sequence of str, optional
         Read only what this layer needs.
     preprocessing : dict, optional
         ``{"scale": s, "offset": o}`` in place of 1 / 127.5 and -1.
@@ -50,33 +51,70 @@ def load_keras_h5(path, layer=None, preprocessing=None):
     with SafeHDF5(path) as source:
         config = source.attribute(source.root(), "model_config")
         if config is None:
-            name, input_size, nodes, wanted, weights = _weights_only(source)
+            version = None
+            weights, description = _weights_only(source)
+            if layer is not None:
+                description = description._replace(nodes=needed_nodes(description.nodes, layer))
         else:
             if len(config) > LONGEST_CONFIG:
                 source.fail("its model_config is too long")
-            name, input_size, nodes, wanted = describe(
-                parse_json(config, source.fail, "model_config", strict=False), source.path)
-            weights = source.group(source.root(), "model_weights")
-            if weights is None:
+            group = source.group(source.root(), "model_weights")
+            if group is None:
                 source.fail("a saved model without the group 'model_weights'")
-        if layer is not None:
-            nodes = needed_nodes(nodes, layer)
-        arrays = keep_on_disk(_read_arrays(source, weights, wanted, used_arrays(nodes)))
-        version = source.attribute(weights, "keras_version")
+            version = (source.attribute(group, "keras_version")
+                       or source.attribute(source.root(), "keras_version"))
+            description = describe(parse_json(config, source.fail, "model_config", strict=False),
+                                   source.path, _major(version), layer)
+            weights = find_weights(source, group)
+            if weights is None:
+                source.fail("its group 'model_weights' has no 'layer_names'")
+        return _network(source, weights, description, preprocessing, "Keras HDF5", version)
+
+
+def load_keras_archive(path, layer=None, preprocessing=None):
+    """Read a network from a ``.keras`` file; for the rest see `load_keras_h5`."""
+    with KerasArchive(path) as opened:
+        config = opened.text(archive.CONFIG, archive.LARGEST_CONFIG)
+        if config is None:
+            opened.fail("a zip archive, but no model of Keras 3: it has no member '{}'".format(
+                archive.CONFIG))
+        metadata = opened.text(archive.METADATA, archive.LARGEST_METADATA) or b"{}"
+        metadata = parse_json(metadata, opened.fail, archive.METADATA, strict=False)
+        version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+        version = version if isinstance(version, str) else None
+        description = describe(parse_json(config, opened.fail, archive.CONFIG, strict=False),
+                               opened.path, _major(version or "3"), layer)
+        with SafeHDF5(opened.path, opened.weights()) as source:
+            weights = find_weights(source, source.root())
+            if weights is None:
+                source.fail("its member '{}' has no group 'layers'".format(archive.WEIGHTS))
+            return _network(source, weights, description, preprocessing, "Keras archive", version)
+
+
+def _major(version):
+    """The first number of a version; 2 where there is none."""
+    match = re.match("[0-9]{1,3}", version or "")
+    return int(match.group()) if match else 2
+
+
+def _network(source, weights, description, preprocessing, kind, version):
+    nodes = description.nodes
+    arrays = keep_on_disk(read_arrays(weights, description, used_arrays(nodes)))
     check_nodes(nodes, arrays, source.path)
-    provenance = {"format": "Keras HDF5"}
+    provenance = {"format": kind}
     if version:
         provenance["keras_version"] = version
-    return Network(name, nodes, arrays, input_size, preprocessing or PREPROCESSING, provenance)
+    return Network(description.name, nodes, arrays, description.input_size,
+                   preprocessing or PREPROCESSING, provenance)
 
 
 def _weights_only(source):
     """Inception V3 from a file of weights: graph from our code, arrays by order."""
-    weights = source.root()
-    names = source.names(weights, "layer_names")
+    group = source.root()
+    names = source.names(group, "layer_names")
     if names is None:
-        weights = source.group(weights, "model_weights")
-        names = source.names(weights, "layer_names") if weights is not None else None
+        group = source.group(group, "model_weights")
+        names = source.names(group, "layer_names") if group is not None else None
     if names is None:
         source.fail("an HDF5 file, but neither a Keras model (no 'model_config') nor Keras "
                     "weights (no 'layer_names')")
@@ -84,15 +122,17 @@ def _weights_only(source):
     in_file = {}
     for kind in ("conv2d", "batch_normalization"):
         ours = [node.name for node in nodes if node.name.startswith(kind + "_")]
-        in_file.update(_match_by_order(source, weights, kind, ours, names))
+        in_file.update(_match_by_order(source, kind, ours, names))
     wanted = OrderedDict()
     for array, shape in shapes.items():
         layer, role = array.split("/")
-        wanted[array] = Wanted(in_file[layer], KERAS_WEIGHTS[role], shape, shape)
-    return "inception_v3", inception_v3.INPUT_SIZE, nodes, wanted, weights
+        wanted[array] = Wanted(Place((in_file[layer],), (None,), None), (KERAS_WEIGHTS[role],), None,
+                               shape, shape)
+    description = Description("inception_v3", inception_v3.INPUT_SIZE, nodes, wanted, {})
+    return find_weights(source, group), description
 
 
-def _match_by_order(source, weights, kind, ours, names):
+def _match_by_order(source, kind, ours, names):
     """Pair our layers of one kind with those of the file, in the order of their numbers.
 
     Keras numbers layers on within a session, so the same network may begin
@@ -119,37 +159,3 @@ def _match_by_order(source, weights, kind, ours, names):
                     "with model.save)".format(missing[0], len(ours), kind, len(in_file)))
     source.fail("has {} layers of the kind {}, Inception V3 has {}; a file of weights only must be "
                 "Inception V3".format(len(in_file), kind, len(ours)))
-
-
-def _read_arrays(source, weights, wanted, names):
-    """Yield the named arrays, each checked against the shape that the graph expects."""
-    tables = {}
-    for name in names:
-        want = wanted[name]
-        if want.layer not in tables:
-            tables[want.layer] = _layer_weights(source, weights, want.layer)
-        dataset = tables[want.layer].get(want.weight)
-        what = "layer '{}': {}".format(want.layer, want.weight)
-        if dataset is None:
-            source.fail("{} is missing".format(what))
-        array = source.array(dataset, what, want.stored_shape)
-        if want.weight == "moving_variance" and array.min() < 0.0:
-            source.fail("{} holds a negative number".format(what))
-        yield name, array.reshape(want.shape)
-
-
-def _layer_weights(source, weights, layer):
-    """Data sets of one layer by the plain name of the weight, such as "kernel"."""
-    group = source.group(weights, layer)
-    if group is None:
-        source.fail("layer '{}' is missing".format(layer))
-    table = {}
-    for path in source.names(group, "weight_names") or []:
-        role = path.split("/")[-1].split(":")[0]
-        dataset = source.member(group, path)
-        if dataset is None:
-            source.fail("layer '{}': the weight '{}' is missing".format(layer, path))
-        if role in table:
-            source.fail("layer '{}' has two weights with the name '{}'".format(layer, role))
-        table[role] = dataset
-    return table
