@@ -28,6 +28,9 @@ Padding = namedtuple("Padding", "top left bottom right name")
 #: A tensor that cannot be made: why, and the last node before it, or None.
 Blocked = namedtuple("Blocked", "reason before")
 
+#: One channel of a map, which only a stack of such planes can be made of.
+Plane = namedtuple("Plane", "source index")
+
 #: Most nodes that a model may become; models inside models can be called many times.
 MOST_NODES = 40000
 
@@ -147,6 +150,15 @@ class GraphBuilder(object):
             return Value(padding.name, shape, None)
         return self.add(padding.name, "pad", [value], {"padding": sides}, shape,
                         value.node in self.not_negative)
+
+    def of_fixed_size(self, value):
+        """A value with padding, which no map of another size may become."""
+        name = value.padding.name + "/fixed"
+        if name not in self._by_name:
+            bare = value._replace(padding=None)
+            self.add(name, "reshape", [bare], {"shape": list(value.shape)}, value.shape,
+                     value.node in self.not_negative)
+        return value._replace(node=name)
 
     def is_whole_image(self, value):
         """Whether the value is the input, changed pixel by pixel at most."""

@@ -1,7 +1,7 @@
 """One call of one layer: its settings, each checked, in messages that name the layer."""
 import collections
 
-from .builder import Blocked, LayerError, Value
+from .builder import Blocked, LayerError, Plane, Value
 
 #: Largest number that is believed of a size.
 LARGEST = 1 << 24
@@ -200,7 +200,7 @@ def tensors(structure):
     waiting = [structure]
     while waiting:
         item = waiting.pop()
-        if isinstance(item, (Value, Blocked)):
+        if isinstance(item, (Value, Blocked, Plane)):
             found.append(item)
         elif isinstance(item, (list, tuple)):
             waiting.extend(reversed(item))

@@ -12,7 +12,7 @@ from collections import Counter, OrderedDict, namedtuple
 
 from ..network import needed_nodes
 from . import keras_1, tables
-from .builder import Blocked, GraphBuilder, LayerError, Place
+from .builder import Blocked, GraphBuilder, LayerError, Place, Plane, Value
 from .calls import read_calls, read_references, references, replace
 from .layer import Layer, tensors
 
@@ -23,6 +23,9 @@ MOST_LAYERS = 20000
 DEEPEST = 16
 
 MODEL_CLASSES = ("Model", "Functional", "Sequential")
+
+#: Where Keras's own classes are.
+_PACKAGES = ("keras", "tf_keras", "keras_core", "tensorflow")
 
 #: The result: input_size is (height, width) where the model fixes it, constants are arrays by name.
 Description = namedtuple("Description", "name input_size nodes wanted constants")
@@ -70,6 +73,8 @@ def describe(config, path, major=2, layers=None):
         for value in outputs:
             if isinstance(value, Blocked):
                 _fail_blocked(builder, value)
+            if isinstance(value, Plane):
+                builder.fail("the model ends with a single channel of a map")
         needed = [builder.plain(value).node for value in outputs]
     else:
         needed = [layers] if isinstance(layers, str) else list(layers)
@@ -147,6 +152,14 @@ def _paths(layers):
         paths[_name(entry)] = name if not used[name] else "{}_{}".format(name, used[name])
         used[name] += 1
     return paths
+
+
+def _class(entry):
+    """The class of a layer; one that is not Keras's own keeps its package, whatever its name."""
+    kind, module, name = entry["class_name"], entry.get("module"), entry.get("registered_name")
+    if isinstance(module, str) and module.split(".")[0] not in _PACKAGES:
+        return "{}>{}".format(module, kind)
+    return name if module is None and isinstance(name, str) and ">" in name else kind
 
 
 def _is_operation(entry):
@@ -256,8 +269,7 @@ class _Reader(object):
         if number:
             node = "{}/call{}".format(node, number)
         place = Place(scope.names + (_name(entry),), scope.path + (paths.get(_name(entry)),), None)
-        return Layer(self.builder, name, node, entry["class_name"], entry["config"], place, args,
-                     kwargs)
+        return Layer(self.builder, name, node, _class(entry), entry["config"], place, args, kwargs)
 
     def _call(self, entry, number, args, kwargs, scope, paths):
         """Translate one call of a layer or of an inner model; list of values."""
@@ -289,9 +301,11 @@ class _Reader(object):
             if isinstance(value, Blocked):
                 self.builder.blocked[layer.node] = value
                 return value
-        before = inputs[0].node if inputs else None
+        before = next((value.node for value in inputs if isinstance(value, Value)), None)
         known = len(self.builder.nodes)
         try:
+            if any(isinstance(value, Plane) for value in inputs) and layer.kind != "Stack":
+                layer.fail("reads a single channel of a map, which is not supported")
             return translate(layer)
         except LayerError as error:
             self.builder.drop(known)

@@ -1,6 +1,7 @@
 """Layers that change the shape of a value, take its mean, or leave everything as it is."""
 import numpy as np
 
+from .builder import Plane
 from .layer import LARGEST
 from .windows import cropped
 
@@ -209,38 +210,58 @@ def center_crop(layer):
 
 
 def get_item(layer):
-    """``x[..., ::-1]``, with which networks that want BGR turn the channels around."""
-    value = layer.plain()
-    if _turns_channels(layer) and len(value.shape) == 3:
-        channels = layer.channels(value)
-        layer.builder.count(layer, channels * channels)
-        kernel = np.eye(channels, dtype=np.float32)[::-1].reshape(1, 1, channels, channels)
-        name = layer.builder.constant(layer, "kernel", kernel)
-        return layer.add("conv2d", [value], {
-            "kernel": name, "strides": [1, 1], "dilations": [1, 1], "groups": 1,
-            "padding": "valid"}, value.shape)
-    layer.fail("takes a part of a tensor, of which only x[..., ::-1] is supported")
+    """``x[..., ::-1]`` and ``x[..., 2]``, with which networks that want BGR turn channels around."""
+    value = layer.map(layer.plain())
+    channels = layer.channels(value)
+    parts = _key(layer)
+    if parts and all(part == _ALL for part in parts[:-1]):
+        if parts[-1] == (None, None, -1):
+            return _channels(layer, value, list(range(channels))[::-1])
+        if type(parts[-1]) is int and -channels <= parts[-1] < channels and len(parts) in (2, 4):
+            return Plane(value, parts[-1] % channels)
+    layer.fail("takes a part of a tensor, of which only x[..., ::-1] and x[..., c] are supported")
 
 
-def _turns_channels(layer):
-    """Whether the key of a subscript is (..., ::-1), as Keras 2 and 3 write it."""
+def stack(layer):
+    """Channels of one map in another order."""
+    planes = layer.inputs()
+    axis = layer.setting("axis", 1, 0)
+    if (len(set(planes)) == 0 or not all(isinstance(plane, Plane) for plane in planes)
+            or len(set(plane.source for plane in planes)) > 1 or axis not in (-1, 3)):
+        layer.fail("is not supported but for the channels of one map")
+    return _channels(layer, planes[0].source, [plane.index for plane in planes])
+
+
+def _channels(layer, value, order):
+    """A map of these channels of another one: a convolution of one pixel with ones and zeros."""
+    into = layer.channels(value)
+    layer.builder.count(layer, into * len(order))
+    kernel = np.zeros((1, 1, into, len(order)), np.float32)
+    kernel[0, 0, order, range(len(order))] = 1.0
+    name = layer.builder.constant(layer, "kernel", kernel)
+    return layer.add("conv2d", [value], {
+        "kernel": name, "strides": [1, 1], "dilations": [1, 1], "groups": 1, "padding": "valid"},
+        value.shape[:2] + (len(order),), value.node in layer.builder.not_negative)
+
+
+#: What ``...`` and ``:`` are read as.
+_ALL = (None, None, None)
+
+
+def _key(layer):
+    """A subscript as numbers and (start, stop, step), as Keras 2 and 3 write it; None at worst."""
     key = layer.setting("key", 1, layer.kwargs.get("slice_spec"))
-    if isinstance(key, dict):
-        key = key.get("items", key.get("config"))
-    if not isinstance(key, list) or not key:
-        return False
-
-    def step(item):
-        if not isinstance(item, dict):
-            return None
-        config = item.get("config", item)
-        if isinstance(config, list):  # Keras 3: [start, stop, step]
-            return tuple(config)
-        return (config.get("start"), config.get("stop"), config.get("step"))
-
-    def is_all(item):
-        return item in ("Ellipsis", "...") or (
-            isinstance(item, dict) and (item.get("class_name") in ("__ellipsis__", "Ellipsis")
-                                        or step(item) == (None, None, None)))
-
-    return step(key[-1]) == (None, None, -1) and all(is_all(item) for item in key[:-1])
+    if not isinstance(key, list):
+        return None
+    parts = []
+    for item in key:
+        if isinstance(item, dict):
+            config = item.get("config", item)
+            if item.get("class_name") in ("__ellipsis__", "Ellipsis"):
+                item = _ALL
+            elif isinstance(config, dict):
+                item = tuple(config.get(name) for name in ("start", "stop", "step"))
+            elif isinstance(config, list):
+                item = tuple(config)
+        parts.append(_ALL if item == "Ellipsis" else item)
+    return parts

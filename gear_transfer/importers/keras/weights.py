@@ -3,6 +3,8 @@
 Until Keras 2, and in ``.h5`` files to this day, a layer has a group that lists its weights by name. In
 the files of Keras 3 a path is made of the classes of the layers, and weights are numbered.
 """
+import re
+
 import numpy as np
 
 #: Names of weights in Keras 1, behind the name of the layer and "_".
@@ -71,10 +73,12 @@ class NamedWeights(object):
         """The data set of a wanted weight, or None."""
         names = want.place.names
         table = self._table(names[0])
-        inner = [] if len(names) == 1 else [names[-1]]
+        inner = [] if len(names) == 1 else names[-1].split("/")
         for name in want.names:
             ending = tuple(inner + name.split("/"))
             found = [paths for paths in table if paths[-len(ending):] == ending]
+            # Names of layers may themselves end like those of others: "Conv" and "block/Conv".
+            found = [paths for paths in found if paths == ending] or found
             if not found:
                 old = (names[-1] + "_" + _KERAS_1.get(name, name),)
                 found = [paths for paths in table if paths[-1:] == old]
@@ -101,7 +105,8 @@ class NamedWeights(object):
             dataset = source.member(group, path)
             if dataset is None:
                 source.fail("layer '{}': the weight '{}' is missing".format(layer, path))
-            parts = tuple(path.split(":")[0].split("/"))
+            # Keras 3 numbers the weights that have no name.
+            parts = tuple(re.sub("/variable_[0-9]+$", "/variable", path.split(":")[0]).split("/"))
             if parts in table:
                 source.fail("layer '{}' has two weights with the name '{}'".format(
                     layer, parts[-1]))

@@ -152,10 +152,7 @@ def _keep_size(layer, value, size, strides):
     """Pad before a pool. Where the padding depends on the size of the map, so does the node, and a
     reshape to that size refuses any other one."""
     if layer.config.get("padding", "valid") == "valid" and _is_correct_pad(value, size, strides):
-        padding = value.padding
-        fixed = layer.builder.add(padding.name + "/fixed", "reshape", [value],
-                                  {"shape": list(value.shape)}, value.shape)
-        value = fixed._replace(padding=padding)
+        value = layer.builder.of_fixed_size(value)
     return layer.builder.plain(value)
 
 
