@@ -146,7 +146,7 @@ class Backbone(object):
             If another argument makes no sense.
         """
         name = default_name(layer, quality) if name_or_path is None else str(name_or_path)
-        return cls.from_network(load_network(find_backbone(name)), name, layer, input_size,
+        return cls.from_network(load_network(find_backbone(name), taps=layer), name, layer, input_size,
                                 pooling, threads, precision, ranges, quality)
 
     @classmethod

@@ -14,6 +14,7 @@ from .network import Network, needed_nodes, used_arrays
 from .on_disk import keep_on_disk
 from .operations import check_nodes
 from .safe_hdf5 import SafeHDF5
+from .unreadable import WEIGHTS_ONLY, what_archive_is
 
 #: Longest configuration that is read, in characters.
 LONGEST_CONFIG = archive.LARGEST_CONFIG
@@ -26,7 +27,7 @@ KERAS_WEIGHTS = {"kernel": "kernel", "beta": "beta", "mean": "moving_mean",
 PREPROCESSING = inception_v3.PREPROCESSING
 
 
-def load_keras_h5(path, layer=None, preprocessing=None):
+def load_keras_h5(path, layer=None, preprocessing=None, taps=None):
     """Read a network from a Keras HDF5 file.
 
     Parameters
@@ -36,6 +37,8 @@ def load_keras_h5(path, layer=None, preprocessing=None):
         Read only what this layer needs.
     preprocessing : dict, optional
         ``{"scale": s, "offset": o}`` in place of 1 / 127.5 and -1.
+    taps : str or sequence of str, optional
+        Where to cut a network that holds what is not known.
 
     Returns
     -------
@@ -64,26 +67,25 @@ def load_keras_h5(path, layer=None, preprocessing=None):
             version = (source.attribute(group, "keras_version")
                        or source.attribute(source.root(), "keras_version"))
             description = describe(parse_json(config, source.fail, "model_config", strict=False),
-                                   source.path, _major(version), layer)
+                                   source.path, _major(version), layer, taps)
             weights = find_weights(source, group)
             if weights is None:
                 source.fail("its group 'model_weights' has no 'layer_names'")
         return _network(source, weights, description, preprocessing, "Keras HDF5", version)
 
 
-def load_keras_archive(path, layer=None, preprocessing=None):
+def load_keras_archive(path, layer=None, preprocessing=None, taps=None):
     """Read a network from a ``.keras`` file; for the rest see `load_keras_h5`."""
     with KerasArchive(path) as opened:
         config = opened.text(archive.CONFIG, archive.LARGEST_CONFIG)
         if config is None:
-            opened.fail("a zip archive, but no model of Keras 3: it has no member '{}'".format(
-                archive.CONFIG))
+            opened.fail(what_archive_is(opened.names()))
         metadata = opened.text(archive.METADATA, archive.LARGEST_METADATA) or b"{}"
         metadata = parse_json(metadata, opened.fail, archive.METADATA, strict=False)
         version = metadata.get("keras_version") if isinstance(metadata, dict) else None
         version = version if isinstance(version, str) else None
         description = describe(parse_json(config, opened.fail, archive.CONFIG, strict=False),
-                               opened.path, _major(version or "3"), layer)
+                               opened.path, _major(version or "3"), layer, taps)
         with SafeHDF5(opened.path, opened.weights()) as source:
             weights = find_weights(source, source.root())
             if weights is None:
@@ -127,7 +129,7 @@ def _weights_only(source):
     for array, shape in shapes.items():
         layer, role = array.split("/")
         wanted[array] = Wanted(Place((in_file[layer],), (None,), None), (KERAS_WEIGHTS[role],), None,
-                               shape, shape)
+                               shape, shape, None)
     description = Description("inception_v3", inception_v3.INPUT_SIZE, nodes, wanted, {})
     return find_weights(source, group), description
 

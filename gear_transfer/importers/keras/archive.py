@@ -122,6 +122,10 @@ class KerasArchive(object):
         if left:
             self.fail("its member '{}' is cut short".format(info.filename))
 
+    def names(self):
+        """Names of all members, list of str."""
+        return self._zip.namelist()
+
     def text(self, name, largest):
         """A member that is text, bytes, or None where there is none."""
         info = self._member(name, largest, "a text")

@@ -9,9 +9,9 @@ from ..network import Node
 #: A weight to be read.
 #:
 #: `place` is where its layer is in the file (a `Place`), `names` what the weight may be called there,
-#: `position` its number among the layer's variables, `stored_shape` its shape there and `shape` the
-#: one in the network.
-Wanted = namedtuple("Wanted", "place names position stored_shape shape")
+#: `position` its number among the layer's variables, `stored_shape` its shape there, `shape` the
+#: one in the network, and `convert` what is done to its numbers, or None.
+Wanted = namedtuple("Wanted", "place names position stored_shape shape convert")
 
 #: Where a layer's weights are: names of the models and the layer around it, and the same as the path
 #: that Keras 3 makes of the classes; `sub` is a layer inside the layer, such as "query".
@@ -104,12 +104,13 @@ class GraphBuilder(object):
             self.not_negative.discard(node.name)
         del self.nodes[count:]
 
-    def want(self, layer, role, names, stored_shape, shape=None, sub=None):
+    def want(self, layer, role, names, stored_shape, shape=None, sub=None, convert=None):
         """Ask for a weight of a layer; return the name of the array that it becomes."""
         name = "{}/{}".format(layer.name, role)
         place = layer.place._replace(sub=sub)
         names = (names,) if isinstance(names, str) else tuple(names)
-        want = Wanted(place, names, None, tuple(stored_shape), tuple(shape or stored_shape))
+        want = Wanted(place, names, None, tuple(stored_shape), tuple(shape or stored_shape),
+                      convert)
         known = self.wanted.get(name)
         if known is None:
             position = self._positions.get(place, 0)

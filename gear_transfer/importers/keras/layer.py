@@ -87,9 +87,9 @@ class Layer(object):
         node = self.node if part is None else "{}/{}".format(self.node, part)
         return self.builder.add(node, op, inputs, attributes, shape, not_negative)
 
-    def want(self, role, names, stored_shape, shape=None, sub=None):
+    def want(self, role, names, stored_shape, shape=None, sub=None, convert=None):
         """Ask for a weight; return the name of the array that it becomes."""
-        return self.builder.want(self, role, names, stored_shape, shape, sub)
+        return self.builder.want(self, role, names, stored_shape, shape, sub, convert)
 
     # Its settings
 

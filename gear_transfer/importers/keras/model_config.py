@@ -35,7 +35,7 @@ Description = namedtuple("Description", "name input_size nodes wanted constants"
 _Scope = namedtuple("_Scope", "names path prefix")
 
 
-def describe(config, path, major=2, layers=None):
+def describe(config, path, major=2, layers=None, taps=None):
     """Translate the configuration of a model.
 
     Parameters
@@ -48,6 +48,8 @@ def describe(config, path, major=2, layers=None):
         Major version of the Keras that wrote the file.
     layers : str or sequence of str, optional
         Read only what these layers need. Default is what the outputs need.
+    taps : str or sequence of str, optional
+        The same, but only where an output cannot be made.
 
     Returns
     -------
@@ -69,12 +71,13 @@ def describe(config, path, major=2, layers=None):
     settings = _checked_settings(builder, config, "model", 0, counts)
     reader = _Reader(builder, counts)
     outputs = reader.read(config["class_name"], settings, None, _Scope((), (), ""))
+    blocked = [value for value in outputs if isinstance(value, Blocked)]
+    layers = taps if layers is None and blocked else layers
     if layers is None:
-        for value in outputs:
-            if isinstance(value, Blocked):
-                _fail_blocked(builder, value)
-            if isinstance(value, Plane):
-                builder.fail("the model ends with a single channel of a map")
+        if blocked:
+            _fail_blocked(builder, blocked[0])
+        if any(isinstance(value, Plane) for value in outputs):
+            builder.fail("the model ends with a single channel of a map")
         needed = [builder.plain(value).node for value in outputs]
     else:
         needed = [layers] if isinstance(layers, str) else list(layers)

@@ -1,5 +1,7 @@
 """Normalisations, dense layers and attention: what is done to channels, pixel by pixel or all at once."""
-from .arithmetic import constant_array, per_channel
+import numpy as np
+
+from .arithmetic import constant_array, per_channel, scaled, shifted
 from .functions import with_activation
 
 
@@ -51,30 +53,31 @@ def group_normalization(layer):
     return layer.add("group_norm", [value], attributes, value.shape)
 
 
-#: ``(x - mean) / max(sqrt(variance), 1e-7)``, which is what this adds to the variance.
-_NORMALIZATION_EPSILON = 1e-14
-
-
 def normalization(layer):
     """Keras's preprocessing layer, with statistics out of its settings or its weights."""
     value = layer.plain()
-    axis = layer.config.get("axis", -1)
     if layer.config.get("invert"):
         layer.fail("invert is not supported")
     channels = layer.channels(value)
-    attributes = {"epsilon": _NORMALIZATION_EPSILON}
     given = [layer.config.get("mean"), layer.config.get("variance")]
     if None not in given:
-        for role, numbers in zip(("mean", "variance"), given):
-            array = per_channel(layer, value, constant_array(layer, numbers))
-            if array is None or role == "variance" and array.min() < 0.0:
-                layer.fail("{} is {!r}, its input has {} channels".format(role, numbers, channels))
-            attributes[role] = layer.builder.constant(layer, role, array)
-    else:
-        layer.check_last_axis(value, axis)
-        for role in ("mean", "variance"):
-            attributes[role] = layer.want(role, role, (channels,))
-    return layer.add("batch_norm", [value], attributes, value.shape)
+        mean, variance = [per_channel(layer, value, constant_array(layer, numbers))
+                          for numbers in given]
+        if mean is None or variance is None or variance.min() < 0.0:
+            layer.fail("mean and variance are {!r}, its input has {} channels".format(
+                given, channels))
+        return scaled(layer, shifted(layer, value, -mean, part="centered"),
+                      inverse_deviation(variance))
+    layer.check_last_axis(value, layer.config.get("axis", -1))
+    names = [layer.want(role, role, (channels,), convert=convert)
+             for role, convert in (("mean", np.negative), ("variance", inverse_deviation))]
+    centered = layer.add("bias", [value], {"bias": names[0]}, value.shape, part="centered")
+    return layer.add("scale", [centered], {"gamma": names[1]}, value.shape)
+
+
+def inverse_deviation(variance):
+    """``1 / max(sqrt(variance), 1e-7)``, as Keras divides."""
+    return 1.0 / np.maximum(np.sqrt(variance), np.float32(1e-7))
 
 
 def layer_scale(layer):

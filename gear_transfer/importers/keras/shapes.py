@@ -215,7 +215,7 @@ def get_item(layer):
     channels = layer.channels(value)
     parts = _key(layer)
     if parts and all(part == _ALL for part in parts[:-1]):
-        if parts[-1] == (None, None, -1):
+        if parts[-1] == (None, None, -1) and 2 <= channels <= MOST_PLANES:
             return _channels(layer, value, list(range(channels))[::-1])
         if type(parts[-1]) is int and -channels <= parts[-1] < channels and len(parts) in (2, 4):
             return Plane(value, parts[-1] % channels)
@@ -227,22 +227,23 @@ def stack(layer):
     planes = layer.inputs()
     axis = layer.setting("axis", 1, 0)
     if (len(set(planes)) == 0 or not all(isinstance(plane, Plane) for plane in planes)
-            or len(set(plane.source for plane in planes)) > 1 or axis not in (-1, 3)):
+            or len(set(plane.source for plane in planes)) > 1 or axis not in (-1, 3)
+            or not 2 <= len(planes) <= MOST_PLANES):
         layer.fail("is not supported but for the channels of one map")
     return _channels(layer, planes[0].source, [plane.index for plane in planes])
 
 
 def _channels(layer, value, order):
-    """A map of these channels of another one: a convolution of one pixel with ones and zeros."""
-    into = layer.channels(value)
-    layer.builder.count(layer, into * len(order))
-    kernel = np.zeros((1, 1, into, len(order)), np.float32)
-    kernel[0, 0, order, range(len(order))] = 1.0
-    name = layer.builder.constant(layer, "kernel", kernel)
-    return layer.add("conv2d", [value], {
-        "kernel": name, "strides": [1, 1], "dilations": [1, 1], "groups": 1, "padding": "valid"},
-        value.shape[:2] + (len(order),), value.node in layer.builder.not_negative)
+    """A map of these channels of another one."""
+    positive = value.node in layer.builder.not_negative
+    planes = [layer.add("slice", [value], {"axis": "channels", "start": index, "stop": index + 1},
+                        value.shape[:2] + (1,), positive, part="channel{}".format(place))
+              for place, index in enumerate(order)]
+    return layer.add("concat", planes, {}, value.shape[:2] + (len(order),), positive)
 
+
+#: Most channels that are put in another order.
+MOST_PLANES = 16
 
 #: What ``...`` and ``:`` are read as.
 _ALL = (None, None, None)

@@ -58,6 +58,8 @@ def read_arrays(weights, description, names):
         array = source.array(dataset, what, want.stored_shape)
         if name.endswith("/variance") and array.min() < 0.0:
             source.fail("{} holds a negative number".format(what))
+        if want.convert is not None:
+            array = want.convert(array)
         yield name, np.ascontiguousarray(array.reshape(want.shape))
 
 
