@@ -175,7 +175,7 @@ def test_without_weights(tmp_path):
     weights = small_numbered()
     del weights["dense"]
     fails(write_archive(tmp_path / "d.keras", functional(small_layers_3()), weights),
-          "layer 'top'", "kernel is missing")
+          "layer 'top'", "is missing")
 
 
 def test_weights_in_the_place_of_another_layer(tmp_path):
