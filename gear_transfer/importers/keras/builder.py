@@ -35,7 +35,7 @@ Plane = namedtuple("Plane", "source index")
 MOST_NODES = 40000
 
 #: Most calls of layers; those that become no node count too.
-MOST_CALLS = 60000
+MOST_CALLS = 50000
 
 #: Most numbers in all arrays that are made here, such as one scale for every channel.
 MOST_CONSTANTS = 1 << 22
@@ -69,6 +69,7 @@ class GraphBuilder(object):
         self.not_negative = set()
         self.blocked = {}
         self._by_name = {}
+        self._whole = set()
         self._positions = {}
         self._numbers = 0
         self._calls = 0
@@ -88,6 +89,8 @@ class GraphBuilder(object):
         self._by_name[name] = node
         if not_negative:
             self.not_negative.add(name)
+        if op == "input" or op in _PIXEL_BY_PIXEL and node.inputs[0] in self._whole:
+            self._whole.add(name)
         return Value(name, tuple(shape), None)
 
     def count_call(self, name):
@@ -102,6 +105,7 @@ class GraphBuilder(object):
         for node in self.nodes[count:]:
             del self._by_name[node.name]
             self.not_negative.discard(node.name)
+            self._whole.discard(node.name)
         del self.nodes[count:]
 
     def want(self, layer, role, names, stored_shape, shape=None, sub=None, convert=None):
@@ -163,10 +167,7 @@ class GraphBuilder(object):
 
     def is_whole_image(self, value):
         """Whether the value is the input, changed pixel by pixel at most."""
-        node = self._by_name[value.node]
-        while node.op in _PIXEL_BY_PIXEL:
-            node = self._by_name[node.inputs[0]]
-        return node.op == "input" and value.padding is None
+        return value.node in self._whole and value.padding is None
 
     def fix_size(self, height, width):
         """The size of the images, where the model itself leaves it open."""
