@@ -184,9 +184,9 @@ def test_an_unknown_layer_names_the_last_tap_before_it(tmp_path):
     assert load_network(path, ("beside", "below")).layers == ["input_layer", "below", "beside"]
     with pytest.raises(GraphError, match="did you mean below"):
         load_network(path, layer="belov")
-    assert Backbone.load(path, "beside").layers == ["input_layer", "below", "beside"]
+    assert Backbone.load(path, "beside", preprocessing="raw").layers == ["input_layer", "below", "beside"]
     with pytest.raises(WeightsError, match="odd"):
-        Backbone.load(path)
+        Backbone.load(path, preprocessing="raw")
 
 
 def test_taps_leave_a_whole_network_whole(tmp_path):

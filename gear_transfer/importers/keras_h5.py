@@ -6,13 +6,14 @@ only is taken for Inception V3, whose graph `inception_v3` describes.
 import re
 from collections import OrderedDict
 
-from . import inception_v3
+from . import inception_v3, keras_families
 from .json_text import parse_json
 from .keras import Description, KerasArchive, archive, describe, find_weights, read_arrays
 from .keras.builder import Place, Wanted
 from .network import Network, needed_nodes, used_arrays
 from .on_disk import keep_on_disk
 from .operations import check_nodes
+from .preprocessing import ASKED_FOR
 from .safe_hdf5 import SafeHDF5
 from .unreadable import WEIGHTS_ONLY, what_archive_is
 
@@ -23,9 +24,6 @@ LONGEST_CONFIG = archive.LARGEST_CONFIG
 KERAS_WEIGHTS = {"kernel": "kernel", "beta": "beta", "mean": "moving_mean",
                  "variance": "moving_variance"}
 
-#: Keras applications want ``uint8 / 127.5 - 1`` in most cases; a file does not say.
-PREPROCESSING = inception_v3.PREPROCESSING
-
 
 def load_keras_h5(path, layer=None, preprocessing=None, taps=None):
     """Read a network from a Keras HDF5 file.
@@ -35,8 +33,8 @@ def load_keras_h5(path, layer=None, preprocessing=None, taps=None):
     path : str
     layer : str or sequence of str, optional
         Read only what this layer needs.
-    preprocessing : dict, optional
-        ``{"scale": s, "offset": o}`` in place of 1 / 127.5 and -1.
+    preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional
+        See `preprocessing.resolve`. Default is what the layers say, see `keras_families`.
     taps : str or sequence of str, optional
         Where to cut a network that holds what is not known.
 
@@ -106,8 +104,14 @@ def _network(source, weights, description, preprocessing, kind, version):
     provenance = {"format": kind}
     if version:
         provenance["keras_version"] = version
+    if preprocessing is not None:
+        known = keras_families.Known(preprocessing, ASKED_FOR)
+    else:
+        shapes = dict((name, want.shape) for name, want in description.wanted.items())
+        known = keras_families.recognise(description.whole, shapes)
     return Network(description.name, nodes, arrays, description.input_size,
-                   preprocessing or PREPROCESSING, provenance)
+                   known and known.preprocessing, provenance,
+                   preprocessing_reason=known and known.reason)
 
 
 def _weights_only(source):
@@ -130,7 +134,8 @@ def _weights_only(source):
         layer, role = array.split("/")
         wanted[array] = Wanted(Place((in_file[layer],), (None,), None), (KERAS_WEIGHTS[role],), None,
                                shape, shape, None)
-    description = Description("inception_v3", inception_v3.INPUT_SIZE, nodes, wanted, {})
+    description = Description("inception_v3", inception_v3.INPUT_SIZE, nodes, wanted, {},
+                              nodes)
     return find_weights(source, group), description
 
 

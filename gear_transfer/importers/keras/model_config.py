@@ -27,8 +27,9 @@ MODEL_CLASSES = ("Model", "Functional", "Sequential")
 #: Where Keras's own classes are.
 _PACKAGES = ("keras", "tf_keras", "keras_core", "tensorflow")
 
-#: The result: input_size is (height, width) where the model fixes it, constants are arrays by name.
-Description = namedtuple("Description", "name input_size nodes wanted constants")
+#: The result: input_size is (height, width) where the model fixes it, constants are arrays by name;
+#: `nodes` is what is read, `whole` all that could be described.
+Description = namedtuple("Description", "name input_size nodes wanted constants whole")
 
 #: A model that is being read: names and Keras 3's paths of those around it and its own, what the
 #: names of its nodes begin with, and the node counts of all names in the file.
@@ -89,7 +90,7 @@ def describe(config, path, major=2, layers=None, taps=None):
     nodes = needed_nodes(builder.nodes, needed)
     name = settings.get("name")
     return Description(name if isinstance(name, str) else "model", builder.input_size, nodes,
-                       builder.wanted, builder.constants)
+                       builder.wanted, builder.constants, builder.nodes)
 
 
 def _fail_blocked(builder, blocked):
