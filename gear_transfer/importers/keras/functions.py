@@ -39,11 +39,11 @@ def activation_of(layer, setting, config=None):
     if isinstance(name, dict):
         inner = name.get("config")
         settings = inner if isinstance(inner, dict) else {}
-        name = inner if isinstance(inner, str) else _LAYERS.get(name.get("class_name"),
-                                                               name.get("class_name"))
+        name = inner if isinstance(inner, str) else str(name.get("class_name"))
+        name = _LAYERS.get(name, name)
     if name is None:
         return "linear", {}
-    if name not in FUNCTIONS and name not in ("linear", "hard_sigmoid"):
+    if not isinstance(name, str) or not (name in FUNCTIONS or name in ("linear", "hard_sigmoid")):
         layer.fail("activation {!r} is not supported".format(name))
     for key in ("alpha", "negative_slope", "threshold", "max_value", "approximate"):
         if settings.get(key) not in (None, False, 0, 0.0) and name not in ("gelu", "linear"):

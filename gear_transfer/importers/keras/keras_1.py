@@ -28,7 +28,7 @@ def upgraded(entry):
     config = entry["config"]
     kind = entry.get("class_name")
     if kind == "Merge":
-        return dict(entry, class_name=_MERGES.get(config.get("mode"), "Merge"),
+        return dict(entry, class_name=_MERGES.get(str(config.get("mode")), "Merge"),
                     config=dict(config, axis=config.get("concat_axis", -1)))
     old = [key for key in _SETTINGS if key in config]
     if not old and "dim_ordering" not in config:
