@@ -8,8 +8,9 @@ from collections import OrderedDict
 
 from . import inception_v3, keras_families
 from .json_text import parse_json
-from .keras import Description, KerasArchive, archive, describe, find_weights, read_arrays
+from .keras import Description, KerasArchive, archive, describe, find_family, find_weights, read_arrays
 from .keras.builder import Place, Wanted
+from .keras.families import FAMILIES
 from .network import Network, needed_nodes, used_arrays
 from .on_disk import keep_on_disk
 from .operations import check_nodes
@@ -115,15 +116,27 @@ def _network(source, weights, description, preprocessing, kind, version):
 
 
 def _weights_only(source):
-    """Inception V3 from a file of weights: graph from our code, arrays by order."""
+    """A network that is known by name, from a file of weights: its graph is from our code."""
     group = source.root()
+    weights = find_weights(source, group)
+    if weights is None:
+        group = source.group(group, "model_weights")
+        weights = None if group is None else find_weights(source, group)
+    if weights is None:
+        source.fail("an HDF5 file, but neither a Keras model (no 'model_config') nor Keras "
+                    "weights (no 'layer_names' and no group 'layers')")
+    description = find_family(source, weights, describe)
+    if description is not None:
+        return weights, description
     names = source.names(group, "layer_names")
     if names is None:
-        group = source.group(group, "model_weights")
-        names = source.names(group, "layer_names") if group is not None else None
-    if names is None:
-        source.fail("an HDF5 file, but neither a Keras model (no 'model_config') nor Keras "
-                    "weights (no 'layer_names')")
+        source.fail("Keras weights, but not those of a network known by name ({}): {}".format(
+            ", ".join(sorted(set(name.split("_")[0] for name in FAMILIES))), WEIGHTS_ONLY))
+    return weights, _inception_v3(source, names)
+
+
+def _inception_v3(source, names):
+    """Inception V3, whose arrays are told by the order of their layers' numbers."""
     nodes, shapes = inception_v3.architecture()
     in_file = {}
     for kind in ("conv2d", "batch_normalization"):
@@ -134,9 +147,7 @@ def _weights_only(source):
         layer, role = array.split("/")
         wanted[array] = Wanted(Place((in_file[layer],), (None,), None), (KERAS_WEIGHTS[role],), None,
                                shape, shape, None)
-    description = Description("inception_v3", inception_v3.INPUT_SIZE, nodes, wanted, {},
-                              nodes)
-    return find_weights(source, group), description
+    return Description("inception_v3", inception_v3.INPUT_SIZE, nodes, wanted, {}, nodes)
 
 
 def _match_by_order(source, kind, ours, names):
@@ -162,7 +173,6 @@ def _match_by_order(source, kind, ours, names):
     missing = [name for name in expected if name not in in_file]
     if missing:
         source.fail("layer '{}' is missing; Inception V3 has {} layers of the kind {}, this file "
-                    "{} (a file of weights only must be Inception V3; save other networks whole, "
-                    "with model.save)".format(missing[0], len(ours), kind, len(in_file)))
-    source.fail("has {} layers of the kind {}, Inception V3 has {}; a file of weights only must be "
-                "Inception V3".format(len(in_file), kind, len(ours)))
+                    "{} ({})".format(missing[0], len(ours), kind, len(in_file), WEIGHTS_ONLY))
+    source.fail("has {} layers of the kind {}, Inception V3 has {}; {}".format(
+        len(in_file), kind, len(ours), WEIGHTS_ONLY))

@@ -154,7 +154,7 @@ class SafeHDF5(object):
         """
         if not self._structure.is_dataset(dataset.address):
             self.fail("{} is not a data set".format(what))
-        found = self._shape(dataset, what)
+        found = self.shape(dataset, what)
         if shape is not None and found != tuple(shape):
             self.fail("{} has shape {}, expected {}".format(what, found, tuple(shape)))
         kind = self._number_type(dataset, what)
@@ -168,7 +168,8 @@ class SafeHDF5(object):
             self.fail("{} holds NaN or infinity".format(what))
         return values
 
-    def _shape(self, dataset, what):
+    def shape(self, dataset, what):
+        """The shape of a data set, tuple of int; for the parameters see `array`."""
         body = self._structure.message(dataset.address, DATASPACE)
         shape = None if body is None else self._structure.shape(body)
         if shape is None:

@@ -66,14 +66,20 @@ def read_arrays(weights, description, names):
 class NamedWeights(object):
     """Weights by name: a group for each layer or inner model of the outermost one."""
 
+    #: Major version of Keras that this layout is of.
+    major = 2
+
     def __init__(self, source, group):
         self.source = source
         self.group = group
         self._tables = {}
 
-    def find(self, want):
-        """The data set of a wanted weight, or None."""
+    def find(self, want, must=True):
+        """The data set of a wanted weight, or None; a layer that is missing is an error if it must
+        be there."""
         names = want.place.names
+        if not must and self.source.group(self.group, names[0]) is None:
+            return None
         table = self._table(names[0])
         inner = [] if len(names) == 1 else names[-1].split("/")
         for name in want.names:
@@ -119,13 +125,17 @@ class NamedWeights(object):
 class NumberedWeights(object):
     """Weights by number, in groups named after the classes of layers."""
 
+    #: Major version of Keras that this layout is of.
+    major = 3
+
     def __init__(self, source, group, layers):
         self.source = source
         self.group = group
         self.layers = layers
 
-    def find(self, want):
-        """The data set of a wanted weight, or None."""
+    def find(self, want, must=True):
+        """The data set of a wanted weight, or None; one of another layer is an error if it must be
+        there."""
         place = want.place
         path = [self.layers if part == "layers" else part for part in place.path]
         if None in path:
@@ -136,7 +146,8 @@ class NumberedWeights(object):
         for sub in subs:
             group = self.source.group(self.group, "/".join(path + sub + ["vars"]))
             if group is not None:
-                self._check_name(group, place)
+                if must:
+                    self._check_name(group, place)
                 return self.source.member(group, str(want.position))
         return None
 
