@@ -350,7 +350,7 @@ class KerasArchive(Target):
 
     def seeds(self):
         inner = keras_files.functional(
-            [keras_files.image_3(name="i"), keras_files.layer_3("ReLU", "r", ["i"])], name="inner")
+            [keras_files.image_3(None, None, 4, name="i"), keras_files.layer_3("ReLU", "r", ["i"])], name="inner")
         inner["inbound_nodes"] = [{"args": [keras_files.tensor("conv")], "kwargs": {}}]
         layers = [keras_files.image_3(), keras_files.layer_3(
             "Conv2D", "conv", ["input_layer"], filters=4, kernel_size=[3, 3])]
