@@ -147,7 +147,8 @@ def taps(model):
     """Names of layers spread over the model, the last one among them."""
     names = [layer.name for layer in model.layers
              if not isinstance(layer, (L.InputLayer, keras.Model, L.ZeroPadding2D, L.Dropout))]
-    return names[2::max(len(names) // TAPS, 1)] + [model.layers[-1].name]
+    step = max(len(names) // TAPS, 1)
+    return names[min(step - 1, 2)::step] + [model.layers[-1].name]
 
 
 def errors(model, path, size, is_raw):

@@ -205,7 +205,7 @@ ATTACKS = {
         path, kind="StringLookup", config={"vocabulary": "/etc/passwd"}),
     "custom object": lambda path: keras(path, kind="os>system", config={"command": "true"}),
     "Keras archive, module and class by name, CVE-2025-1550": lambda path: keras_3(
-        path, "function", "second", ["input_layer"], module="os", args=["mkdir exploded"]),
+        path, "function", "second", ["input_layer"], module="os", command="mkdir exploded"),
     "Keras archive, Lambda layer, CVE-2024-3660": lambda path: keras_3(
         path, "Lambda", "second", ["input_layer"], function={
             "class_name": "__lambda__", "config": {"code": "4wEAAAA="}}),
