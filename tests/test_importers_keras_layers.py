@@ -105,6 +105,13 @@ def test_named_weights_of_inner_models(tmp_path):
         assert [network.arrays[name + "/kernel"].flat[0] for name in ("Conv", "a/Conv")] == [1, 2]
 
 
+def test_an_inner_model_that_is_called_as_in_training(tmp_path):
+    block = sequential("block", [conv_3("c", None), layer_3("BatchNormalization", "b")])
+    block["inbound_nodes"] = [{"args": [tensor("input_layer")], "kwargs": {"training": True}}]
+    fails(write_archive(tmp_path / "t.keras", functional([image_3(), block]), {}), "'block'",
+          "training=True")
+
+
 def test_an_inner_model_that_is_called_twice(tmp_path):
     block = sequential("block", [conv_3("c", None), layer_3("ReLU", "r")])
     block["inbound_nodes"] = [{"args": [tensor("input_layer")], "kwargs": {}},
@@ -303,6 +310,8 @@ def only(network):
     (layer_3("Permute", "x", ["input_layer"], dims=[3, 1, 2]), [("transpose", {"axes": [2, 0, 1]})]),
     (layer_3("Reshape", "x", ["input_layer"], target_shape=[-1, 3]),
      [("reshape", {"shape": [-1, 1, 3]})]),
+    (layer_3("Reshape", "x", ["input_layer", [-1, 64, 3]], module=OPS),
+     [("reshape", {"shape": [64, 1, 3]})]),
     (layer_3("Resizing", "x", ["input_layer"], height=8, width=8), []),
     (layer_3("RandomZoom", "x", ["input_layer"], height_factor=0.1), []),
     (layer_3("CenterCrop", "x", ["input_layer"], height=4, width=3),

@@ -283,6 +283,8 @@ class _Reader(object):
         inputs = layer.inputs()
         if not inputs:
             self.builder.fail("layer '{}' ({}): has no input".format(layer.name, layer.kind))
+        if layer.kwargs.get("training") is True:
+            return [self._attempt(layer, tables.trained)]
         inner = _Scope(layer.place.names, layer.place.path,
                        layer.node + "/" if number else scope.prefix)
         return self.read(entry["class_name"], entry["config"], inputs, inner)

@@ -122,8 +122,8 @@ def _in_network(shape):
 
 def reshape(layer):
     value = layer.plain()
-    target = layer.setting("target_shape", 1, None)
-    if target is None:
+    target = layer.config.get("target_shape")
+    if target is None:  # a function, whose shape counts the batch
         target = layer.setting("newshape", 1, layer.setting("shape", 1, None))
         target = target[1:] if isinstance(target, list) else target
     if (not isinstance(target, list) or not all(type(n) is int and (n == -1 or 1 <= n <= LARGEST)

@@ -2,7 +2,7 @@
 from . import arithmetic, functions, norms, shapes, windows
 from .shapes import inner_input, input_layer
 
-__all__ = ["inner_input", "input_layer", "translator"]
+__all__ = ["inner_input", "input_layer", "trained", "translator"]
 
 LAYERS = {
     "Conv2D": windows.conv2d,
@@ -163,6 +163,11 @@ def _is_called_like_a_function(layer):
     Files of Keras 3 in HDF5 do not say which of the two an "Add" is.
     """
     return layer.kind in OPERATIONS and len(layer.args) > 1
+
+
+def trained(layer):
+    """Refuse a model that is called as in training."""
+    layer.fail("is called with training=True and would normalise by the images at hand")
 
 
 def _unknown(reason):
