@@ -84,6 +84,7 @@ def test_two_members_of_one_name(tmp_path, name):
     fails(small_archive(tmp_path / "two.keras", members=[(name, b"{}")]), "two members", name)
 
 
+@pytest.mark.slow
 def test_bombs(tmp_path):
     config = json.dumps(functional(small_layers_3()))
     bomb = write_archive(tmp_path / "config.keras", config + " " * (archive.LARGEST_CONFIG), {},
@@ -110,6 +111,7 @@ def test_a_member_that_is_longer_than_it_claims(tmp_path):
     fails(path, "'model.weights.h5'")
 
 
+@pytest.mark.slow
 def test_a_list_of_members_without_end(tmp_path):
     path = str(tmp_path / "list.keras")
     with zipfile.ZipFile(path, "w") as stream:

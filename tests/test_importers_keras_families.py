@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gear_transfer.errors import WeightsError
-from gear_transfer.importers import load_network
+from gear_transfer.importers import inception_v3, load_network
 from gear_transfer.importers.keras import describe, families
 from keras_files import small_numbered, small_weights, write_numbered, write_weights
 
@@ -40,6 +40,7 @@ def numbered_weights(description, names):
     return layers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["named", "keras 3", "keras 2.15", "keras 2.13"])
 def test_mobilenet_in_every_layout(tmp_path, layout):
     description = described(MOBILENET)
@@ -62,6 +63,28 @@ def test_mobilenet_in_every_layout(tmp_path, layout):
     assert load_network(path, "conv_dw_1_relu").layers[-1] == "conv_dw_1_relu"
 
 
+@pytest.mark.slow
+def test_inception_v3_in_the_layout_of_keras_3(tmp_path):
+    """The order of the file is not that of the numbers in the names."""
+    nodes, shapes = inception_v3.architecture()
+    layers = {}
+    for kind, roles in (("conv2d", ["kernel"]), ("batch_normalization", ["beta", "mean", "variance"])):
+        names = [node.name for node in nodes if node.name.startswith(kind + "_")]
+        for place, name in enumerate(reversed(names)):
+            path = "{}_{}".format(kind, place) if place else kind
+            number = int(name.rsplit("_", 1)[1])
+            layers[path] = ("{}_{}".format(kind, number + 94), [
+                np.full(shapes[name + "/" + role], number + index, np.float32)
+                for index, role in enumerate(roles)])
+    path = str(tmp_path / "i.weights.h5")
+    with h5py.File(path, "w") as stream:
+        write_numbered(stream, layers)
+    network = load_network(path, "mixed0")
+    for number in (1, 5, 12):
+        assert network.arrays["conv2d_{}/kernel".format(number)].flat[0] == number
+        assert network.arrays["batch_normalization_{}/variance".format(number)].flat[0] == number + 2
+
+
 #: Convolutions and dense layers that count, and million parameters without classifier, as published.
 PUBLISHED = {"vgg16": (13, 14.7), "vgg19": (16, 20.0), "resnet50": (53, 23.6),
              "resnet101": (104, 42.7), "resnet152": (155, 58.4), "resnet50v2": (53, 23.6),
@@ -78,6 +101,7 @@ def test_sizes_are_those_published(name):
     assert (count, round(parameters / 1e6, 1)) == PUBLISHED[name]
 
 
+@pytest.mark.slow
 def test_no_family_is_taken_for_another():
     """Of two whose layers fit, the larger one comes first."""
     shapes = dict((name, dict((key, want.stored_shape) for key, want in
@@ -88,6 +112,7 @@ def test_no_family_is_taken_for_another():
             assert not set(shapes[earlier].items()) <= set(shapes[name].items())
 
 
+@pytest.mark.slow
 def test_unknown_weights_say_what_is_needed(tmp_path):
     path = str(tmp_path / "unknown.weights.h5")
     for write in (lambda stream: write_weights(stream, small_weights()),

@@ -156,6 +156,7 @@ def test_ten_thousand_models_within_each_other(tmp_path):
     fails(write_archive(tmp_path / "deep.keras", text, {}), "config.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ReLU", "Dropout"])
 def test_calls_that_multiply(tmp_path, kind):
     """Eight models within each other, each of which calls the next one eight times."""

@@ -21,9 +21,9 @@ from .unreadable import WEIGHTS_ONLY, what_archive_is
 #: Longest configuration that is read, in characters.
 LONGEST_CONFIG = archive.LARGEST_CONFIG
 
-#: Name of a weight in a Keras file by the last part of our array's name.
-KERAS_WEIGHTS = {"kernel": "kernel", "beta": "beta", "mean": "moving_mean",
-                 "variance": "moving_variance"}
+#: Name and number of a weight of Inception V3 in a Keras file by the last part of our array's name.
+KERAS_WEIGHTS = {"kernel": ("kernel", 0), "beta": ("beta", 0), "mean": ("moving_mean", 1),
+                 "variance": ("moving_variance", 2)}
 
 
 def load_keras_h5(path, layer=None, preprocessing=None, taps=None):
@@ -128,14 +128,17 @@ def _weights_only(source):
     description = find_family(source, weights, describe)
     if description is not None:
         return weights, description
-    names = source.names(group, "layer_names")
+    names, paths = source.names(group, "layer_names"), {}
+    if names is None:
+        paths = dict(weights.named("conv2d"), **weights.named("batch_normalization"))
+        names = list(paths) if len(paths) == 2 * inception_v3.CONVOLUTIONS else None
     if names is None:
         source.fail("Keras weights, but not those of a network known by name ({}): {}".format(
             ", ".join(sorted(set(name.split("_")[0] for name in FAMILIES))), WEIGHTS_ONLY))
-    return weights, _inception_v3(source, names)
+    return weights, _inception_v3(source, names, paths)
 
 
-def _inception_v3(source, names):
+def _inception_v3(source, names, paths):
     """Inception V3, whose arrays are told by the order of their layers' numbers."""
     nodes, shapes = inception_v3.architecture()
     in_file = {}
@@ -145,8 +148,9 @@ def _inception_v3(source, names):
     wanted = OrderedDict()
     for array, shape in shapes.items():
         layer, role = array.split("/")
-        wanted[array] = Wanted(Place((in_file[layer],), (None,), None), (KERAS_WEIGHTS[role],), None,
-                               shape, shape, None)
+        place = Place((in_file[layer],), ("layers", paths.get(in_file[layer])), None)
+        weight, position = KERAS_WEIGHTS[role]
+        wanted[array] = Wanted(place, (weight,), position, shape, shape, None)
     return Description("inception_v3", inception_v3.INPUT_SIZE, nodes, wanted, {}, nodes)
 
 

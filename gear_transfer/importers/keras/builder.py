@@ -32,10 +32,10 @@ Blocked = namedtuple("Blocked", "reason before")
 Plane = namedtuple("Plane", "source index")
 
 #: Most nodes that a model may become; models inside models can be called many times.
-MOST_NODES = 40000
+MOST_NODES = 30000
 
 #: Most calls of layers; those that become no node count too.
-MOST_CALLS = 50000
+MOST_CALLS = 30000
 
 #: Most numbers in all arrays that are made here, such as one scale for every channel.
 MOST_CONSTANTS = 1 << 22

@@ -151,6 +151,17 @@ class NumberedWeights(object):
                 return self.source.member(group, str(want.position))
         return None
 
+    def named(self, kind):
+        """Paths of the layers of a class by the names that Keras 3 notes beside their weights, dict."""
+        found = {}
+        while True:
+            path = "{}_{}".format(kind, len(found)) if found else kind
+            group = self.source.group(self.group, "{}/{}/vars".format(self.layers, path))
+            name = None if group is None else self.source.attribute(group, "name")
+            if name is None or name in found:
+                return found
+            found[name] = path
+
     def _check_name(self, group, place):
         """Keras 3 notes the name of the layer beside its weights."""
         name = self.source.attribute(group, "name")
