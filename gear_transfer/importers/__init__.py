@@ -9,7 +9,8 @@ from .preprocessing import ASKED_FOR, resolve
 
 __all__ = ["ChannelQuantizedArray", "Network", "Node", "QuantizedArray", "load_network"]
 
-READABLE = ("Keras HDF5 (.h5: official Inception V3 weights or a whole saved model), EfficientNet-Lite "
+READABLE = ("Keras models (.keras), Keras HDF5 (.h5: whole models, and the weights of networks "
+            "known by name), EfficientNet-Lite "
             "(.safetensors, PyTorch names) and the native format (.gtw, safetensors layout)")
 
 
@@ -26,19 +27,23 @@ def _head(path):
         raise WeightsError("{}: cannot be read ({})".format(path, error.strerror or error))
 
 
-def load_network(path, layer=None, preprocessing=None):
+def load_network(path, layer=None, preprocessing=None, taps=None):
     """Read a network from a weight file; its kind is told by its content.
 
     Parameters
     ----------
     path : str or Path
-        A Keras HDF5 file, EfficientNet-Lite weights in a safetensors file, or a file in the native
+        A Keras file (.keras, .h5), EfficientNet-Lite weights in a safetensors file, or a file in the native
         format.
-    layer : str, optional
-        Cut the network here: this layer is the last node.
+    layer : str or sequence of str, optional
+        Cut the network here: this layer is the last node. What lies above may hold operations that
+        are not known.
     preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional
         What pixels the network wants, see `preprocessing.resolve`, in place of what the file says
         or implies.
+    taps : str or sequence of str, optional
+        Layers that are wanted. Where the file has operations that are not known, the network is cut
+        at these; else it is read whole.
 
     Returns
     -------
@@ -60,7 +65,10 @@ def load_network(path, layer=None, preprocessing=None):
         raise WeightsError("{}: the file is empty".format(path))
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         from .keras_h5 import load_keras_h5
-        return load_keras_h5(path, layer, preprocessing)
+        return load_keras_h5(path, layer, preprocessing, taps)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        from .keras_h5 import load_keras_archive
+        return load_keras_archive(path, layer, preprocessing, taps)
     if head[8:9] == b"{":
         from .safetensors import has_tensor
         if has_tensor(path, "_conv_stem.weight"):
@@ -71,5 +79,6 @@ def load_network(path, layer=None, preprocessing=None):
         if preprocessing is not None:
             network.preprocessing, network.preprocessing_reason = preprocessing, ASKED_FOR
         return network if layer is None else network.upto(layer)
-    raise WeightsError("{}: not a weight file of a known kind; readable are {}".format(
-        path, READABLE))
+    from .unreadable import what_it_is
+    raise WeightsError("{}: {}; readable are {}".format(
+        path, what_it_is(head) or "not a weight file of a known kind", READABLE))

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zipfile
 import zlib
 
 import numpy as np
@@ -342,6 +343,61 @@ def _filtered(path):
                                   shuffle=True, fletcher32=True)
 
 
+class KerasArchive(Target):
+    """A model of Keras 3 (.keras): zip, configuration and weights, each changed in turn."""
+
+    file_name = "input.keras"
+
+    def seeds(self):
+        inner = keras_files.functional(
+            [keras_files.image_3(None, None, 4, name="i"), keras_files.layer_3("ReLU", "r", ["i"])], name="inner")
+        inner["inbound_nodes"] = [{"args": [keras_files.tensor("conv")], "kwargs": {}}]
+        layers = [keras_files.image_3(), keras_files.layer_3(
+            "Conv2D", "conv", ["input_layer"], filters=4, kernel_size=[3, 3])]
+        nested = keras_files.functional(layers + [
+            inner, dict(keras_files.layer_3("Rescaling", "s", scale=[1.0, 2.0, 3.0, 4.0]),
+                        inbound_nodes=[{"args": [keras_files.tensor("inner", 1)], "kwargs": {}}]),
+            keras_files.layer_3("Multiply", "m", ["s", 0.5], module="keras.src.ops.numpy"),
+            keras_files.layer_3("Reshape", "t", ["m"], target_shape=[-1, 4]),
+            keras_files.layer_3("GlobalAveragePooling1D", "g", ["t"])])
+        weights = dict((path, keras_files.small_numbered()[path]) for path in ["conv2d"])
+        return [self.written_by(keras_files.small_archive),
+                self.written_by(lambda path: keras_files.small_archive(
+                    path, compression=zipfile.ZIP_DEFLATED)),
+                self.written_by(lambda path: keras_files.write_archive(path, nested, weights))]
+
+    def mutate(self, data, rng):
+        """Change a member and pack them again, or any byte."""
+        if rng.random() < 0.3:
+            return mutate_bytes(data, rng)
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as stream:
+                members = [(name, stream.read(name)) for name in stream.namelist()]
+        except Exception:  # whatever an earlier change has made of it
+            return mutate_bytes(data, rng)
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for name, text in members:
+                if name == "config.json" and rng.random() < 0.8:
+                    try:
+                        text = json.dumps(mutate_json(json.loads(text.decode()), rng)).encode()
+                    except (ValueError, RecursionError):
+                        text = mutate_bytes(text, rng)
+                elif rng.random() < 0.2:
+                    text = mutate_bytes(text, rng)
+                stream.writestr(name, text)
+        return file.getvalue()
+
+    def run(self, data):
+        self.put(data)
+        try:
+            load_network(self.path)
+        except (errors.WeightsError, errors.GraphError):
+            return False
+        return True
+
+
 class KerasWeights(Target):
     """A file of Inception V3's weights in the layout of Keras's official one (.h5).
 
@@ -474,7 +530,8 @@ class Images(Target):
         return readable
 
 
-TARGETS = {"native": Native, "model": Model, "keras": Keras, "keras_weights": KerasWeights,
+TARGETS = {"native": Native, "model": Model, "keras": Keras, "keras_archive": KerasArchive,
+           "keras_weights": KerasWeights,
            "cache": Cache, "images": Images}
 
 
