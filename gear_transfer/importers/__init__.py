@@ -70,5 +70,8 @@ def load_network(path, layer=None, preprocessing=None):
         if preprocessing is not None:
             network.preprocessing = dict(preprocessing)
         return network if layer is None else network.upto(layer)
+    from .onnx import load_onnx, looks_like_onnx
+    if looks_like_onnx(path, head):
+        return load_onnx(path, layer, preprocessing)
     raise WeightsError("{}: not a weight file of a known kind; readable are {}".format(
         path, READABLE))

@@ -1,0 +1,105 @@
+"""ONNX files: a graph of standard operators, described with our own."""
+from collections import OrderedDict
+
+from ..network import Network, Node
+from ..on_disk import keep_on_disk
+from ..operations import check_nodes
+from . import lowering
+from .model_file import Tensors, looks_like_onnx, opset_of, parse
+from .translate import Translation, weights_error
+
+__all__ = ["load_onnx", "looks_like_onnx"]
+
+#: Sizes of image with which a graph is looked at whose file leaves the size open.
+_SIZES = ((224, 224), (288, 256))
+
+_QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger",
+              "MatMulInteger", "QLinearConv", "QLinearMatMul", "QLinearAdd", "QGemm")
+
+
+def load_onnx(path, layer=None, preprocessing=None):
+    """Read a network from an ONNX file, with the package onnx.
+
+    Parameters
+    ----------
+    path : str
+    layer : str, optional
+        Read only what this layer needs: a node or a tensor of the file.
+    preprocessing : dict, optional
+        In place of what the file says.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    WeightsError
+        Naming the file, the node and what is wrong with it.
+    GraphError
+        If `layer` does not exist.
+    """
+    fail = weights_error(path)
+    model = parse(path)
+    opset = opset_of(model, fail)
+    _check_float(model.graph, fail)
+    with Tensors(path, fail) as tensors:
+        translation, items = _translated(model, tensors, opset, fail, layer)
+        nodes, stored = _described(lowering.lowered(items, fail))
+        arrays = keep_on_disk(_read(stored, fail))
+    check_nodes(nodes, arrays, path)
+    return Network(model.graph.name or "onnx", nodes, arrays, translation.input_size,
+                   preprocessing or {"scale": 1.0, "offset": 0.0},
+                   {"format": "ONNX, opset {}".format(opset)})
+
+
+def _check_float(graph, fail):
+    for node in graph.node:
+        if node.op_type in _QUANTISED:
+            fail("is a quantised network (node '{}' is {}); export the network before it was "
+                 "quantised, as gear_transfer makes 8 bit numbers of its own".format(
+                     node.name or "".join(node.output[:1]), node.op_type))
+
+
+def _translated(model, tensors, opset, fail, layer):
+    """The translation, and the items that are wanted with all that they need."""
+    first = Translation(model, tensors, opset, fail, None)
+    if first.input_size is not None:
+        return first, _wanted(first, layer)
+    tries = []
+    for size in _SIZES:
+        translation = Translation(model, tensors, opset, fail, size)
+        tries.append(_wanted(translation, layer))
+    lowering.check_same(tries[0], tries[1], fail)
+    return translation, tries[0]
+
+
+def _wanted(translation, layer):
+    targets = translation.outputs() if layer is None else [translation.layer(layer)]
+    if layer is not None:
+        targets[0].name = layer
+    return lowering.needed(translation.net.items, targets)
+
+
+def _described(items):
+    """Nodes, and by name what makes each of their arrays."""
+    nodes, stored = [], OrderedDict()
+    for item in items:
+        attributes = {}
+        for key, value in item.attributes.items():
+            if lowering.is_array(value):
+                stored["{}/{}".format(item.name, key)] = value
+                value = "{}/{}".format(item.name, key)
+            attributes[key] = value
+        nodes.append(Node(item.name, item.op, [other.name for other in item.inputs], attributes))
+    return nodes, stored
+
+
+def _read(stored, fail):
+    for name, array in stored.items():
+        values = array.read()
+        if not lowering.is_finite(values):
+            fail("array '{}' holds a number that is NaN or infinity".format(name))
+        if name.endswith("/variance") and values.size and values.min() < 0.0:
+            fail("array '{}' holds a negative number".format(name))
+        yield name, values
