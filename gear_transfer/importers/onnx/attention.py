@@ -7,9 +7,11 @@ import numpy as np
 
 from .arithmetic import affine_of
 from .arrays import Stored
+from .attention_parts import Part, atoms_of_bias, packed_source
 from .norms import matmul_by_constant
 from .operation import Known
-from .values import Atom, Value, size_of
+from .shifted_windows import windowed
+from .values import Value, size_of
 
 
 class Scores(object):
@@ -25,20 +27,24 @@ class Scores(object):
     biases : tuple of ndarray
         Each with one axis for each axis of the product.
     is_softmax : bool
+    is_turned : bool
+        Whether the last two axes are exchanged.
     """
 
-    def __init__(self, query, key, view, scale=1.0, biases=(), is_softmax=False):
+    def __init__(self, query, key, view, scale=1.0, biases=(), is_softmax=False,
+                 is_turned=False):
         self.query = query
         self.key = key
         self.view = view
         self.scale = scale
         self.biases = biases
         self.is_softmax = is_softmax
+        self.is_turned = is_turned
 
     def changed(self, **settings):
         """A copy with other settings."""
         now = dict(query=self.query, key=self.key, view=self.view, scale=self.scale,
-                   biases=self.biases, is_softmax=self.is_softmax)
+                   biases=self.biases, is_softmax=self.is_softmax, is_turned=self.is_turned)
         now.update(settings)
         return Scores(**now)
 
@@ -55,7 +61,10 @@ def matmul(op, net):
     first, second = op.inputs[:2]
     if isinstance(first, Known) or isinstance(second, Known):
         return matmul_by_constant(op, net)
-    if isinstance(first, Scores):
+    if isinstance(second, Scores) and second.is_turned:
+        value = _turned(op.value(0))
+        return _turned(_attended(op, net, second.changed(is_turned=False), value))
+    if isinstance(first, Scores) and not first.is_turned:
         return _attended(op, net, first, op.value(1))
     query, key = op.value(0), op.value(1)
     if len(query.axes) < 3 or len(query.axes) != len(key.axes) or size_of(
@@ -76,6 +85,12 @@ def on_scores(op, net):
     if op.kind == "Where" and isinstance(scores, NotANumber) and op.inputs[2] is scores.scores:
         return scores.scores
     if isinstance(scores, NotANumber):
+        op.fail("is not supported within attention")
+    if op.kind == "Transpose" and scores.is_softmax:
+        rank = len(scores.view.axes)
+        if op.attribute("perm") == list(range(rank - 2)) + [rank - 1, rank - 2]:
+            return scores.changed(is_turned=not scores.is_turned)
+    if scores.is_turned:
         op.fail("is not supported within attention")
     if op.kind == "Softmax":
         return _softmax(op, scores)
@@ -120,7 +135,7 @@ def _reshaped(op, net, scores, sizes):
 
 def _reshaped_bias(op, bias, old, new):
     """A bias that follows a reshape of what it is added to, by the atoms of both."""
-    atoms, sizes = _by_atoms(op, bias, old)
+    atoms, sizes = atoms_of_bias(op, bias, old)
     places = dict((id(atom), size) for atom, size in zip(atoms, sizes))
     shape = []
     for axis in new.axes:
@@ -131,18 +146,6 @@ def _reshaped_bias(op, bias, old, new):
             op.fail("reshapes the scores of attention in a way that is not supported")
         shape.append(side)
     return bias.reshape(shape)
-
-
-def _by_atoms(op, bias, view):
-    """The atoms of a view, and the size of a bias along each: all of it, or 1."""
-    atoms, sizes = [], []
-    for axis, side in zip(view.axes, bias.shape):
-        inner = [atom for atom in axis if atom.letter != "b"]
-        if side not in (1, size_of(inner)):
-            op.fail("adds a bias of shape {} to scores of shape {}".format(bias.shape, view.shape))
-        atoms += inner
-        sizes += [1 if side == 1 else atom.size for atom in inner]
-    return atoms, sizes
 
 
 def _with_constant(op, scores):
@@ -184,14 +187,13 @@ def _attended(op, net, scores, value):
     scale *= factor * scores.scale
     if scale <= 0.0:
         op.fail("its scale is {:g}".format(scale))
-    parts = (_Part(op, net, query), _Part(op, net, _turned(key)), _Part(op, net, value))
+    parts = (Part(op, net, query), Part(op, net, _turned(key)), Part(op, net, value))
     heads = size_of(parts[0].heads)
     if any(size_of(part.heads) != heads or size_of(part.width) != size_of(parts[0].width)
            for part in parts):
         op.fail("is attention whose query, key and value differ in their heads or widths")
     attributes = {"heads": heads, "scale": scale}
     if parts[0].windows:
-        from .shifted_windows import windowed
         return windowed(op, net, scores, parts, attributes)
     bias = _bias(op, scores, parts[0])
     if bias is not None:
@@ -212,57 +214,6 @@ def _turned(value):
     return value.with_axes(value.axes[:-2] + (value.axes[-1], value.axes[-2]))
 
 
-class _Part(object):
-    """Query, key or value: which atoms are windows, heads, tokens and width."""
-
-    def __init__(self, op, net, value):
-        self.value = value
-        self.tokens, self.width = value.axes[-2:]
-        lead = [atom for axis in value.axes[:-2] for atom in net.without_batch(axis)]
-        mine = set(id(atom) for atom in value.base["c"])
-        self.windows = tuple(atom for atom in lead if id(atom) not in mine)
-        self.heads = tuple(atom for atom in lead if id(atom) in mine)
-        if net.batch in self.tokens + self.width or any(
-                id(atom) in mine for atom in self.tokens) or any(
-                    id(atom) not in mine for atom in self.width):
-            op.fail("is attention that is not over the places of a map or row of tokens")
-
-    def is_plain(self):
-        """Whether the channels are (heads, width) and the places the tokens, in order."""
-        base = self.value.base
-        return (base["c"] == self.heads + self.width
-                and (self.windows or base["h"] + base["w"] == self.tokens))
-
-    def arranged(self, net):
-        """The item as tokens (n, 1, heads * width)."""
-        return net.arranged(self.value, self.tokens, (), self.heads + self.width)
-
-    def result(self, item):
-        """The value of an item (n, 1, heads * width) with the axes of this part."""
-        exchange = {}
-        for letter, atoms in (("h", self.tokens), ("c", self.heads + self.width)):
-            exchange.update((id(atom), Atom(letter, atom.size)) for atom in atoms)
-        base = {"h": tuple(exchange[id(atom)] for atom in self.tokens), "w": (),
-                "c": tuple(exchange[id(atom)] for atom in self.heads + self.width)}
-        return Value(item, base, [tuple(exchange.get(id(atom), atom) for atom in axis)
-                                  for axis in self.value.axes])
-
-
-def packed_source(parts):
-    """The item of which query, key and value are the three thirds in this order, else None."""
-    if not all(part.is_plain() for part in parts):
-        return None
-    items = [part.value.item for part in parts]
-    if any(item.op != "slice" or item.attributes["axis"] != "channels"
-           or item.attributes.get("step", 1) != 1 for item in items):
-        return None
-    source, count = items[0].inputs[0], items[0].shape[2]
-    if any(item.inputs[0] is not source or item.shape[2] != count for item in items):
-        return None
-    starts = [item.attributes["start"] % source.shape[2] for item in items]
-    return source if starts == [0, count, 2 * count] and source.shape[2] == 3 * count else None
-
-
 def _packed(net, parts):
     source = packed_source(parts)
     if source is None:
@@ -277,7 +228,7 @@ def _bias(op, scores, query):
         return None
     total = 0.0
     for bias in scores.biases:
-        atoms, sizes = _by_atoms(op, bias, scores.view)
+        atoms, sizes = atoms_of_bias(op, bias, scores.view)
         places = dict((id(atom), i) for i, atom in enumerate(atoms))
         heads = [places[id(atom)] for atom in query.heads]
         rest = [i for i in range(len(atoms)) if i not in heads]

@@ -129,6 +129,34 @@ def bounds(size, start, stop, step):
     return slice(start, stop, step)
 
 
+def _gather_nd(op):
+    array, indices = op.arrays()
+    depth = indices.shape[-1]
+    if op.attribute("batch_dims", 0) or depth > array.ndim:
+        op.fail("reads places in a way that is not supported")
+    _bounded(op, indices.size // max(depth, 1), *array.shape[depth:])
+    return array[tuple(indices[..., i].astype(np.int64) for i in range(depth))]
+
+
+def _scatter_nd(op):
+    array, indices, updates = op.arrays()
+    if op.attribute("reduction", "none") != "none" or indices.shape[-1] > array.ndim:
+        op.fail("writes places in a way that is not supported")
+    _bounded(op, *array.shape)
+    result = np.array(array)
+    result[tuple(indices[..., i].astype(np.int64) for i in range(indices.shape[-1]))] = updates
+    return result
+
+
+def _einsum(op):
+    arrays, equation = op.arrays(), op.attribute("equation", "")
+    sizes = {}
+    for names, array in zip(equation.replace(" ", "").split("->")[0].split(","), arrays):
+        sizes.update(zip(names, array.shape))
+    _bounded(op, *sizes.values())
+    return np.einsum(equation, *arrays)
+
+
 def _slice(op):
     array = op.arrays()[0]
     cut = [slice(None)] * array.ndim
@@ -231,7 +259,8 @@ def _identity(op):
 FOLDABLE = {
     "Identity": _identity, "Dropout": _identity, "Cast": _cast, "Reshape": _shape_of_view,
     "Flatten": _flatten, "Transpose": _transpose, "Squeeze": _squeeze, "Unsqueeze": _unsqueeze,
-    "Concat": _concat, "Gather": _gather, "Slice": _slice, "Split": _split, "Expand": _expand,
+    "Concat": _concat, "Gather": _gather, "GatherND": _gather_nd,
+    "ScatterND": _scatter_nd, "Einsum": _einsum, "Slice": _slice, "Split": _split, "Expand": _expand,
     "ConstantOfShape": _constant_of_shape, "Range": _range, "Tile": _tile, "Clip": _clip,
     "MatMul": _matmul, "Mod": _mod, "BatchNormalization": _batch_norm,
     "Shape": lambda op: np.array(op.arrays()[0].shape, np.int64),

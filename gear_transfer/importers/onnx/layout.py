@@ -3,7 +3,11 @@ import numpy as np
 
 from .constants import bounds, slices_of, split_sizes
 from .operation import Known
+from .shifted_windows import roll, rolled_pieces
 from .values import LETTERS, Value, aligned, letter_atoms, pairs_of, size_of
+
+#: Pieces from which a Gather may be put together.
+_MOST_PIECES = 64
 
 AXES = {"h": "height", "w": "width", "c": "channels"}
 
@@ -144,6 +148,11 @@ def cut(op, net, value, axis, start, stop, step=1):
             atoms = value.axes[axis]
             if atoms and value.base[letter][:len(atoms)] == atoms:
                 return _cut_outer(net, value, axis, letter, first, count)
+            if atoms and letter == "c" and all(any(atom is own for own in value.base["c"])
+                                               for atom in atoms):
+                rest = tuple(own for own in value.base["c"] if not any(own is a for a in atoms))
+                value = net.settled(value, value.base["h"], value.base["w"], atoms + rest)
+                return _cut_outer(net, value, axis, letter, first, count)
     value = net.isolated(value, axis)
     letter = value.letter(axis)
     attributes = {"axis": AXES[letter],
@@ -199,22 +208,38 @@ def gather(op, net):
     value = op.value()
     axis = _axis(op, value)
     indices = op.known(1, "the places that it reads").array()
+    if indices.ndim > 1 and indices.size == value.shape[axis] and np.array_equal(
+            indices.ravel(), np.arange(indices.size)):
+        # Every place once and in order, as a view with strides of its own is exported.
+        return net.reshape(value, value.shape[:axis] + list(indices.shape) + value.shape[axis + 1:])
     if indices.ndim > 1 or indices.size == 0 or indices.size > 1 << 16:
         op.fail("reads places of shape {}".format(indices.shape))
     places = [int(place) for place in np.atleast_1d(indices)]
     extent = value.shape[axis]
     if any(not -extent <= place < extent for place in places):
         op.fail("reads place {} of an axis of {}".format(places, extent))
-    steps = set(b - a for a, b in zip(places, places[1:]))
-    if len(steps) > 1 or min(steps or [1]) < 1:
-        op.fail("reads places in an order that is not supported: {}".format(places[:8]))
     if value.axes[axis] == (net.batch,):
         op.fail("takes some of the images of a batch")
-    stop = places[-1] + 1
-    result = cut(op, net, value, axis, places[0], None if stop == 0 else stop, (steps or {1}).pop())
-    if indices.ndim:
-        return result
-    return result.with_axes(result.axes[:axis] + result.axes[axis + 1:])
+    if indices.ndim == 0:
+        stop = places[0] + 1
+        result = cut(op, net, value, axis, places[0], None if stop == 0 else stop)
+        return result.with_axes(result.axes[:axis] + result.axes[axis + 1:])
+    parts = [cut(op, net, value, axis, first, last + 1, step)
+             for first, last, step in _runs(op, [place % extent for place in places])]
+    return parts[0] if len(parts) == 1 else joined(op, net, parts, axis)
+
+
+def _runs(op, places):
+    """Places as (first, last, step) of pieces in even steps."""
+    runs = []
+    for place in places:
+        if runs and (runs[-1][0] == runs[-1][1] < place or place - runs[-1][1] == runs[-1][2]):
+            runs[-1] = (runs[-1][0], place, place - runs[-1][1])
+        else:
+            runs.append((place, place, 1))
+    if len(runs) > _MOST_PIECES:
+        op.fail("reads places in an order that is not supported: {} and so on".format(places[:8]))
+    return runs
 
 
 # Joining
@@ -247,8 +272,14 @@ def concat(op, net):
             op.inputs):
         op.fail("joins what is not supported here")
     axis = _axis(op, values[0])
-    if len(op.inputs) == 1:
-        return values[0]
+    return values[0] if len(op.inputs) == 1 else joined(op, net, op.inputs, axis)
+
+
+def joined(op, net, operands, axis):
+    """Values, of which some may be constants, joined along an axis."""
+    values = [known for known in operands if isinstance(known, Value)]
+    if any(len(value.axes) != len(values[0].axes) for value in values):
+        op.fail("joins tensors of shapes {}".format([value.shape for value in values[:4]]))
     if values[0].axes[axis] and net.batch in values[0].axes[axis]:
         op.fail("joins images of a batch")
     whole = [value for value in values if value.letter(axis) is not None and all(
@@ -261,7 +292,7 @@ def concat(op, net):
     if letter is None:
         op.fail("joins along an axis that is not supported")
     items = [_constant(op, net, operand, like, axis, letter) if isinstance(operand, Known)
-             else _matched(net, operand, like, axis) for operand in op.inputs]
+             else _matched(net, operand, like, axis) for operand in operands]
     return _joined(op, net, items, like, axis, letter)
 
 
@@ -311,7 +342,11 @@ def _joined(op, net, items, like, axis, letter):
         op.fail("joins maps of (height, width, channels) {}".format(
             [tuple(item.shape) for item in items]))
     attributes = {} if letter == "c" else {"axis": AXES[letter]}
-    item = net.emit("concat", items, attributes, shapes[0])
+    pieces = rolled_pieces(items, AXES[letter])
+    if pieces is None:
+        item = net.emit("concat", items, attributes, shapes[0])
+    else:
+        item = roll(net, pieces[0], AXES[letter], pieces[1])
     atoms = letter_atoms(letter, total)
     base = dict(like.base)
     base[letter] = atoms
@@ -385,7 +420,8 @@ def space_to_depth(op, net):
     block = op.attribute("blocksize")
     b, c, h, w = op.value().shape
     value = net.reshape(op.value(), [b, c, h // block, block, w // block, block])
-    value = value.with_axes([value.axes[axis] for axis in (0, 3, 5, 1, 2, 4)])
+    order = (0, 3, 5, 1, 2, 4) if op.attribute("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    value = value.with_axes([value.axes[axis] for axis in order])
     return net.reshape(value, [b, c * block ** 2, h // block, w // block])
 
 

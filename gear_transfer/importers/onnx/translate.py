@@ -17,6 +17,9 @@ _VIEWS = ("Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze")
 _CONSTANTS = {"value_float": np.float32, "value_int": np.int64, "value_floats": np.float32,
               "value_ints": np.int64}
 _STANDARD = ("", "ai.onnx")
+_CHANNELS_FIRST = ("Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LRN",
+                   "BatchNormalization", "InstanceNormalization", "GroupNormalization",
+                   "DepthToSpace", "SpaceToDepth")
 
 
 class Broken(object):
@@ -102,14 +105,15 @@ class Translation(object):
                                                for letter in order])
 
     def _channels_are_last(self, name, sizes):
-        first, last = (side in (1, 3, 4) for side in (sizes[1], sizes[3]))
-        if first != last:
-            return last
+        """Told by the first operation that knows, else by which size is one of images."""
         for node in self.graph.node:
-            if name in node.input and node.op_type == "Transpose":
+            if node.op_type in _CHANNELS_FIRST:
+                return False
+            if node.op_type == "Transpose" and name in node.input:
                 return [list(entry.ints) for entry in node.attribute
                         if entry.name == "perm"] == [[0, 3, 1, 2]]
-        return False
+        first, last = (side in (1, 3, 4) for side in (sizes[1], sizes[3]))
+        return last and not first
 
     # Operations
 
@@ -140,7 +144,8 @@ class Translation(object):
             except Unsupported as error:
                 results = [self._broken(node, name, inputs, str(error))] * len(node.output)
         if len(results) < len([output for output in node.output if output]):
-            results = list(results) + [Broken("its second result is not supported")] * len(node.output)
+            results = list(results) + [self._broken(
+                node, name, inputs, "only its first result is supported")] * len(node.output)
         self._give_names(name, node, results, made)
         for output, result in zip(node.output, results):
             if output:

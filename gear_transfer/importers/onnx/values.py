@@ -8,6 +8,7 @@ nothing; `Builder.arranged` moves where an operation needs its numbers in anothe
 import numpy as np
 
 from .arrays import Stored
+from .channel_order import with_channel_order
 
 LETTERS = "hwc"
 
@@ -23,6 +24,16 @@ class Atom(object):
 
     def __repr__(self):
         return "{}{}".format(self.letter, self.size)
+
+
+class Merged(Atom):
+    """An atom made of neighbours, of which `last` was the innermost."""
+
+    __slots__ = ("last",)
+
+    def __init__(self, letter, size, last):
+        super().__init__(letter, size)
+        self.last = last
 
 
 def product(sizes):
@@ -160,29 +171,30 @@ class Builder(object):
 
     def reshape(self, value, shape):
         """The tensor with other axes of the same numbers."""
-        left = [atom for axis in value.axes for atom in axis]
+        have = value.shape
+        value, left = merged(value)
         axes = []
         for size in shape:
-            axis, value, left = self._take(value, left, size)
+            axis, value, left = self._take(value, left, size, have)
             axes.append(axis)
         if left and not all(atom.size == 1 for atom in left):
-            self.fail("reshapes {} to {}".format(value.shape, list(shape)))
+            self.fail("reshapes its input to {}, which is not supported".format(list(shape)))
         if axes:
             axes[-1] = axes[-1] + tuple(left)
         return value.with_axes(axes)
 
-    def _take(self, value, left, size):
+    def _take(self, value, left, size, have):
         """Atoms from the front of `left` that together have a size; splits the last if need be."""
         axis = ()
         while size_of(axis) != size or not axis:
             if not left or (size == 1 and left[0].size != 1):
                 if size_of(axis) == size:
                     break
-                self.fail("reshapes {} in a way that is not supported".format(value.shape))
+                self.fail("reshapes {} in a way that is not supported".format(have))
             atom, missing = left[0], size // size_of(axis)
             if missing % atom.size:
                 if atom.size % missing or atom is self.batch or size % size_of(axis):
-                    self.fail("reshapes {} in a way that is not supported".format(value.shape))
+                    self.fail("reshapes {} in a way that is not supported".format(have))
                 value, parts = value.split(atom, [missing, atom.size // missing])
                 left = list(parts) + left[1:]
                 atom = left[0]
@@ -204,6 +216,10 @@ class Builder(object):
             return self.emit("flatten", [item], {"channels_first": True}, shape)
         if wanted == {"h": (), "w": (), "c": h + w + c}:
             return self.emit("flatten", [item], {}, shape)
+        if h == wanted["h"] and w == wanted["w"] and set(map(id, c)) == set(map(id, wanted["c"])):
+            ordered = self._ordered(item, c, wanted["c"])
+            if ordered is not None:
+                return ordered
         if h == wanted["h"] and w == wanted["w"] and len(c) == 2 and wanted["c"] == (c[1], c[0]):
             return self.emit("channel_shuffle", [item], {"groups": c[0].size}, shape)
         order = [atom for letter in LETTERS for atom in base[letter]]
@@ -212,6 +228,12 @@ class Builder(object):
             self.fail("mixes the images of a batch, or axes in a way that is not supported")
         item = self._transposed_whole(item, base, wanted, shape) or self._moved(item, order, goal)
         return self.reshaped(item, shape, tokens=wanted["h"] == h + w and wanted["c"] == c)
+
+    def _ordered(self, item, have, wanted):
+        """The item with its channels in another order, where the layer that makes them can."""
+        numbers = np.arange(item.shape[2]).reshape([atom.size for atom in have])
+        order = [[i for i, other in enumerate(have) if other is atom][0] for atom in wanted]
+        return with_channel_order(self, item, numbers.transpose(order).ravel())
 
     def _transposed_whole(self, item, base, wanted, shape):
         """One transpose where each wanted axis is one of the item's."""
@@ -375,6 +397,27 @@ def _grouped(array, groups):
         sides.append(size_of(atoms) if varies else 1)
         place += len(atoms)
     return np.broadcast_to(array, sizes).reshape(sides)
+
+
+def merged(value):
+    """The same value with factors that are neighbours again made one, and all atoms in order.
+
+    The axes of the value that is returned are to be made of the atoms anew.
+    """
+    left = [atom for axis in value.axes for atom in axis]
+    base = dict(value.base)
+    for letter in LETTERS:
+        for outer, inner in zip(value.base[letter], value.base[letter][1:]):
+            places = [i for i, atom in enumerate(left) if atom is inner]
+            outer = [atom for atom in base[letter] if atom is outer or getattr(
+                atom, "last", None) is outer]
+            if not places or not outer or places[0] == 0 or left[places[0] - 1] is not outer[0]:
+                continue
+            both = Merged(letter, outer[0].size * inner.size, inner)
+            base[letter] = tuple(both if atom is outer[0] else atom
+                                 for atom in base[letter] if atom is not inner)
+            left[places[0] - 1:places[0] + 1] = [both]
+    return Value(value.item, base, [left]), left
 
 
 def relettered(value):
