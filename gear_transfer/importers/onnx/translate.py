@@ -8,8 +8,8 @@ from .operation import Known, Operation, Unsupported
 from .operators import TRANSLATORS
 from .values import LETTERS, Builder, Value, letter_atoms
 
-#: Stands for the number of images where a file leaves it open: no other size is a multiple of it.
-OPEN_BATCH = 16777259
+#: Stands for the number of images where a file leaves it open: a prime that no other size has.
+OPEN_BATCH = 1009
 
 _MOST_NESTED = 8
 _LARGE = 1 << 16
