@@ -60,7 +60,7 @@ def parse(path):
         if size > LARGEST_FILE:
             raise WeightsError("{}: has {} bytes, an ONNX file holds at most {}; export its weights "
                                "to a file beside it".format(path, size, LARGEST_FILE))
-        data = stream.read(LARGEST_FILE)
+        data = stream.read(size)
     model = ModelProto()
     try:
         model.ParseFromString(data)
