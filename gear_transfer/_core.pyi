@@ -7,6 +7,7 @@ _Node = Tuple[str, str, Sequence[str], Mapping[str, Any]]
 _Array = Union[
     np.ndarray, Tuple[np.ndarray, float, float], Tuple[np.ndarray, np.ndarray, np.ndarray]
 ]
+_Pixels = Union[float, Tuple[float, float, float]]
 _Range = Tuple[str, float, bool]
 
 class Backbone:
@@ -89,9 +90,10 @@ def backbone(
     outputs: Tuple[Tuple[str, Optional[str]], ...],
     threads: int,
     sub_batch: int,
-    scale: float,
-    offset: float,
+    scale: _Pixels,
+    offset: _Pixels,
     precision: str,
+    reversed: bool = ...,
 ) -> Backbone: ...
 def infer_shapes(
     nodes: Sequence[_Node], arrays: Mapping[str, _Array], height: int, width: int

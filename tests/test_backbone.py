@@ -105,10 +105,10 @@ def test_quality_of_inception_sets_layer_and_size(quality, layer, side):
 
 
 def test_default_layer_of_another_network(tmp_path):
-    loaded = Backbone.load(small_model(tmp_path / "small.h5"), quality="fast")
+    loaded = Backbone.load(small_model(tmp_path / "small.h5"), quality="fast", preprocessing="tf")
     assert loaded.layer == "norm" and loaded.input_size == (8, 8) and loaded.n_features == 4
     assert loaded.features(pictures(3, 8, 8)).shape == (3, 4)
-    whole = Backbone.load(small_model(tmp_path / "small.h5"), layer="top")
+    whole = Backbone.load(small_model(tmp_path / "small.h5"), layer="top", preprocessing="tf")
     assert whole.features(pictures(3, 8, 8)).shape == (3, 2)
     np.testing.assert_allclose(whole.features(pictures(3, 8, 8)).sum(axis=1), 1, rtol=1e-5)
 
@@ -119,10 +119,11 @@ def test_layers_and_summary(backbone):
     lines = backbone.summary().splitlines()
     assert lines[0].startswith("Backbone inception_v3, tapped at mixed2 (average pooling)")
     assert lines[0].endswith("input 64 x 64")
-    rows = dict((line.split()[0], line.split()) for line in lines[3:])
+    assert lines[2].startswith("pixels 'tf': -1 to 1") and lines[2].endswith("(the file says so)")
+    rows = dict((line.split()[0], line.split()) for line in lines[4:])
     assert "mixed2" in rows and "mixed3" not in rows
     assert rows["conv2d_1"][-1] == "864" and rows["conv2d_1"][2:7] == "31 x 31 x 32".split()
-    counts = [int(line.split()[-1].replace(",", "")) for line in lines[3:]]
+    counts = [int(line.split()[-1].replace(",", "")) for line in lines[4:]]
     assert counts[-1] == sum(counts[:-1]) > 900000
 
 

@@ -86,7 +86,7 @@ THREADS = [0, -2, 1.5, "2", True, 5000, NAN]
 LAYERS = [3, "", (), [1], ("mixed0", 3), b"mixed0", 1.5, ["mixed0", ""]]
 POOLINGS = ["mean", "", 3, True, [], b"max"]
 PRECISIONS = ["bf17", "", 3, None, [], "FLOAT32"]
-RESIZES = ["crop", "", None, 3, []]
+RESIZES = ["fit", "", None, 3, []]
 FOLDS = [0, 1, -1, 1.5, "x", None, True]
 SEEDS = [-1, "seed", 1.5, [1]]
 PATHS = [None, 3, 1.5, b"folder", ["folder"], True]
@@ -98,9 +98,12 @@ HEAD = [("hidden_layers", ["8", 8, (0,), (2.5,), (True,), (-1,), None, (4,) * 16
         ("l2", [-1e-9, None, NAN, "x", INFINITY]), ("validation_fraction", SHARES),
         ("class_weight", ["balance", 3, [1, 2], 1.5]), ("calibrate", [None, 2, "yes"]),
         ("early_stopping", [None, 2, "yes"]), ("random_state", SEEDS), ("threads", THREADS)]
+PREPROCESSINGS = [3, "x", {"scale": 1.0}, {"scale": "x", "offset": 0.0},
+                  {"scale": NAN, "offset": 0.0}]
 EXTRACTOR = [("layer", LAYERS), ("input_size", SIZES), ("pooling", POOLINGS), ("resize", [each for each in RESIZES if each is not None]),
              ("threads", THREADS), ("precision", PRECISIONS), ("cache", [3, 1.5, b"folder", [1]]),
-             ("quality", ["best", "", 2, 1, ["fast"]]), ("backbone", ["nosuch", ""])]
+             ("quality", ["best", "", 2, 1, ["fast"]]), ("backbone", ["nosuch", ""]),
+             ("preprocessing", PREPROCESSINGS)]
 
 
 def _table():
@@ -108,6 +111,7 @@ def _table():
     rows = []
     for name, values in EXTRACTOR[:3] + EXTRACTOR[4:6] + EXTRACTOR[7:8]:
         rows.append(("Backbone.load", load(name), name, values))
+    rows.append(("Backbone.load", load("preprocessing"), "preprocessing", PREPROCESSINGS))
     rows.append(("Backbone.load", load("name_or_path"), "backbone", ["nosuch", ""]))
     for name, values in HEAD:
         rows.append(("HeadClassifier", estimator(gt.HeadClassifier, name), name, values))
@@ -130,7 +134,7 @@ def _table():
         ("convert", lambda things, value: gt.convert(things.saved, value), "path", PATHS),
         ("convert", lambda things, value: gt.convert(
             things.saved, things.folder + "/x", preprocessing=value), "preprocessing",
-         [3, "x", {"scale": 1.0}, {"scale": "x", "offset": 0.0}, {"scale": NAN, "offset": 0.0}]),
+         PREPROCESSINGS),
         ("make_shape", lambda things, value: gt.make_shape(value), "shape", ["star", "", None, 3]),
         ("make_shape", lambda things, value: gt.make_shape("circle", value), "size",
          [7, 0, -1, "big", None, 1.5]),

@@ -292,6 +292,7 @@ def test_a_cache_that_another_process_holds_is_waited_for_once(shapes, tmp_path,
     assert len(cache.get([b"k"], 3)) == 1  # looked at again when it has rested
 
 
+@pytest.mark.slow
 def test_another_writer_is_waited_for(tmp_path):
     script = ("import sqlite3, sys, time\nother = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
               "other.execute('BEGIN EXCLUSIVE')\nprint('held', flush=True)\ntime.sleep(1)\n")
@@ -303,6 +304,7 @@ def test_another_writer_is_waited_for(tmp_path):
     assert len(cache.get([b"k", b"l"], 3)) == 2
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_heard_while_another_process_holds_the_cache(tmp_path):
     other = hold(FeatureCache(tmp_path))
     script = ("import sys\nfrom gear_transfer.common.cache import FeatureCache\n"
@@ -333,6 +335,7 @@ def test_a_pipe_in_the_place_of_a_file_is_no_hang(tmp_path, suffix):
         cache.clear()
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_keys_in_a_new_cache(tmp_path):
     """The bound on the work of damaged files is one of each statement."""
     cache = FeatureCache(tmp_path)

@@ -270,7 +270,7 @@ def test_bad_labels_and_images(shapes):
 
 @pytest.mark.parametrize("settings, error, part", [
     ({"epochs": 0}, ValueError, "epochs"), ({"batch_size": 0}, ValueError, "batch_size"),
-    ({"resize": "crop"}, ValueError, "resize"), ({"pooling": "mean"}, ValueError, "pooling"),
+    ({"resize": "fit"}, ValueError, "resize"), ({"pooling": "mean"}, ValueError, "pooling"),
     ({"threads": 0}, ValueError, "threads"), ({"input_size": -1}, ValueError, "input_size"),
     ({"input_size": 10}, GraphError, "too small"), ({"layer": "mixd"}, GraphError, "mixd"),
     ({"backbone": "vgg"}, ValueError, "vgg"), ({"random_state": -1}, ValueError, "random_state"),

@@ -153,6 +153,7 @@ def test_train_errors(folder, tmp_path, monkeypatch, arguments, part, capsys):
     assert errors.startswith("gear-transfer: ") and os.listdir(str(tmp_path)) == []
 
 
+@pytest.mark.slow
 def test_a_bad_photograph(folder, tmp_path, capsys):
     for name in ("circle", "square", "triangle"):
         (tmp_path / "in" / name).mkdir(parents=True)
@@ -607,6 +608,7 @@ def test_check_finds_wrong_features(capsys, monkeypatch):
     assert "golden picture" in [each.name for each in findings if each.ok is False]
 
 
+@pytest.mark.slow
 def test_check_finds_old_and_missing_libraries(capsys, monkeypatch):
     monkeypatch.setattr(checkup, "_LIBRARIES", [("numpy", "numpy", (99, 0)),
                                                 ("nothing", "gear_transfer_nothing", (1, 0))])

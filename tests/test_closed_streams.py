@@ -16,6 +16,7 @@ def folder(tmp_path_factory):
                           random_state=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_train_and_predict(folder, tmp_path, closed):
     model = str(tmp_path / "model.gtm")

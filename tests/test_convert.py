@@ -84,15 +84,15 @@ def test_convert(tmp_path):
     weights[0][1]["kernel"] = quantised(3, (3, 3, 3, 4), 0.02, -2.0).dequantize()
     source = write_model(tmp_path / "m.h5", model_config(small_layers()), weights)
     target = str(tmp_path / "m.gtw")
-    written = convert(source, target)
-    before, after = load_network(source), load_network(target)
+    written = convert(source, target, preprocessing="tf")
+    before, after = load_network(source, preprocessing="tf"), load_network(target)
     assert after.fingerprint() == written.fingerprint()
     assert after.layers == before.layers and after.input_size == before.input_size
     assert after.provenance["source"] == "m.h5"
     assert isinstance(after.arrays["conv/kernel"], QuantizedArray)
     assert same_bits(after.arrays["conv/kernel"].dequantize(), before.arrays["conv/kernel"])
     assert same_bits(after.arrays["top/kernel"], before.arrays["top/kernel"])
-    plain = convert(source, str(tmp_path / "plain.gtw"), quantize=False)
+    plain = convert(source, str(tmp_path / "plain.gtw"), quantize=False, preprocessing="tf")
     assert plain.fingerprint() == before.fingerprint()
 
 
@@ -218,7 +218,7 @@ def test_constant_channels_and_nothing_known():
 def test_compress_from_the_command_line(tmp_path, capsys):
     source, target = str(tmp_path / "a.h5"), str(tmp_path / "a.gtw")
     small_model(source)
-    assert cli.main(["convert", source, target, "--compress"]) == 0
+    assert cli.main(["convert", source, target, "--compress", "--preprocessing", "tf"]) == 0
     before, after = load_network(source), load_network(target)
     assert after.arrays["conv/kernel"].dtype == np.float16
     np.testing.assert_allclose(after.arrays["conv/kernel"], before.arrays["conv/kernel"],

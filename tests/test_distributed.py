@@ -196,6 +196,7 @@ def test_nothing_readable_to_decide_by(paths):
     assert len(found.failures) == 2 and executor.chunks == []
 
 
+@pytest.mark.slow
 def test_the_backbone_is_loaded_once_a_process(paths, monkeypatch):
     loaded = []
     original = Backbone.load

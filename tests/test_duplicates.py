@@ -241,6 +241,7 @@ def test_colours_are_kept_in_the_cache(files, tmp_path):
     assert first.colours[:5].any()
 
 
+@pytest.mark.slow
 def test_what_is_said_to_show_the_same_does(shared):
     """Pairs of gear, against the known groups; none of these is torn apart by the groups."""
     folder = os.path.join(shared, "gear", "images")

@@ -79,6 +79,7 @@ def test_pipelines(shapes, extractor):
         HeadClassifier(epochs=12).fit(features, shapes.labels).predict_proba(features))
 
 
+@pytest.mark.slow
 def test_pipeline_that_remembers(shapes, quick, tmp_path):
     """joblib.Memory hashes the extractor and the paths."""
     for _ in range(2):

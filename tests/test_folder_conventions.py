@@ -260,6 +260,7 @@ def test_pixels_that_make_no_sense(fitted, array, part):
     assert part in str(caught.value) and "image_array" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_resized_to_128_and_padded(tmp_path, shapes):
     """Photographs that the data preparation of the hack has shrunk work as they are."""
     wide = tmp_path / "resized_images"

@@ -53,6 +53,7 @@ def test_held_out_accuracy(split, fitted):
     assert fitted.history_["loss"][-1] < fitted.history_["loss"][0] / 2
 
 
+@pytest.mark.slow
 def test_new_images(shared, fitted, tmp_path):
     images = load_images(os.path.join(shared, "gear", "new_images"))
     assert len(images) == 5

@@ -241,7 +241,7 @@ def node(index, **changes):
     (tensor(extra=1), "must have"), (lambda header: header.update(x=3), "'x'"),
     (lambda header: header.pop("n/v"), "gap"),
     (lambda header: header.pop("__metadata__"), "metadata"),
-    (lambda header: header["__metadata__"].update(version="3"), "version"),
+    (lambda header: header["__metadata__"].update(version="4"), "version"),
     (lambda header: header["__metadata__"].pop("graph"), "'graph'"),
     (lambda header: header["__metadata__"].update(graph="["), "not valid JSON"),
     (lambda header: header["__metadata__"].update(graph="{}"), "not a JSON list"),

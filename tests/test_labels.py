@@ -139,6 +139,7 @@ def test_workbench(model, images, numbers):
     assert all(type(name) is int for name in json.loads(result.to_json())["classes"])
 
 
+@pytest.mark.slow
 def test_report(model, images, numbers, tmp_path):
     for folder in (ImageSet(images.paths, numbers), images):
         report(model, folder, tmp_path / "report.html")

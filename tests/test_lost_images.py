@@ -154,6 +154,7 @@ def test_links_in_circles_end(tmp_path):
         load_folder(folder, strict=True, follow_links=True)
 
 
+@pytest.mark.slow
 def test_links_on_the_command_line(shapes, model, tmp_path, capsys):
     for name in ("circle", "square"):
         (tmp_path / name).mkdir()
@@ -193,6 +194,7 @@ def test_names_that_differ_in_their_form_alone(shapes, tmp_path, capsys):
 
 # Files
 
+@pytest.mark.slow
 def test_unreadable_files_are_told_of_and_exit_with_3(shapes, model, tmp_path, capsys):
     for name in ("circle", "square"):
         shutil.copytree(os.path.join(shapes, name), str(tmp_path / name))
@@ -210,6 +212,7 @@ def test_unreadable_files_are_told_of_and_exit_with_3(shapes, model, tmp_path, c
     assert str(bad) in capsys.readouterr()[1]
 
 
+@pytest.mark.slow
 def test_a_class_of_one_photograph_stays_in_training(shapes):
     images = load_folder(shapes)
     lonely = images.subset(np.append(np.flatnonzero(images.labels != "triangle"),

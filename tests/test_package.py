@@ -198,13 +198,13 @@ def test_version():
 
 def test_convert(tmp_path, capsys):
     source, target = small_model(tmp_path / "small.h5"), str(tmp_path / "small.gtw")
-    assert cli.main(["convert", source, target]) == 0
+    assert cli.main(["convert", source, target, "--preprocessing", "tf"]) == 0
     output = capsys.readouterr().out
     assert output == "{}: {} layers up to top, {:,} bytes\n".format(
         target, len(load_network(source).nodes), os.path.getsize(target))
     assert load_network(target).layers == load_network(source).layers
-    assert cli.main(["convert", source, target, "--float32"]) == 0
-    assert load_network(target).fingerprint() == load_network(source).fingerprint()
+    assert cli.main(["convert", source, target, "--float32", "--preprocessing", "tf"]) == 0
+    assert load_network(target).fingerprint() == load_network(source, None, "tf").fingerprint()
     assert cli.main(["convert", packaged_path("inception_v3"), target, "--layer", "conv2d_2"]) == 0
     cut = load_network(target)
     assert cut.layers[-1] == "conv2d_2"
@@ -220,6 +220,7 @@ def test_convert_as_json(tmp_path, capsys):
         "path": str(target), "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(), "source": packaged_path("inception_v3"),
         "layers": len(written.nodes), "last_layer": "conv2d_2", "input_size": [299, 299],
+        "preprocessing": {"scale": 1 / 127.5, "offset": -1.0},
         "fingerprint": written.fingerprint()}
     assert cli.main(["convert", "missing.h5", str(target), "--json"]) == 1
     assert capsys.readouterr().out == "" and target.read_bytes() == content

@@ -41,6 +41,7 @@ def everything(images, cache):
     gt.learning_curve(samples, estimator=model)
 
 
+@pytest.mark.slow
 def test_bars_on_a_terminal_without_being_asked(images, tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "_DELAY", 0.0)
     monkeypatch.setattr(sys, "stderr", Terminal())
@@ -50,6 +51,7 @@ def test_bars_on_a_terminal_without_being_asked(images, tmp_path, monkeypatch):
         assert name in shown
 
 
+@pytest.mark.slow
 def test_none_in_a_pipe_and_none_where_nobody_wants_them(images, tmp_path, monkeypatch, capfd):
     everything(images, str(tmp_path / "cache"))
     assert capfd.readouterr() == ("", "")
@@ -61,6 +63,7 @@ def test_none_in_a_pipe_and_none_where_nobody_wants_them(images, tmp_path, monke
     assert sys.stderr.getvalue() == ""
 
 
+@pytest.mark.slow
 def test_no_bar_for_what_is_over_in_a_moment(images, monkeypatch):
     extractor = gt.FeatureExtractor("inception_v3", layer="mixed0", input_size=75, cache=False).fit()
     monkeypatch.setattr(sys, "stderr", Terminal())

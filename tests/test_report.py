@@ -102,6 +102,7 @@ def test_page_is_well_formed_and_small(path, page):
     assert stat.S_ISREG(os.stat(path).st_mode) and len(os.listdir(os.path.dirname(path))) == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_and_nothing_runs(page):
     for tag, attributes in page.elements:
         assert tag not in ("script", "link", "iframe", "object", "base", "form"), tag
@@ -254,6 +255,7 @@ def test_suspects_maps_and_neighbours(model, images, tmp_path):
     assert len(rows) == 5
 
 
+@pytest.mark.slow
 def test_whether_more_photographs_would_help(model, images, page):
     evidence = Evidence(model, images, 0.9)
     curve = gt.learning_curve(evidence.samples, estimator=model)
@@ -316,6 +318,7 @@ def test_a_saved_model_makes_the_same_page(model, images, path, tmp_path):
 
 # Errors
 
+@pytest.mark.slow
 def test_errors(model, images, tmp_path, monkeypatch):
     target = tmp_path / "report.html"
     target.write_text("old")

@@ -65,6 +65,7 @@ def test_backbones():
     assert found.to_dict()["backbones"][0]["name"] == "efficientnet_lite0"
 
 
+@pytest.mark.slow
 def test_check_lists_the_backbones(capsys):
     cli.main(["check"])
     line = [line for line in capsys.readouterr().out.splitlines() if " backbones " in line][0]

@@ -50,6 +50,7 @@ def loaded(model, tmp_path_factory):
     return gt.load_model(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["model", "loaded"])
 def test_photographs_of_the_training_are_known_again(request, images, others, which):
     model = request.getfixturevalue(which)
@@ -74,6 +75,7 @@ def test_in_another_form_too(loaded, images, tmp_path):
     assert loaded.seen_in_training(pixels).trained.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [
     dict(group_duplicates=False), dict(validation_fraction=0), dict(augment=1)])
 def test_whatever_was_validated_on(images, others, settings):
@@ -87,6 +89,7 @@ def test_whatever_was_validated_on(images, others, settings):
     assert seen.held.all() and not seen.trained.any()
 
 
+@pytest.mark.slow
 def test_what_was_held_back_may_be_trained_on_in_the_end(images, others, tmp_path):
     model = gt.TransferClassifier(validation_fraction=0.2, **dict(QUICK, refit=True)).fit(images)
     assert len(model.split_.validation) == 8
@@ -152,6 +155,7 @@ def test_damaged_hashes(model, tmp_path, change):
 
 # What is measured
 
+@pytest.mark.slow
 def test_a_report_on_held_out_photographs_measures_the_classifier(loaded, others, tmp_path):
     """Not heads that are trained anew: those are a second figure with a name of its own."""
     evidence = Evidence(loaded, others, 0.9)
@@ -167,6 +171,7 @@ def test_a_report_on_held_out_photographs_measures_the_classifier(loaded, others
     assert "accuracy of the classifier" in page and "the recipe, cross-validated on them" in page
 
 
+@pytest.mark.slow
 def test_a_report_on_its_training_photographs_does_not(loaded, images, tmp_path):
     evidence = Evidence(loaded, images, 0.9)
     assert evidence.measures == "recipe" and evidence.seen == 40

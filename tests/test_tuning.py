@@ -229,6 +229,7 @@ def test_what_was_tried(found):
         gt.Backbone.load(layer=found.trials[0].layer, input_size=75).network.arrays.values())
 
 
+@pytest.mark.slow
 def test_accuracy_is_that_of_cross_validation(found, model, shapes):
     for t in found.judged:
         same = gt.TransferClassifier(**dict(model.get_params(), **found.parameters(t)))
@@ -371,6 +372,7 @@ def test_a_loaded_backbone_has_no_other_layers(shapes):
 
 # The plot
 
+@pytest.mark.slow
 def test_plot(found):
     ax = gt.plot_tuning(found)
     ax.figure.canvas.draw()
@@ -474,6 +476,7 @@ def test_the_backbone_that_is_meant_where_none_is_named(tmp_path):
 
 # Several backbones
 
+@pytest.mark.slow
 def test_several_backbones(shapes, tmp_path):
     cut = str(tmp_path / "cut.gtw")
     gt.convert(packaged_path("efficientnet_lite0"), cut, layer="block2")

@@ -42,10 +42,14 @@ class Export:
         scaling = self.network.preprocessing
         self.node("Cast", ["images"], "images/float", to=TensorProto.FLOAT)
         self.node("Transpose", ["images/float"], "images/nchw", perm=[0, 3, 1, 2])
-        self.node("Mul", ["images/nchw", self.constant("scale", np.float32(scaling["scale"]))],
-                  "images/scaled")
-        self.node("Add", ["images/scaled", self.constant("offset", np.float32(scaling["offset"]))],
-                  node.name)
+        scale, offset = [np.float32(scaling[key]).reshape(-1, 1, 1) for key in ("scale", "offset")]
+        ordered = "images/nchw"
+        if scaling.get("channels") == "bgr":
+            ordered = "images/bgr"
+            self.node("Gather", ["images/nchw", self.constant("order", np.array([2, 1, 0]))],
+                      ordered, axis=1)
+        self.node("Mul", [ordered, self.constant("scale", scale)], "images/scaled")
+        self.node("Add", ["images/scaled", self.constant("offset", offset)], node.name)
 
     def conv2d(self, node):
         wanted = node.attributes

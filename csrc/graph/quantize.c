@@ -58,20 +58,9 @@ can_read_8_bits(const quantizer *job, const gt_node *node)
         return false;
     }
     if (node->inputs[0] == 0) {
-        return job->preprocessing.offset == 0.0f || !gt_window_has_padding(&node->window);
+        return gt_pixels_lack_offset(&job->preprocessing) || !gt_window_has_padding(&node->window);
     }
     return job->graph->nodes[node->inputs[0]].range > 0.0f;
-}
-
-bool
-gt_zero_is_byte(gt_preprocessing preprocessing, int *zero)
-{
-    float place = preprocessing.scale > 0.0f ? -preprocessing.offset / preprocessing.scale : -1.0f;
-    if (!(place >= 0.0f && place <= 255.0f) || fabsf(place - rintf(place)) > 1e-3f) {
-        return false;
-    }
-    *zero = (int)lrintf(place);
-    return true;
 }
 
 /* Whether a convolution reads 8 bits. */
@@ -127,7 +116,7 @@ are_bytes_enough(const quantizer *job)
             return false;
         }
     }
-    return job->preprocessing.scale > 0.0f;
+    return gt_pixel_common_scale(&job->preprocessing) > 0.0f;
 }
 
 static int
@@ -143,9 +132,7 @@ find_root(const quantizer *job, int i)
 static float
 range_of(const quantizer *job, int index)
 {
-    const gt_preprocessing *pixels = &job->preprocessing;
-    return index > 0 ? job->graph->nodes[index].range
-                     : fmaxf(fabsf(pixels->offset), fabsf(255.0f * pixels->scale + pixels->offset));
+    return index > 0 ? job->graph->nodes[index].range : gt_pixel_range(&job->preprocessing);
 }
 
 /* Whether a node has channels whose ranges are too far apart for one scale: those of a
@@ -245,7 +232,7 @@ set_scales(quantizer *job)
     for (int i = 1; i < count; i++) {
         job->nodes[i].format = job->nodes[find_root(job, i)].format;
     }
-    job->nodes[0].format.scale = job->preprocessing.scale;
+    job->nodes[0].format.scale = gt_pixel_common_scale(&job->preprocessing);
 }
 
 /* A node that stays in floats. */

@@ -5,12 +5,7 @@
 #include "common/onednn.h"
 #include "graph/blocks.h"
 #include "graph/graph.h"
-
-/* How pixels become numbers: value = byte * scale + offset. */
-typedef struct {
-    float scale;
-    float offset;
-} gt_preprocessing;
+#include "graph/pixels.h"
 
 /* How a value is stored: number = element * scale; scale is 1 for floats. */
 typedef struct {
@@ -43,9 +38,6 @@ typedef struct {
 gt_status gt_choose_formats(const gt_graph *graph, gt_precision precision,
                             gt_preprocessing preprocessing, const gt_block *blocks,
                             gt_node_format *formats, gt_error *error);
-
-/* Whether a byte stands for 0 in photographs, which then is *zero. */
-bool gt_zero_is_byte(gt_preprocessing preprocessing, int *zero);
 
 bool gt_same_format(gt_format a, gt_format b);
 

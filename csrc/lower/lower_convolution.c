@@ -6,6 +6,8 @@
 
 /* How a convolution reads and writes its numbers. */
 typedef struct {
+    const gt_node
+        *weighted; /* the node, or what becomes of it where it reads bytes of photographs */
     bool in_int8;
     gt_weight_format weights;
     gt_format source;
@@ -138,6 +140,18 @@ skip_implementation(const gt_node *node, dnnl_primitive_desc_t *desc, gt_error *
     return gt_check_engine(code, "choosing a convolution", node->name, error);
 }
 
+/* Choose again, in float32. */
+static gt_status
+choose_in_float32(const gt_builder *builder, const gt_node *node, conv_formats *formats,
+                  dnnl_primitive_desc_t *desc, gt_error *error)
+{
+    const conv_formats float32 = {.source = {dnnl_f32, 1.0f}, .result = {dnnl_f32, 1.0f}};
+    (void)dnnl_primitive_desc_destroy(*desc);
+    *desc = NULL;
+    *formats = float32;
+    return create_convolution(builder, node, formats, desc, error);
+}
+
 /* The implementation in the node's formats, or where oneDNN has only its slow reference for them,
  * in float32, where that too may be all that it has.  Sets `formats` to those chosen. */
 static gt_status
@@ -145,7 +159,6 @@ choose_convolution(const gt_builder *builder, int index, conv_formats *formats,
                    dnnl_primitive_desc_t *desc, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    const conv_formats float32 = {.source = {dnnl_f32, 1.0f}, .result = {dnnl_f32, 1.0f}};
     *formats = chosen_formats(builder, index);
     gt_status status = create_convolution(builder, node, formats, desc, error);
     while (status == GT_OK && *desc != NULL && is_faulty(node, *desc)) {
@@ -153,10 +166,7 @@ choose_convolution(const gt_builder *builder, int index, conv_formats *formats,
     }
     if (status == GT_OK && formats->source.type != dnnl_f32 &&
         (*desc == NULL || gt_primitive_is_reference(*desc))) {
-        (void)dnnl_primitive_desc_destroy(*desc);
-        *desc = NULL;
-        *formats = float32;
-        status = create_convolution(builder, node, formats, desc, error);
+        status = choose_in_float32(builder, node, formats, desc, error);
     }
     return status == GT_OK && *desc == NULL ? gt_primitive_missing(node, error) : status;
 }
@@ -205,21 +215,29 @@ add_source(gt_builder *builder, int index, const conv_formats *formats,
     return status;
 }
 
+/* Whether a node reads photographs that the plan has as they are, without scale and offset. */
+static bool
+reads_bytes(const gt_builder *builder, int index)
+{
+    return builder->plan->reads_u8 && builder->graph->nodes[index].inputs[0] == 0;
+}
+
 static gt_status
 add_weights(gt_builder *builder, int index, const conv_formats *formats,
             const_dnnl_primitive_desc_t desc, gt_arg *args, int *n_args, gt_error *error)
 {
-    const gt_node *node = &builder->graph->nodes[index];
+    const gt_node *node = formats->weighted;
     gt_plan *plan = builder->plan;
-    bool reads_u8 = plan->reads_u8 && node->inputs[0] == 0;
+    bool lacks_offset = reads_bytes(builder, index) && !builder->preprocessing.by_channel;
     int kernel = -1;
     int shift = -1;
     gt_status status = gt_weights_onednn(plan->weights, node, plan->engine,
                                          gt_primitive_query(desc, dnnl_query_weights_md),
                                          formats->weights, &kernel, error);
     if (status == GT_OK) {
-        status = gt_weights_shift(plan->weights, node, plan->engine,
-                                  reads_u8 ? builder->preprocessing.offset : 0.0f, &shift, error);
+        status =
+            gt_weights_shift(plan->weights, node, plan->engine,
+                             lacks_offset ? builder->preprocessing.offset : 0.0f, &shift, error);
     }
     args[(*n_args)++] = (gt_arg){DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, kernel};
     args[(*n_args)++] = (gt_arg){DNNL_ARG_BIAS, GT_ARG_WEIGHT, shift};
@@ -227,12 +245,12 @@ add_weights(gt_builder *builder, int index, const conv_formats *formats,
 }
 
 static gt_status
-add_scales(gt_builder *builder, int index, const conv_formats *formats, gt_arg *args, int *n_args,
+add_scales(gt_builder *builder, const conv_formats *formats, gt_arg *args, int *n_args,
            gt_error *error)
 {
     gt_plan *plan = builder->plan;
     int scales = -1;
-    gt_status status = gt_weights_scales(plan->weights, &builder->graph->nodes[index], plan->engine,
+    gt_status status = gt_weights_scales(plan->weights, formats->weighted, plan->engine,
                                          formats->weights, &scales, error);
     args[(*n_args)++] = (gt_arg){DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, GT_ARG_WEIGHT, scales};
     if (status == GT_OK) {
@@ -254,7 +272,13 @@ lower_convolution(gt_builder *builder, int index, gt_error *error)
     dnnl_primitive_desc_t desc = NULL;
     gt_arg args[8] = {{0}};
     int n_args = 0;
+    gt_node folded = {0};
     gt_status status = choose_convolution(builder, index, &formats, &desc, error);
+    formats.weighted = &builder->graph->nodes[index];
+    if (status == GT_OK && reads_bytes(builder, index) && builder->preprocessing.by_channel) {
+        status = gt_pixels_fold(&builder->preprocessing, formats.weighted, &folded, error);
+        formats.weighted = &folded;
+    }
     if (status == GT_OK) {
         status = add_source(builder, index, &formats, desc, args, &n_args, error);
     }
@@ -262,11 +286,12 @@ lower_convolution(gt_builder *builder, int index, gt_error *error)
         status = add_weights(builder, index, &formats, desc, args, &n_args, error);
     }
     if (status == GT_OK && formats.in_int8) {
-        status = add_scales(builder, index, &formats, args, &n_args, error);
+        status = add_scales(builder, &formats, args, &n_args, error);
     }
     if (status == GT_OK) {
         status = gt_primitive_finish(builder, index, desc, formats.result, args, n_args, error);
     }
+    gt_pixels_clear_folded(&folded);
     (void)dnnl_primitive_desc_destroy(desc);
     return status;
 }

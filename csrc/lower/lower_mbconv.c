@@ -82,11 +82,8 @@ expected_ends(const gt_builder *builder, const gt_block *block)
 static float
 source_scale(const gt_builder *builder, const gt_block *block, gt_format format)
 {
-    const gt_preprocessing *pixels = &builder->preprocessing;
-    float range = builder->graph->nodes[block->source].range;
-    if (block->source == 0) {
-        range = fmaxf(fabsf(pixels->offset), fabsf(255.0f * pixels->scale + pixels->offset));
-    }
+    float range = block->source == 0 ? gt_pixel_range(&builder->preprocessing)
+                                     : builder->graph->nodes[block->source].range;
     return format.type == dnnl_u8 ? format.scale : range / 127.0f;
 }
 

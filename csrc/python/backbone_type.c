@@ -86,17 +86,52 @@ choose_outputs(PyObject *module, gt_graph *graph, PyObject *outputs)
     return 0;
 }
 
+/* A number, or a tuple with one for each channel; -1 with an exception. */
+static int
+read_channels(PyObject *given, const char *what, float *values)
+{
+    for (int c = 0; c < GT_PIXEL_CHANNELS; c++) {
+        if (PyTuple_Check(given) && PyTuple_GET_SIZE(given) != GT_PIXEL_CHANNELS) {
+            PyErr_Format(PyExc_ValueError, "%s must be a number or a tuple of %d", what,
+                         GT_PIXEL_CHANNELS);
+            return -1;
+        }
+        double value = PyFloat_AsDouble(PyTuple_Check(given) ? PyTuple_GET_ITEM(given, c) : given);
+        if (value == -1.0 && PyErr_Occurred() != NULL) {
+            return -1;
+        }
+        values[c] = (float)value;
+    }
+    return 0;
+}
+
+static int
+read_preprocessing(PyObject *scale, PyObject *offset, gt_preprocessing *preprocessing)
+{
+    if (read_channels(scale, "scale", preprocessing->scales) < 0 ||
+        read_channels(offset, "offset", preprocessing->offsets) < 0) {
+        return -1;
+    }
+    preprocessing->scale = preprocessing->scales[0];
+    preprocessing->offset = preprocessing->offsets[0];
+    preprocessing->by_channel = PyTuple_Check(scale) || PyTuple_Check(offset);
+    return 0;
+}
+
 PyObject *
 gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"nodes",     "arrays", "height", "width",     "outputs", "threads",
-                            "sub_batch", "scale",  "offset", "precision", NULL};
+    static char *names[] = {"nodes",     "arrays", "height", "width",     "outputs",  "threads",
+                            "sub_batch", "scale",  "offset", "precision", "reversed", NULL};
     PyObject *nodes = NULL;
     PyObject *arrays = NULL;
     PyObject *outputs = NULL;
     PyObject *keep = NULL;
+    PyObject *scale = NULL;
+    PyObject *offset = NULL;
     const char *precision = NULL;
     PyObject *made = NULL;
+    int reversed = 0;
     int height = 0;
     int width = 0;
     gt_backbone_config config = {0};
@@ -107,12 +142,13 @@ gt_make_backbone(PyObject *module, PyObject *args, PyObject *kwargs)
     PyTypeObject *type = (PyTypeObject *)gt_get_state(module)->backbone_type;
     gt_graph_init(&graph);
     if (gt_own_keywords(&kwargs) < 0 ||
-        !PyArg_ParseTupleAndKeywords(args, kwargs, "OOiiO!iiffs:backbone", names, &nodes, &arrays,
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "OOiiO!iiOOs|p:backbone", names, &nodes, &arrays,
                                      &height, &width, &PyTuple_Type, &outputs, &config.threads,
-                                     &config.sub_batch, &config.preprocessing.scale,
-                                     &config.preprocessing.offset, &precision)) {
+                                     &config.sub_batch, &scale, &offset, &precision, &reversed) ||
+        read_preprocessing(scale, offset, &config.preprocessing) < 0) {
         goto done;
     }
+    config.preprocessing.reversed = reversed != 0;
     if (gt_precision_from_name(precision) < 0) {
         PyErr_Format(PyExc_ValueError, "precision cannot be '%s'", precision);
         goto done;

@@ -132,11 +132,12 @@ shuffle(PyObject *module, PyObject *args)
 PyDoc_STRVAR(
     backbone_doc,
     "backbone($module, nodes, arrays, height, width, outputs, threads, sub_batch, scale, offset,\n"
-    "         precision)\n--\n\n"
+    "         precision, reversed=False)\n--\n\n"
     "A Backbone of a network described by nodes (name, op, inputs, attributes) and\n"
     "arrays, float32 or (uint8, scale, minimum) by name, for images of height x width\n"
-    "seen as byte * scale + offset. outputs holds pairs (layer, pool) where pool is\n"
-    "None or the name of a global pooling operation.");
+    "seen as byte * scale + offset, each a number or a tuple of three, one for each\n"
+    "channel in the order that the network sees, which `reversed` turns. outputs holds\n"
+    "pairs (layer, pool) where pool is None or the name of a global pooling operation.");
 
 PyDoc_STRVAR(infer_shapes_doc, "infer_shapes($module, nodes, arrays, height, width)\n--\n\n"
                                "The (height, width, channels) of each node's result.");

@@ -83,6 +83,12 @@ gt_backbone_create(gt_backbone **backbone, gt_graph *graph, gt_backbone_config c
     if (graph->count < 1 || graph->n_outputs < 1) {
         return gt_fail(error, GT_ERROR_GRAPH, "no layer is asked for");
     }
+    if ((config.preprocessing.by_channel || config.preprocessing.reversed) &&
+        graph->nodes[0].shape.channels != GT_PIXEL_CHANNELS) {
+        return gt_fail(error, GT_ERROR_ARGUMENT,
+                       "scale, offset or order of %d channels, but the network takes %d",
+                       GT_PIXEL_CHANNELS, graph->nodes[0].shape.channels);
+    }
     (void)pthread_once(&forks_guarded, guard_forks);
     gt_backbone *created = calloc(1, sizeof(*created));
     if (created == NULL) {

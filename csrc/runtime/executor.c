@@ -3,9 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/bf16.h"
-#include "common/multiversion.h"
 #include "common/pages.h"
+#include "runtime/pixel_writer.h"
 #include "threads/exit_gate.h"
 
 struct gt_executor {
@@ -115,86 +114,6 @@ gt_executor_free(gt_executor *executor)
     free(executor);
 }
 
-/* `count` bytes, each `step` behind the last, as numbers of one type. */
-GT_INLINE void
-write_numbers(dnnl_data_type_t type, gt_preprocessing preprocessing, const uint8_t *bytes,
-              size_t step, size_t count, void *target)
-{
-    for (size_t i = 0; i < count; i++) {
-        float value = (float)bytes[i * step] * preprocessing.scale + preprocessing.offset;
-        if (type == dnnl_bf16) {
-            ((uint16_t *)target)[i] = gt_to_bf16(value);
-        }
-        else if (type == dnnl_f32) {
-            ((float *)target)[i] = value;
-        }
-        else {
-            ((uint8_t *)target)[i] = bytes[i * step];
-        }
-    }
-}
-
-/* A loop for each type, and for bytes that lie side by side. */
-GT_INLINE void
-write_any(dnnl_data_type_t type, gt_preprocessing preprocessing, const uint8_t *bytes, size_t step,
-          size_t count, void *target)
-{
-    if (type == dnnl_bf16 && step == 1) {
-        write_numbers(dnnl_bf16, preprocessing, bytes, 1, count, target);
-    }
-    else if (type == dnnl_bf16) {
-        write_numbers(dnnl_bf16, preprocessing, bytes, step, count, target);
-    }
-    else if (type == dnnl_f32 && step == 1) {
-        write_numbers(dnnl_f32, preprocessing, bytes, 1, count, target);
-    }
-    else if (type == dnnl_f32) {
-        write_numbers(dnnl_f32, preprocessing, bytes, step, count, target);
-    }
-    else {
-        write_numbers(dnnl_u8, preprocessing, bytes, step, count, target);
-    }
-}
-
-static void
-write_pixels(dnnl_data_type_t type, gt_preprocessing preprocessing, const uint8_t *bytes,
-             size_t step, size_t count, void *target)
-{
-    write_any(type, preprocessing, bytes, step, count, target);
-}
-
-GT_AVX2 static void
-write_pixels_avx2(dnnl_data_type_t type, gt_preprocessing preprocessing, const uint8_t *bytes,
-                  size_t step, size_t count, void *target)
-{
-    write_any(type, preprocessing, bytes, step, count, target);
-}
-
-/* The photographs in the type and layout of the input value. */
-static void
-write_photographs(const gt_executor *executor, const uint8_t *images,
-                  gt_preprocessing preprocessing)
-{
-    const gt_plan *plan = executor->plan;
-    dnnl_data_type_t type = plan->reads_u8 ? dnnl_u8 : plan->type;
-    size_t size = dnnl_data_type_size(type);
-    char *input = executor->arena + plan->values[plan->input_value].offset;
-    size_t channels = (size_t)plan->input.channels;
-    size_t pixels = (size_t)plan->input.height * (size_t)plan->input.width;
-    void (*write)(dnnl_data_type_t, gt_preprocessing, const uint8_t *, size_t, size_t, void *) =
-        gt_has_avx2() ? write_pixels_avx2 : write_pixels;
-    if (plan->input_channels_last) {
-        write(type, preprocessing, images, 1, (size_t)plan->batch * pixels * channels, input);
-        return;
-    }
-    for (size_t image = 0; image < (size_t)plan->batch; image++) {
-        for (size_t c = 0; c < channels; c++) {
-            write(type, preprocessing, images + image * pixels * channels + c, channels, pixels,
-                  input + (image * channels + c) * pixels * size);
-        }
-    }
-}
-
 static void
 write_input(const gt_executor *executor, const void *images, gt_preprocessing preprocessing)
 {
@@ -203,7 +122,7 @@ write_input(const gt_executor *executor, const void *images, gt_preprocessing pr
         memcpy(executor->arena + input->offset, images, input->size);
         return;
     }
-    write_photographs(executor, images, preprocessing);
+    gt_write_pixels(executor->plan, &preprocessing, images, executor->arena + input->offset);
 }
 
 /* Give a kernel of our own the memory behind its arguments. */

@@ -22,7 +22,7 @@ from .novelty import KEEP, UNKNOWN, NoveltyDetector, is_unknown
 from .training_record import TrainingRecord
 
 _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
-                         "precision", "cache", "verbose", "executor", "quality")
+                         "precision", "cache", "verbose", "executor", "quality", "preprocessing")
 HEAD_PARAMETERS = ("hidden_layers", "dropout", "epochs", "batch_size", "learning_rate",
                     "optimizer", "momentum", "l2", "validation_fraction", "early_stopping",
                     "patience", "class_weight", "calibrate", "random_state", "threads", "verbose",
@@ -54,7 +54,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     input_size : int or (int, int), optional
         Size to which photographs are brought; default what `quality` says.
     pooling : {"average", "max"} or None
-    resize : {"pad", "stretch"}, optional
+    resize : {"pad", "stretch", "crop"}, optional
         Whether photographs become square by white borders or by stretching.
         Default is what suits the backbone, see `FeatureExtractor`.
     hidden_layers, dropout, epochs, batch_size, learning_rate, optimizer, momentum, l2
@@ -86,6 +86,9 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     quality : {"balanced", "fast", "accurate"}
         Which backbone, layer and input size count where these are not given,
         see `Backbone.load`.
+    preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional
+        What pixels the backbone was trained on, where its file does not say it, see
+        `Backbone.load`. A saved classifier keeps it.
 
     Attributes
     ----------
@@ -121,7 +124,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
                  calibrate=True, random_state=0, threads=None, precision="auto", cache=True,
                  group_duplicates=True, augment=None, strict=False, verbose=None, executor=None,
-                 quality=DEFAULT_QUALITY, refit=True):
+                 quality=DEFAULT_QUALITY, refit=True, preprocessing=None):
         self.backbone = backbone
         self.layer = layer
         self.input_size = input_size
@@ -151,6 +154,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         self.executor = executor
         self.quality = quality
         self.refit = refit
+        self.preprocessing = preprocessing
 
     def make_parts(self):
         """A new extractor and a new head with these parameters."""

@@ -34,7 +34,8 @@ def _parts(model):
     layer = backbone.layer if isinstance(backbone.layer, str) else ", ".join(backbone.layer)
     frozen = sum(int(np.prod(array.shape)) for array in backbone.network.arrays.values())
     rows = [("photographs", "{} to {} x {}".format(
-        "padded with white" if model.extractor_.resize_ == "pad" else "stretched",
+        {"pad": "padded with white", "stretch": "stretched",
+         "crop": "cut from the middle"}[model.extractor_.resize_],
         *backbone.input_size), "")]
     rows.append(("backbone", "{} up to {}, frozen".format(
         os.path.basename(backbone.name), layer),

@@ -21,7 +21,9 @@ from ..importers.json_text import parse_json
 from ..importers.native import read_network, write_network
 from ..importers.network import Network, Node, QuantizedArray
 from ..importers.operations import LARGEST_EXTENT
+from ..importers.preprocessing import resolve
 from ..photographs.augmentation import Augmentation, as_augmentation
+from ..photographs.decoding import RESIZE_RULES
 from ..photographs.splits import Split
 from .training_record import record_from_arrays
 
@@ -42,11 +44,12 @@ _PARAMETERS = {
     "patience": (int,), "class_weight": (str, list, type(None)), "calibrate": (bool,),
     "random_state": (int, type(None)), "strict": (bool,),
     "group_duplicates": (bool,), "augment": (dict, type(None)), "cache": (bool,), "refit": (bool,),
+    "preprocessing": (str, dict, type(None)),
 }
 
 #: What those count as that files of earlier releases lack.
 _ADDED_PARAMETERS = {"calibrate": False, "group_duplicates": True, "augment": None, "cache": True,
-                     "refit": False}
+                     "refit": False, "preprocessing": None}
 
 
 def save_model(model, path):
@@ -99,6 +102,7 @@ def _settings(model, backbone):
         raise ModelFileError("class names of type {} cannot be saved; use text or "
                              "numbers".format(labels.dtype))
     parameters = dict((name, getattr(model, name)) for name in _PARAMETERS)
+    parameters["preprocessing"] = model.preprocessing and resolve(model.preprocessing)
     parameters["hidden_layers"] = [int(width) for width in model.hidden_layers]
     parameters["cache"] = model.cache is not None and model.cache is not False
     if isinstance(model.class_weight, dict):
@@ -293,7 +297,7 @@ def _checked_settings(network, path):
         require(isinstance(parameters[name], kinds), name)
     for name in ("epochs", "learning_rate"):
         require(not isinstance(parameters[name], str) or parameters[name] == "auto", name)
-    require(parameters["resize"] in ("pad", "stretch") and parameters["pooling"] in POOLINGS,
+    require(parameters["resize"] in RESIZE_RULES and parameters["pooling"] in POOLINGS,
             "preprocessing")
     if isinstance(parameters["class_weight"], list):
         require(all(isinstance(pair, list) and len(pair) == 2 and isinstance(
@@ -301,6 +305,8 @@ def _checked_settings(network, path):
             for pair in parameters["class_weight"]), "class_weight")
     if parameters["augment"] is not None:
         require(_is_augmentation(parameters["augment"]), "augment")
+    if parameters["preprocessing"] is not None:
+        resolve(parameters["preprocessing"], "{}: the saved classifier's preprocessing".format(path))
     return settings
 
 

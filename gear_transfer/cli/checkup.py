@@ -65,6 +65,46 @@ def check_installation(threads=None):
     return findings
 
 
+def check_backbone(name, preprocessing=None):
+    """What is assumed of a network's file, and why.
+
+    Parameters
+    ----------
+    name : str
+        As `Backbone.load` takes it.
+    preprocessing : str or dict, optional
+        Likewise.
+
+    Returns
+    -------
+    list of Finding
+    """
+    from ..features.backbone import find_backbone
+    from ..features.settings import default_layer, default_resize, resize_rule
+    from ..importers import load_network
+    from ..importers.preprocessing import check_known, to_text
+    from ..photographs.decoding import as_resize
+    try:
+        network = load_network(find_backbone(name), preprocessing=preprocessing)
+    except (GearTransferError, ValueError) as error:
+        return [Finding("network", False, str(error))]
+    size = "size left open" if network.input_size is None else "{} x {}".format(*network.input_size)
+    findings = [Finding("network", True, "{}: {} layers, {}".format(
+        network.name, len(network.nodes), size))]
+    try:
+        check_known(network, name)
+    except GearTransferError as error:
+        return findings + [Finding("pixels", False, str(error))]
+    findings.append(Finding("pixels", True, "{}: {}".format(
+        to_text(network.preprocessing), network.preprocessing_reason)))
+    rule = as_resize(resize_rule(network, default_resize(network)))
+    findings.append(Finding("photographs", None, "resize='{}', {} filter".format(
+        rule.rule, rule.filter)))
+    layers = default_layer(network)[0]
+    findings.append(Finding("layer", None, layers if isinstance(layers, str) else ", ".join(layers)))
+    return findings
+
+
 def _python():
     return Finding("Python", None, "{} {} on {}".format(
         platform.python_implementation(), platform.python_version(), platform.platform()))

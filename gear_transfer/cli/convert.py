@@ -1,15 +1,15 @@
 """gear-transfer convert: a weight file into the native format."""
 import os
 
-from .options import add_json, check_destination
+from .options import add_json, add_preprocessing, check_destination
 from .output import file_facts, write, write_json
 
 SUMMARY = "turn a weight file into the native format"
 DESCRIPTION = """\
 Turn a weight file (Keras HDF5, EfficientNet-Lite in safetensors, or native) into the
 native format, which loads in milliseconds. One line about what was written goes to standard output, or with --json
-its path, size, SHA-256, last layer, number of layers, input size (height, width) and
-fingerprint: the SHA-256 of the graph and the weights, whatever the file."""
+its path, size, SHA-256, last layer, number of layers, input size (height, width),
+preprocessing and fingerprint: the SHA-256 of the graph and the weights, whatever the file."""
 EXAMPLES = """\
 examples:
   gear-transfer convert model.h5 model.gtw --layer mixed7
@@ -26,6 +26,7 @@ def add_arguments(parser):
     parser.add_argument("--compress", action="store_true",
                         help="store kernels in 8 or 16 bits, which takes a quarter of the room and "
                              "changes features a little")
+    add_preprocessing(parser)
     add_json(parser, "a line of text")
 
 
@@ -33,13 +34,15 @@ def run(arguments):
     from ..importers.convert import convert
     check_destination(arguments.destination)
     written = convert(arguments.source, arguments.destination, layer=arguments.layer,
-                      quantize=not arguments.float32, compress=arguments.compress)
+                      quantize=not arguments.float32, compress=arguments.compress,
+                      preprocessing=arguments.preprocessing)
     if arguments.json:
         facts = file_facts(arguments.destination)
         facts["source"] = arguments.source
         facts["layers"] = len(written.nodes)
         facts["last_layer"] = written.nodes[-1].name
         facts["input_size"] = written.input_size
+        facts["preprocessing"] = written.preprocessing
         facts["fingerprint"] = written.fingerprint()
         write_json(facts)
     else:

@@ -1,6 +1,7 @@
 """Options that several commands share, and the types of their values."""
 import argparse
 import contextlib
+import json
 import os
 
 from ..common.atomic import file_to_write
@@ -48,6 +49,24 @@ def add_running(parser):
                             "may have four times as many)")
     group.add_argument("-q", "--quiet", action="store_true",
                        help="no progress bars and no warnings; errors only")
+
+
+def preprocessing(text):
+    """The name of a usual preprocessing, or JSON of all of one."""
+    from ..importers.preprocessing import resolve
+    try:
+        value = json.loads(text) if text.lstrip().startswith("{") else text
+        resolve(value, "it")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error))
+    return value
+
+
+def add_preprocessing(parser):
+    """--preprocessing, of commands that read a weight file."""
+    parser.add_argument("--preprocessing", type=preprocessing, metavar="WAY",
+                        help="the pixels that the network was trained on: tf, caffe, torch, raw or JSON "
+                             "with scale and offset (default: what the file says)")
 
 
 def add_links(parser):

@@ -1,8 +1,8 @@
 """gear-transfer train: a folder of photographs into a saved classifier."""
 import collections
 
-from .options import (add_json, add_links, add_running, cache_of, check_destination, image_size,
-                      names, whole_number, widths)
+from .options import (add_json, add_links, add_preprocessing, add_running, cache_of,
+                      check_destination, image_size, names, whole_number, widths)
 from .output import complain, skipped_facts, wants_progress, write, write_json
 
 SUMMARY = "train a classifier on a folder of photographs"
@@ -21,6 +21,7 @@ examples:
 
 #: Options that are parameters of TransferClassifier, which has their defaults and checks.
 _PARAMETERS = ("backbone", "quality", "layer", "input_size", "pooling", "resize", "precision",
+               "preprocessing",
                "hidden_layers", "dropout", "epochs", "batch_size", "learning_rate", "optimizer",
                "l2", "validation_fraction", "early_stopping", "patience", "class_weight",
                "random_state", "threads", "augment", "strict")
@@ -40,8 +41,9 @@ def add_arguments(parser):
                        help="size of the images, such as 192 or 192x160, height first (default: "
                             "what --quality says)")
     group.add_argument("--pooling", choices=("average", "max"), help="default: average")
-    group.add_argument("--resize", choices=("pad", "stretch"), help="default: what suits the backbone")
+    group.add_argument("--resize", choices=("pad", "stretch", "crop"), help="default: what suits the backbone")
     group.add_argument("--precision", help="auto (the default), float32 and so on")
+    add_preprocessing(group)
     group = parser.add_argument_group("head", "Defaults are those of TransferClassifier.")
     group.add_argument("--hidden-layers", type=widths, metavar="N[,N]",
                        help="widths of hidden layers (default: none)")

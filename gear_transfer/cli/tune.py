@@ -1,5 +1,6 @@
 """gear-transfer tune: which layer, which input size, which regularisation."""
-from .options import add_json, add_links, add_running, cache_of, image_size, whole_number
+from .options import (add_json, add_links, add_preprocessing, add_running, cache_of, image_size,
+                      whole_number)
 from .output import wants_progress, write, write_csv, write_json
 
 SUMMARY = "find the layer, input size and regularisation that suit some photographs"
@@ -23,6 +24,7 @@ def add_arguments(parser):
     parser.add_argument("--backbone", metavar="NAME",
                         help="name or weight file of the network (default: both EfficientNets of "
                              "the package)")
+    add_preprocessing(parser)
     parser.add_argument("--layers", type=_list_of(_layer), metavar="NAME[,NAME+NAME]",
                         help="layers to try, with a plus those tapped together (default: the ends "
                              "of all blocks, and two pairs)")
@@ -45,7 +47,7 @@ def run(arguments):
     given = dict((name, getattr(arguments, name)) for name in
                  ("layers", "sizes", "l2", "folds", "random_state")
                  if getattr(arguments, name) is not None)
-    settings = dict((name, getattr(arguments, name)) for name in ("backbone", "threads")
+    settings = dict((name, getattr(arguments, name)) for name in ("backbone", "threads", "preprocessing")
                     if getattr(arguments, name) is not None)
     model = TransferClassifier(cache=cache_of(arguments), strict=arguments.strict, **settings)
     images = load_folder(arguments.folder, strict=arguments.strict,

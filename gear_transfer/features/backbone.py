@@ -1,6 +1,7 @@
 """The Python face of the core: a network that turns images into features."""
 import collections
 import difflib
+import functools
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ from ..common.threads import check_threads
 from ..errors import GraphError, WeightsError
 from ..importers import ChannelQuantizedArray, QuantizedArray, load_network
 from ..importers.operations import LARGEST_EXTENT
+from ..importers.preprocessing import check_known, to_text
 from ..importers.weights import PACKAGED, find_official_weights, packaged_path
 from .memory import check_maps
 from .precision import (SAMPLE_SIZE, Choice, check_precision, choose_precision, known_ranges,
@@ -89,7 +91,7 @@ class Backbone(object):
 
     @classmethod
     def load(cls, name_or_path=None, layer=None, input_size=None, pooling="average",
-             threads=None, precision="float32", ranges=None, quality=None):
+             threads=None, precision="float32", ranges=None, quality=None, preprocessing=None):
         """Load a backbone.
 
         Parameters
@@ -125,12 +127,18 @@ class Backbone(object):
             The `ranges` of another backbone in int8, to compute what it does.
         quality : {"fast", "balanced", "accurate"}, optional
             Backbone, layers and input size where these are not given:
-            "block10" and "head" of "efficientnet_lite0" at 160 x 160, or
-            "block14", "block19" and "head" of "efficientnet_lite2" at
-            260 x 260 or at 320 x 320. Weights that come with the
+            "block10" and "head" of "efficientnet_lite0" at 160 x 160 or at
+            256 x 256, or "block14", "block19" and "head" of
+            "efficientnet_lite2" at 288 x 288. Weights that come with the
             package have settings of these names of their own; those of
             "inception_v3" are "mixed3" and "mixed4" at 96 x 96 or at
             128 x 128, and "mixed3" and "mixed5" at 224 x 224.
+        preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional
+            What pixels the network was trained on, where the file does not
+            say it or says it wrongly. "tf": from -1 to 1; "caffe": blue,
+            green, red less the means of ImageNet; "torch": less the mean and
+            by the deviation of ImageNet; "raw": from 0 to 255. For a dict see
+            `importers.preprocessing`.
 
         Returns
         -------
@@ -139,15 +147,17 @@ class Backbone(object):
         Raises
         ------
         WeightsError
-            If the file is missing, damaged or of an unknown kind.
+            If the file is missing, damaged or of an unknown kind, or if it is
+            not known what pixels its network was trained on.
         GraphError
             If a layer does not exist or the input size does not fit.
         ValueError
             If another argument makes no sense.
         """
         name = default_name(layer, quality) if name_or_path is None else str(name_or_path)
-        return cls.from_network(load_network(find_backbone(name)), name, layer, input_size,
-                                pooling, threads, precision, ranges, quality)
+        network = load_network(find_backbone(name), preprocessing=preprocessing)
+        return cls.from_network(network, name, layer, input_size, pooling, threads, precision,
+                                ranges, quality)
 
     @classmethod
     def from_network(cls, network, name, layer=None, input_size=None, pooling="average",
@@ -166,6 +176,7 @@ class Backbone(object):
         -------
         Backbone
         """
+        check_known(network, name)
         if not isinstance(pooling, (str, type(None))) or pooling not in POOLINGS:
             raise ValueError("pooling must be 'average', 'max' or None, not {!r}".format(pooling))
         tapped, size = default_layer(network, quality)
@@ -196,10 +207,12 @@ class Backbone(object):
         """The core's backbone."""
         nodes, arrays = describe(self._network)
         outputs = tuple((name, POOLINGS[self.pooling]) for name in self._tapped())
-        preprocessing = self._network.preprocessing
+        pixels = self._network.preprocessing
+        scale, offset = [tuple(pixels[key]) if isinstance(pixels[key], list) else pixels[key]
+                         for key in ("scale", "offset")]
         return _core.backbone(
             nodes, arrays, self.input_size[0], self.input_size[1], outputs, self.threads,
-            self.sub_batch, preprocessing["scale"], preprocessing["offset"], precision)
+            self.sub_batch, scale, offset, precision, pixels.get("channels") == "bgr")
 
     @property
     def sub_batch(self):
@@ -343,6 +356,16 @@ class Backbone(object):
         return dict(self._node_shapes)
 
     @property
+    def preprocessing(self):
+        """What the network sees of pixels: a dict as `load` takes it, all that is unusual."""
+        return dict(self._network.preprocessing)
+
+    @property
+    def preprocessing_reason(self):
+        """Why that preprocessing, str."""
+        return self._network.preprocessing_reason or "said by the importer"
+
+    @property
     def network(self):
         """The network up to the tapped layers, as the importer described it."""
         return self._network
@@ -434,6 +457,7 @@ class Backbone(object):
         text = ["Backbone {}, tapped at {} ({} pooling), input {} x {}".format(
             self.name, ", ".join(self._tapped()), self.pooling or "no", *self.input_size)]
         text.append("precision {} ({})".format(self.precision, self.precision_reason))
+        text.append("pixels {} ({})".format(to_text(self.preprocessing), self.preprocessing_reason))
         text.append(line.format("layer", "operation", "shape", "parameters"))
         text += [line.format(row[0], row[1], row[2], "{:,}".format(row[3])) for row in rows]
         text.append(line.format("all", "", "", "{:,}".format(total)))
@@ -467,16 +491,18 @@ class Backbone(object):
     def __reduce__(self):
         name = os.path.abspath(self.name) if os.path.isfile(self.name) else self.name
         return _unpickled, (name, self.layer, self.input_size, self.pooling, self.threads,
-                            tuple(self.choice), self.fingerprint())
+                            tuple(self.choice), self.fingerprint(), self.preprocessing)
 
     def __deepcopy__(self, memo):
         return self  # never changes once loaded and its precision chosen
 
 
-def _unpickled(name, layer, input_size, pooling, threads, choice, fingerprint):
+def _unpickled(name, layer, input_size, pooling, threads, choice, fingerprint,
+               preprocessing=None):
     """A backbone that was pickled: its weights must be found under their name, and be the same."""
     try:
-        backbone = Backbone.load(name, layer, input_size, pooling, threads)
+        backbone = Backbone.load(name, layer, input_size, pooling, threads,
+                                 preprocessing=preprocessing)
     except (GraphError, WeightsError, ValueError) as error:
         raise WeightsError("a pickle holds the name of the weights of a backbone, not the weights, "
                            "and they cannot be loaded: {}. Save classifiers with save, whose file "
@@ -515,13 +541,18 @@ def default_name(layer=None, quality=None):
         names = _check_layer(layer)
         names = set((names,) if isinstance(names, str) else names)
         for name in [default] + list(PACKAGED):
-            if names.issubset(load_network(packaged_path(name)).layers):
+            if names.issubset(_packaged_layers(name)):
                 return name
         for name in PACKAGED:  # whose error says what may have been meant
-            layers = load_network(packaged_path(name)).layers
-            if all(difflib.get_close_matches(each, layers, 1) for each in names):
+            if all(difflib.get_close_matches(each, _packaged_layers(name), 1) for each in names):
                 return name
     return default
+
+
+@functools.lru_cache(maxsize=None)
+def _packaged_layers(name):
+    """Names of the layers of a network that comes with the package."""
+    return tuple(load_network(packaged_path(name)).layers)
 
 
 def describe(network):

@@ -30,7 +30,7 @@ from .extraction import iterate_features
 #: its machine's processors, of which `sharing` workers are expected on each machine.
 Task = collections.namedtuple("Task", [
     "backbone", "fingerprint", "layer", "input_size", "pooling", "precision", "ranges", "rounding",
-    "resize", "batch_size", "augmentation", "threads", "sharing"])
+    "resize", "batch_size", "augmentation", "threads", "sharing", "preprocessing"])
 
 #: Chunks that a run should at least be cut into, where it is long enough, so that a few hundred
 #: workers are all at work to the end; and most batches in one.
@@ -81,7 +81,7 @@ def make_task(backbone, resize, batch_size, threads, executor, augmentation=None
     ----------
     backbone : Backbone
         Its precision is decided.
-    resize : {"pad", "stretch"}
+    resize : {"pad", "stretch", "crop"} or Resize
     batch_size : int
     threads : int or None
     executor : concurrent.futures.Executor
@@ -96,7 +96,7 @@ def make_task(backbone, resize, batch_size, threads, executor, augmentation=None
     name = os.path.abspath(backbone.name) if os.path.isfile(backbone.name) else backbone.name
     return Task(name, backbone.fingerprint(), backbone.layer, backbone.input_size,
                 backbone.pooling, backbone.precision, backbone.ranges, backbone.rounding(), resize,
-                batch_size, augmentation, threads, sharing)
+                batch_size, augmentation, threads, sharing, backbone.preprocessing)
 
 
 def iterate_chunks(executor, task, images, contents=None):
@@ -224,13 +224,15 @@ def extract_chunk(task, images):
 
 def _loaded(task):
     """The task's backbone, loaded once in a process."""
-    key = task._replace(resize=None, batch_size=None, augmentation=None)
+    key = task._replace(resize=None, batch_size=None, augmentation=None,
+                        preprocessing=None)  # which the fingerprint has
     with _loading:
         if key not in _backbones:
             backbone = Backbone.load(
                 task.backbone, layer=task.layer, input_size=task.input_size, pooling=task.pooling,
                 threads=task.threads or share_of_processors(task.sharing),
-                precision=task.precision, ranges=task.ranges)
+                precision=task.precision, ranges=task.ranges,
+                preprocessing=task.preprocessing)
             if backbone.fingerprint() != task.fingerprint:
                 raise WeightsError("{}: the weights that the worker on {} finds under this name are "
                                    "others than the caller's".format(

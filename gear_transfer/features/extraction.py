@@ -17,7 +17,7 @@ def iterate_features(backbone, images, resize, batch_size, workers, augmentation
     backbone : Backbone
     images : sequence
         As `read_image` takes them.
-    resize : {"pad", "stretch"}
+    resize : {"pad", "stretch", "crop"} or Resize
     batch_size : int
         Images that go through the backbone at a time.
     workers : int

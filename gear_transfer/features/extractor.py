@@ -15,13 +15,14 @@ from ..common.threads import check_threads, deferred_interrupts
 from ..errors import ImageError
 from ..photographs.augmentation import as_augmentation
 from ..photographs.hashes import ImageHashes, KnownContents, image_hashes
-from ..photographs.images import RESIZE_RULES, centred_on_white, read_picture
+from ..photographs.decoding import RESIZE_RULES
+from ..photographs.images import centred_on_white, read_picture
 from ..photographs.sequences import check_images
 from .backbone import Backbone
 from .distributed import KeepsExecutor, check_executor, iterate_chunks, make_task
 from .extraction import iterate_features
 from .precision import SAMPLE_SIZE, choice_from_text, choice_to_text, fast_precisions
-from .settings import DEFAULT_QUALITY, default_resize
+from .settings import DEFAULT_QUALITY, default_resize, resize_rule
 
 #: What extraction gives: features (n, d) float32, the positions (n,) they belong to, and the
 #: failures, a list of (position, ImageError).
@@ -39,10 +40,11 @@ class FeatureExtractor(KeepsExecutor, Estimator):
     layer : str or sequence of str, optional
     input_size : int or (int, int), optional
     pooling : {"average", "max"} or None
-    resize : {"pad", "stretch"}, optional
-        How a photograph becomes a square, see `read_image`. Default is
-        what suits the backbone: "stretch" for the EfficientNets of the
-        package, "pad" for others; ``resize_`` says it once fitted.
+    resize : {"pad", "stretch", "crop"}, optional
+        How a photograph becomes a square, see `read_image`; by the filter,
+        and for "crop" the part, that the network's preprocessing says.
+        Default is what suits the backbone: "stretch" for the EfficientNets of
+        the package, "pad" for others; ``resize_`` says it once fitted.
     batch_size : int
         Images decoded and run at a time.
     threads : int, optional
@@ -58,6 +60,9 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         Show a progress bar. Default: on a terminal and in a notebook.
     quality : {"balanced", "fast", "accurate"}
         Which backbone, layer and input size count where these are not given,
+        see `Backbone.load`.
+    preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional
+        What pixels the backbone was trained on, where its file does not say it,
         see `Backbone.load`.
     executor : concurrent.futures.Executor, optional
         Computes the features in place of this process: a process pool, Dask's
@@ -84,7 +89,7 @@ class FeatureExtractor(KeepsExecutor, Estimator):
 
     def __init__(self, backbone=None, layer=None, input_size=None, pooling="average",
                  resize=None, batch_size=32, threads=None, precision="auto", cache=True,
-                 verbose=None, executor=None, quality=DEFAULT_QUALITY):
+                 verbose=None, executor=None, quality=DEFAULT_QUALITY, preprocessing=None):
         self.backbone = backbone
         self.layer = layer
         self.input_size = input_size
@@ -97,6 +102,7 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         self.verbose = verbose
         self.executor = executor
         self.quality = quality
+        self.preprocessing = preprocessing
 
     def fit(self, X=None, y=None):
         """Load the backbone.
@@ -113,7 +119,8 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         if hasattr(X, "tocsr"):
             check_images(X)  # an error at once, not only in transform
         if self.resize is not None and self.resize not in RESIZE_RULES:
-            raise ValueError("resize must be 'pad', 'stretch' or None, not {!r}".format(self.resize))
+            raise ValueError("resize must be 'pad', 'stretch', 'crop' or None, not {!r}".format(
+                self.resize))
         check_executor(self.executor)
         if isinstance(self.backbone, Backbone):
             self.backbone_ = self.backbone
@@ -121,7 +128,8 @@ class FeatureExtractor(KeepsExecutor, Estimator):
             self.backbone_ = Backbone.load(self.backbone, layer=self.layer,
                                            input_size=self.input_size, pooling=self.pooling,
                                            threads=self.threads, precision=self.precision,
-                                           quality=self.quality)
+                                           quality=self.quality,
+                                           preprocessing=self.preprocessing)
         self.resize_ = self.resize or default_resize(self.backbone_.network)
         return self
 
@@ -196,6 +204,10 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         return extraction._replace(features=extraction.features.reshape(
             len(extraction.positions), augmentation.views, self.backbone_.n_features))
 
+    def resize_rule(self):
+        """``resize_`` with the filter and the crop that the network says, as `read_image` takes it."""
+        return resize_rule(self.backbone_.network, self.resize_)
+
     def follow_threads(self):
         """Let ``threads``, if it was set after `fit`, count for the backbone.
 
@@ -254,8 +266,8 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         -------
         ImageHashes
         """
-        return ImageHashes(X, self.cache, self.threads, self.backbone_.input_size, self.resize_,
-                           self.verbose)
+        return ImageHashes(X, self.cache, self.threads, self.backbone_.input_size,
+                           self.resize_rule(), self.verbose)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the features: the layer and a number, such as mixed4_17.
@@ -282,10 +294,10 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         backbone = self.backbone_
         # As long as no photograph could be read to decide on the precision, all is done here.
         if self.executor is not None and backbone.is_settled:
-            task = make_task(backbone, self.resize_, self.batch_size, self.threads, self.executor,
+            task = make_task(backbone, self.resize_rule(), self.batch_size, self.threads, self.executor,
                              augmentation)
             return iterate_chunks(self.executor, task, images, contents)
-        return iterate_features(backbone, images, self.resize_, self.batch_size,
+        return iterate_features(backbone, images, self.resize_rule(), self.batch_size,
                                 check_threads(self.threads), augmentation, see, contents)
 
     def _contents(self, X, hashes):
@@ -331,7 +343,7 @@ class FeatureExtractor(KeepsExecutor, Estimator):
                 break
             with contextlib.suppress(ImageError):
                 size = self.backbone_.input_size
-                picture = read_picture(X[i], size, self.resize_, contents.watch(i))
+                picture = read_picture(X[i], size, self.resize_rule(), contents.watch(i))
                 sample.append(centred_on_white(picture, size))
         return sample
 
@@ -339,7 +351,7 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         """All but the photograph and the precision that decides its features."""
         backbone = self.backbone_
         return [backbone.fingerprint(), backbone.layer, backbone.input_size, backbone.pooling,
-                self.resize_, FEATURES_VERSION]
+                self.resize_rule(), FEATURES_VERSION]
 
     def _keys(self, contents, augmentation):
         """The key of each image in the cache, None where it has none."""

@@ -2,6 +2,7 @@
 import collections
 
 from ..importers.weights import packaged_name
+from ..photographs.decoding import DEFAULT_FILTER, Resize, as_resize
 
 #: A backbone known by name, the tapped layer or layers, and the size of its images.
 Setting = collections.namedtuple("Setting", ["backbone", "layer", "input_size"])
@@ -82,6 +83,25 @@ def default_layer(network, quality=None):
 def default_resize(network):
     """How photographs become squares for a network where it is not said, "pad" or "stretch"."""
     return "stretch" if packaged_name(network) in _STRETCHED else "pad"
+
+
+def resize_rule(network, resize):
+    """How photographs become squares by a rule and what the network says of it.
+
+    Parameters
+    ----------
+    network : Network
+    resize : {"pad", "stretch", "crop"}
+
+    Returns
+    -------
+    str or Resize
+        With the filter and the crop of the network's preprocessing, where it has any.
+    """
+    said = network.preprocessing or {}
+    rule = Resize(resize, said.get("resize_filter", DEFAULT_FILTER),
+                  said.get("crop", 1.0) if resize == "crop" else 1.0)
+    return resize if rule == as_resize(resize) else rule
 
 
 def shown_resize():

@@ -5,6 +5,7 @@ from ..common.arguments import check_path
 from ..common.regular_file import open_regular
 from ..errors import WeightsError
 from .network import ChannelQuantizedArray, Network, Node, QuantizedArray
+from .preprocessing import ASKED_FOR, resolve
 
 __all__ = ["ChannelQuantizedArray", "Network", "Node", "QuantizedArray", "load_network"]
 
@@ -35,13 +36,14 @@ def load_network(path, layer=None, preprocessing=None):
         format.
     layer : str, optional
         Cut the network here: this layer is the last node.
-    preprocessing : dict, optional
-        ``{"scale": s, "offset": o}``, so that the network sees
-        ``uint8 * s + o``, in place of what the file says or implies.
+    preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional
+        What pixels the network wants, see `preprocessing.resolve`, in place of what the file says
+        or implies.
 
     Returns
     -------
     Network
+        Whose `preprocessing` is None where neither the file nor the caller says it.
 
     Raises
     ------
@@ -51,9 +53,8 @@ def load_network(path, layer=None, preprocessing=None):
         If `layer` does not exist.
     """
     path = check_path("path", path)
-    if not (preprocessing is None or isinstance(preprocessing, dict)):
-        raise WeightsError("preprocessing must be a dict with scale and offset, not {!r}".format(
-            preprocessing))
+    if preprocessing is not None:
+        preprocessing = resolve(preprocessing)
     head, size = _head(path)
     if size == 0:
         raise WeightsError("{}: the file is empty".format(path))
@@ -68,7 +69,7 @@ def load_network(path, layer=None, preprocessing=None):
         from .native import read_network
         network = read_network(path)
         if preprocessing is not None:
-            network.preprocessing = dict(preprocessing)
+            network.preprocessing, network.preprocessing_reason = preprocessing, ASKED_FOR
         return network if layer is None else network.upto(layer)
     from .onnx import load_onnx, looks_like_onnx
     if looks_like_onnx(path, head):

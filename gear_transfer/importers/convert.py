@@ -8,6 +8,7 @@ from ..common.arguments import check_path
 from . import load_network
 from .compress import compress as compressed
 from .native import check_native_ending, write_network
+from .preprocessing import check_known
 from .quantize import recover_quantization
 
 
@@ -26,8 +27,8 @@ def convert(source, destination, layer=None, quantize=True, preprocessing=None, 
     quantize : bool
         Store as bytes what was made from bytes: only arrays that come back
         bit for bit, so no value changes. The others stay float32.
-    preprocessing : dict, optional
-        ``{"scale": s, "offset": o}`` in place of what the source says.
+    preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional
+        What pixels the network wants, see `preprocessing.resolve`, in place of what the source says.
     name : str, optional
         Name of the network, in place of the source's.
     provenance : dict of str to str, optional
@@ -50,6 +51,7 @@ def convert(source, destination, layer=None, quantize=True, preprocessing=None, 
     """
     check_native_ending(check_path("destination", destination))
     network = load_network(source, layer, preprocessing)
+    check_known(network, str(source))
     if quantize:
         arrays = OrderedDict()
         for key in network.arrays:

@@ -12,6 +12,7 @@ import numpy as np
 from .network import Network, Node, needed_nodes, used_arrays
 from .on_disk import keep_on_disk
 from .operations import check_nodes
+from .preprocessing import ASKED_FOR
 from .safetensors import TensorFile
 
 EPSILON = 1e-3
@@ -145,7 +146,7 @@ def load_efficientnet_lite(path, layer=None, preprocessing=None):
     layer : str, optional
         Read only what this layer needs.
     preprocessing : dict, optional
-        ``{"scale": s, "offset": o}`` in place of 1 / 128 and -127 / 128.
+        See `preprocessing.resolve`, in place of a scale of 1 / 128 and an offset of -127 / 128.
 
     Returns
     -------
@@ -171,7 +172,9 @@ def load_efficientnet_lite(path, layer=None, preprocessing=None):
     check_nodes(nodes, arrays, path)
     size = VARIANTS[variant][2]
     return Network(variant, nodes, arrays, (size, size), preprocessing or PREPROCESSING,
-                   {"format": "safetensors, PyTorch names"})
+                   {"format": "safetensors, PyTorch names"},
+                   preprocessing_reason=ASKED_FOR if preprocessing else "tensors named as those of "
+                   "EfficientNet-Lite")
 
 
 def _variant(source):

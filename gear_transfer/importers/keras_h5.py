@@ -6,12 +6,13 @@ only is taken for Inception V3, whose graph `inception_v3` describes.
 import re
 from collections import OrderedDict
 
-from . import inception_v3
+from . import inception_v3, keras_families
 from .json_text import parse_json
 from .keras_config import Wanted, describe
 from .network import Network, needed_nodes, used_arrays
 from .on_disk import keep_on_disk
 from .operations import check_nodes
+from .preprocessing import ASKED_FOR
 from .safe_hdf5 import SafeHDF5
 
 #: Longest model_config that is read, in characters.
@@ -20,9 +21,6 @@ LONGEST_CONFIG = 16 << 20
 #: Name of a weight in a Keras file by the last part of our array's name.
 KERAS_WEIGHTS = {"kernel": "kernel", "beta": "beta", "mean": "moving_mean",
                  "variance": "moving_variance"}
-
-#: Keras applications want ``uint8 / 127.5 - 1`` in most cases; a file does not say.
-PREPROCESSING = inception_v3.PREPROCESSING
 
 
 def load_keras_h5(path, layer=None, preprocessing=None):
@@ -33,8 +31,8 @@ def load_keras_h5(path, layer=None, preprocessing=None):
     path : str
     layer : str, optional
         Read only what this layer needs.
-    preprocessing : dict, optional
-        ``{"scale": s, "offset": o}`` in place of 1 / 127.5 and -1.
+    preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional
+        See `preprocessing.resolve`. Default is what the layers say, see `keras_families`.
 
     Returns
     -------
@@ -59,6 +57,8 @@ def load_keras_h5(path, layer=None, preprocessing=None):
             weights = source.group(source.root(), "model_weights")
             if weights is None:
                 source.fail("a saved model without the group 'model_weights'")
+        known = keras_families.recognise(
+            nodes, dict((name, want.shape) for name, want in wanted.items()))
         if layer is not None:
             nodes = needed_nodes(nodes, layer)
         arrays = keep_on_disk(_read_arrays(source, weights, wanted, used_arrays(nodes)))
@@ -67,7 +67,10 @@ def load_keras_h5(path, layer=None, preprocessing=None):
     provenance = {"format": "Keras HDF5"}
     if version:
         provenance["keras_version"] = version
-    return Network(name, nodes, arrays, input_size, preprocessing or PREPROCESSING, provenance)
+    if preprocessing is not None:
+        known = keras_families.Known(preprocessing, ASKED_FOR)
+    return Network(name, nodes, arrays, input_size, known and known.preprocessing, provenance,
+                   preprocessing_reason=known and known.reason)
 
 
 def _weights_only(source):

@@ -13,8 +13,9 @@ texts, as safetensors demands; those that hold more are JSON. The first of them,
 "crc32", is a checksum of the whole file in which its own eight digits count as
 zeros; files of earlier releases have none.
 
-A file without F16 and without scales of channels is of version 1, which earlier
-releases read too; others are of version 2.
+A file without F16 and without scales of channels is of version 1, which the earliest
+releases read too. Those are of version 2, which later ones read; and of version 3 is
+every file whose preprocessing is more than one scale and one offset.
 """
 import json
 import os
@@ -32,10 +33,11 @@ from .json_text import parse_json
 from .network import ChannelQuantizedArray, Network, Node, QuantizedArray, used_arrays
 from .on_disk import copy_privately
 from .operations import LARGEST_EXTENT, check_nodes
+from .preprocessing import check_known, is_plain, resolve
 from .safetensors import LONGEST_HEADER, check_entries, is_size, read_header
 
 FORMAT = "gear_transfer network"
-VERSIONS = ("1", "2")
+VERSIONS = ("1", "2", "3")
 
 _EXTRA = "extra/"
 _SCALE, _MINIMUM = "scale/", "minimum/"
@@ -64,7 +66,8 @@ def write_network(path, network):
     path = check_path("path", path)
     check_native_ending(path)
     check_nodes(network.nodes, network.arrays, path)
-    _check_preprocessing(network.preprocessing, path)
+    check_known(network, path)
+    preprocessing = resolve(network.preprocessing, "{}: preprocessing".format(path))
     arrays = dict((name, network.arrays[name]) for name in used_arrays(network.nodes))
     reserved = [name for name in arrays if name.startswith((_EXTRA, _SCALE, _MINIMUM))]
     if reserved:
@@ -72,7 +75,7 @@ def write_network(path, network):
                            "uses".format(path, reserved[0]))
     for name, array in network.extra_arrays.items():
         arrays[_EXTRA + name] = array
-    header, tensors = _header(network, arrays, path)
+    header, tensors = _header(network, preprocessing, arrays, path)
     text = json.dumps(header, separators=(",", ":")).encode("utf-8")
     text += b" " * (-len(text) % 8)
     if len(text) > LONGEST_HEADER:
@@ -117,7 +120,7 @@ def _with_digits(text, old, new):
     return text.replace(form.format(old).encode("ascii"), form.format(new).encode("ascii"), 1)
 
 
-def _header(network, arrays, path):
+def _header(network, preprocessing, arrays, path):
     """The header as a dictionary, and the tensors in the order of the file."""
     quantization = OrderedDict()
     entries = OrderedDict()
@@ -152,10 +155,10 @@ def _header(network, arrays, path):
     metadata = OrderedDict([
         (_CHECKSUM, _NO_DIGITS),
         ("format", FORMAT),
-        ("version", VERSIONS[_needs_version_2(arrays)]),
+        ("version", _version(preprocessing, arrays)),
         ("name", network.name),
         ("input_size", json.dumps(size)),
-        ("preprocessing", json.dumps(OrderedDict(sorted(network.preprocessing.items())))),
+        ("preprocessing", json.dumps(OrderedDict(sorted(preprocessing.items())))),
         ("provenance", json.dumps(OrderedDict(sorted(network.provenance.items())))),
         ("extra", json.dumps(OrderedDict(sorted(network.extra.items())))),
         ("quantization", json.dumps(quantization)),
@@ -166,9 +169,13 @@ def _header(network, arrays, path):
     return header, tensors
 
 
-def _needs_version_2(arrays):
-    return any(isinstance(array, ChannelQuantizedArray)
-               or getattr(array, "dtype", None) == np.float16 for array in arrays.values())
+def _version(preprocessing, arrays):
+    """The oldest version whose readers read the file as it is meant."""
+    if not is_plain(preprocessing):
+        return "3"
+    is_new = any(isinstance(array, ChannelQuantizedArray)
+                 or getattr(array, "dtype", None) == np.float16 for array in arrays.values())
+    return "2" if is_new else "1"
 
 
 def read_network(path):
@@ -215,11 +222,11 @@ def read_network(path):
     unused = sorted(set(arrays) - set(used_arrays(nodes)))
     if unused:
         fail("no node uses the tensor '{}'".format(unused[0]))
-    preprocessing = _json(metadata, "preprocessing", dict, fail)
-    _check_preprocessing(preprocessing, path)
+    preprocessing = resolve(dict(_json(metadata, "preprocessing", dict, fail)),
+                            "{}: preprocessing".format(path))
     return Network(metadata["name"], nodes, arrays, _input_size(metadata, fail), preprocessing,
                    _texts(metadata, "provenance", fail), _texts(metadata, "extra", fail),
-                   extra_arrays)
+                   extra_arrays, "the file says so")
 
 
 def _check_metadata(metadata, fail):
@@ -228,7 +235,7 @@ def _check_metadata(metadata, fail):
              "say so) and not EfficientNet-Lite (no tensor '_conv_stem.weight')")
     if metadata.get("version") not in VERSIONS:
         fail("has version {!r} of the native format, this gear_transfer reads {}".format(
-            metadata.get("version"), " and ".join(VERSIONS)))
+            metadata.get("version"), ", ".join(VERSIONS)))
     for key in _METADATA:
         if not isinstance(metadata.get(key), str):
             fail("its metadata lack the text '{}'".format(key))
@@ -322,14 +329,6 @@ def _nodes(graph, fail):
                 index))
         nodes.append(Node(entry["name"], entry["op"], entry["inputs"], entry["attributes"]))
     return nodes
-
-
-def _check_preprocessing(preprocessing, path):
-    if (set(preprocessing) != {"scale", "offset"}
-            or not all(type(number) in (int, float) and number - number == 0
-                       for number in preprocessing.values())):
-        raise WeightsError("{}: preprocessing is {!r}, expected a finite scale and offset".format(
-            path, dict(preprocessing)))
 
 
 def _input_size(metadata, fail):

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import GraphError
 from .on_disk import give_back
 from .operations import array_attributes
+from .preprocessing import resolve
 
 
 class Node(object):
@@ -174,23 +175,26 @@ class Network(object):
         or a ChannelQuantizedArray.
     input_size : tuple of int or None
         Native (height, width); None where the file leaves it open.
-    preprocessing : dict
-        ``{"scale": s, "offset": o}``: the network sees ``uint8 * s + o``.
+    preprocessing : dict, str or None
+        What the network wants to see, see `preprocessing.resolve`; None where nobody has said it.
     provenance : dict of str to str, optional
         Where the weights come from: source, licence, notes.
     extra : dict of str to str, optional
         What others keep in the same file, such as a classifier's settings.
     extra_arrays : dict of str to ndarray of float32, optional
         Arrays of theirs, which no node uses.
+    preprocessing_reason : str, optional
+        Why that preprocessing, for a person to read; not kept in files.
     """
 
     def __init__(self, name, nodes, arrays, input_size, preprocessing, provenance=None,
-                 extra=None, extra_arrays=None):
+                 extra=None, extra_arrays=None, preprocessing_reason=None):
         self.name = name
         self.nodes = list(nodes)
         self.arrays = arrays
         self.input_size = None if input_size is None else tuple(input_size)
-        self.preprocessing = dict(preprocessing)
+        self.preprocessing = None if preprocessing is None else resolve(preprocessing)
+        self.preprocessing_reason = preprocessing_reason
         self.provenance = dict(provenance or {})
         self.extra = dict(extra or {})
         self.extra_arrays = OrderedDict(extra_arrays or {})
@@ -220,7 +224,7 @@ class Network(object):
         nodes = needed_nodes(self.nodes, layers)
         arrays = OrderedDict((name, self.arrays[name]) for name in used_arrays(nodes))
         return Network(self.name, nodes, arrays, self.input_size, self.preprocessing,
-                       self.provenance)
+                       self.provenance, preprocessing_reason=self.preprocessing_reason)
 
     def fingerprint(self):
         """SHA-256 over graph, preprocessing and the arrays' bytes.
@@ -234,7 +238,7 @@ class Network(object):
             64 hexadecimal digits.
         """
         graph = [[node.name, node.op, list(node.inputs), node.attributes] for node in self.nodes]
-        preprocessing = dict((key, float(self.preprocessing[key])) for key in self.preprocessing)
+        preprocessing = self.preprocessing and resolve(self.preprocessing)
         digest = hashlib.sha256()
         digest.update(json.dumps([graph, preprocessing], sort_keys=True).encode("utf-8"))
         for name in sorted(self.arrays):

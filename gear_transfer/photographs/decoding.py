@@ -1,4 +1,5 @@
 """From what Pillow decodes to RGB pixels: turned upright, on white, of the size that is wanted."""
+import collections
 import struct
 
 import numpy as np
@@ -10,8 +11,17 @@ from .sequences import problem_of_pixels
 #: Bytes that decoding one picture may take, for each pixel of Image.MAX_IMAGE_PIXELS.
 BYTES_A_PIXEL = 12
 
+#: How a photograph gets its size: one of `RESIZE_RULES`, a filter, and for "crop" the part of the
+#: shorter side that stays.
+Resize = collections.namedtuple("Resize", ["rule", "filter", "crop"])
+
+RESIZE_RULES = ("pad", "stretch", "crop")
+
+DEFAULT_FILTER = "bicubic"
+
 _WHITE = (255, 255, 255)
-_FILTER = Image.BICUBIC
+_FILTERS = {"nearest": Image.NEAREST, "box": Image.BOX, "bilinear": Image.BILINEAR,
+            "hamming": Image.HAMMING, "bicubic": Image.BICUBIC, "lanczos": Image.LANCZOS}
 _REDUCING_GAP = 3.0  # from here on Pillow's result equals the slow one to the eye
 _BAND = 1 << 21  # pixels that are converted at a time, so that large pictures need little memory
 
@@ -53,6 +63,22 @@ def from_array(array, name):
     return Image.fromarray(array)
 
 
+def as_resize(resize):
+    """A rule by name, or all of a Resize, as a Resize.
+
+    Raises
+    ------
+    ValueError
+        There is no such rule or filter.
+    """
+    if not isinstance(resize, Resize):
+        resize = Resize(resize, DEFAULT_FILTER, 1.0)
+    if not (isinstance(resize.rule, str) and resize.rule in RESIZE_RULES
+            and resize.filter in _FILTERS and 0 < resize.crop <= 1):
+        raise ValueError("resize must be 'pad', 'stretch' or 'crop', not {!r}".format(resize.rule))
+    return resize
+
+
 def upright_rgb(image, box_size, resize, draft=False):
     """Decode, put on white, resize and turn upright.
 
@@ -63,7 +89,7 @@ def upright_rgb(image, box_size, resize, draft=False):
         image has no format any more, and somebody may have turned it already.
     box_size : (int, int)
         Width and height as seen upright.
-    resize : {"pad", "stretch"}
+    resize : Resize
     draft : bool
         A JPEG decoder may shrink while it decodes, which changes `image`.
 
@@ -92,9 +118,11 @@ def upright_rgb(image, box_size, resize, draft=False):
         size = _target_size(image, orientation, box_size, resize)
     picture = _opaque(image, is_deep)
     if picture.size != size:
-        picture = picture.resize(size, _FILTER, box=box, reducing_gap=_REDUCING_GAP)
+        picture = picture.resize(size, _FILTERS[resize.filter], box=box, reducing_gap=_REDUCING_GAP)
     if orientation in _UPRIGHT:
         picture = picture.transpose(_UPRIGHT[orientation])
+    if resize.rule == "crop":
+        picture = _middle(picture, box_size)
     return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
@@ -172,14 +200,24 @@ def _find_orientation(exif):
     return 1
 
 
+def _middle(picture, size):
+    """The part of that width and height in the middle."""
+    left, top = [int(round((whole - part) / 2.0)) for whole, part in zip(picture.size, size)]
+    return picture.crop((left, top, left + size[0], top + size[1]))
+
+
 def _target_size(image, orientation, box_size, resize):
-    """(width, height) to give the image before it is turned upright."""
+    """(width, height) to give the image before it is turned upright and cut."""
     box_width, box_height = box_size
     if orientation in _SIDEWAYS:
         box_width, box_height = box_height, box_width
-    if resize == "stretch":
+    if resize.rule == "stretch":
         return box_width, box_height
     width, height = image.size
+    if resize.rule == "crop":
+        box_width, box_height = int(box_width / resize.crop), int(box_height / resize.crop)
+        scale = max(box_width / width, box_height / height)
+        return max(box_width, int(width * scale)), max(box_height, int(height * scale))
     scale = min(box_width / width, box_height / height)
     return (min(box_width, max(1, int(round(width * scale)))),
             min(box_height, max(1, int(round(height * scale)))))

@@ -17,7 +17,7 @@ from ..common.threads import ThreadPool, check_threads
 from ..errors import ImageError
 from . import DEFAULT_INPUT_SIZE
 from .images import read_picture
-from .sequences import MissingImage
+from .sequences import MissingImage, is_encoded
 
 SIDE = 16
 BITS = 2 * SIDE * SIDE
@@ -135,7 +135,7 @@ class ImageHashes(object):
         Default is the number of processors this process may use.
     input_size : int or (int, int)
         That the photographs are decoded at.
-    resize : {"pad", "stretch"}
+    resize : {"pad", "stretch", "crop"} or Resize
         How they are brought to it, see `read_image`.
     verbose : bool or int, optional
         Show a progress bar. Default: on a terminal and in a notebook.
@@ -272,7 +272,7 @@ def image_hash(image):
 
     Parameters
     ----------
-    image : str, Path, PIL.Image.Image or uint8 ndarray
+    image : str, Path, bytes, PIL.Image.Image or uint8 ndarray
 
     Returns
     -------
@@ -283,6 +283,8 @@ def image_hash(image):
         return content_hash(str(image))
     if isinstance(image, MissingImage):
         return None
+    if is_encoded(image):
+        return hashlib.sha256(image).digest()
     try:
         pixels = np.ascontiguousarray(image)
     except Exception:  # a damaged PIL image makes decoders raise nearly anything

@@ -7,7 +7,8 @@ import numpy as np
 from ..common.arguments import check_whole_number
 from ..common.threads import ThreadPool, available_cpus, result_of
 from ..errors import ImageError
-from .images import RESIZE_RULES, centred_on_white, read_picture, size_pair
+from .decoding import as_resize
+from .images import centred_on_white, read_picture, size_pair
 from .sequences import check_images, listed
 
 _Pending = collections.namedtuple("_Pending", ["start", "pixels", "futures"])
@@ -26,7 +27,7 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
         As `read_image` takes them; a uint8 array (n, h, w, 3) is such a sequence.
     input_size : int or (int, int)
         Side of a square, or height and width, in pixels.
-    resize : {"pad", "stretch"}
+    resize : {"pad", "stretch", "crop"} or Resize
         See `read_image`.
     batch_size : int
         Images in a batch; the last may be smaller.
@@ -57,8 +58,7 @@ def iterate_batches(images, input_size, resize="pad", batch_size=32, workers=Non
     """
     images = check_images(listed(images))
     size = size_pair(input_size)
-    if resize not in RESIZE_RULES:
-        raise ValueError("resize must be 'pad' or 'stretch', not {!r}".format(resize))
+    as_resize(resize)
     workers = available_cpus() if workers is None else workers
     ahead = 2 if ahead is None else ahead
     for name, value in (("batch_size", batch_size), ("workers", workers), ("ahead", ahead)):

@@ -115,7 +115,7 @@ def plot_views(images, augment=4, input_size=None, resize=None, axes=None):
     input_size : int or (int, int), optional
         That of the classifier: views are shown as they are trained on. Default: that of one with
         the default settings.
-    resize : {"pad", "stretch"}, optional
+    resize : {"pad", "stretch", "crop"}, optional
         That of the classifier.
     axes : array of at least n * (1 + views) Axes, optional
         Where to draw. Default: a new figure.

@@ -34,7 +34,7 @@ def plot_activation_maps(images, maps, titles=None, extent=(0, 0, 1, 1), input_s
     input_size : int or (int, int), optional
         That of the classifier: the photographs are shown as it sees them. Default: that of one
         with the default settings.
-    resize : {"pad", "stretch"}, optional
+    resize : {"pad", "stretch", "crop"}, optional
         That of the classifier. Default: that of one with the default settings.
     columns : int
         Images in a row.

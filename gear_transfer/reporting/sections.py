@@ -155,7 +155,7 @@ def _views(evidence):
         return ""
     html = parts.paragraph("It was trained on {} of each photograph as well, such as these.".format(
         counted(augmentation.views, "augmented view")))
-    size, resize = model.extractor_.backbone_.input_size, model.extractor_.resize_
+    size, resize = model.extractor_.backbone_.input_size, model.extractor_.resize_rule()
     for i in _one_of_each(evidence)[:AUGMENTED]:
         name = evidence.name_of(evidence.paths[i])
         figures = [parts.tile(evidence.paths[i], "photograph", described=name)]
@@ -291,7 +291,7 @@ def maps(evidence):
     backbone, extent = model.extractor_.backbone_, map_extent(model)
     figures = []
     for path, label, values, name in zip(paths, labels, found, model.predict(paths).tolist()):
-        pixels = read_image(path, backbone.input_size, model.extractor_.resize_)
+        pixels = read_image(path, backbone.input_size, model.extractor_.resize_rule())
         figures.append(parts.tile(
             covered(pixels, values, extent), name,
             wrong=None if str(name) == label else "in fact {}".format(label),

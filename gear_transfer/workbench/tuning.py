@@ -14,7 +14,7 @@ from ..common.arguments import check_list, check_whole_number, is_path
 from ..common.progress import no_automatic_bars, progress_bar
 from ..errors import GraphError
 from ..features.backbone import Backbone, default_name, find_backbone
-from ..features.settings import default_resize, named_layers
+from ..features.settings import default_resize, named_layers, resize_rule
 from ..importers import load_network
 from ..importers.network import needed_nodes
 from ..importers.weights import PACKAGED
@@ -197,7 +197,7 @@ class _Candidates(object):
     def __init__(self, model, name, layers, sizes, default_sizes):
         self._model = model
         self.name = name
-        self._network = load_network(find_backbone(self.name))
+        self._network = load_network(find_backbone(self.name), preprocessing=model.preprocessing)
         self.layers = (default_layers(self._network) if layers is None
                        else check_list("layers", layers))
         if not self.layers:
@@ -344,7 +344,8 @@ def _screen(judge, candidates, places, head):
             raise extraction.failures[0][1]
         speeds = dict(zip(names, images_per_second(
             backbone, [judge.images[i] for i in extraction.positions],
-            judge.model.resize or default_resize(backbone.network))))
+            resize_rule(backbone.network,
+                        judge.model.resize or default_resize(backbone.network)))))
         widths = [int(np.prod(shape)) for shape in backbone.shapes]
         parts = dict(zip(names, np.split(extraction.features, np.cumsum(widths)[:-1], axis=1)))
         tried = []
@@ -381,7 +382,7 @@ def images_per_second(backbone, images, resize):
     backbone : Backbone
         Tapped at a tuple of layers.
     images : sequence
-    resize : {"pad", "stretch"}
+    resize : {"pad", "stretch", "crop"} or Resize
 
     Returns
     -------

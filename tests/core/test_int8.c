@@ -51,7 +51,13 @@ add_whole(gt_net *net, int from, int size, int out, gt_array kernel)
 static void
 test_bytes_are_read_as_they_are(void)
 {
-    static const gt_preprocessing scalings[] = {{1.0f, 0.0f}, {0.5f, -64.0f}, {2.0f, 3.0f}};
+    static const gt_preprocessing scalings[] = {{.scale = 1.0f, .offset = 0.0f},
+                                                {.scale = 0.5f, .offset = -64.0f},
+                                                {.scale = 2.0f, .offset = 3.0f},
+                                                {.by_channel = true,
+                                                 .reversed = true,
+                                                 .scales = {0.5f, 0.5f, 0.5f},
+                                                 .offsets = {-64.0f, 3.0f, 0.0f}}};
     for (size_t i = 0; i < sizeof(scalings) / sizeof(*scalings); i++) {
         gt_net net;
         trial job;
@@ -73,7 +79,7 @@ test_bytes_are_read_as_they_are(void)
 static void
 test_sums_do_not_saturate(void)
 {
-    static const gt_preprocessing plain = {1.0f, 0.0f};
+    static const gt_preprocessing plain = {.scale = 1.0f, .offset = 0.0f};
     for (int channels = 3; channels <= 4; channels++) {
         gt_net net;
         trial job;
@@ -102,7 +108,7 @@ test_sums_do_not_saturate(void)
 static void
 test_flat_pictures_are_closer_than_a_unit(void)
 {
-    static const gt_preprocessing plain = {1.0f, 0.0f};
+    static const gt_preprocessing plain = {.scale = 1.0f, .offset = 0.0f};
     enum { OUT = 40, ROWS = 27, BYTE = 200 };
     gt_net net;
     trial job;
@@ -138,7 +144,7 @@ test_flat_pictures_are_closer_than_a_unit(void)
 static void
 test_whole_numbers_stay_exact(void)
 {
-    static const gt_preprocessing plain = {1.0f, 0.0f};
+    static const gt_preprocessing plain = {.scale = 1.0f, .offset = 0.0f};
     gt_net net;
     trial job;
     gt_net_start(&net, 12, 11, 3);

@@ -121,7 +121,7 @@ static const gt_map_type types[] = {GT_MAP_FLOAT32, GT_MAP_BF16, GT_MAP_U8}; /* 
 static void
 verify(gt_net *net, int *outputs, int n, int wanted)
 {
-    static const gt_preprocessing lite = {1.0f / 128.0f, -127.0f / 128.0f};
+    static const gt_preprocessing lite = {.scale = 1.0f / 128.0f, .offset = -127.0f / 128.0f};
     for (int precision = 0; precision < 3; precision++) {
         if (gt_precision_is_fast((gt_precision)precision)) {
             /* in int8 without the instructions float32 is inside */

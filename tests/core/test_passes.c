@@ -9,7 +9,7 @@
 
 enum { IMAGES = 3, HEIGHT = 7, WIDTH = 5, CHANNELS = 6 };
 
-static const gt_preprocessing preprocessing = {1.0f / 127.5f, -1.0f};
+static const gt_preprocessing preprocessing = {.scale = 1.0f / 127.5f, .offset = -1.0f};
 static gt_error error;
 static uint8_t images[IMAGES * HEIGHT * WIDTH * CHANNELS];
 

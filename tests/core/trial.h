@@ -12,7 +12,7 @@
 
 enum { MAX = 16 }; /* images in one call */
 
-static const gt_preprocessing preprocessing = {1.0f / 127.5f, -1.0f};
+static const gt_preprocessing preprocessing = {.scale = 1.0f / 127.5f, .offset = -1.0f};
 static gt_error error;
 
 static inline gt_backbone *

@@ -484,8 +484,13 @@ gt_twin_run(const gt_graph *graph, const uint8_t *images, int count, gt_preproce
         twin.values[i] = malloc((size_t)size * sizeof(float) + 1);
         must(twin.values[i] != NULL, "out of memory");
     }
+    int channels = graph->nodes[0].shape.channels;
     for (int64_t i = 0; i < count * gt_shape_size(graph->nodes[0].shape); i++) {
-        twin.values[0][i] = (float)images[i] * preprocessing.scale + preprocessing.offset;
+        int c = (int)(i % channels);
+        uint8_t byte = images[preprocessing.reversed ? i - c + channels - 1 - c : i];
+        twin.values[0][i] = preprocessing.by_channel
+                                ? (float)byte * preprocessing.scales[c] + preprocessing.offsets[c]
+                                : (float)byte * preprocessing.scale + preprocessing.offset;
     }
     for (int image = 0; image < count; image++) {
         evaluate_image(graph, &twin, image);

@@ -148,6 +148,13 @@ class Builder(object):
             self.add("softmax", [dense], {}, (1, 1, 7))
 
 
+def channel_numbers(builder, number):
+    """A number of the preprocessing, sometimes another one for each channel."""
+    if builder.rng.rand() < 0.4:
+        return number
+    return [float(number * factor) for factor in builder.rng.uniform(0.7, 1.4, 3)]
+
+
 def make(seed):
     """A random network and what to ask of it.
 
@@ -176,6 +183,10 @@ def make(seed):
     preprocessing = builder.pick({"scale": 1.0 / 127.5, "offset": -1.0},
                                  {"scale": 1.0 / 255.0, "offset": 0.0},
                                  {"scale": 1.0, "offset": -120.0})
+    if channels == 3 and builder.rng.rand() < 0.6:
+        preprocessing = {"scale": channel_numbers(builder, preprocessing["scale"]),
+                         "offset": channel_numbers(builder, preprocessing["offset"]),
+                         "channels": builder.pick("rgb", "bgr")}
     network = Network("random {}".format(seed), builder.nodes, builder.arrays, (height, width),
                       preprocessing)
     return network, (height, width), [name for name in names if name in taps]

@@ -97,6 +97,13 @@ OPERATIONS = {
 }
 
 
+def pixels(images, preprocessing):
+    """What the network sees of images, ndarray of float64 of their shape."""
+    if preprocessing.get("channels") == "bgr":
+        images = images[..., ::-1]
+    return images * np.array(preprocessing["scale"]) + np.array(preprocessing["offset"])
+
+
 def run(network, images):
     """The result of every node, a dict of ndarray of float64 (n, height, width, channels).
 
@@ -109,7 +116,7 @@ def run(network, images):
     for node in network.nodes:
         inputs = [results[name] for name in node.inputs]
         if node.op == "input":
-            result = images * network.preprocessing["scale"] + network.preprocessing["offset"]
+            result = pixels(images, network.preprocessing)
         elif node.op == "concat":
             result = np.concatenate(inputs, axis=-1)
         elif node.op == "add":
