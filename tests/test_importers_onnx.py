@@ -1,4 +1,6 @@
 """ONNX files: what networks are made of, as exporters write it, against the package's reference."""
+import json
+
 import numpy as np
 import pytest
 
@@ -488,3 +490,53 @@ def test_a_size_that_the_graph_depends_on_and_the_file_leaves_open(tmp_path):
     g.add("Add", g.add("Mul", x, size), g.number(1.0), name="odd")
     with pytest.raises(WeightsError, match="depends on the size of the image"):
         load_network(saved(tmp_path, g.model()))
+
+
+# Pixels
+
+IMAGENET = {"scale": [1 / (255 * 0.25), 1 / (255 * 0.5), 1 / (255 * 0.2)],
+            "offset": [-0.5 / 0.25, -0.4 / 0.5, -0.3 / 0.2]}
+
+
+def close_to(preprocessing, **more):
+    for key, values in IMAGENET.items():
+        assert np.allclose(preprocessing[key], values)
+    assert dict((key, preprocessing[key]) for key in preprocessing if key not in IMAGENET) == more
+
+
+def test_pixels_are_a_question_where_nothing_says_what_they_are(tmp_path):
+    assert load_network(saved(tmp_path, small_graph().model())).preprocessing is None
+
+
+@pytest.mark.parametrize("mean, std", [
+    ("[0.5, 0.4, 0.3]", "[0.25, 0.5, 0.2]"), ("0.5, 0.4, 0.3", "0.25,0.5,0.2"),
+    ("[127.5, 102, 76.5]", "[63.75, 127.5, 51]")])
+def test_pixels_in_the_metadata_of_a_file(tmp_path, mean, std):
+    model = small_graph().model()
+    helper.set_model_props(model, {"mean": mean, "std": std})
+    network = load_network(saved(tmp_path, model))
+    close_to(network.preprocessing)
+    assert network.preprocessing_reason == "metadata in the file"
+
+
+def test_pixels_in_a_configuration_beside_the_file(tmp_path):
+    path = saved(tmp_path, small_graph().model())
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "x", "pretrained_cfg": {
+        "mean": [0.5, 0.4, 0.3], "std": [0.25, 0.5, 0.2], "interpolation": "bicubic",
+        "crop_pct": 0.9}}))
+    close_to(load_network(path).preprocessing, resize_filter="bicubic", crop=0.9)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({
+        "image_mean": [0.5, 0.4, 0.3], "image_std": [0.25, 0.5, 0.2], "resample": 2,
+        "do_rescale": True, "rescale_factor": 1 / 255}))
+    network = load_network(path)
+    close_to(network.preprocessing, resize_filter="bilinear")
+    assert network.preprocessing_reason == "preprocessor_config.json beside the file"
+    assert load_network(path, preprocessing="raw").preprocessing == {"scale": 1.0, "offset": 0.0}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"mean": 1}', '{"mean": ["a"], "std": [1]}',
+                                  '{"mean": [0.5], "std": [0]}', '{"mean": null, "std": [1]}'])
+def test_a_configuration_that_says_nothing(tmp_path, text):
+    path = saved(tmp_path, small_graph().model())
+    (tmp_path / "config.json").write_text(text)
+    assert load_network(path).preprocessing is None

@@ -10,7 +10,8 @@ from .preprocessing import ASKED_FOR, resolve
 __all__ = ["ChannelQuantizedArray", "Network", "Node", "QuantizedArray", "load_network"]
 
 READABLE = ("Keras HDF5 (.h5: official Inception V3 weights or a whole saved model), EfficientNet-Lite "
-            "(.safetensors, PyTorch names) and the native format (.gtw, safetensors layout)")
+            "(.safetensors, PyTorch names), ONNX (.onnx) and the native format (.gtw, safetensors "
+            "layout)")
 
 
 def _head(path):
@@ -32,8 +33,8 @@ def load_network(path, layer=None, preprocessing=None):
     Parameters
     ----------
     path : str or Path
-        A Keras HDF5 file, EfficientNet-Lite weights in a safetensors file, or a file in the native
-        format.
+        A Keras HDF5 file, EfficientNet-Lite weights in a safetensors file, an ONNX file, or a file
+        in the native format.
     layer : str, optional
         Cut the network here: this layer is the last node.
     preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional

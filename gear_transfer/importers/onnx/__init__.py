@@ -4,8 +4,10 @@ from collections import OrderedDict
 from ..network import Network, Node
 from ..on_disk import keep_on_disk
 from ..operations import check_nodes
+from ..preprocessing import ASKED_FOR
 from . import lowering
 from .model_file import Tensors, looks_like_onnx, opset_of, parse
+from .pixels import preprocessing_of
 from .translate import Translation, weights_error
 
 __all__ = ["load_onnx", "looks_like_onnx"]
@@ -26,7 +28,7 @@ def load_onnx(path, layer=None, preprocessing=None):
     layer : str, optional
         Read only what this layer needs: a node or a tensor of the file.
     preprocessing : dict, optional
-        In place of what the file says.
+        In place of what the file or a configuration beside it says.
 
     Returns
     -------
@@ -48,9 +50,11 @@ def load_onnx(path, layer=None, preprocessing=None):
         nodes, stored = _described(lowering.lowered(items, fail))
         arrays = keep_on_disk(_read(stored, fail))
     check_nodes(nodes, arrays, path)
-    return Network(model.graph.name or "onnx", nodes, arrays, translation.input_size,
-                   preprocessing or {"scale": 1.0, "offset": 0.0},
-                   {"format": "ONNX, opset {}".format(opset)})
+    reason = ASKED_FOR
+    if preprocessing is None:
+        preprocessing, reason = preprocessing_of(model, path)
+    return Network(model.graph.name or "onnx", nodes, arrays, translation.input_size, preprocessing,
+                   {"format": "ONNX, opset {}".format(opset)}, preprocessing_reason=reason)
 
 
 def _check_float(graph, fail):
