@@ -9,6 +9,7 @@ pytest.importorskip("onnx.reference", reason="ONNX files are read with the packa
 from onnx import helper  # noqa: E402
 from onnx_files import Graph, check, operations, saved  # noqa: E402
 
+from gear_transfer import Backbone  # noqa: E402
 from gear_transfer.errors import GraphError, WeightsError  # noqa: E402
 from gear_transfer.importers import load_network  # noqa: E402
 
@@ -431,6 +432,9 @@ def test_an_unknown_operation_names_the_layer_before_it_and_a_tap_there_works(tm
     with pytest.raises(WeightsError, match="node 'odd'"):
         load_network(path, "after")
     assert load_network(path, "active").layers == ["image", "stem", "active"]
+    backbone = Backbone.load(path, "active", preprocessing="raw")
+    assert backbone.features(np.zeros((1, 12, 10, 3), np.uint8)).shape == (1, 4)
+    assert load_network(path, None, "raw", ["stem", "active"]).layers[-2:] == ["stem", "active"]
 
 
 def test_a_branch_is_taken_where_its_condition_is_constant(tmp_path):

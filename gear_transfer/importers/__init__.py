@@ -27,7 +27,7 @@ def _head(path):
         raise WeightsError("{}: cannot be read ({})".format(path, error.strerror or error))
 
 
-def load_network(path, layer=None, preprocessing=None):
+def load_network(path, layer=None, preprocessing=None, taps=None):
     """Read a network from a weight file; its kind is told by its content.
 
     Parameters
@@ -35,11 +35,15 @@ def load_network(path, layer=None, preprocessing=None):
     path : str or Path
         A Keras HDF5 file, EfficientNet-Lite weights in a safetensors file, an ONNX file, or a file
         in the native format.
-    layer : str, optional
-        Cut the network here: this layer is the last node.
+    layer : str or sequence of str, optional
+        Cut the network here: this layer is the last node. What lies above may hold operations that
+        are not known.
     preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional
         What pixels the network wants, see `preprocessing.resolve`, in place of what the file says
         or implies.
+    taps : str or sequence of str, optional
+        Layers that are wanted. Where the file has operations that are not known, the network is cut
+        at these; else it is read whole.
 
     Returns
     -------
@@ -74,6 +78,6 @@ def load_network(path, layer=None, preprocessing=None):
         return network if layer is None else network.upto(layer)
     from .onnx import load_onnx, looks_like_onnx
     if looks_like_onnx(path, head):
-        return load_onnx(path, layer, preprocessing)
+        return load_onnx(path, layer, preprocessing, taps)
     raise WeightsError("{}: not a weight file of a known kind; readable are {}".format(
         path, READABLE))

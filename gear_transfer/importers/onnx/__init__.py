@@ -1,6 +1,7 @@
 """ONNX files: a graph of standard operators, described with our own."""
 from collections import OrderedDict
 
+from ...errors import WeightsError
 from ..network import Network, Node
 from ..on_disk import keep_on_disk
 from ..operations import check_nodes
@@ -19,16 +20,19 @@ _QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Co
               "MatMulInteger", "QLinearConv", "QLinearMatMul", "QLinearAdd", "QGemm")
 
 
-def load_onnx(path, layer=None, preprocessing=None):
+def load_onnx(path, layer=None, preprocessing=None, taps=None):
     """Read a network from an ONNX file, with the package onnx.
 
     Parameters
     ----------
     path : str
-    layer : str, optional
+    layer : str or sequence of str, optional
         Read only what this layer needs: a node or a tensor of the file.
     preprocessing : dict, optional
         In place of what the file or a configuration beside it says.
+    taps : str or sequence of str, optional
+        Layers that are wanted. Where the file has operations that are not known, the network is cut
+        at these; else it is read whole.
 
     Returns
     -------
@@ -46,7 +50,12 @@ def load_onnx(path, layer=None, preprocessing=None):
     opset = opset_of(model, fail)
     _check_float(model.graph, fail)
     with Tensors(path, fail) as tensors:
-        translation, items = _translated(model, tensors, opset, fail, layer)
+        try:
+            translation, items = _translated(model, tensors, opset, fail, layer)
+        except WeightsError:
+            if layer is not None or taps is None:
+                raise
+            translation, items = _translated(model, tensors, opset, fail, taps)
         nodes, stored = _described(lowering.lowered(items, fail))
         arrays = keep_on_disk(_read(stored, fail))
     check_nodes(nodes, arrays, path)
@@ -79,9 +88,14 @@ def _translated(model, tensors, opset, fail, layer):
 
 
 def _wanted(translation, layer):
-    targets = translation.outputs() if layer is None else [translation.layer(layer)]
-    if layer is not None:
-        targets[0].name = layer
+    if layer is None:
+        return lowering.needed(translation.net.items, translation.outputs())
+    targets = []
+    for name in [layer] if isinstance(layer, str) else layer:
+        item = translation.layer(name)
+        if item not in targets:
+            item.name = name
+        targets.append(item)
     return lowering.needed(translation.net.items, targets)
 
 

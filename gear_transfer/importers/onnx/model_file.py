@@ -168,7 +168,7 @@ class Tensors(object):
         numbers = []
         for key, otherwise in (("offset", "0"), ("length", str(count * dtype.itemsize))):
             text = entries.get(key, otherwise)
-            if not text.isdigit() or len(text) > 18:
+            if not isinstance(text, str) or not text.isdigit() or len(text) > 18:
                 self.fail("tensor '{}' has the {} {!r} in the file beside the model".format(
                     tensor.name, key, text))
             numbers.append(int(text))
@@ -190,7 +190,7 @@ class Tensors(object):
         """The open file of that name and its size."""
         if location in self._files:
             return self._files[location]
-        if (not location or location in (".", "..") or "\0" in location or "/" in location
+        if (not location or not isinstance(location, str) or location in (".", "..") or "\0" in location or "/" in location
                 or "\\" in location):
             self.fail("tensor '{}' is said to lie in the file {!r}; only a file of a plain name in "
                       "the folder of the model is read".format(tensor, location))

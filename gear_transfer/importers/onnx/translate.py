@@ -1,4 +1,6 @@
 """The graph of an ONNX file, translated operation by operation."""
+import difflib
+
 import numpy as np
 
 from ...errors import GraphError, WeightsError
@@ -17,6 +19,8 @@ _VIEWS = ("Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze")
 _CONSTANTS = {"value_float": np.float32, "value_int": np.int64, "value_floats": np.float32,
               "value_ints": np.int64}
 _STANDARD = ("", "ai.onnx")
+#: What Python says of a number where a list is due, and the like: each operation has such places.
+_MALFORMED = (TypeError, ValueError, IndexError, OverflowError, ZeroDivisionError)
 _CHANNELS_FIRST = ("Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LRN",
                    "BatchNormalization", "InstanceNormalization", "GroupNormalization",
                    "DepthToSpace", "SpaceToDepth")
@@ -135,14 +139,7 @@ class Translation(object):
         inputs = [self._input(node, name, tensor) for tensor in node.input]
         made = len(self.net.items)
         self.net.owner = name
-        broken = [known for known in inputs if isinstance(known, Broken)]
-        if broken:
-            results = [broken[0]] * len(node.output)
-        else:
-            try:
-                results = self._results(node, name, inputs, depth)
-            except Unsupported as error:
-                results = [self._broken(node, name, inputs, str(error))] * len(node.output)
+        results = self._results_or_reason(node, name, inputs, depth)
         if len(results) < len([output for output in node.output if output]):
             results = list(results) + [self._broken(
                 node, name, inputs, "only its first result is supported")] * len(node.output)
@@ -151,6 +148,19 @@ class Translation(object):
             if output:
                 self.values[output] = result
                 self.aliases[output] = result
+
+    def _results_or_reason(self, node, name, inputs, depth):
+        """The results of an operation, `Broken` where there are none."""
+        broken = [known for known in inputs if isinstance(known, Broken)]
+        if broken:
+            return [broken[0]] * len(node.output)
+        try:
+            return self._results(node, name, inputs, depth)
+        except Unsupported as error:
+            reason = str(error)
+        except _MALFORMED as error:
+            reason = "its attributes or inputs are not what the operation takes ({})".format(error)
+        return [self._broken(node, name, inputs, reason)] * len(node.output)
 
     def _name_of(self, node):
         outputs = [output for output in node.output if output]
@@ -297,7 +307,9 @@ class Translation(object):
             if item.name == name:
                 return item
         if name not in self.aliases:
-            raise GraphError("the network has no layer '{}'".format(name))
+            close = difflib.get_close_matches(str(name), [item.name for item in self.net.items], 3)
+            raise GraphError("the network has no layer '{}' (its last layer is '{}'){}".format(
+                name, self.last.name, "; did you mean {}?".format(", ".join(close)) if close else ""))
         return self.result(name, "layer")
 
     def outputs(self):
