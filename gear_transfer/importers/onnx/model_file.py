@@ -168,7 +168,7 @@ class Tensors(object):
         numbers = []
         for key, otherwise in (("offset", "0"), ("length", str(count * dtype.itemsize))):
             text = entries.get(key, otherwise)
-            if not isinstance(text, str) or not text.isdigit() or len(text) > 18:
+            if not isinstance(text, str) or not text.isdecimal() or len(text) > 18:
                 self.fail("tensor '{}' has the {} {!r} in the file beside the model".format(
                     tensor.name, key, text))
             numbers.append(int(text))
