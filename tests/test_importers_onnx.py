@@ -3,15 +3,12 @@ import json
 
 import numpy as np
 import pytest
+from onnx import helper
+from onnx_files import Graph, check, operations, saved
 
-pytest.importorskip("onnx.reference", reason="ONNX files are read with the package onnx")
-
-from onnx import helper  # noqa: E402
-from onnx_files import Graph, check, operations, saved  # noqa: E402
-
-from gear_transfer import Backbone  # noqa: E402
-from gear_transfer.errors import GraphError, WeightsError  # noqa: E402
-from gear_transfer.importers import load_network  # noqa: E402
+from gear_transfer import Backbone
+from gear_transfer.errors import GraphError, WeightsError
+from gear_transfer.importers import load_network
 
 
 def erf_gelu(g, x):

@@ -9,15 +9,12 @@ import warnings
 
 import numpy as np
 import pytest
+from onnx import ModelProto, numpy_helper
+from onnx_files import ours, saved
 
-pytest.importorskip("onnx.reference", reason="ONNX files are read with the package onnx")
-
-from onnx import ModelProto, numpy_helper  # noqa: E402
-from onnx_files import ours, saved  # noqa: E402
-
-from gear_transfer.errors import WeightsError  # noqa: E402
-from gear_transfer.importers import load_network  # noqa: E402
-from gear_transfer.importers.onnx.operators import TRANSLATORS  # noqa: E402
+from gear_transfer.errors import WeightsError
+from gear_transfer.importers import load_network
+from gear_transfer.importers.onnx.operators import TRANSLATORS
 
 RAW = {"scale": 1.0, "offset": 0.0}
 

@@ -5,14 +5,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
+from onnx_files import Graph, saved
 
-pytest.importorskip("onnx", reason="ONNX files are read with the package onnx")
-
-from onnx import TensorProto, helper  # noqa: E402
-from onnx_files import Graph, saved  # noqa: E402
-
-from gear_transfer.errors import WeightsError  # noqa: E402
-from gear_transfer.importers import load_network  # noqa: E402
+from gear_transfer.errors import WeightsError
+from gear_transfer.importers import load_network
 
 KERNEL = (4, 3, 3, 3)
 BYTES = 4 * 4 * 3 * 3 * 3

@@ -104,7 +104,7 @@ def _described(items):
     nodes, stored = [], OrderedDict()
     for item in items:
         attributes = {}
-        for key, value in item.attributes.items():
+        for key, value in sorted(item.attributes.items()):
             if lowering.is_array(value):
                 stored["{}/{}".format(item.name, key)] = value
                 value = "{}/{}".format(item.name, key)
