@@ -72,7 +72,7 @@ class Graph(object):
                    for name in outputs or (self.last,)]
         graph = helper.make_graph(self.nodes, "small", [image], results, self.tensors)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)],
-                                 ir_version=8)
+                                 ir_version=8 if self.opset < 21 else 10)
 
 
 def saved(folder, model, name="model.onnx"):

@@ -334,6 +334,16 @@ def test_a_vision_transformer(tmp_path, attention, inputs):
     assert network.arrays[embedding.attributes["value"]].shape == (3, 2, 8)
 
 
+def test_the_operator_attention(tmp_path):
+    g = Graph(opset=23)
+    rows = patches(g)
+    q, k, v = (g.linear(8, 8, rows) for _ in range(3))
+    g.linear(8, 4, g.add("Attention", q, k, v, q_num_heads=2, kv_num_heads=2))
+    network = check(tmp_path, g)
+    node = [node for node in network.nodes if node.op == "attention"][0]
+    assert len(node.inputs) == 3 and abs(node.attributes["scale"] - 0.5) < 1e-6
+
+
 def swin_mask(size, window, shift):
     labels = np.zeros((size, size), int)
     for i, a in enumerate((slice(0, -window), slice(-window, -shift), slice(-shift, None))):
