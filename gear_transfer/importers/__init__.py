@@ -10,8 +10,8 @@ from .preprocessing import ASKED_FOR, resolve
 __all__ = ["ChannelQuantizedArray", "Network", "Node", "QuantizedArray", "load_network"]
 
 READABLE = ("Keras models (.keras), Keras HDF5 (.h5: whole models, and the weights of networks "
-            "known by name), EfficientNet-Lite "
-            "(.safetensors, PyTorch names) and the native format (.gtw, safetensors layout)")
+            "known by name), ONNX (.onnx), EfficientNet-Lite (.safetensors, PyTorch names) and the "
+            "native format (.gtw, safetensors layout)")
 
 
 def _head(path):
@@ -33,8 +33,8 @@ def load_network(path, layer=None, preprocessing=None, taps=None):
     Parameters
     ----------
     path : str or Path
-        A Keras file (.keras, .h5), EfficientNet-Lite weights in a safetensors file, or a file in the native
-        format.
+        A Keras file (.keras, .h5), an ONNX file, EfficientNet-Lite weights in a safetensors file, or a file in
+        the native format.
     layer : str or sequence of str, optional
         Cut the network here: this layer is the last node. What lies above may hold operations that
         are not known.
@@ -79,6 +79,9 @@ def load_network(path, layer=None, preprocessing=None, taps=None):
         if preprocessing is not None:
             network.preprocessing, network.preprocessing_reason = preprocessing, ASKED_FOR
         return network if layer is None else network.upto(layer)
+    from .onnx import load_onnx, looks_like_onnx
+    if looks_like_onnx(path, head):
+        return load_onnx(path, layer, preprocessing, taps)
     from .unreadable import what_it_is
     raise WeightsError("{}: {}; readable are {}".format(
         path, what_it_is(head) or "not a weight file of a known kind", READABLE))

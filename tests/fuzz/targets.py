@@ -4,7 +4,7 @@ A run lets pass what the documentation allows (a result, or one of our
 exceptions) and raises anything else. No fuzzer is needed here, so that pytest
 can replay inputs; run.py drives the same targets with coverage.
 """
-import importlib
+import importlib.util
 import io
 import json
 import os
@@ -389,6 +389,52 @@ class KerasArchive(Target):
                 stream.writestr(name, text)
         return file.getvalue()
 
+
+class Onnx(Target):
+    """A network in an ONNX file, with a file of weights beside it."""
+
+    file_name = "input.onnx"
+
+    def seeds(self):
+        from onnx_files import Graph, saved
+        with open(os.path.join(self.folder, "weights.bin"), "wb") as stream:
+            stream.write(np.linspace(-1, 1, 500).astype(np.float32).tobytes())
+        made = []
+        for opset in (9, 17):
+            g = Graph(("batch", 3, 8, 8), opset=opset)
+            x = g.add("Relu", g.conv(8))
+            g.add("MatMul", g.add("Transpose", g.add("Reshape", x, g.ints(0, 8, -1)), perm=[0, 2, 1]),
+                  g.tensor((8, 24)))
+            parts = g.add("Transpose", g.add("Reshape", g.last, g.ints(0, 64, 3, 2, 4)),
+                          perm=[2, 0, 3, 1, 4])
+            q, k, v = (g.add("Gather", parts, g.tensor(np.int64(i)), axis=0) for i in range(3))
+            scores = g.add("MatMul", q, g.add("Transpose", k, perm=[0, 1, 3, 2]))
+            y = g.add("MatMul", g.add("Softmax", scores, axis=3), v)
+            y = g.add("Reshape", g.add("Transpose", y, perm=[0, 2, 1, 3]), g.ints(0, 64, 8))
+            g.add("Gemm", g.add("Flatten", g.add("ReduceMean", y, axes=[1])), g.tensor((8, 3)))
+            made.append(g.model())
+        g = Graph((1, 3, 8, 8))
+        x, shape = g.conv(4), g.add("Shape", "image")
+        size = g.add("Concat", g.add("Slice", shape, g.ints(0), g.ints(1), g.ints(0)),
+                     g.ints(4, 16, 16), axis=0)
+        y = g.add("Resize", x, "", "", size, mode="linear")
+        parts = g.add("Split", y, axis=1, outputs=2)
+        g.add("Concat", g.add("Pad", parts[0], g.ints(0, 0, 1, 1, 0, 0, 1, 1)),
+              g.add("Pad", parts[1], g.ints(0, 0, 0, 2, 0, 0, 2, 0)), axis=1)
+        made.append(g.model())
+        beside = Graph((1, 3, 8, 8))
+        beside.conv(4)
+        model = beside.model()
+        tensor = model.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = 1
+        for key, value in (("location", "weights.bin"), ("offset", "64"), ("length", "432")):
+            entry = tensor.external_data.add()
+            entry.key, entry.value = key, value
+        made.append(model)
+        return [self.written_by(lambda path, m=m: saved(os.path.dirname(path), m, os.path.basename(
+            path))) for m in made]
+
     def run(self, data):
         self.put(data)
         try:
@@ -533,6 +579,8 @@ class Images(Target):
 TARGETS = {"native": Native, "model": Model, "keras": Keras, "keras_archive": KerasArchive,
            "keras_weights": KerasWeights,
            "cache": Cache, "images": Images}
+if importlib.util.find_spec("onnx") is not None:  # left out with old Pythons, see ci/other_pythons.sh
+    TARGETS["onnx"] = Onnx
 
 
 def corpus_folder(name):
