@@ -9,8 +9,9 @@ from .preprocessing import ASKED_FOR, resolve
 
 __all__ = ["ChannelQuantizedArray", "Network", "Node", "QuantizedArray", "load_network"]
 
-READABLE = ("Keras HDF5 (.h5: official Inception V3 weights or a whole saved model), EfficientNet-Lite "
-            "(.safetensors, PyTorch names) and the native format (.gtw, safetensors layout)")
+READABLE = ("Keras HDF5 (.h5: official Inception V3 weights or a whole saved model), PyTorch weights "
+            "(.safetensors, names of torchvision or timm) and the native format (.gtw, safetensors "
+            "layout)")
 
 
 def _head(path):
@@ -32,8 +33,7 @@ def load_network(path, layer=None, preprocessing=None):
     Parameters
     ----------
     path : str or Path
-        A Keras HDF5 file, EfficientNet-Lite weights in a safetensors file, or a file in the native
-        format.
+        A Keras HDF5 file, PyTorch weights in a safetensors file, or a file in the native format.
     layer : str, optional
         Cut the network here: this layer is the last node.
     preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional
@@ -62,14 +62,15 @@ def load_network(path, layer=None, preprocessing=None):
         from .keras_h5 import load_keras_h5
         return load_keras_h5(path, layer, preprocessing)
     if head[8:9] == b"{":
-        from .safetensors import has_tensor
-        if has_tensor(path, "_conv_stem.weight"):
-            from .efficientnet_lite import load_efficientnet_lite
-            return load_efficientnet_lite(path, layer, preprocessing)
-        from .native import read_network
+        from .native import is_native, read_network
+        if not is_native(path):
+            from .pytorch import load_pytorch
+            return load_pytorch(path, layer, preprocessing)
         network = read_network(path)
         if preprocessing is not None:
             network.preprocessing, network.preprocessing_reason = preprocessing, ASKED_FOR
         return network if layer is None else network.upto(layer)
+    from .pytorch import check_not_pickled
+    check_not_pickled(path, head)
     raise WeightsError("{}: not a weight file of a known kind; readable are {}".format(
         path, READABLE))
