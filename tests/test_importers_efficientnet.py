@@ -46,6 +46,9 @@ def test_every_block_as_pytorch_computes_it(shared, name):
         averages = values.astype(float).mean(axis=(1, 2))
         assert difference(averages, known["gap_" + layer]) <= BOUND, layer
     assert difference(maps[-1], known["map_head_first4"]) <= BOUND
+    pooled = Backbone.load(path, layer=layers, input_size=size).features(known["images_uint8"])
+    for layer, values in zip(layers, pooled):
+        assert difference(values, known["gap_" + layer]) <= BOUND, layer
     backbone = Backbone.load(path, layer="logits", pooling=None)
     assert backbone.input_size == (size, size) == VARIANTS[name][2:] * 2
     assert difference(backbone.features(known["images_uint8"]), known["logits"]) <= BOUND

@@ -1,4 +1,5 @@
 """One picture is never taken for many: what counts as several images, wherever images go."""
+import io
 import pathlib
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 import gear_transfer as gt
+from gear_transfer import ImageError, read_image
 from gear_transfer.photographs.prefetch import iterate_batches
 from gear_transfer.photographs.sequences import MissingImage, check_images
 
@@ -50,8 +52,14 @@ def callers(model):
         "plot_misclassified": lambda X: gt.plot_misclassified(X, ["a"] * 40, ["b"] * 40)}
 
 
+NAMES = ["predict", "predict_proba", "known_score", "score", "fit", "transform", "extract", "extract_views",
+         "activation_map", "nearest", "find_duplicates", "plot_predictions", "plot_views",
+         "iterate_batches", "plot_activation_maps", "plot_misclassified"]
+
+
 @pytest.mark.parametrize("kind", sorted(ONE_PICTURE))
 def test_what_is_no_sequence_of_images_is_refused_everywhere(model, kind):
+    assert sorted(callers(model)) == sorted(NAMES)
     for name, call in callers(model).items():
         with pytest.raises(TypeError):
             call(ONE_PICTURE[kind])
@@ -123,3 +131,73 @@ def test_a_bad_path_among_good_ones_is_left_out_with_its_name(model, images, bad
 def test_a_missing_value_says_where(images):
     assert isinstance(check_images([images.paths[0], None])[1], MissingImage)
     assert "number 1" in str(check_images([images.paths[0], None])[1].error())
+
+
+# What files hold
+
+def content_of(path):
+    with open(path, "rb") as stream:
+        return stream.read()
+
+
+@pytest.mark.parametrize("wrap", [bytes, bytearray, memoryview, io.BytesIO])
+@pytest.mark.parametrize("suffix, settings", [("jpg", {"quality": 90}), ("png", {}), ("bmp", {}),
+                                              ("webp", {"lossless": True})])
+def test_bytes_are_read_as_their_file_is(tmp_path, wrap, suffix, settings):
+    path = str(tmp_path / "picture.") + suffix
+    pixels = np.random.RandomState(0).randint(0, 256, (50, 70, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(path, **settings)
+    assert (read_image(wrap(content_of(path)), 32) == read_image(path, 32)).all()
+
+
+def test_open_files_are_read_from_where_they_stand(tmp_path):
+    path = str(tmp_path / "picture.png")
+    Image.new("RGB", (9, 9), "red").save(path)
+    with open(path, "rb") as stream:
+        (tmp_path / "two").write_bytes(b"before" + stream.read())
+    with open(str(tmp_path / "two"), "rb") as stream:
+        stream.read(6)
+        assert (read_image(stream, 9) == [255, 0, 0]).all()
+
+
+def test_bytes_and_files_answer_alike(model, images):
+    paths = images.paths[:4]
+    contents = [content_of(path) for path in paths]
+    expected = model.predict_proba(paths)
+    assert (model.predict_proba(contents) == expected).all()
+    assert (model.predict_proba([contents[0], paths[1], io.BytesIO(contents[2]), paths[3]])
+            == expected).all()
+    assert (model.extractor_.transform(contents) == model.extractor_.transform(paths)).all()
+
+
+@pytest.mark.parametrize("content, words", [
+    (b"", "is empty"), (b"nothing", "not a JPEG, PNG"), (b"\xff\xd8\xff\xe0", "damaged or cut short")])
+def test_bytes_that_are_no_picture(model, content, words):
+    with pytest.raises(ImageError) as caught:
+        read_image(content, 32)
+    assert "({} bytes)".format(len(content)) in str(caught.value)
+    assert words in str(caught.value)
+    with pytest.warns(gt.SkippedImageWarning, match=words):
+        assert model.predict([content]).tolist() == [None]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_open_files_go_wherever_paths_go(model, images, name):
+    call = callers(model)[name]
+    if name.startswith(("fit", "plot_activation", "plot_misclassified", "plot_predictions")):
+        call([io.BytesIO(content_of(path)) for path in (images.paths * 2)[:40]])
+    else:
+        call([io.BytesIO(content_of(path)) for path in images.paths[:6]])
+
+
+def test_a_file_open_for_text(tmp_path):
+    (tmp_path / "text").write_text("text")
+    with open(str(tmp_path / "text")) as stream, pytest.raises(TypeError) as caught:
+        read_image(stream, 9)
+    assert "mode 'rb'" in str(caught.value)
+
+
+def test_the_content_of_one_picture_is_no_sequence(model):
+    with pytest.raises(TypeError) as caught:
+        model.predict(b"\xff\xd8\xff")
+    assert "give [image]" in str(caught.value)

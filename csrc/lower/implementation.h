@@ -22,6 +22,7 @@ extern const gt_implementation gt_winograd_convolution;
 extern const gt_implementation gt_mbconv_block; /* convolutions and additions */
 extern const gt_implementation gt_onednn_pool;
 extern const gt_implementation gt_u8_pool_by_rows;
+extern const gt_implementation gt_mean_of_map;
 extern const gt_implementation gt_onednn_join; /* concat and add */
 extern const gt_implementation gt_copying_concat;
 extern const gt_implementation gt_onednn_relu;

@@ -90,24 +90,31 @@ reverse_channels(const uint8_t *restrict bytes, size_t pixels, uint8_t *restrict
 
 /* `count` bytes of three channels side by side, period by period; `type` is that of floats. */
 GT_INLINE void
-write_periods(dnnl_data_type_t type, bool reversed, const period *numbers, const uint8_t *bytes,
-              size_t count, char *target)
+write_periods(dnnl_data_type_t type, const period *numbers, const uint8_t *bytes, size_t count,
+              char *target)
 {
     size_t size = type == dnnl_bf16 ? sizeof(uint16_t) : sizeof(float);
-    uint8_t turned[PERIOD];
-    for (size_t i = 0; i < count; i += PERIOD) {
-        size_t length = count - i < PERIOD ? count - i : PERIOD;
-        const uint8_t *source = bytes + i;
-        if (reversed) {
-            reverse_channels(source, length == PERIOD ? PERIOD / 3 : length / 3, turned);
-            source = turned;
-        }
-        if (length == PERIOD) {
-            write_period(type, numbers, source, PERIOD, target + i * size);
-        }
-        else {
-            write_period(type, numbers, source, length, target + i * size);
-        }
+    size_t whole = count / PERIOD * PERIOD;
+    for (size_t i = 0; i < whole; i += PERIOD) {
+        write_period(type, numbers, bytes + i, PERIOD, target + i * size);
+    }
+    write_period(type, numbers, bytes + whole, count - whole, target + whole * size);
+}
+
+/* Pixels that are turned before they become numbers: few enough for the innermost cache. */
+enum { TURNED = 64 * PERIOD };
+
+/* The same of pixels whose last channel the network wants first. */
+GT_INLINE void
+write_reversed(dnnl_data_type_t type, const period *numbers, const uint8_t *bytes, size_t count,
+               char *target)
+{
+    size_t size = type == dnnl_bf16 ? sizeof(uint16_t) : sizeof(float);
+    uint8_t turned[TURNED];
+    for (size_t i = 0; i < count; i += TURNED) {
+        size_t length = count - i < TURNED ? count - i : TURNED;
+        reverse_channels(bytes + i, length / GT_PIXEL_CHANNELS, turned);
+        write_periods(type, numbers, turned, length, target + i * size);
     }
 }
 
@@ -128,16 +135,16 @@ write_channels_last(dnnl_data_type_t type, const gt_preprocessing *preprocessing
         memcpy(target, bytes, count);
     }
     else if (type == dnnl_bf16 && preprocessing->reversed) {
-        write_periods(dnnl_bf16, true, &numbers, bytes, count, target);
+        write_reversed(dnnl_bf16, &numbers, bytes, count, target);
     }
     else if (type == dnnl_bf16) {
-        write_periods(dnnl_bf16, false, &numbers, bytes, count, target);
+        write_periods(dnnl_bf16, &numbers, bytes, count, target);
     }
     else if (preprocessing->reversed) {
-        write_periods(dnnl_f32, true, &numbers, bytes, count, target);
+        write_reversed(dnnl_f32, &numbers, bytes, count, target);
     }
     else {
-        write_periods(dnnl_f32, false, &numbers, bytes, count, target);
+        write_periods(dnnl_f32, &numbers, bytes, count, target);
     }
 }
 

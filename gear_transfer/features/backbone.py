@@ -137,10 +137,8 @@ class Backbone(object):
             What pixels the network was trained on, where the file does not
             say it or says it wrongly. "tf": from -1 to 1; "caffe": blue,
             green, red less the means of ImageNet; "torch": less the mean and
-            by the deviation of ImageNet; "raw": from 0 to 255. A dict has
-            "scale" and "offset", a number or one for each channel, so that the
-            network sees ``uint8 * scale + offset``; if need be "channels"
-            ("rgb" or "bgr"), and "resize_filter" and "crop" of photographs.
+            by the deviation of ImageNet; "raw": from 0 to 255. For a dict see
+            `importers.preprocessing`.
 
         Returns
         -------
@@ -177,11 +175,6 @@ class Backbone(object):
         Returns
         -------
         Backbone
-
-        Raises
-        ------
-        WeightsError
-            If it is not known what pixels the network was trained on.
         """
         check_known(network, name)
         if not isinstance(pooling, (str, type(None))) or pooling not in POOLINGS:

@@ -17,7 +17,7 @@ from ..common.threads import ThreadPool, check_threads
 from ..errors import ImageError
 from . import DEFAULT_INPUT_SIZE
 from .images import read_picture
-from .sequences import MissingImage
+from .sequences import MissingImage, is_encoded
 
 SIDE = 16
 BITS = 2 * SIDE * SIDE
@@ -272,7 +272,7 @@ def image_hash(image):
 
     Parameters
     ----------
-    image : str, Path, PIL.Image.Image or uint8 ndarray
+    image : str, Path, bytes, PIL.Image.Image or uint8 ndarray
 
     Returns
     -------
@@ -283,6 +283,8 @@ def image_hash(image):
         return content_hash(str(image))
     if isinstance(image, MissingImage):
         return None
+    if is_encoded(image):
+        return hashlib.sha256(image).digest()
     try:
         pixels = np.ascontiguousarray(image)
     except Exception:  # a damaged PIL image makes decoders raise nearly anything

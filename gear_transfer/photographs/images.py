@@ -4,6 +4,7 @@ Everything about a single picture is here: which files are opened at all, how
 they are decoded, where transparency lands and how the size is changed.
 """
 import contextlib
+import io
 import operator
 import os
 
@@ -18,7 +19,7 @@ from ..errors import ImageError
 from .decoding import (BYTES_A_PIXEL, as_resize, check_pixels, from_array, too_large,
                        upright_rgb)
 from .jpeg_file import JpegFile
-from .sequences import MissingImage
+from .sequences import MissingImage, content_of, is_encoded
 
 # More pixels of a JPEG than of others are allowed, as many times, for it is decoded at a fraction of
 # its size; and less of WebP, whose decoder keeps several copies.
@@ -64,8 +65,8 @@ def read_image(image, input_size, resize="pad"):
 
     Parameters
     ----------
-    image : str, pathlib.Path, PIL.Image.Image or uint8 ndarray
-        A file, an opened image, or an array of shape (h, w), (h, w, 1),
+    image : str, pathlib.Path, bytes, memoryview, file object, PIL.Image.Image or uint8 ndarray
+        A file, what one holds, one that is open (read to its end), an opened image, or an array of shape (h, w), (h, w, 1),
         (h, w, 3) or (h, w, 4), the last with transparency. Colours are red, green and blue:
         what OpenCV reads is in the reverse order, ``image[..., ::-1]`` turns it.
     input_size : int or (int, int)
@@ -89,7 +90,7 @@ def read_image(image, input_size, resize="pad"):
     ValueError
         `input_size` or `resize` is out of range.
     """
-    return centred_on_white(read_picture(image, input_size, resize), input_size)
+    return centred_on_white(read_picture(content_of(image), input_size, resize), input_size)
 
 
 def read_picture(image, input_size, resize="pad", see_content=None):
@@ -98,7 +99,7 @@ def read_picture(image, input_size, resize="pad", see_content=None):
     Parameters
     ----------
     image, input_size, resize
-        As for `read_image`.
+        As for `read_image`, but for file objects, which `content_of` reads.
     see_content : callable, optional
         Called, if the image is a file, with the SHA-256 of what was decoded, or None if the file
         was changed meanwhile.
@@ -123,6 +124,11 @@ def read_picture(image, input_size, resize="pad", see_content=None):
             if see_content is not None:
                 see_content(_content_of(stream, before))
             return picture
+    if is_encoded(image):
+        name = "({} bytes)".format(len(image))
+        with _as_image_error(name, _decoding_reason):
+            opened = _decoder_of(io.BytesIO(image), name, len(image))
+            return upright_rgb(opened, (width, height), resize, draft=True)
     if isinstance(image, Image.Image):
         name = _describe(image)
         _check_size(image, name)
@@ -134,8 +140,8 @@ def read_picture(image, input_size, resize="pad", see_content=None):
             return upright_rgb(from_array(image, name), (width, height), resize)
     if isinstance(image, MissingImage):
         raise image.error()
-    raise TypeError("an image must be a path, a PIL image or a uint8 array, not {}".format(
-        type(image).__name__))
+    raise TypeError("an image must be a path, the bytes of a file, a PIL image or a uint8 array, not "
+                    "{}".format(type(image).__name__))
 
 
 def centred_on_white(picture, input_size):
@@ -216,24 +222,27 @@ def _opened(path):
     """What `open_image` yields, and the file that it is read from."""
     with _as_image_error(path, _opening_reason):
         stream = open_regular(path)
-    try:
-        with _as_image_error(path, _opening_reason):
-            start = stream.read(32)
-            stream.seek(0)
-        format_name = _format_of(start)
-        if format_name is None:
-            raise ImageError(path, _why_unknown(start))
-        if format_name == "WebP" and not features.check("webp"):
-            raise ImageError(path, "this installation of Pillow cannot read WebP images")
-        with _as_image_error(path, _opening_reason):
-            image = _DECODERS[format_name](
-                JpegFile(stream, path) if format_name == "JPEG" else stream)
-        _check_size(image, path)
-        if format_name == "BMP":
-            _check_run_lengths(image, stream, path)
-        yield image, stream
-    finally:
-        stream.close()
+    with contextlib.closing(stream):
+        yield _decoder_of(stream, path, os.fstat(stream.fileno()).st_size), stream
+
+
+def _decoder_of(stream, name, size):
+    """The image in a file of so many bytes, open at its beginning; not decoded yet."""
+    with _as_image_error(name, _opening_reason):
+        start = stream.read(32)
+        stream.seek(0)
+    format_name = _format_of(start)
+    if format_name is None:
+        raise ImageError(name, _why_unknown(start))
+    if format_name == "WebP" and not features.check("webp"):
+        raise ImageError(name, "this installation of Pillow cannot read WebP images")
+    with _as_image_error(name, _opening_reason):
+        image = _DECODERS[format_name](
+            JpegFile(stream, name, size) if format_name == "JPEG" else stream)
+    _check_size(image, name)
+    if format_name == "BMP":
+        _check_run_lengths(image, size, name)
+    return image
 
 
 def _content_of(stream, before):
@@ -303,7 +312,7 @@ def _check_jpeg_size(image, name):
         raise ImageError(name, too_large(width, height, most))
 
 
-def _check_run_lengths(image, stream, name):
+def _check_run_lengths(image, size, name):
     """Refuse a BMP whose run-lengths would take long, for its size or for codes without pixels."""
     if not any(tile[0] == "bmp_rle" for tile in image.tile):
         return
@@ -311,7 +320,7 @@ def _check_run_lengths(image, stream, name):
     if width * height > _MOST_RUN_LENGTH_PIXELS:
         raise ImageError(name, "it is a BMP of run-lengths with more than the {:,} pixels allowed; save "
                          "it as PNG".format(_MOST_RUN_LENGTH_PIXELS))
-    if os.fstat(stream.fileno()).st_size > 2 * width * height + 4 * height + (1 << 16):
+    if size > 2 * width * height + 4 * height + (1 << 16):
         raise ImageError(name, "it is a BMP of run-lengths that is larger than its pixels; save it as "
                          "PNG")
 

@@ -1,6 +1,4 @@
 """The file of a JPEG as Pillow reads it, which ends where the file is made to take long."""
-import os
-
 from ..errors import ImageError
 
 _LARGEST = 1 << 28  # bytes; the pixels that are allowed have less without compression
@@ -26,6 +24,8 @@ class JpegFile(object):
         Read from its beginning; closing it is left to the caller.
     name : str
         For messages.
+    size : int
+        Bytes of the file.
 
     Raises
     ------
@@ -33,8 +33,8 @@ class JpegFile(object):
         If the file is larger than any JPEG; from `read`, if too much in it is dear.
     """
 
-    def __init__(self, stream, name):
-        if os.fstat(stream.fileno()).st_size > _LARGEST:
+    def __init__(self, stream, name, size):
+        if size > _LARGEST:
             raise ImageError(name, "it is a JPEG of more than {} MiB".format(_LARGEST >> 20))
         self._stream, self._name = stream, name
         self.tell = stream.tell

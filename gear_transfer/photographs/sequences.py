@@ -28,9 +28,36 @@ class MissingImage(object):
                           "a value is missing there, not a path or picture")
 
 
+def is_encoded(image):
+    """Whether an image is what a file holds: bytes, a bytearray or a memoryview."""
+    return isinstance(image, (bytes, bytearray, memoryview))
+
+
+def is_open_file(image):
+    """Whether an image is a file object."""
+    return callable(getattr(image, "read", None))
+
+
+def content_of(image):
+    """What an open file holds from where it stands on, as bytes; all else as it is.
+
+    Raises
+    ------
+    TypeError
+        If the file is open for text.
+    """
+    if not is_open_file(image):
+        return image
+    content = image.read()
+    if not isinstance(content, bytes):
+        raise TypeError("an image comes from a file that is open for text; open it with mode 'rb'")
+    return content
+
+
 def listed(images):
     """What an iterator gives, as a list; all else as it is."""
-    is_iterator = hasattr(images, "__iter__") and not hasattr(images, "__len__")
+    is_iterator = (hasattr(images, "__iter__") and not hasattr(images, "__len__")
+                   and not is_open_file(images))
     return list(images) if is_iterator else images
 
 
@@ -42,7 +69,9 @@ def check_images(X):
 
     Parameters
     ----------
-    X : sequence of str, Path, PIL.Image.Image or uint8 ndarray; ImageSet; or uint8 ndarray (n, h, w, c)
+    X : sequence of str, Path, bytes, memoryview, file object, PIL.Image.Image or uint8 ndarray; \
+            ImageSet; or uint8 ndarray (n, h, w, c)
+        Bytes are what an image file holds. A file object is read to its end, once.
 
     Returns
     -------
@@ -64,8 +93,8 @@ def check_images(X):
         X = X[X.columns[0]]
     elif isinstance(getattr(X, "paths", None), list):
         X = X.paths
-    if isinstance(X, (str, bytes)) or not hasattr(X, "__len__"):
-        raise TypeError("expected a sequence of images, not {!r}".format(
+    if isinstance(X, str) or is_encoded(X) or not hasattr(X, "__len__"):
+        raise TypeError("expected a sequence of images, not {!r}: give [image]".format(
             X if isinstance(X, str) else type(X).__name__))
     if isinstance(X, (collections.abc.Mapping, collections.abc.Set)):
         raise TypeError("expected a sequence of images, not a {}, which has no order".format(
@@ -126,9 +155,15 @@ def _check_item(position, image):
         if problem:
             raise TypeError("image number {} is an array of shape {} and type {}: {}".format(
                 position, image.shape, image.dtype, problem))
-    elif not is_path(image) and not isinstance(image, (Image.Image, MissingImage)):
-        raise TypeError("image number {} must be a path, a PIL image or a uint8 array, not {}".format(
-            position, type(image).__name__))
+    elif is_encoded(image):
+        return bytes(image)  # nobody can alter it meanwhile, and it can travel to a worker
+    elif is_path(image) or isinstance(image, (Image.Image, MissingImage)):
+        return image
+    elif is_open_file(image):
+        return content_of(image)
+    else:
+        raise TypeError("image number {} must be a path, the bytes of a file, an open file, a PIL image "
+                        "or a uint8 array, not {}".format(position, type(image).__name__))
     return image
 
 
