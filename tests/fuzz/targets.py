@@ -26,6 +26,7 @@ from PIL import Image, features
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import keras_files  # noqa: E402
+import pytorch_files  # noqa: E402
 from gear_transfer import _core, errors, importers  # noqa: E402
 from gear_transfer.common.cache import FeatureCache  # noqa: E402
 from gear_transfer.features.backbone import describe  # noqa: E402
@@ -166,7 +167,7 @@ def mutate_json(value, rng):
 
 def import_readers():
     """Import the modules that are else imported on first use, so that a fuzzer can see into them."""
-    for found in pkgutil.iter_modules(importers.__path__, importers.__name__ + "."):
+    for found in pkgutil.walk_packages(importers.__path__, importers.__name__ + "."):
         importlib.import_module(found.name)
     for name in ("classifiers.classifier", "classifiers.head", "classifiers.model_file",
                  "photographs.prefetch"):
@@ -286,6 +287,57 @@ class Model(Native):
         except errors.ModelFileError:
             return False
         return True
+
+
+# PyTorch weights
+
+class Pytorch(Native):
+    """Weights of PyTorch in a safetensors file, beside a config.json of timm that changes too.
+
+    The input is the config.json, its length before it, and then the weights.
+    """
+
+    file_name = "model.safetensors"
+
+    def seeds(self):
+        settings = {"architecture": "vgg11", "model_args": {"num_classes": 3},
+                    "pretrained_cfg": {"input_size": [3, 64, 64], "mean": [0.5, 0.5, 0.5],
+                                       "std": [0.2, 0.2, 0.2], "crop_pct": 0.9,
+                                       "interpolation": "bicubic"}}
+        plain, channels = {}, 3
+        for number in (0, 3, 6, 8, 11, 13, 16, 18):
+            plain["features.{}.weight".format(number)] = [2, channels, 3, 3]
+            plain["features.{}.bias".format(number)] = [2]
+            channels = 2
+        files = [self.written_by(lambda path, shapes=shapes: pytorch_files.write(path, shapes))
+                 for shapes in (plain, pytorch_files.small_resnet(2))]
+        return [self.joined(json.dumps(settings).encode(), files[0]), self.joined(b"{}", files[1])]
+
+    @staticmethod
+    def joined(config, weights):
+        return struct.pack("<I", len(config)) + config + weights
+
+    @staticmethod
+    def parted(data):
+        length = min(struct.unpack("<I", data[:4].ljust(4, b"\0"))[0], len(data))
+        return data[4:4 + length], data[4 + length:]
+
+    def mutate(self, data, rng):
+        """Change one of the two files."""
+        config, weights = self.parted(data)
+        if rng.random() < 0.7:
+            return self.joined(config, super(Pytorch, self).mutate(weights, rng))
+        try:
+            return self.joined(json.dumps(mutate_json(json.loads(config.decode("utf-8")), rng)).encode(),
+                               weights)
+        except (ValueError, RecursionError):
+            return self.joined(mutate_bytes(config, rng), weights)
+
+    def put(self, data):
+        config, weights = self.parted(data)
+        super(Pytorch, self).put(weights)
+        with open(os.path.join(self.folder, "config.json"), "wb") as stream:
+            stream.write(config)
 
 
 # Keras HDF5
@@ -474,8 +526,8 @@ class Images(Target):
         return readable
 
 
-TARGETS = {"native": Native, "model": Model, "keras": Keras, "keras_weights": KerasWeights,
-           "cache": Cache, "images": Images}
+TARGETS = {"native": Native, "model": Model, "pytorch": Pytorch, "keras": Keras,
+           "keras_weights": KerasWeights, "cache": Cache, "images": Images}
 
 
 def corpus_folder(name):

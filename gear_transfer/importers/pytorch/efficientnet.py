@@ -13,11 +13,11 @@ from .description import Description
 
 SIGNATURE = ("conv_stem.weight", "bn1.weight")
 
-#: `blocks` and `channels`: of each stage; `strides`: of the first block of each; `plain`: how many
+#: `blocks` and `channels`: of each stage; `squeezes`: whether any block has them; `strides`: of the first block of each; `plain`: how many
 #: stages begin with ReLU in place of `act`; `gate` and `squeeze_act`: of squeeze and excite; `side`:
 #: native size; `late`: whether the last convolution comes after the average.
 _Kind = collections.namedtuple("_Kind", [
-    "blocks", "channels", "strides", "plain", "act", "gate", "squeeze_act", "side", "late"])
+    "blocks", "channels", "squeezes", "strides", "plain", "act", "gate", "squeeze_act", "side", "late"])
 
 
 def round_channels(channels):
@@ -32,7 +32,7 @@ def scaled(width, depth, side, act="silu", keeps_ends=False):
     blocks = tuple(count if keeps_ends and place in (0, 6) else int(math.ceil(count * depth))
                    for place, count in enumerate(repeats))
     channels = tuple(round_channels(count * width) for count in (16, 24, 40, 80, 112, 192, 320))
-    return _Kind(blocks, channels, (1, 2, 2, 2, 1, 2, 1), 0, act, "sigmoid", act, side, False)
+    return _Kind(blocks, channels, not keeps_ends, (1, 2, 2, 2, 1, 2, 1), 0, act, "sigmoid", act, side, False)
 
 
 #: Factors of width and depth, and native size; timm's own training took other sizes for some.
@@ -53,16 +53,16 @@ SECOND_STRIDES = (1, 2, 2, 2, 1, 2, 1)
 
 def _second(size):
     blocks, channels, side = SECOND[size]
-    return _Kind(blocks, channels, SECOND_STRIDES[:len(blocks)], 0, "silu", "sigmoid", "silu",
+    return _Kind(blocks, channels, True, SECOND_STRIDES[:len(blocks)], 0, "silu", "sigmoid", "silu",
                  side, False)
 
 
 def _third(blocks, channels, strides, plain):
-    return _Kind(blocks, channels, strides, plain, "hard_swish", "hard_sigmoid", "relu", 224, True)
+    return _Kind(blocks, channels, True, strides, plain, "hard_swish", "hard_sigmoid", "relu", 224, True)
 
 
 def _fourth(blocks, channels):
-    return _Kind(blocks, channels, (2, 2, 2, 2, 1), 0, "relu", "sigmoid", "relu", 224, True)
+    return _Kind(blocks, channels, False, (2, 2, 2, 2, 1), 0, "relu", "sigmoid", "relu", 224, True)
 
 
 _EITHER = {"mobilenetv3_large_100": _third((1, 2, 3, 4, 2, 3, 1), (16, 24, 40, 80, 112, 160, 960),
@@ -77,7 +77,7 @@ _EITHER.update(("efficientnetv2_" + name, _second(name)) for name in SECOND)
 VARIANTS = dict(_EITHER)
 VARIANTS.update(("tf_" + name, kind) for name, kind in _EITHER.items())
 VARIANTS.update({
-    "mobilenetv2_100": _Kind((1, 2, 3, 4, 3, 3, 1), (16, 24, 32, 64, 96, 160, 320),
+    "mobilenetv2_100": _Kind((1, 2, 3, 4, 3, 3, 1), (16, 24, 32, 64, 96, 160, 320), False,
                              (1, 2, 2, 2, 1, 2, 1), 0, "relu6", "sigmoid", "relu6", 224, False),
     "mobilenetv4_conv_small": _fourth((2, 2, 6, 6, 1), (32, 64, 96, 128, 960)),
     "mobilenetv4_conv_medium": _fourth((1, 2, 8, 11, 1), (48, 80, 160, 256, 960)),
@@ -121,14 +121,15 @@ def _variant(net, config):
         tensors = [last + part + ".weight" for part in (
             "pw_proj.conv", "conv_pwl", "conv_pw", "conv") if net.has(last + part + ".weight")]
         channels.append(net.shape(tensors[0], 4)[0] if tensors else 0)
-    found = (tuple(depths), tuple(channels))
-    shapes = dict((name, (kind.blocks, kind.channels)) for name, kind in VARIANTS.items())
+    squeezes = any(name.endswith(".se.conv_reduce.weight") for name in net.source.shapes)
+    found = (tuple(depths), tuple(channels), squeezes)
+    shapes = dict((name, (kind.blocks, kind.channels, kind.squeezes)) for name, kind in VARIANTS.items())
     name = config.choose(net, "EfficientNet and MobileNet", shapes, found)
     fitting = sorted(each for each in shapes if shapes[each] == found)
     if not fitting:
         net.fail("has the stem of an EfficientNet or MobileNet of timm, but its stages of {} blocks "
-                 "with {} channels are not those of one that is read ({})".format(
-                     depths, channels, ", ".join(sorted(VARIANTS))))
+                 "with {} channels, {} squeezes, are not those of one that is read ({})".format(
+                     depths, channels, "with" if squeezes else "without", ", ".join(sorted(VARIANTS))))
     if config.architecture is None and len(fitting) > 1:
         net.fail("its tensors fit {}, which compute with them in different ways; put timm's "
                  "config.json beside the file, which says the architecture".format(
@@ -148,6 +149,7 @@ def _block(net, source, name, stride, act, kind, node):
     if net.has(name + ".pw_exp.conv.weight"):
         x = _universal(net, source, name, stride, act)
     elif net.has(name + ".conv.weight"):
+        # Of these, only the second EfficientNet adds what came in.
         has_sum = kind.act == "silu" and stride == 1 and (
             net.shape(name + ".conv.weight", 4)[0] == net.channels[source])
         x = net.conv_norm_act(source, name + ".conv", name + ".bn1", act,

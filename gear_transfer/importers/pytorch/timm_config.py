@@ -11,9 +11,9 @@ NAME = "config.json"
 LONGEST = 1 << 20
 
 #: Arguments of timm's models that change nothing of what is computed from an image.
-_HARMLESS = ("img_size", "num_classes", "dynamic_img_size", "dynamic_img_pad", "drop_rate",
-             "drop_path_rate", "global_pool", "init_values", "reg_tokens", "no_embed_class",
-             "class_token")
+_HARMLESS = ("img_size", "num_classes", "in_chans", "dynamic_img_size", "dynamic_img_pad",
+             "drop_rate", "drop_path_rate", "global_pool", "init_values", "reg_tokens",
+             "no_embed_class", "class_token", "pretrained", "scriptable", "exportable")
 
 
 def read_config(path):
