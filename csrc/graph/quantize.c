@@ -44,8 +44,9 @@ gt_same_format(gt_format a, gt_format b)
 static bool
 can_keep_format(const gt_node *node)
 {
-    return !node->relu && (node->op == GT_OP_CONCAT || node->op == GT_OP_MAX_POOL ||
-                           node->op == GT_OP_AVERAGE_POOL);
+    bool concatenates = node->op == GT_OP_CONCAT && node->axis == GT_AXIS_CHANNELS;
+    return !gt_activation_exists(&node->activation) &&
+           (concatenates || node->op == GT_OP_MAX_POOL || node->op == GT_OP_AVERAGE_POOL);
 }
 
 /* A convolution can read 8 bits where the range of what it reads is known.  Bytes of photographs
@@ -245,8 +246,8 @@ float_node(const gt_node *node, gt_precision precision)
                             .result = format,
                             .map_type = is_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32,
                             .has_map_type = true,
-                            .low = node->relu ? 0.0f : -INFINITY,
-                            .high = node->relu ? node->relu_max : INFINITY};
+                            .low = node->activation.low,
+                            .high = node->activation.high};
 }
 
 /* Let a node compute in int8 where it can. */
@@ -269,7 +270,7 @@ set_int8(const quantizer *job, int index, gt_node_format *chosen)
     chosen->has_map_type =
         chosen->source.type == dnnl_u8 && chosen->result.type == dnnl_u8 && input != 0;
     if (chosen->has_map_type) { /* what is beyond would not fit an integer on the way */
-        chosen->low = 0.0f;
+        chosen->low = fmaxf(chosen->low, 0.0f);
         chosen->high = fminf(chosen->high, 255.0f * chosen->result.scale);
     }
 }

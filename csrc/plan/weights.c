@@ -86,6 +86,7 @@ typedef struct {
     const gt_amx *amx;
     const gt_mbconv_nodes *block;
     const gt_mbconv *mbconv;
+    const gt_array *array;
     float number; /* the source's scale, the offset, or the scalar itself */
 } contents;
 
@@ -507,6 +508,34 @@ gt_weights_scalar(gt_weight_store *store, float scale, dnnl_engine_t engine, int
     char name[32];
     (void)snprintf(name, sizeof(name), "(scale %a)", (double)scale);
     return provide_vector(store, name, GT_WEIGHT_SCALE, 1, fill_scalar, &wanted, index, error);
+}
+
+static int64_t
+array_size(const gt_array *array)
+{
+    int64_t size = 1;
+    for (int axis = 0; axis < array->rank; axis++) {
+        size *= array->shape[axis];
+    }
+    return size;
+}
+
+static gt_status
+fill_array(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+{
+    (void)memory;
+    (void)error;
+    gt_array_read(wanted->array, 0, array_size(wanted->array), data);
+    return GT_OK;
+}
+
+gt_status
+gt_weights_array(gt_weight_store *store, const gt_node *node, gt_role role, dnnl_engine_t engine,
+                 int *index, gt_error *error)
+{
+    const contents wanted = {.engine = engine, .array = &node->arrays[role]};
+    return provide_vector(store, node->name, (gt_weight_kind)((int)GT_WEIGHT_ARRAY + (int)role),
+                          array_size(wanted.array), fill_array, &wanted, index, error);
 }
 
 static gt_status

@@ -13,7 +13,8 @@ typedef enum {
     GT_WEIGHT_KERNEL,
     GT_WEIGHT_KERNEL_SCALES, /* of 8-bit kernels: number = element * scale of its channel out */
     GT_WEIGHT_SHIFT,
-    GT_WEIGHT_SCALE /* of an 8-bit value */
+    GT_WEIGHT_SCALE, /* of an 8-bit value */
+    GT_WEIGHT_ARRAY  /* the first of one kind for each role: an array as the node has it */
 } gt_weight_kind;
 
 /* How weights are written.  In pairs: so that the products of two neighbouring channels in with
@@ -72,6 +73,10 @@ gt_status gt_weights_scales(gt_weight_store *store, const gt_node *node, dnnl_en
  * that the kernel is multiplied with. */
 gt_status gt_weights_shift(gt_weight_store *store, const gt_node *node, dnnl_engine_t engine,
                            float offset, int *index, gt_error *error);
+
+/* An array of a node as flat float32, likewise. */
+gt_status gt_weights_array(gt_weight_store *store, const gt_node *node, gt_role role,
+                           dnnl_engine_t engine, int *index, gt_error *error);
 
 /* One float32 number, likewise. */
 gt_status gt_weights_scalar(gt_weight_store *store, float scale, dnnl_engine_t engine, int *index,

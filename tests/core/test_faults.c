@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fragile.h"
+#include "fragile_maps.h"
 #include "head/head.h"
 #include "threads/parallel.h"
 #include "threads/processors.h"
@@ -288,6 +289,10 @@ test_backbone(void)
     end_network(&net, &job);
     start_chain(&net, &job);
     survive((fragile){"a chain in int8 from nothing", NULL, make_and_calibrate, NULL, &job});
+    end_trial(&job);
+    gt_net_clear(&net);
+    start_maps(&net, &job);
+    survive((fragile){"operations on maps from nothing", NULL, make_and_run, NULL, &job});
     end_trial(&job);
     gt_net_clear(&net);
     start_wide_network(&net, &job);

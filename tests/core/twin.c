@@ -1,4 +1,5 @@
 #include "twin.h"
+#include "twin_maps.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -229,24 +230,6 @@ gt_net_graph(const gt_net *net, const int *outputs, int n_outputs)
 
 /* --- evaluating one image ------------------------------------------------------------------ */
 
-/* One value: where it is and its shape. */
-typedef struct {
-    float *data;
-    gt_shape shape;
-} map;
-
-static float *
-at(map value, int y, int x, int c)
-{
-    return &value.data[((int64_t)y * value.shape.width + x) * value.shape.channels + c];
-}
-
-static bool
-inside(map value, int y, int x)
-{
-    return y >= 0 && y < value.shape.height && x >= 0 && x < value.shape.width;
-}
-
 /* Padding above or to the left, from the definition of `same` in TensorFlow. */
 static int
 padding_before(const gt_window *window, int axis, int from)
@@ -333,7 +316,12 @@ pool(const gt_node *node, map in, int top, int left, int c)
             }
         }
     }
-    return maximum ? largest : sum / (window->count_padding ? height * width : seen);
+    if (window->count_padding) { /* what is beyond the padding is left out */
+        int rows = in.shape.height + window->after[0] - top;
+        int columns = in.shape.width + window->after[1] - left;
+        seen = (rows < height ? rows : height) * (columns < width ? columns : width);
+    }
+    return maximum ? largest : sum / seen;
 }
 
 static void
@@ -385,7 +373,7 @@ softmax(map in, map out)
     }
 }
 
-/* Add `in` (add) or put it behind the first `done` channels (concat). */
+/* Add `in` (add) or put it behind what is `done` along an axis (concat). */
 static void
 join(const gt_node *node, map in, map out, int done)
 {
@@ -394,7 +382,9 @@ join(const gt_node *node, map in, map out, int done)
             for (int c = 0; c < in.shape.channels; c++) {
                 float value = *at(in, y, x, c);
                 if (node->op == GT_OP_CONCAT) {
-                    *at(out, y, x, done + c) = value;
+                    *at(out, node->axis == GT_AXIS_HEIGHT ? done + y : y,
+                        node->axis == GT_AXIS_WIDTH ? done + x : x,
+                        node->axis == GT_AXIS_CHANNELS ? done + c : c) = value;
                 }
                 else {
                     *at(out, y, x, c) = done > 0 ? *at(out, y, x, c) + value : value;
@@ -405,11 +395,16 @@ join(const gt_node *node, map in, map out, int done)
 }
 
 static void
-limit(map value, float maximum)
+by_channel(const gt_node *node, map in, map out)
 {
-    for (int64_t i = 0; i < gt_shape_size(value.shape); i++) {
-        float x = value.data[i] > 0.0f ? value.data[i] : 0.0f;
-        value.data[i] = x < maximum ? x : maximum;
+    for (int64_t i = 0; i < gt_shape_size(out.shape); i++) {
+        int64_t c = i % out.shape.channels;
+        float x = in.data[i];
+        out.data[i] = node->op == GT_OP_BIAS    ? x + gt_array_at(&node->arrays[GT_BIAS], c)
+                      : node->op == GT_OP_SCALE ? x * gt_array_at(&node->arrays[GT_GAMMA], c)
+                      : node->op == GT_OP_PRELU && x < 0.0f
+                          ? x * gt_array_at(&node->arrays[GT_ALPHA], c)
+                          : x;
     }
 }
 
@@ -430,28 +425,56 @@ evaluate(const gt_node *node, const map *inputs, map out)
     case GT_OP_BATCH_NORM:
         batch_norm(node, in, out);
         break;
-    case GT_OP_CONCAT:
     case GT_OP_ADD:
+    case GT_OP_CONCAT:
+        if (node->op == GT_OP_ADD && node->n_inputs == 2) {
+            binary(node, inputs[0], inputs[1], out);
+            break;
+        }
         for (int k = 0; k < node->n_inputs; k++) {
             join(node, inputs[k], out, done);
-            done += inputs[k].shape.channels;
+            const gt_shape *shape = &inputs[k].shape;
+            const int lengths[3] = {shape->height, shape->width, shape->channels};
+            done += lengths[node->axis];
         }
         break;
     case GT_OP_SOFTMAX:
         softmax(in, out);
         break;
-    default: /* bias, relu, flatten: the same numbers in the same order */
-        for (int64_t i = 0; i < gt_shape_size(out.shape); i++) {
-            out.data[i] = in.data[i];
-            if (node->op == GT_OP_BIAS) {
-                out.data[i] += gt_array_at(&node->arrays[GT_BIAS], i % out.shape.channels);
-            }
-        }
+    case GT_OP_MULTIPLY:
+    case GT_OP_SUBTRACT:
+    case GT_OP_DIVIDE:
+    case GT_OP_MAXIMUM:
+    case GT_OP_MINIMUM:
+        binary(node, inputs[0], inputs[1], out);
+        break;
+    case GT_OP_CONSTANT:
+        gt_array_read(&node->arrays[GT_VALUE], 0, gt_shape_size(out.shape), out.data);
+        break;
+    case GT_OP_PAD:
+    case GT_OP_CROP:
+    case GT_OP_SLICE:
+    case GT_OP_CHANNEL_SHUFFLE:
+    case GT_OP_TRANSPOSE:
+        move(node, in, out);
+        break;
+    case GT_OP_FLATTEN:
+        (node->channels_first ? move : by_channel)(node, in, out);
+        break;
+    case GT_OP_RESIZE:
+        (node->bilinear ? resize : move)(node, in, out);
+        break;
+    case GT_OP_REDUCE:
+        reduce(node, in, out);
+        break;
+    case GT_OP_LOCAL_RESPONSE_NORM:
+        response_norm(node, in, out);
+        break;
+    default: /* the same numbers in the same order, with what the layer does to each channel */
+        by_channel(node, in, out);
         break;
     }
-    if (node->relu || node->op == GT_OP_RELU) {
-        limit(out, node->relu_max);
-    }
+    activate(&node->activation, out);
 }
 
 /* --- evaluating a graph -------------------------------------------------------------------- */
