@@ -1,6 +1,6 @@
 """Networks of torchvision and timm read from safetensors, against PyTorch: every module's result.
 
-    python benchmarks/reach_safetensors.py [--only TEXT] [--twin] [--native]
+    python benchmarks/reach_safetensors.py [--only TEXT ...] [--twin] [--native]
 
 Each network is built by its own library with random weights and statistics, saved as its users save
 it, and read here without PyTorch; nodes that have the name of a module are compared with what a
@@ -114,8 +114,6 @@ def save(case, model, folder):
     path = os.path.join(folder, "model.safetensors")
     if case.library == "timm":
         timm.models.save_for_hf(model, folder, safe_serialization=True)
-        os.remove(os.path.join(folder, "pytorch_model.bin")) if os.path.exists(
-            os.path.join(folder, "pytorch_model.bin")) else None
     else:
         safetensors.torch.save_file(model.state_dict(), path)
     return path
@@ -198,7 +196,7 @@ def run(case, twin, sizes):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--only", default="", help="networks whose name has this text")
+    parser.add_argument("--only", nargs="+", default=[""], help="networks whose name has such a text")
     parser.add_argument("--twin", action="store_true", help="plain NumPy in place of the core")
     parser.add_argument("--native", action="store_true", help="the native size alone")
     args = parser.parse_args()
@@ -211,7 +209,7 @@ def main():
     print("{:<12} {:<32} {:>9} {:>5} {:>9}  {}".format(
         "library", "network", "size", "taps", "worst", "where"))
     for case in cases():
-        if args.only not in case.library + " " + case.name:
+        if not any(text in case.library + " " + case.name for text in args.only):
             continue
         sizes = [case.native] + ([case.odd] if case.odd and not args.native else [])
         try:

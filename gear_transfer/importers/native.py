@@ -46,6 +46,8 @@ _DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "U8": np.dtype("u1")}
 _METADATA = ("format", "version", "name", "graph", "preprocessing", "input_size", "provenance",
              "quantization", "extra")
 
+_ENDINGS = (".gtm", ".gtw")
+
 _CHECKSUM = "crc32"
 _NO_DIGITS = "0" * 8
 
@@ -188,10 +190,12 @@ def is_native(path):
     Returns
     -------
     bool
-        Also where its header cannot be read, so that `read_network` says why.
+        Also where its header cannot be read, or only its ending says so, for `read_network` says
+        why it is none.
     """
     metadata = read_metadata(path)
-    return metadata is None or metadata.get("format") == FORMAT or "graph" in metadata
+    return (metadata is None or metadata.get("format") == FORMAT or "graph" in metadata
+            or path.endswith(_ENDINGS))
 
 
 def read_network(path):

@@ -18,8 +18,7 @@ HIGHEST_RANK = 6
 
 
 #: Types of tensors that are read as weights. BF16 is the upper half of float32.
-_WEIGHTS = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"),
-            "BF16": np.dtype("<u2")}
+_WEIGHTS = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
 #: Types of what PyTorch keeps beside them, such as the number of batches seen.
 _COUNTERS = {"I64": np.dtype("<i8"), "I32": np.dtype("<i4")}
 
@@ -90,8 +89,7 @@ class TensorFile(object):
         values = np.frombuffer(data, _WEIGHTS[kind])
         if kind == "BF16":
             values = (values.astype(np.uint32) << 16).view(np.float32)
-        with np.errstate(over="ignore"):
-            values = values.astype(np.float32).reshape(shape)
+        values = values.astype(np.float32).reshape(shape)
         if not (np.isfinite(values.min()) and np.isfinite(values.max())):
             self.fail("tensor '{}' holds NaN or infinity".format(name))
         return values

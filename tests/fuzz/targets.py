@@ -309,8 +309,11 @@ class Pytorch(Native):
             plain["features.{}.weight".format(number)] = [2, channels, 3, 3]
             plain["features.{}.bias".format(number)] = [2]
             channels = 2
-        files = [self.written_by(lambda path, shapes=shapes: pytorch_files.write(path, shapes))
-                 for shapes in (plain, pytorch_files.small_resnet(2))]
+        files = []
+        for shapes in (plain, pytorch_files.small_resnet(2)):
+            values = dict((name, np.full(shape, 0.5, np.float32)) for name, shape in shapes.items())
+            files.append(self.written_by(
+                lambda path: pytorch_files.write(path, shapes, values=values)))
         return [self.joined(json.dumps(settings).encode(), files[0]), self.joined(b"{}", files[1])]
 
     @staticmethod

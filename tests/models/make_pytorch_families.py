@@ -81,6 +81,10 @@ def members():
             ("mobilenetv3_small_100", (64, 75), ["bn1", "blocks.0", "blocks.3", "classifier"]),
             ("mobilenetv4_conv_small", (64, 75), ["bn1", "blocks.1", "blocks.3", "classifier"])):
         yield name, name, timm.create_model(name, num_classes=5), size, taps
+    setting = tv.convnext.CNBlockConfig
+    widths = (setting(40, 80, 2), setting(80, 160, 2), setting(160, 320, 6), setting(320, None, 2))
+    yield ("torchvision convnext", None, tv.ConvNeXt(widths, num_classes=5), (64, 70),
+           ["features.0", "features.1", "features.4", "features.7", "classifier.2"])
     stages = ["features.0", "features.1", "features.3", "features.5", "features.8"]
     yield ("torchvision efficientnet", None, tv.efficientnet_b0(num_classes=5), (64, 75),
            stages + ["classifier.1"])

@@ -1,5 +1,5 @@
 """Weights that only running a pickle would read: recognised, and refused with what to do."""
-import zipfile
+import os
 
 from ...common.regular_file import open_regular
 from ...errors import WeightsError
@@ -7,6 +7,8 @@ from ...errors import WeightsError
 #: What a pickle of protocol 2 and later begins with; earlier PyTorch wrote it without a zip.
 _PICKLE = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _ZIP = b"PK\x03\x04"
+#: Bytes at either end of a zip in which its members are named.
+_DIRECTORY = 1 << 16
 #: Bytes of a JSON text in which the table of a sharded network is looked for.
 _INDEX = 1 << 20
 
@@ -40,12 +42,13 @@ def check_not_pickled(path, head):
 
 
 def _has_pickle(path):
-    """Whether a zip has the member that torch.save writes."""
+    """Whether a zip names the member that torch.save writes, in its first or its last bytes."""
     try:
-        with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
-            return any(name.endswith("/data.pkl") or name == "data.pkl"
-                       for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError):
+        with open_regular(path) as stream:
+            text = stream.read(_DIRECTORY)
+            stream.seek(max(os.fstat(stream.fileno()).st_size - _DIRECTORY, 0))
+            return b"/data.pkl" in text or b"/data.pkl" in stream.read(_DIRECTORY)
+    except OSError:
         return False
 
 
