@@ -99,3 +99,37 @@ def small_resnet(width=4, classes=3):
         into = out
     shapes.update({"fc.weight": [classes, into], "fc.bias": [classes]})
     return shapes
+
+
+def small_vgg():
+    """The shapes of a VGG 11 of two channels, without a head."""
+    shapes, channels = {}, 3
+    for number in (0, 3, 6, 8, 11, 13, 16, 18):
+        shapes["features.{}.weight".format(number)] = [2, channels, 3, 3]
+        shapes["features.{}.bias".format(number)] = [2]
+        channels = 2
+    return shapes
+
+
+def write_plain(path, shapes):
+    """A file whose numbers are all alike, which deflates well."""
+    return write(path, shapes, values=dict((name, np.full(shape, 0.5, np.float32))
+                                           for name, shape in shapes.items()))
+
+
+#: A config.json of timm for the small VGG.
+CONFIG = json.dumps({
+    "architecture": "vgg11", "model_args": {"num_classes": 3}, "pretrained_cfg": {
+        "input_size": [3, 64, 64], "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2], "crop_pct": 0.9,
+        "interpolation": "bicubic"}}).encode("ascii")
+
+
+def joined(config, weights):
+    """A config.json and weights as one input of a fuzzer."""
+    return struct.pack("<I", len(config)) + config + weights
+
+
+def parted(data):
+    """The two again; any bytes have them."""
+    length = min(struct.unpack("<I", data[:4].ljust(4, b"\0"))[0], len(data))
+    return data[4:4 + length], data[4 + length:]

@@ -300,44 +300,24 @@ class Pytorch(Native):
     file_name = "model.safetensors"
 
     def seeds(self):
-        settings = {"architecture": "vgg11", "model_args": {"num_classes": 3},
-                    "pretrained_cfg": {"input_size": [3, 64, 64], "mean": [0.5, 0.5, 0.5],
-                                       "std": [0.2, 0.2, 0.2], "crop_pct": 0.9,
-                                       "interpolation": "bicubic"}}
-        plain, channels = {}, 3
-        for number in (0, 3, 6, 8, 11, 13, 16, 18):
-            plain["features.{}.weight".format(number)] = [2, channels, 3, 3]
-            plain["features.{}.bias".format(number)] = [2]
-            channels = 2
-        files = []
-        for shapes in (plain, pytorch_files.small_resnet(2)):
-            values = dict((name, np.full(shape, 0.5, np.float32)) for name, shape in shapes.items())
-            files.append(self.written_by(
-                lambda path: pytorch_files.write(path, shapes, values=values)))
-        return [self.joined(json.dumps(settings).encode(), files[0]), self.joined(b"{}", files[1])]
-
-    @staticmethod
-    def joined(config, weights):
-        return struct.pack("<I", len(config)) + config + weights
-
-    @staticmethod
-    def parted(data):
-        length = min(struct.unpack("<I", data[:4].ljust(4, b"\0"))[0], len(data))
-        return data[4:4 + length], data[4 + length:]
+        files = [self.written_by(lambda path, shapes=shapes: pytorch_files.write_plain(path, shapes))
+                 for shapes in (pytorch_files.small_vgg(), pytorch_files.small_resnet(2))]
+        return [pytorch_files.joined(config, weights)
+                for config, weights in zip((pytorch_files.CONFIG, b"{}"), files)]
 
     def mutate(self, data, rng):
         """Change one of the two files."""
-        config, weights = self.parted(data)
+        config, weights = pytorch_files.parted(data)
         if rng.random() < 0.7:
-            return self.joined(config, super(Pytorch, self).mutate(weights, rng))
+            return pytorch_files.joined(config, super(Pytorch, self).mutate(weights, rng))
         try:
-            return self.joined(json.dumps(mutate_json(json.loads(config.decode("utf-8")), rng)).encode(),
-                               weights)
+            value = mutate_json(json.loads(config.decode("utf-8")), rng)
+            return pytorch_files.joined(json.dumps(value).encode(), weights)
         except (ValueError, RecursionError):
-            return self.joined(mutate_bytes(config, rng), weights)
+            return pytorch_files.joined(mutate_bytes(config, rng), weights)
 
     def put(self, data):
-        config, weights = self.parted(data)
+        config, weights = pytorch_files.parted(data)
         super(Pytorch, self).put(weights)
         with open(os.path.join(self.folder, "config.json"), "wb") as stream:
             stream.write(config)
