@@ -113,7 +113,7 @@ def small_vgg():
 
 def write_plain(path, shapes):
     """A file whose numbers are all alike, which deflates well."""
-    return write(path, shapes, values=dict((name, np.full(shape, 0.5, np.float32))
+    return write(path, shapes, values=dict((name, np.full(shape, 0.5, "<f4"))
                                            for name, shape in shapes.items()))
 
 

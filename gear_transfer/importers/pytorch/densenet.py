@@ -28,7 +28,7 @@ def build(net, config):
     x = net.act(net.norm(x, "features.norm5"), "relu", "features")
     net.head(net.add("global_pool", "global_average_pool", [x]), "classifier")
     name = config.choose(net, "DenseNet", VARIANTS, tuple(depths))
-    return Description(name or "densenet", (224, 224), "torch")
+    return Description(name or "densenet", (224, 224), name and "torch")
 
 
 def _block(net, x, block):

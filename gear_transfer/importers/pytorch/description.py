@@ -2,7 +2,7 @@
 import collections
 
 #: The network's name, its native (height, width), and the preprocessing that all published weights
-#: of the family want, or None.
+#: of that name want, or None.
 Description = collections.namedtuple("Description", ["name", "input_size", "preprocessing"])
 
 

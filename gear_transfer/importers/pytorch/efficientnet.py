@@ -112,9 +112,7 @@ def build(net, config):
 
 def _variant(net, config):
     """The name of the variant, which for some must come from the config.json."""
-    depths = []
-    while net.count("blocks.%d.{}.bn1.weight" % len(depths)) or _has_fourth(net, len(depths)):
-        depths.append(max(net.count(form % len(depths)) for form in _FORMS))
+    depths = _depths(net)
     channels = []
     for stage, count in enumerate(depths):
         last = "blocks.{}.{}.".format(stage, count - 1)
@@ -137,11 +135,15 @@ def _variant(net, config):
     return name
 
 
-_FORMS = ("blocks.%d.{}.bn1.weight", "blocks.%d.{}.pw_exp.conv.weight")
-
-
-def _has_fourth(net, stage):
-    return net.has("blocks.{}.0.pw_exp.conv.weight".format(stage))
+def _depths(net):
+    """How many blocks each stage has."""
+    depths = []
+    while True:
+        stage = "blocks.{}.".format(len(depths))
+        count = max(net.count(stage + "{}.bn1.weight"), net.count(stage + "{}.pw_exp.conv.weight"))
+        if not count:
+            return depths
+        depths.append(count)
 
 
 def _block(net, source, name, stride, act, kind, node):

@@ -69,7 +69,7 @@ def _pixels(description, config, preprocessing):
     if config.preprocessing is not None:
         return config.preprocessing, "{} says so".format(config.path)
     return description.preprocessing, (
-        description.preprocessing and "all published weights of its family want it")
+        description.preprocessing and "all published weights of " + description.name + " want it")
 
 
 def _read_arrays(source, wanted, names):

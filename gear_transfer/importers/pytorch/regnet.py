@@ -65,4 +65,4 @@ def _build(net, config, stages, blocks, first, parts, pair, head):
     letter = "y" if net.has("{}.{}.fc1.weight".format(form.format(first), parts[2])) else "x"
     name = config.choose(net, "RegNet", VARIANTS, (total, net.channels[x], letter))
     net.head(net.add("global_pool", "global_average_pool", [x]), head)
-    return Description(name or "regnet" + letter, (224, 224), "torch")
+    return Description(name or "regnet" + letter, (224, 224), name and "torch")

@@ -45,7 +45,7 @@ def build(net, config):
     groups = shape[0] // shape[1]
     found = (tuple(depths), per_block, groups, shape[0], is_deep)
     name = config.choose(net, "ResNet", _named(net, VARIANTS), found)
-    return Description(name or "resnet", (224, 224), "torch")
+    return Description(name or "resnet", (224, 224), name and "torch")
 
 
 def _named(net, variants):

@@ -41,7 +41,7 @@ def build(net, config):
         _convolutional_head(net, x)
     elif net.has("classifier.0.weight"):
         _dense_head(net, x)
-    return Description(name or "vgg", (224, 224), "torch")
+    return Description(name or "vgg", (224, 224), name and "torch")
 
 
 def _convolutional_head(net, x):
