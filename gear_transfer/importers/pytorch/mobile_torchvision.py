@@ -11,15 +11,22 @@ STAGES_SIGNATURE = ("features.0.0.weight", "features.0.1.running_mean",
 BLOCKS_SIGNATURE = ("features.0.0.weight", "features.0.1.running_mean",
                     "features.1.block.0.0.weight", "features.1.block.0.1.running_mean")
 
-#: Blocks and channels of each stage, epsilon, and native size.
-EFFICIENTNETS = {}
-for _name, _scale in SCALES.items():
-    _kind = scaled(*_scale)
-    EFFICIENTNETS["efficientnet_" + _name] = (
-        _kind.blocks, _kind.channels, 1e-5 if _name < "b5" else 1e-3, _kind.side)
-for _name, (_blocks, _channels, _side) in SECOND.items():
-    EFFICIENTNETS["efficientnet_v2_" + _name] = (_blocks, _channels, 1e-3, {"s": 384}.get(
-        _name, 480))
+_SECOND_SIDES = {"s": 384, "m": 480, "l": 480}
+
+
+def _efficientnets():
+    """Blocks and channels of each stage, epsilon, and native size, by name."""
+    found = {}
+    for name, scale in SCALES.items():
+        kind = scaled(*scale)
+        found["efficientnet_" + name] = (kind.blocks, kind.channels,
+                                         1e-5 if name < "b5" else 1e-3, kind.side)
+    for name, (blocks, channels, _) in SECOND.items():
+        found["efficientnet_v2_" + name] = (blocks, channels, 1e-3, _SECOND_SIDES[name])
+    return found
+
+
+EFFICIENTNETS = _efficientnets()
 
 #: Strides of the blocks, and how many of them begin with ReLU in place of hard-swish.
 MOBILENETS = {"mobilenet_v3_large": ((1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1), 6),
