@@ -331,18 +331,10 @@ def test_pickles_are_refused_with_the_way_out(tmp_path, name, is_zip):
     assert not mark.exists()
 
 
-def test_other_zips_are_not_taken_for_pickles(tmp_path):
-    path = tmp_path / "x"
-    with zipfile.ZipFile(str(path), "w") as archive:
-        archive.writestr("readme", "nothing")
-    with pytest.raises(WeightsError, match="not a weight file of a known kind"):
-        load_network(path)
-
-
 def test_networks_in_several_files(tmp_path):
     index = tmp_path / "model.safetensors.index.json"
     index.write_text('{"metadata": {}, "weight_map": {"conv1.weight": "a"}}')
-    with pytest.raises(WeightsError, match="several files"):
+    with pytest.raises(WeightsError, match="in several files that it is the index of"):
         load_network(index)
     path = pytorch_files.write(tmp_path / "model-00001-of-00003.safetensors",
                                pytorch_files.small_resnet())

@@ -43,6 +43,10 @@ static const char *const op_names[GT_OP_COUNT] = {
     "resize",
     "reshape",
     "transpose",
+    "layer_norm",
+    "group_norm",
+    "position_embedding",
+    "attention",
 };
 
 static const char *const role_names[GT_ROLE_COUNT] = {
@@ -302,14 +306,16 @@ check_inputs(const gt_graph *graph, const gt_node *node, const char *name, const
 {
     bool many = node->op == GT_OP_CONCAT || node->op == GT_OP_ADD;
     bool has_none = node->op == GT_OP_INPUT || node->op == GT_OP_CONSTANT;
-    int wanted = has_none ? 0 : gt_op_is_binary(node->op) ? 2 : 1;
+    bool is_three = node->op == GT_OP_ATTENTION && n_inputs == 3;
+    int wanted = has_none ? 0 : is_three ? 3 : gt_op_is_binary(node->op) ? 2 : 1;
     if (many ? n_inputs < 1 : n_inputs != wanted) {
         return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': %s takes %s, not %d", name,
                        gt_op_name(node->op),
-                       many          ? "one input or more"
-                       : wanted == 2 ? "two inputs"
-                       : wanted == 1 ? "one input"
-                                     : "no input",
+                       many                          ? "one input or more"
+                       : node->op == GT_OP_ATTENTION ? "one input or three"
+                       : wanted == 2                 ? "two inputs"
+                       : wanted == 1                 ? "one input"
+                                                     : "no input",
                        n_inputs);
     }
     if (n_inputs > MAX_INPUTS) {

@@ -42,19 +42,23 @@ typedef enum {
     GT_OP_RESIZE,
     GT_OP_RESHAPE,
     GT_OP_TRANSPOSE,
+    GT_OP_LAYER_NORM,
+    GT_OP_GROUP_NORM,
+    GT_OP_POSITION_EMBEDDING,
+    GT_OP_ATTENTION,
     GT_OP_COUNT
 } gt_op;
 
 /* The arrays that a node may have. */
 typedef enum {
     GT_KERNEL,   /* conv2d (height, width, channels_in / groups, channels_out); dense (in, out) */
-    GT_BIAS,     /* (channels,) */
+    GT_BIAS,     /* (channels,); attention (3 * channels,) */
     GT_GAMMA,    /* (channels,) */
     GT_BETA,     /* (channels,) */
     GT_MEAN,     /* (channels,) */
     GT_VARIANCE, /* (channels,) */
     GT_ALPHA,    /* (channels,) slope below zero of prelu */
-    GT_VALUE,    /* constant (height, width, channels) */
+    GT_VALUE, /* constant, position_embedding (height, width, channels); attention (heads, queries, keys) */
     GT_ROLE_COUNT
 } gt_role;
 
@@ -110,6 +114,13 @@ typedef struct {
 } gt_activation;
 
 typedef enum { GT_AXIS_HEIGHT, GT_AXIS_WIDTH, GT_AXIS_CHANNELS, GT_AXIS_MAP } gt_axis;
+/* How tokens attend to each other. */
+typedef struct {
+    int heads;
+    float scale;   /* of the scores */
+    int window[2]; /* (height, width) of windows, each of which attends to itself; 0 for none */
+    int shift[2];  /* by which the map is rolled up and to the left before it is cut into windows */
+} gt_attending;
 
 typedef struct {
     char *name;
@@ -118,8 +129,8 @@ typedef struct {
     int *inputs; /* (n_inputs,) indices of earlier nodes */
     gt_array arrays[GT_ROLE_COUNT];
     gt_window window;
-    int groups;               /* conv2d */
-    double epsilon;           /* batch_norm */
+    int groups;               /* conv2d, channel_shuffle, group_norm */
+    double epsilon;           /* batch_norm, layer_norm, group_norm */
     gt_activation activation; /* of relu, clip and activation; of others it is applied after them */
     float *scale;             /* (channels,) factor per output channel, owned; NULL for one */
     float *shift;             /* (channels,) added per output channel, owned; NULL for zero */
@@ -142,7 +153,8 @@ typedef struct {
     int size;     /* local_response_norm: channels; x / (bias + alpha mean of squares)^beta */
     double alpha; /* likewise */
     double beta;
-    double offset; /* likewise: its bias */
+    double offset;          /* likewise: its bias */
+    gt_attending attending; /* attention */
 } gt_node;
 
 typedef struct {

@@ -228,10 +228,6 @@ infer_node(const gt_graph *graph, gt_node *node, gt_error *error)
     case GT_OP_BIAS:
         return gt_shapes_check_vectors(node, input->channels, 1u << GT_BIAS, error);
     case GT_OP_SOFTMAX:
-        if (input->height != 1 || input->width != 1) {
-            return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': softmax needs a flat input",
-                           node->name);
-        }
         return GT_OK;
     case GT_OP_RELU:
     case GT_OP_CLIP:
@@ -252,6 +248,11 @@ infer_node(const gt_graph *graph, gt_node *node, gt_error *error)
     case GT_OP_RESHAPE:
     case GT_OP_TRANSPOSE:
         return gt_shapes_infer_map(node, input, error);
+    case GT_OP_LAYER_NORM:
+    case GT_OP_GROUP_NORM:
+    case GT_OP_POSITION_EMBEDDING:
+    case GT_OP_ATTENTION:
+        return gt_shapes_infer_tokens(graph, node, error);
     case GT_OP_INPUT:
     case GT_OP_COUNT:
         break;

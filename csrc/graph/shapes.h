@@ -16,4 +16,7 @@ gt_status gt_shapes_infer_broadcast(const gt_graph *graph, gt_node *node, gt_err
 /* Operations that move numbers of one map, or reduce or resize it, and constants. */
 gt_status gt_shapes_infer_map(gt_node *node, const gt_shape *input, gt_error *error);
 
+/* The shape of a normalisation, position embedding or attention, whose inputs have theirs. */
+gt_status gt_shapes_infer_tokens(const gt_graph *graph, gt_node *node, gt_error *error);
+
 #endif

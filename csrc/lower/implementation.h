@@ -40,5 +40,8 @@ extern const gt_implementation gt_reduced_map;
 extern const gt_implementation gt_bilinear_resize;
 extern const gt_implementation gt_response_normalisation;
 extern const gt_implementation gt_mean_pool_beyond;
+extern const gt_implementation gt_norm_of_rows; /* layer_norm and group_norm */
+extern const gt_implementation gt_position_embedding;
+extern const gt_implementation gt_attention_of_heads;
 
 #endif

@@ -25,6 +25,9 @@ static const ways of_response_norm = {&gt_response_normalisation};
 static const ways of_reduce = {&gt_reduced_map};
 static const ways of_resize = {&gt_moved_map, &gt_bilinear_resize};
 static const ways of_reshape = {&gt_flatten};
+static const ways of_norm = {&gt_norm_of_rows};
+static const ways of_embedding = {&gt_position_embedding};
+static const ways of_attention = {&gt_attention_of_heads};
 
 /* NULL for operations that gt_optimize folds into others. */
 static const ways *const operations[GT_OP_COUNT] = {
@@ -58,6 +61,10 @@ static const ways *const operations[GT_OP_COUNT] = {
     [GT_OP_RESIZE] = &of_resize,
     [GT_OP_RESHAPE] = &of_reshape,
     [GT_OP_TRANSPOSE] = &of_moved,
+    [GT_OP_LAYER_NORM] = &of_norm,
+    [GT_OP_GROUP_NORM] = &of_norm,
+    [GT_OP_POSITION_EMBEDDING] = &of_embedding,
+    [GT_OP_ATTENTION] = &of_attention,
 };
 
 static bool

@@ -234,7 +234,8 @@ lower_with(gt_builder *builder, int index, gt_binary_function function, gt_error
     int source = GT_NO_VALUE;
     gt_status status = gt_builder_fetch_last(builder, node, 0, format, &source, error);
     if (status == GT_OK && has_slopes) {
-        status = gt_weights_array(plan->weights, node, GT_ALPHA, plan->engine, &b.index, error);
+        status =
+            gt_weights_array(plan->weights, node, GT_ALPHA, 0.0f, plan->engine, &b.index, error);
     }
     if (status == GT_OK) {
         status = gt_builder_add_result(builder, index, format, error);

@@ -214,7 +214,8 @@ lower_constant(gt_builder *builder, int index, gt_error *error)
     const repetition constant = {gt_shape_size(node->shape), plan->batch,
                                  plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32};
     int array = -1;
-    gt_status status = gt_weights_array(plan->weights, node, GT_VALUE, plan->engine, &array, error);
+    gt_status status =
+        gt_weights_array(plan->weights, node, GT_VALUE, 0.0f, plan->engine, &array, error);
     if (status == GT_OK) {
         status = gt_builder_add_result(builder, index, gt_builder_float_format(builder), error);
     }

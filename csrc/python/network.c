@@ -316,6 +316,20 @@ is_number(gt_op op, gt_role role)
 }
 
 static int
+read_attending(PyObject *attributes, const char *layer, gt_attending *attending)
+{
+    double scale = 1.0;
+    if (read_count(attributes, layer, "heads", &attending->heads) < 0 ||
+        read_double(attributes, "scale", &scale) < 0 ||
+        read_ints(attributes, layer, "window", 2, attending->window) < 0 ||
+        read_ints(attributes, layer, "shift", 2, attending->shift) < 0) {
+        return -1;
+    }
+    attending->scale = (float)scale;
+    return 0;
+}
+
+static int
 read_settings(PyObject *attributes, const char *layer, gt_node *node)
 {
     gt_window *window = &node->window;
@@ -325,6 +339,7 @@ read_settings(PyObject *attributes, const char *layer, gt_node *node)
         read_ints(attributes, layer, "dilations", 2, window->dilations) < 0 ||
         read_ints(attributes, layer, "pool_size", 2, window->size) < 0 ||
         read_padding(attributes, layer, window) < 0 ||
+        read_attending(attributes, layer, &node->attending) < 0 ||
         read_double(attributes, "epsilon", &node->epsilon) < 0 ||
         read_count(attributes, layer, "groups", &node->groups) < 0 ||
         read_places(attributes, layer, node) < 0) {

@@ -100,7 +100,7 @@ def _moments(network):
     for node in network.nodes:
         known = [moments[name] for name in node.inputs]
         moments[node.name] = None
-        if node.op == "batch_norm":
+        if node.op in ("batch_norm", "layer_norm", "group_norm"):
             moments[node.name] = _normalised(node, network.arrays)
         elif known and all(each is not None for each in known):
             moments[node.name] = _passed_on(node, known, network.arrays)
@@ -109,7 +109,11 @@ def _moments(network):
 
 def _normalised(node, arrays):
     gamma, beta = [_values(arrays, node.attributes.get(role)) for role in ("gamma", "beta")]
-    channels = arrays[node.attributes["mean"]].shape
+    known = [arrays[node.attributes[role]].shape for role in ("mean", "gamma", "beta")
+             if role in node.attributes]
+    if not known:
+        return None
+    channels = known[0]
     return _Moments(np.zeros(channels) if beta is None else beta,
                     np.ones(channels) if gamma is None else gamma ** 2)
 

@@ -394,7 +394,6 @@ test_faulty_nodes(void)
     norm.arrays[GT_GAMMA].shape[0] = 1;
     refuses(&net, norm, 0, "gamma must have shape (8,)");
     refuses(&net, plain(GT_OP_BIAS), 0, "bias is missing");
-    refuses(&net, plain(GT_OP_SOFTMAX), 0, "flat");
     gt_node relu = plain(GT_OP_RELU);
     relu.activation.high = -1.0f;
     refuses(&net, relu, 0, "limit");

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "twin_tokens.h"
+
 static void
 must(bool held, const char *message)
 {
@@ -90,6 +92,12 @@ gt_array
 gt_net_vector(gt_net *net, int channels, double low, double high)
 {
     return fill(net, (gt_array){.rank = 1, .shape = {channels}}, low, high);
+}
+
+gt_array
+gt_net_block(gt_net *net, int height, int width, int channels, double low, double high)
+{
+    return fill(net, (gt_array){.rank = 3, .shape = {height, width, channels}}, low, high);
 }
 
 gt_array
@@ -190,6 +198,12 @@ gt_net_join(gt_net *net, gt_op op, const char *name, const int *from, int n_from
     gt_node node;
     gt_node_init(&node, op);
     return add(net, &node, name, from, n_from);
+}
+
+int
+gt_net_add_many(gt_net *net, gt_node node, const int *from, int n_from)
+{
+    return add(net, &node, NULL, from, n_from);
 }
 
 int
@@ -364,12 +378,15 @@ batch_norm(const gt_node *node, map in, map out)
 static void
 softmax(map in, map out)
 {
-    double sum = 0.0;
-    for (int c = 0; c < in.shape.channels; c++) {
-        sum += exp((double)in.data[c]);
-    }
-    for (int c = 0; c < in.shape.channels; c++) {
-        out.data[c] = (float)(exp((double)in.data[c]) / sum);
+    int channels = in.shape.channels;
+    for (int64_t first = 0; first < gt_shape_size(in.shape); first += channels) {
+        double sum = 0.0;
+        for (int c = 0; c < channels; c++) {
+            sum += exp((double)in.data[first + c]);
+        }
+        for (int c = 0; c < channels; c++) {
+            out.data[first + c] = (float)(exp((double)in.data[first + c]) / sum);
+        }
     }
 }
 
@@ -440,6 +457,16 @@ evaluate(const gt_node *node, const map *inputs, map out)
         break;
     case GT_OP_SOFTMAX:
         softmax(in, out);
+        break;
+    case GT_OP_LAYER_NORM:
+    case GT_OP_GROUP_NORM:
+        norm(node, in, out);
+        break;
+    case GT_OP_POSITION_EMBEDDING:
+        embed(node, in, out);
+        break;
+    case GT_OP_ATTENTION:
+        attention(node, inputs, out);
         break;
     case GT_OP_MULTIPLY:
     case GT_OP_SUBTRACT:

@@ -1,8 +1,15 @@
 """Random networks: convolutions and pools of every kind, joins, shared nodes, several taps."""
+import os
+import sys
+
 import numpy as np
 
 from gear_transfer.importers.network import Network, Node
 from gear_transfer.importers.operations import FUNCTIONS
+
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
+
+import tokens  # noqa: E402
 
 #: Largest map, in numbers, that a random network grows to.
 LARGEST_MAP = 6000
@@ -13,7 +20,7 @@ MAP_KINDS = ("activation", "activation", "activation", "clip", "prelu", "scale",
              "stack")
 
 
-class Builder(object):
+class Builder(tokens.TokenMixin):
     """Grows one network from a seed.
 
     Parameters
@@ -278,7 +285,7 @@ class Builder(object):
         source = names[max(len(names) - 1 - int(self.rng.exponential(1.0)), 0)]
         kind = self.pick(*MAP_KINDS) if self.rng.rand() < 0.35 else self.pick(
             "conv2d", "conv2d", "conv2d", "conv2d", "batch_norm", "relu", "relu", "bias", "pool",
-            "join", "join")
+            "join", "join", "norm", "embedding", "attention", "map_softmax")
         return getattr(self, kind)(source)
 
     def end(self):

@@ -66,6 +66,13 @@ def worst_error(network, name, found, results):
     return worst
 
 
+def bound_of(network, name, precision, results, rounded):
+    """The bound of a precision; a norm of few numbers that nearly cancel amplifies rounding beyond it."""
+    if precision != "bf16":
+        return BOUNDS[precision]
+    return max(BOUNDS[precision], 2.0 * worst_error(network, name, rounded[name], results))
+
+
 def check(seed):
     """Findings of one random network in every precision."""
     from gear_transfer import Backbone, _core
@@ -74,7 +81,7 @@ def check(seed):
     batch, threads = int(rng.randint(1, 10)), int(rng.randint(1, 5))
     channels = network.nodes[0].attributes["channels"]
     images = rng.randint(0, 256, (batch,) + size + (channels,)).astype(np.uint8)
-    results = twin.run(network, images)
+    results, rounded = twin.run(network, images), twin.run(network, images, rounded=True)
     findings = []
     for precision in PRECISIONS:
         if not _core.has_fast(precision):
@@ -88,7 +95,7 @@ def check(seed):
             continue
         for name, found in zip(taps, features):
             error = worst_error(network, name, found.reshape(results[name].shape), results)
-            if not error <= BOUNDS[precision]:
+            if not error <= bound_of(network, name, precision, results, rounded):
                 findings.append(Finding(seed, precision, batch, threads,
                                         "wrong: {} is off by {:.3g}".format(name, error)))
     return findings

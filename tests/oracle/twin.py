@@ -4,8 +4,14 @@ Nodes are those of `gear_transfer.importers.network`; every operation is a loop 
 window, as its definition reads.
 """
 import math
+import os
+import sys
 
 import numpy as np
+
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
+
+import tokens  # noqa: E402
 
 
 def same_padding(extent, size, stride, dilation):
@@ -251,6 +257,9 @@ OPERATIONS = {
     "reshape": lambda node, x, arrays: x.reshape([len(x)] + list(node.attributes["shape"])),
     "transpose": lambda node, x, arrays: x.transpose(
         [0] + [1 + axis for axis in node.attributes["axes"]]),
+    "layer_norm": tokens.layer_norm,
+    "group_norm": tokens.group_norm,
+    "position_embedding": tokens.position_embedding,
 }
 
 
@@ -261,13 +270,21 @@ def pixels(images, preprocessing):
     return images * np.array(preprocessing["scale"]) + np.array(preprocessing["offset"])
 
 
-def run(network, images):
+def to_bf16(x):
+    """The nearest numbers of eight bits."""
+    fractions, exponents = np.frexp(x)
+    return np.ldexp(np.rint(fractions * 256.0) / 256.0, exponents)
+
+
+def run(network, images, rounded=False):
     """The result of every node, a dict of ndarray of float64 (n, height, width, channels).
 
     Parameters
     ----------
     network : Network
     images : ndarray of uint8, shape (n, height, width, channels)
+    rounded : bool
+        Whether every result is rounded to bfloat16, which shows how far a network amplifies that.
     """
     results = {}
     for node in network.nodes:
@@ -282,7 +299,9 @@ def run(network, images):
             result = np.stack([array_of(node, "value", network.arrays)] * len(images))
         elif node.op == "add":
             result = sum(inputs)
+        elif node.op == "attention":
+            result = tokens.attention(node, inputs, network.arrays)
         else:
             result = OPERATIONS[node.op](node, inputs[0], network.arrays)
-        results[node.name] = result
+        results[node.name] = to_bf16(result) if rounded else result
     return results
