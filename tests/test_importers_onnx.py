@@ -4,11 +4,12 @@ import json
 import numpy as np
 import pytest
 from onnx import helper
-from onnx_files import Graph, check, operations, saved
+from onnx_files import PREPROCESSING, Graph, check, operations, saved
 
 from gear_transfer import Backbone
 from gear_transfer.errors import GraphError, WeightsError
 from gear_transfer.importers import load_network
+from gear_transfer.importers.native import write_network
 
 
 def erf_gelu(g, x):
@@ -492,6 +493,25 @@ def test_an_open_size_of_image(tmp_path):
     g.add("Add", x, y)
     network = check(tmp_path, g, size=(24, 16))
     assert network.input_size is None and "resize" in operations(network)
+
+
+def test_a_file_of_one_size_is_refused_at_any_other(tmp_path):
+    g = Graph(("batch", 3, 12, 10))
+    g.conv(4, strides=[2, 2])
+    path = saved(tmp_path, g.model())
+    native = str(tmp_path / "kept.gtw")
+    write_network(native, load_network(path, preprocessing=PREPROCESSING))
+    for kept in (path, native):
+        assert Backbone.load(kept, preprocessing=PREPROCESSING).input_size == (12, 10)
+        with pytest.raises(GraphError, match="12 x 10 is the only size .*, not 13 x 10: export"):
+            Backbone.load(kept, input_size=(13, 10), preprocessing=PREPROCESSING)
+
+
+def test_a_file_that_leaves_one_side_open(tmp_path):
+    g = Graph(("batch", 3, "height", 10))
+    g.conv(4)
+    with pytest.raises(WeightsError, match="leaves one side of the image open"):
+        load_network(saved(tmp_path, g.model()))
 
 
 def test_a_size_that_the_graph_depends_on_and_the_file_leaves_open(tmp_path):

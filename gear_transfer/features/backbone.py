@@ -193,6 +193,12 @@ class Backbone(object):
 
     def _infer(self):
         """(height, width, channels) of every node's result, by name."""
+        only = self._network.nodes[0].attributes.get("size")
+        if only is not None and self.input_size != tuple(only):
+            raise GraphError(
+                "{}: {} x {} is the only size that the file is right for, not {} x {}: export the "
+                "network with height and width left open, or for the size that you want".format(
+                    self.name, *(tuple(only) + self.input_size)))
         nodes, arrays = describe(self._network)
         shapes = _core.infer_shapes(nodes, arrays, *self.input_size)
         return dict(zip(self._network.layers, shapes))

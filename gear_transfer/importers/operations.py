@@ -128,8 +128,9 @@ _AXIS = _one_of("height", "width", "channels")
 FUNCTIONS = ("leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "silu", "hard_swish", "hard_sigmoid",
              "sigmoid", "tanh", "softplus", "softsign", "mish", "exp", "abs", "sqrt", "square")
 
+#: The `size` of an input is the only height and width of image that the network is right for.
 OPERATIONS = {
-    "input": _Operation({"channels": _count}, inputs=(0, 0)),
+    "input": _Operation({"channels": _count}, {"size": _pair}, inputs=(0, 0)),
     "conv2d": _Operation({"kernel": _array, "strides": _pair, "padding": _padding},
                          {"bias": _array, "dilations": _pair, "groups": _count}),
     "batch_norm": _Operation({"mean": _array, "variance": _array, "epsilon": _positive},

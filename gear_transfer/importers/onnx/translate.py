@@ -91,14 +91,20 @@ class Translation(object):
         channels, sides = ((sizes[3], sizes[1:3]) if self.is_channels_last
                            else (sizes[1], sizes[2:4]))
         self.input_size = None if None in sides else tuple(sides)
-        if self.input_size is None:
-            sides = [own or other for own, other in zip(sides, self.size or (None, None))]
-            if None in sides:
-                return
+        attributes = {"channels": channels or 3}
+        if self.input_size is not None:
+            # Exporters work out paddings and parts of the graph for this size.
+            attributes["size"] = list(sides)
+        elif any(sides):
+            self.fail("leaves one side of the image open and fixes the other; export it with both "
+                      "open or both fixed")
+        elif self.size is None:
+            return
+        sides = self.input_size or self.size
         net = self.net
         net.batch.size = sizes[0] or OPEN_BATCH
         net.fail = self.fail
-        item = net.emit("input", [], {"channels": channels or 3}, tuple(sides) + (channels or 3,))
+        item = net.emit("input", [], attributes, tuple(sides) + (channels or 3,))
         item.name = name
         self.last = item
         self.names.add(name)
