@@ -39,8 +39,7 @@ def odd_size(name):
 def build(name, size=None):
     """The model of an architecture with weights and statistics that are all different.
 
-    `size` is that of a vision transformer's position embedding, which is resampled for other sizes
-    where it is left out.
+    A vision transformer is built for this one size, or for all where it is left out.
     """
     torch.manual_seed(0)
     library, own = name.split(":")
@@ -50,7 +49,7 @@ def build(name, size=None):
         model = getattr(torchvision.models, own)(**settings)
     else:
         if own in PATCHES:
-            settings = {"img_size": size} if size else {"dynamic_img_size": True}
+            settings = {"img_size": size or native_size(name), "dynamic_img_size": size is None}
         model = timm.create_model(own, **settings)
     with torch.no_grad():
         for label, value in model.named_parameters():
@@ -128,12 +127,9 @@ def pixels_of(network, images):
 def of_safetensors(name, folder, options):
     """The rows of a safetensors file, with results of modules."""
     native, odd = native_size(name), odd_size(name)
-    own = name.split(":")[1]
-    model = build(name, native if own.startswith("vit_small_patch14") else None)
+    model = build(name)
     path = save(name, model, folder)
     model.double()
-    if own in PATCHES:
-        model = resizing(name, model)
     known = pixels_known(path)
     network = load_network(path, preprocessing=None if known else "tf")
     modules = set(label for label, _ in model.named_modules() if label)
@@ -146,15 +142,6 @@ def of_safetensors(name, folder, options):
         truth = dict((layer, found[layer]) for layer in layers if layer in found)
         row = measure(network, images, truth, size == native, options["twin"])
         yield dict(row, size="{}x{}".format(*size), pixels="known" if known else "asked")
-
-
-def resizing(name, model):
-    """The same transformer, resampling its position embedding for each size of image."""
-    other = build(name)
-    settings = dict(dynamic_img_size=True)
-    other = timm.create_model(name.split(":")[1], img_size=native_size(name), **settings)
-    other.load_state_dict(model.state_dict())
-    return other.double().eval()
 
 
 def of_onnx(name, kind, folder, options):
