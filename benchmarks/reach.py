@@ -16,13 +16,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 import architectures
 import processes
 import report
 
 _ROOT = os.path.dirname(processes.HERE)
-_SECONDS = 480
 _HEADER = ("architecture", "file", "pixels", "size", "layers", "error, float32", "cosine, bf16",
            "precision=\"auto\"", "wrong")
 
@@ -58,25 +58,33 @@ def keep(rows, row):
     rows[row["architecture"], row["kind"], row["size"]] = row
 
 
-def measure(name, kinds, arguments):
-    """The rows of an architecture, measured in a process of their own."""
-    is_keras = name.startswith(("keras:", "own:"))
-    options = {"native": arguments.native, "twin": arguments.twin}
+def is_of_keras(name):
+    return name.startswith(("keras:", "own:"))
+
+
+def measure(python, wanted, arguments):
+    """The rows of architectures, each as it comes; [name, kinds] of those that are left go on in
+    another process where one breaks it."""
     environment = processes.environment(True)
     environment["PYTHONPATH"] = os.pathsep.join([processes.HERE, _ROOT])
-    command = [arguments.keras if is_keras else arguments.torch, "-m", "architectures", name,
-               json.dumps(options)] + kinds
-    try:
-        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                stdin=subprocess.DEVNULL, env=environment, timeout=_SECONDS,
-                                universal_newlines=True, check=False)
-        output, problem = result.stdout, result.returncode and result.stderr.strip()[-500:]
-    except subprocess.TimeoutExpired as error:
-        output, problem = (error.stdout or b"").decode("utf-8"), "took too long"
-    rows = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    if problem:
-        rows.append({"architecture": name, "kind": kinds[-1], "size": "", "wrong": [problem]})
-    return rows
+    while wanted:
+        options = {"native": arguments.native, "twin": arguments.twin, "wanted": wanted}
+        with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(
+                [python, "-m", "architectures", json.dumps(options)], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=errors, env=environment,
+                universal_newlines=True) as process:
+            for line in process.stdout:
+                if line.startswith("{"):
+                    yield json.loads(line)
+                elif line.startswith('"') and json.loads(line) == wanted[0][0]:
+                    wanted = wanted[1:]
+            if process.wait() == 0:
+                return
+            errors.seek(0)
+            problem = errors.read().strip()[-300:]
+        yield {"architecture": wanted[0][0], "kind": wanted[0][1][-1], "size": "",
+               "wrong": ["ended with {}: {}".format(process.returncode, problem)]}
+        wanted = wanted[1:]
 
 
 def cells(row):
@@ -108,13 +116,16 @@ def summary(rows):
 def main():
     arguments = parse()
     rows = measured(arguments.rows)
+    wanted = []
     for name in architectures.names():
         done = set(kind for each, kind, _ in rows if each == name)
         kinds = [kind for kind in architectures.kinds_of(name)
                  if kind in arguments.kinds and kind not in done]
-        if not kinds or not any(text in name for text in arguments.only):
-            continue
-        for row in measure(name, kinds, arguments):
+        if kinds and any(text in name for text in arguments.only):
+            wanted.append([name, kinds])
+    for python, of_keras in ((arguments.keras, True), (arguments.torch, False)):
+        for row in measure(python, [pair for pair in wanted if is_of_keras(pair[0]) == of_keras],
+                           arguments):
             print(" | ".join(cells(row)), file=sys.stderr, flush=True)
             keep(rows, row)
             if arguments.rows:

@@ -1,7 +1,9 @@
-"""The rows of one architecture as lines of JSON: ``python -m architectures NAME KIND ...``.
+"""The rows of architectures as lines of JSON: ``python -m architectures OPTIONS``.
 
-Runs in the environment of the library that builds the architecture, in a process of its own.
+Runs in the environment of the library that builds them. OPTIONS is JSON; its `wanted` is a list of
+[name, kinds]. After each architecture comes a line with its name alone.
 """
+import gc
 import json
 import sys
 import tempfile
@@ -9,15 +11,18 @@ import warnings
 
 
 def main():
-    name, options, kinds = sys.argv[1], sys.argv[2], sys.argv[3:]
+    options = json.loads(sys.argv[1])
     warnings.simplefilter("ignore")
-    if name.startswith(("keras:", "own:")):
-        from architectures import keras_models as models
-    else:
-        from architectures import torch_models as models
-    with tempfile.TemporaryDirectory() as folder:
-        for row in models.rows(name, kinds, json.loads(options), folder):
-            print(json.dumps(row), flush=True)
+    for name, kinds in options.pop("wanted"):
+        if name.startswith(("keras:", "own:")):
+            from architectures import keras_models as models
+        else:
+            from architectures import torch_models as models
+        with tempfile.TemporaryDirectory() as folder:
+            for row in models.rows(name, kinds, dict(options), folder):
+                print(json.dumps(row), flush=True)
+        print(json.dumps(name), flush=True)
+        gc.collect()
 
 
 main()

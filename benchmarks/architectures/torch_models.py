@@ -53,7 +53,8 @@ def build(name, size=None):
         model = timm.create_model(own, **settings)
     with torch.no_grad():
         for label, value in model.named_parameters():
-            if value.ndim <= 1 or sorted(value.shape)[-2:][0] == 1 or "embed" in label:
+            if value.ndim <= 1 or sorted(value.shape)[-2:][0] == 1 or (
+                    "embed" in label and value.ndim < 4):
                 middle = 1.0 if label.endswith(("weight", "gamma", "layer_scale")) else 0.0
                 value.copy_(middle + 0.3 * torch.randn(value.shape))
     norms = [module for module in model.modules()
