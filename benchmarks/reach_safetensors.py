@@ -1,6 +1,6 @@
 """Networks of torchvision and timm read from safetensors, against PyTorch: every module's result.
 
-    python benchmarks/reach_safetensors.py [--only TEXT ...] [--twin] [--native]
+    python benchmarks/reach_safetensors.py [--only TEXT ...] [--twin] [--native] | --recognise
 
 Each network is built by its own library with random weights and statistics, saved as its users save
 it, and read here without PyTorch; nodes that have the name of a module are compared with what a
@@ -25,7 +25,13 @@ import torch
 import torchvision
 
 from gear_transfer import Backbone
+from gear_transfer.errors import WeightsError
 from gear_transfer.importers import load_network
+from gear_transfer.importers.pytorch import (convnext, densenet, efficientnet, regnet, resnet, vgg,
+                                             vision_transformer)
+from gear_transfer.importers.pytorch.builder import Builder
+from gear_transfer.importers.pytorch.description import Config
+from gear_transfer.importers.pytorch.families import find_family
 
 BOUND = 1e-4
 
@@ -211,12 +217,53 @@ def run(case, twin, sizes):
             yield (size,) + compare(case, network, model, size, twin)
 
 
+class Shapes(object):
+    """The tensors of a model as the importer sees them, without a file."""
+
+    def __init__(self, model):
+        self.shapes = collections.OrderedDict(
+            (name, tuple(value.shape)) for name, value in model.state_dict().items())
+
+    def fail(self, reason):
+        raise WeightsError(reason)
+
+
+def recognise():
+    """Whether each architecture of the tables is told by its tensors and all of them are used."""
+    tables = (convnext, densenet, efficientnet, regnet, resnet, vgg)
+    names = set(name for table in tables for name in table.VARIANTS) | {"inception_v3"}
+    names.update(name for name in timm.list_models("*vit_*") + timm.list_models("deit*")
+                 if vision_transformer.ARCHITECTURE.match(name))
+    right = wrong = 0
+    for name in sorted(names & set(timm.list_models())):
+        with torch.device("cpu" if name.startswith("regnet") else "meta"):
+            source = Shapes(timm.create_model(name))
+        try:
+            net, family = Builder(source), find_family(source)
+            found = family.build(net, Config("config.json", name)).name
+            unused = net.unused(family.ignored)
+        except WeightsError as error:
+            found, unused = str(error), ()
+        if found == name and not unused:
+            right += 1
+        else:
+            wrong += 1
+            print(name, found, unused[:3])
+    print("{} architectures of timm are told and use all their tensors, {} are not".format(
+        right, wrong))
+    return wrong
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--only", nargs="+", default=[""], help="networks whose name has such a text")
     parser.add_argument("--twin", action="store_true", help="plain NumPy in place of the core")
     parser.add_argument("--native", action="store_true", help="the native size alone")
+    parser.add_argument("--recognise", action="store_true",
+                        help="only whether every architecture of the tables is told")
     args = parser.parse_args()
+    if args.recognise:
+        sys.exit(1 if recognise() else 0)
     twin = None
     if args.twin:
         sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
