@@ -30,7 +30,7 @@ TIMM = (
     "tf_efficientnet_lite0", "poolformer_s12", "mixer_s32_224", "beit_base_patch16_224",
     "mobilenetv4_conv_medium")
 
-#: Of torchvision and timm, what is read from safetensors.
+#: Of these, what is read from safetensors too.
 SAFETENSORS = frozenset([
     "torchvision:" + name for name in (
         "vgg11_bn", "vgg16", "resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2",
@@ -44,13 +44,29 @@ SAFETENSORS = frozenset([
         "tf_efficientnetv2_s", "regnety_008", "seresnet50", "tf_mobilenetv3_large_100",
         "tf_efficientnet_lite0")])
 
+#: Other members of the families, only looked at in safetensors.
+MEMBERS = tuple([
+    "torchvision:" + name for name in (
+        "efficientnet_b2", "efficientnet_b3", "efficientnet_b4", "vgg11", "vgg13", "vgg19",
+        "vgg13_bn", "vgg16_bn", "vgg19_bn", "vit_b_32")] + [
+    "timm:" + name for name in (
+        "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d",
+        "resnext101_32x4d", "wide_resnet50_2", "resnet50d", "convnext_small", "convnextv2_tiny",
+        "efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_b4",
+        "tf_efficientnet_b0", "tf_efficientnet_b4", "mobilenetv2_100", "mobilenetv3_small_100",
+        "mobilenetv3_large_100", "inception_v3", "regnetx_008", "vgg16", "vgg11_bn", "densenet121",
+        "vit_tiny_patch16_224", "vit_small_patch32_224", "vit_base_patch16_224",
+        "deit3_small_patch16_224")])
+
 #: Vision transformers that timm builds for any size: side of a patch.
 PATCHES = {"vit_small_patch16_224": 16, "deit_small_patch16_224": 16,
-           "vit_small_patch14_dinov2": 14, "vit_small_patch14_reg4_dinov2": 14}
+           "vit_small_patch14_dinov2": 14, "vit_small_patch14_reg4_dinov2": 14,
+           "vit_tiny_patch16_224": 16, "vit_small_patch32_224": 32, "vit_base_patch16_224": 16,
+           "deit3_small_patch16_224": 16}
 
 #: Built for their own size alone.
 ONE_SIZE = frozenset([
-    "torchvision:swin_t", "torchvision:vit_b_16", "torchvision:maxvit_t",
+    "torchvision:swin_t", "torchvision:vit_b_16", "torchvision:vit_b_32", "torchvision:maxvit_t",
     "timm:swin_tiny_patch4_window7_224", "timm:maxvit_tiny_tf_224", "timm:coatnet_0_rw_224",
     "timm:mixer_s32_224", "timm:beit_base_patch16_224"])
 
@@ -63,11 +79,14 @@ KINDS = ("keras", "h5", "torchscript", "dynamo", "safetensors")
 def names():
     """All architectures, each with its library."""
     return (["keras:" + name for name in KERAS] + ["own:" + name for name in OWN]
-            + ["torchvision:" + name for name in TORCHVISION] + ["timm:" + name for name in TIMM])
+            + ["torchvision:" + name for name in TORCHVISION] + ["timm:" + name for name in TIMM]
+            + list(MEMBERS))
 
 
 def kinds_of(name):
     """The kinds of file that the users of an architecture have."""
     if name.startswith(("keras:", "own:")):
         return KINDS[:2]
+    if name in MEMBERS:
+        return KINDS[4:]
     return KINDS[2:] if name in SAFETENSORS else KINDS[2:4]

@@ -21,7 +21,8 @@ EPSILON = 1e-6
 HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 _SIZES = {"tiny": 192, "small": 384, "base": 768, "large": 1024, "huge": 1280}
 
-_ARCHITECTURE = re.compile(
+#: Names in timm of those that are read.
+ARCHITECTURE = re.compile(
     r"^(vit|deit|deit3)_(tiny|small|base|large|huge)(_distilled)?_patch([0-9]{1,2})_"
     r"(reg[0-9]_)?(dinov2|[0-9]{2,3})$")
 
@@ -70,7 +71,7 @@ def _check(net, config, channels, side):
     name = config.architecture
     if name is None:
         return
-    match = _ARCHITECTURE.match(name)
+    match = ARCHITECTURE.match(name)
     if match is None:
         net.fail("{} says the architecture '{}', which is not a ViT, DeiT or DINOv2 that is read, "
                  "such as vit_small_patch16_224, deit_tiny_patch16_224 or "
