@@ -4,10 +4,14 @@ import sys
 
 import numpy as np
 import pytest
+from keras_files import small_archive, small_model
+from onnx_files import Graph, saved
+from oracle import twin
+from pytorch_files import small_resnet, small_vgg, write
 
 from gear_transfer.features.backbone import Backbone
 from gear_transfer.features.precision import fast_precisions
-from gear_transfer.importers import Network, Node
+from gear_transfer.importers import Network, Node, load_network
 
 BENCHMARKS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "benchmarks")
 
@@ -87,3 +91,51 @@ def test_every_architecture_has_its_kinds(reach):
     assert set(sum([reach.architectures.kinds_of(name) for name in names], ())) == set(
         reach.architectures.KINDS)
     assert reach.architectures.SAFETENSORS <= set(names)
+
+
+# A sample of what the script does, with files made without the libraries
+
+
+def convolutional_onnx(folder):
+    g = Graph(("batch", 3, "height", "width"))
+    x = g.add("Relu", g.conv(8, strides=[2, 2]))
+    gate = g.add("Sigmoid", g.conv(8, 8, 1, "gate", g.add("GlobalAveragePool", x)))
+    x = g.add("Mul", x, gate)
+    x = g.add("HardSwish", g.add("Add", x, g.conv(8, 1, name="depthwise", source=x, group=8)))
+    g.linear(8, 5, g.add("Flatten", g.add("GlobalAveragePool", x)))
+    return saved(folder, g.model())
+
+
+def attentive_onnx(folder):
+    g = Graph(("batch", 3, 12, 8), opset=23)
+    x = g.add("Conv", "image", g.tensor((8, 3, 4, 4)), g.tensor((8,)), strides=[4, 4], name="patches")
+    x = g.add("Transpose", g.add("Reshape", x, g.ints(0, 8, -1)), perm=[0, 2, 1])
+    x = g.add("Add", x, g.tensor((1, 6, 8)))
+    y = g.add("LayerNormalization", x, g.tensor((8,)), g.tensor((8,)))
+    q, k, v = (g.linear(8, 8, y) for _ in range(3))
+    x = g.add("Add", x, g.add("Attention", q, k, v, q_num_heads=2, kv_num_heads=2))
+    g.add("ReduceMean", g.add("Gelu", g.linear(8, 6, x)), g.ints(1), keepdims=0)
+    return saved(folder, g.model())
+
+
+SAMPLE = {
+    "h5": lambda folder: small_model(str(folder / "m.h5")),
+    "keras": lambda folder: small_archive(str(folder / "m.keras")),
+    "onnx, convolutions": convolutional_onnx,
+    "onnx, attention": attentive_onnx,
+    "safetensors, resnet": lambda folder: write(folder / "m.safetensors", small_resnet()),
+    "safetensors, vgg": lambda folder: write(folder / "m.safetensors", small_vgg())}
+
+
+@pytest.mark.parametrize("kind", sorted(SAMPLE))
+def test_small_files_of_each_kind_on_the_core(measuring, tmp_path, kind):
+    network = load_network(SAMPLE[kind](tmp_path), preprocessing="tf")
+    own = network.input_size or (64, 64)
+    is_fixed = "size" in network.nodes[0].attributes
+    for size in [own] + [(own[0] + 5, own[1] + 2)] * (not is_fixed):
+        images = measuring.pictures(size, 2, seed=1)
+        wanted = twin.run(network, images)
+        layers = [name for name in network.layers[1:]][-60:]
+        row = measuring.measure(network, images, dict((name, wanted[name]) for name in layers),
+                                with_auto=True)
+        assert row["wrong"] == [] and row["taps"] == len(layers)
