@@ -33,7 +33,7 @@ def parse():
                         help="architectures whose name, such as timm:resnet50, has such a text")
     parser.add_argument("--kinds", nargs="+", choices=architectures.KINDS,
                         default=architectures.KINDS)
-    parser.add_argument("--native", action="store_true", help="the native size alone")
+    parser.add_argument("--sizes", nargs="+", choices=("native", "odd"), default=("native", "odd"))
     parser.add_argument("--twin", action="store_true", help="plain NumPy in place of the core")
     parser.add_argument("--rows", metavar="FILE",
                         help="keep what was measured here, and do not measure it again")
@@ -68,7 +68,7 @@ def measure(python, wanted, arguments):
     environment = processes.environment(True)
     environment["PYTHONPATH"] = os.pathsep.join([processes.HERE, _ROOT])
     while wanted:
-        options = {"native": arguments.native, "twin": arguments.twin, "wanted": wanted}
+        options = {"sizes": arguments.sizes, "twin": arguments.twin, "wanted": wanted}
         with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(
                 [python, "-m", "architectures", json.dumps(options)], stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=errors, env=environment,

@@ -143,8 +143,8 @@ def rows(name, kinds, options, folder):
     model = globals()[own]() if library == "own" else application(own, (KERAS[own][0],) * 2)
     is_raw = library == "own" or KERAS[own][1]
     randomise(model)
-    models = [model]
-    if library == "keras" and not options["native"]:
+    models = [model] if "native" in options["sizes"] else []
+    if library == "keras" and "odd" in options["sizes"]:
         models += [odd for odd in [at_odd_size(own, model)] if odd is not None]
     for kind in kinds:
         path = os.path.join(folder, "model." + kind)

@@ -36,6 +36,12 @@ def odd_size(name):
     return (10 * PATCHES[own], 13 * PATCHES[own]) if own in PATCHES else ODD
 
 
+def sizes_of(name, options):
+    """The sizes that are wanted and that there are."""
+    found = {"native": native_size(name), "odd": odd_size(name)}
+    return [found[each] for each in options["sizes"] if found[each] is not None]
+
+
 def build(name, size=None):
     """The model of an architecture with weights and statistics that are all different.
 
@@ -127,7 +133,7 @@ def pixels_of(network, images):
 
 def of_safetensors(name, folder, options):
     """The rows of a safetensors file, with results of modules."""
-    native, odd = native_size(name), odd_size(name)
+    native = native_size(name)
     model = build(name)
     path = save(name, model, folder)
     model.double()
@@ -135,7 +141,7 @@ def of_safetensors(name, folder, options):
     network = load_network(path, preprocessing=None if known else "tf")
     modules = set(label for label, _ in model.named_modules() if label)
     layers = spread([layer for layer in network.layers if layer in modules])
-    for size in [native] + [odd] * (odd is not None and not options["native"]):
+    for size in sizes_of(name, options):
         if name.startswith("torchvision:vgg") and size != native:
             layers = [layer for layer in layers if not layer.startswith("classifier")]
         images = pictures(size, 2, seed=2)
@@ -147,8 +153,8 @@ def of_safetensors(name, folder, options):
 
 def of_onnx(name, kind, folder, options):
     """The rows of ONNX files, with the result."""
-    native, odd = native_size(name), odd_size(name)
-    for size in [native] + [odd] * (odd is not None and not options["native"]):
+    native = native_size(name)
+    for size in sizes_of(name, options):
         is_patches = name.split(":")[1] in PATCHES
         model = build(name, size if is_patches else None)
         images = pictures(size, 2, seed=2)
