@@ -23,7 +23,7 @@ peer() {
     install "$folder/$name" "$@"
 }
 
-peer keras tensorflow-cpu pillow scipy
+peer keras tensorflow-cpu pillow scipy h5py
 peer openvino openvino nncf onnx pillow scikit-learn
 peer onnxruntime onnxruntime onnx
-peer torch torch numpy
+peer torch torch torchvision timm safetensors onnx onnxscript numpy pillow h5py scikit-learn

@@ -32,9 +32,14 @@ def add_options(parser, peers=True, rounds=5):
     parser.add_argument("--rounds", type=int, default=rounds, help="default: %(default)s")
     add_shared_option(parser)
     if peers:
-        parser.add_argument("--peers", default=os.environ.get(
-            "GEAR_TRANSFER_PEERS", os.path.join(HERE, ".peers")),
-            help="folder that peers.sh has filled (default: GEAR_TRANSFER_PEERS or %(default)s)")
+        add_peers_option(parser)
+
+
+def add_peers_option(parser):
+    """Where the programs are that are compared with."""
+    parser.add_argument("--peers", default=os.environ.get(
+        "GEAR_TRANSFER_PEERS", os.path.join(HERE, ".peers")),
+        help="folder that peers.sh has filled (default: GEAR_TRANSFER_PEERS or %(default)s)")
 
 
 def add_shared_option(parser):

@@ -1,6 +1,6 @@
 """Which networks are reached: architectures of Keras, torchvision and timm, by every kind of file.
 
-    python benchmarks/reach.py [--only TEXT ...] [--kinds keras h5 ...] [--rows FILE] [--write]
+    python benchmarks/reach.py [--only TEXT ...] [--kinds keras h5 ...] [--sizes native] [--rows FILE] [--write]
 
 Each architecture is built by its own library with random weights and statistics that are not
 trivial, saved as its users save it, and run here on the same pixels, at its own size and at an odd
@@ -8,8 +8,7 @@ one where the library builds that. Errors are those of float32 against the libra
 float64), over the greatest number of the layer, the worst over some layers; of ONNX files over the
 last one. The cosine in bf16 and that of `precision="auto"` are of the last layer, to our float32.
 --twin computes in plain NumPy (tests/oracle) what the core computes else, which tells an importer's
-fault from the core's. --keras and --torch name the interpreters; the latter's has torch, torchvision,
-timm, safetensors, onnx and onnxscript, both have numpy, h5py and Pillow.
+fault from the core's.
 """
 import argparse
 import json
@@ -22,7 +21,6 @@ import architectures
 import processes
 import report
 
-_ROOT = os.path.dirname(processes.HERE)
 _HEADER = ("architecture", "file", "pixels", "size", "layers", "error, float32", "cosine, bf16",
            "precision=\"auto\"", "wrong")
 
@@ -37,8 +35,7 @@ def parse():
     parser.add_argument("--twin", action="store_true", help="plain NumPy in place of the core")
     parser.add_argument("--rows", metavar="FILE",
                         help="keep what was measured here, and do not measure it again")
-    parser.add_argument("--keras", default=sys.executable, metavar="PYTHON")
-    parser.add_argument("--torch", default=sys.executable, metavar="PYTHON")
+    processes.add_peers_option(parser)
     report.add_write_option(parser)
     return parser.parse_args()
 
@@ -58,21 +55,22 @@ def keep(rows, row):
     rows[row["architecture"], row["kind"], row["size"]] = row
 
 
-def is_of_keras(name):
-    return name.startswith(("keras:", "own:"))
+def peer_of(name):
+    """The environment whose library builds an architecture."""
+    return "keras" if name.startswith(("keras:", "own:")) else "torch"
 
 
-def measure(python, wanted, arguments):
+def measure(wanted, peer, arguments):
     """The rows of architectures, each as it comes; [name, kinds] of those that are left go on in
     another process where one breaks it."""
     environment = processes.environment(True)
-    environment["PYTHONPATH"] = os.pathsep.join([processes.HERE, _ROOT])
+    environment["PYTHONPATH"] = os.pathsep.join([processes.HERE, processes.ROOT])
     while wanted:
         options = {"sizes": arguments.sizes, "twin": arguments.twin, "wanted": wanted}
         with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(
-                [python, "-m", "architectures", json.dumps(options)], stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=errors, env=environment,
-                universal_newlines=True) as process:
+                [processes.peer_python(arguments.peers, peer), "-m", "architectures",
+                 json.dumps(options)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=errors, env=environment, universal_newlines=True) as process:
             for line in process.stdout:
                 if line.startswith("{"):
                     yield json.loads(line)
@@ -123,9 +121,8 @@ def main():
                  if kind in arguments.kinds and kind not in done]
         if kinds and any(text in name for text in arguments.only):
             wanted.append([name, kinds])
-    for python, of_keras in ((arguments.keras, True), (arguments.torch, False)):
-        for row in measure(python, [pair for pair in wanted if is_of_keras(pair[0]) == of_keras],
-                           arguments):
+    for peer in ("keras", "torch"):
+        for row in measure([pair for pair in wanted if peer_of(pair[0]) == peer], peer, arguments):
             print(" | ".join(cells(row)), file=sys.stderr, flush=True)
             keep(rows, row)
             if arguments.rows:
@@ -134,7 +131,8 @@ def main():
     order = dict((name, place) for place, name in enumerate(architectures.names()))
     found = sorted(rows.values(), key=lambda row: (
         order.get(row["architecture"], len(order)), architectures.KINDS.index(row["kind"])))
-    peers = [("Keras", arguments.keras), ("PyTorch", arguments.torch)]
+    peers = [(peer, processes.peer_python(arguments.peers, peer))
+             for peer in sorted(set(peer_of(row["architecture"]) for row in found))]
     report.publish("reach", "Which networks are reached (reach.py)",
                    [__doc__.split("\n\n", 2)[2].strip().replace("\n", " "),
                     report.table(_HEADER, [cells(row) for row in found]), summary(found)],
