@@ -1,6 +1,6 @@
 """Which networks are reached: architectures of Keras, torchvision and timm, by every kind of file.
 
-    python benchmarks/reach.py [--only TEXT ...] [--kinds keras h5 ...] [--sizes native] [--rows FILE] [--write]
+    python benchmarks/reach.py [--only TEXT ...] [--kinds h5 ...] [--sizes native] [--rows FILE] [--write]
 
 Each architecture is built by its own library with random weights and statistics that are not
 trivial, saved as its users save it, and run here on the same pixels, at its own size and at an odd

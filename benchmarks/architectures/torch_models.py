@@ -115,6 +115,7 @@ def export(model, size, kind, folder, is_open=False):
     """An ONNX file; its path."""
     path = os.path.join(folder, "model.onnx")
     images = torch.zeros(1, 3, *size)
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation that no exporter knows
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         if kind == "dynamo":
@@ -160,7 +161,10 @@ def of_onnx(name, kind, folder, options):
         images = pictures(size, 2, seed=2)
         row = {}
         if size != native and kind == "torchscript" and not is_patches:
-            row = compared(name, model, kind, images, folder, True, options)
+            try:
+                row = compared(name, model, kind, images, folder, True, options)
+            except torch.onnx.errors.OnnxExporterError:
+                pass  # a pool whose windows depend on the size
         if "error" not in row:
             row = compared(name, model, kind, images, folder, False, options)
         yield dict(row, size="{}x{}".format(*size) + row.pop("open", ""), pixels="asked")
