@@ -313,7 +313,21 @@ def separate_attention(g, x, n, width=8, heads=2):
     return g.linear(width, width, x)
 
 
-@pytest.mark.parametrize("attention, inputs", [(packed_attention, 1), (separate_attention, 3)])
+def attention_of_sums(g, x, n, width=8, heads=2):
+    """In the words of einsum, with keys in an order of their own."""
+    qkv = g.add("Reshape", g.linear(width, 3 * width, x), g.ints(0, n, 3, heads, width // heads))
+    qkv = g.add("Transpose", qkv, perm=[2, 0, 3, 1, 4])
+    q, k, v = (g.add("Gather", qkv, g.tensor(np.int64(i)), axis=0) for i in range(3))
+    q = g.add("Mul", q, g.number((width // heads) ** -0.5))
+    k = g.add("Transpose", k, perm=[0, 1, 3, 2])
+    scores = g.add("Einsum", q, k, equation="b h i d, b h d j -> b h i j")
+    x = g.add("Einsum", g.add("Softmax", scores, axis=-1), v, equation="bhij,bhjd->bihd")
+    x = g.add("Reshape", x, g.ints(0, n, width))
+    return g.add("Einsum", x, g.tensor((width, width)), equation="bnc,dc->bnd")
+
+
+@pytest.mark.parametrize("attention, inputs", [
+    (packed_attention, 1), (separate_attention, 3), (attention_of_sums, 1)])
 def test_a_vision_transformer(tmp_path, attention, inputs):
     g = Graph()
     rows = patches(g)
@@ -333,6 +347,18 @@ def test_a_vision_transformer(tmp_path, attention, inputs):
     assert abs(node.attributes["scale"] - 0.5) < 1e-6
     embedding = network.nodes[ops.index("position_embedding")]
     assert network.arrays[embedding.attributes["value"]].shape == (3, 2, 8)
+
+
+@pytest.mark.parametrize("equation, part", [
+    ("bchw,bchw->bchw", "only products of matrices"), ("bchw,bkhw->bck", "only products of matrices"),
+    ("...w,...w->...", "only products of two tensors"), ("bchw,cd", "only products of two tensors"),
+    ("bbhw,hk->bbk", "only products of two tensors"), ("bch,hk->bck", "has 4 axes, its equation 3")])
+def test_other_sums_are_refused(tmp_path, equation, part):
+    g = Graph()
+    x = g.conv(3)
+    g.add("Einsum", x, x, equation=equation)
+    with pytest.raises(WeightsError, match=part):
+        load_network(saved(tmp_path, g.model()))
 
 
 def test_the_operator_attention(tmp_path):

@@ -1,5 +1,6 @@
 """Which function translates which operation of ONNX."""
 from . import arithmetic, attention, layout, norms, windows
+from .einsum import einsum
 
 TRANSLATORS = {
     # Nothing but another arrangement
@@ -22,7 +23,7 @@ TRANSLATORS = {
     "BatchNormalization": windows.batch_norm, "InstanceNormalization": norms.instance_norm,
     "GroupNormalization": norms.group_norm, "LayerNormalization": norms.layer_norm,
     "Softmax": norms.softmax, "Gemm": norms.gemm, "MatMul": attention.matmul,
-    "Attention": attention.attention,
+    "Einsum": einsum, "Attention": attention.attention,
     # Number by number
     "Add": arithmetic.add, "Sum": arithmetic.total, "Sub": arithmetic.subtract,
     "Mul": arithmetic.multiply, "Div": arithmetic.divide, "Max": arithmetic.extremum("maximum"),

@@ -195,7 +195,7 @@ class Translation(object):
         if all(known is None or isinstance(known, Known) for known in inputs):
             return self._folded(op)
         if any(isinstance(known, (attention.Scores, attention.NotANumber)) for known in inputs) and \
-                op.kind != "MatMul":
+                op.kind not in ("MatMul", "Einsum"):
             return [attention.on_scores(op, self.net)]
         translate = TRANSLATORS.get(op.kind)
         if translate is None:
