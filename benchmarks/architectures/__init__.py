@@ -70,6 +70,9 @@ ONE_SIZE = frozenset([
     "timm:swin_tiny_patch4_window7_224", "timm:maxvit_tiny_tf_224", "timm:coatnet_0_rw_224",
     "timm:mixer_s32_224", "timm:beit_base_patch16_224"])
 
+#: Ending in a pool to a grid, which exporters know for sizes that it divides.
+POOLED_TO_A_GRID = ("torchvision:alexnet", "torchvision:vgg")
+
 #: Height and width that no stride divides.
 ODD = (163, 201)
 

@@ -9,7 +9,7 @@ import timm.models
 import torch
 import torchvision
 
-from architectures import ODD, ONE_SIZE, PATCHES
+from architectures import ODD, ONE_SIZE, PATCHES, POOLED_TO_A_GRID
 from architectures.measure import measure, pictures, pixels_known, refusal, spread
 from gear_transfer.errors import GearTransferError
 from gear_transfer.importers import load_network
@@ -28,17 +28,17 @@ def native_size(name):
     return (299, 299) if own == "inception_v3" else (224, 224)
 
 
-def odd_size(name):
+def odd_size(name, kind):
     """The odd size, None where the network has only one."""
     own = name.split(":")[1]
-    if name in ONE_SIZE:
+    if name in ONE_SIZE or kind != "safetensors" and name.startswith(POOLED_TO_A_GRID):
         return None
     return (10 * PATCHES[own], 13 * PATCHES[own]) if own in PATCHES else ODD
 
 
-def sizes_of(name, options):
+def sizes_of(name, kind, options):
     """The sizes that are wanted and that there are."""
-    found = {"native": native_size(name), "odd": odd_size(name)}
+    found = {"native": native_size(name), "odd": odd_size(name, kind)}
     return [found[each] for each in options["sizes"] if found[each] is not None]
 
 
@@ -142,7 +142,7 @@ def of_safetensors(name, folder, options):
     network = load_network(path, preprocessing=None if known else "tf")
     modules = set(label for label, _ in model.named_modules() if label)
     layers = spread([layer for layer in network.layers if layer in modules])
-    for size in sizes_of(name, options):
+    for size in sizes_of(name, "safetensors", options):
         if name.startswith("torchvision:vgg") and size != native:
             layers = [layer for layer in layers if not layer.startswith("classifier")]
         images = pictures(size, 2, seed=2)
@@ -155,7 +155,7 @@ def of_safetensors(name, folder, options):
 def of_onnx(name, kind, folder, options):
     """The rows of ONNX files, with the result."""
     native = native_size(name)
-    for size in sizes_of(name, options):
+    for size in sizes_of(name, kind, options):
         is_patches = name.split(":")[1] in PATCHES
         model = build(name, size if is_patches else None)
         images = pictures(size, 2, seed=2)
