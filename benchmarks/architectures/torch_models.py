@@ -63,6 +63,10 @@ def build(name, size=None):
                     "embed" in label and value.ndim < 4):
                 middle = 1.0 if label.endswith(("weight", "gamma", "layer_scale")) else 0.0
                 value.copy_(middle + 0.3 * torch.randn(value.shape))
+        # A classifier begins at zero, or nearly so, in some networks.
+        last = [value for value in model.parameters() if value.ndim == 2][-1:]
+        for value in last:
+            value.copy_(torch.randn(value.shape) * value.shape[1] ** -0.5)
     norms = [module for module in model.modules()
              if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
     if norms:
