@@ -3,7 +3,7 @@ import collections
 
 import numpy as np
 
-from ..common.arguments import is_missing
+from ..common.arguments import check_whole_number, is_missing
 from ..common.caller import warn_caller
 from ..common.estimator import Estimator, check_is_fitted
 from ..common.labels import as_labels, labels_of_classes
@@ -19,6 +19,7 @@ from ..photographs.splits import Split, relative_names
 from .description import ShowsSummary, describe, trained_on_all
 from .head import HeadClassifier, check_settings
 from .novelty import KEEP, UNKNOWN, NoveltyDetector, is_unknown
+from .ranking import most_probable
 from .training_record import TrainingRecord
 
 _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
@@ -376,6 +377,30 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         if unknown is None:
             return self.classes_from(probabilities)
         return self.classes_from(probabilities, self.known_scores_of(extraction), unknown, keep)
+
+    def predict_top_k(self, X, k=5):
+        """The most probable classes of each photograph, with their probabilities.
+
+        Parameters
+        ----------
+        X : sequence
+            Photographs, as for `fit`.
+        k : int
+            How many; all where there are fewer classes.
+
+        Returns
+        -------
+        list of list of Ranked
+            For each photograph pairs (label, probability), the most probable first. The list of
+            an image that cannot be read is empty.
+
+        Examples
+        --------
+        >>> model.predict_top_k(["new/axe.jpg"], k=2)           # doctest: +SKIP
+        [[Ranked(label='axes', probability=0.98), Ranked(label='tents', probability=0.01)]]
+        """
+        check_whole_number("k", k, 1)
+        return most_probable(self.classes_, self.predict_proba(X), k)
 
     def seen_in_training(self, images):
         """Which photographs the classifier was trained on, or held back to watch its training.
