@@ -308,9 +308,12 @@ setup(
         "docs": ["furo", "sphinx>=5.0"],
         "hub": ["ipykernel>=5.5", "ipywidgets>=8.0", "jupyterhub>=5.0", "jupyterlab>=4.0",
                 "nbclassic>=1.0", "psutil", "selenium>=4.10"],
+        "onnx": ["onnx>=1.10"],
         "notebook": ["nbconvert>=5.6", "ipykernel>=5.5"],
         "test": ["h5py>=2.10", "pandas>=0.25", "pytest>=6.1", "pytest-xdist>=1.34",
                  "setuptools>=40.8",
+                 "onnx>=1.14; python_version >= '3.9'",
+                 "onnxruntime>=1.15; python_version >= '3.9'",
                  "dask>=2022.2; python_version >= '3.9'",
                  "distributed>=2022.2; python_version >= '3.9'",
                  "ipywidgets>=8.0; python_version >= '3.9'"] + onednn_requirements(

@@ -20,7 +20,7 @@ from .description import ShowsSummary, describe, trained_on_all
 from .head import HeadClassifier, check_settings
 from .novelty import KEEP, UNKNOWN, NoveltyDetector, is_unknown
 from .ranking import most_probable
-from .training_record import TrainingRecord
+from .training_record import TrainingRecord, training_facts
 
 _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
                          "precision", "cache", "verbose", "executor", "quality", "preprocessing")
@@ -103,6 +103,9 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     training_ : TrainingPhotographs or None
         The photographs of the last `fit` with their labels and features; None
         in a loaded model.
+    trained_ : TrainingFacts or None
+        The day of the last `fit` and how many photographs each class had; None in a model that an
+        earlier release saved.
     extractor_ : FeatureExtractor
     head_ : HeadClassifier
 
@@ -240,7 +243,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
             self.split_ = Split(parts, groups, relative_names(X))
         self.extractor_, self.head_, self.skipped_ = extractor, head, skipped
         self.classes_, self.history_ = head.classes_, head.history_
-        self.n_images_ = len(features)
+        self.n_images_, self.trained_ = len(features), training_facts(labels, self.classes_)
         self.training_ = TrainingPhotographs(read, labels, features, groups_read)
         self._novelty = None
         held = self.split_.parts == 1
@@ -418,12 +421,24 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
             that was; ``held`` for others that were held back. None for a model that was saved by
             a release that kept no hashes.
         """
-        check_is_fitted(self, "head_")
-        record = getattr(self, "_record", None)
+        record = self.training_record()
         if record is None:
             return None
         images = check_images(getattr(images, "paths", images))
         return record.find(self.extractor_.hashes(images))
+
+    def training_record(self):
+        """The hashes of the photographs of the training, a TrainingRecord; None without any."""
+        check_is_fitted(self, "head_")
+        return getattr(self, "_record", None)
+
+    def knows_unlike(self):
+        """Whether it can tell photographs unlike those of its training, see `known_score`."""
+        try:
+            self._novelty_detector()
+        except DatasetError:
+            return False
+        return True
 
     def classes_from(self, probabilities, known_scores=None, unknown=UNKNOWN, keep=KEEP):
         """The most probable classes, given what `predict_proba` returned.
