@@ -22,7 +22,7 @@ def add_arguments(parser):
 
 def run(arguments):
     from ..classifiers.model_file import load_model
-    from ..reporting.model_card import model_card
+    from ..workbench.model_card import model_card
     card = model_card(load_model(arguments.model, cache=False, verbose=0))
     if arguments.json:
         write_json(card.to_dict())

@@ -9,7 +9,7 @@ from ..common.estimator import check_is_fitted
 from ..common.tables import Result, counted
 from ..importers.preprocessing import to_text
 from ..photographs.decoding import as_resize
-from ..workbench.intervals import wilson_interval
+from .intervals import wilson_interval
 
 #: Classes of fewer photographs are named among the limits.
 _FEW = 20
