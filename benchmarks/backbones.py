@@ -1,10 +1,10 @@
 """Accuracy and cost of backbones, layers and sizes: what the named settings were chosen by.
 
-    python benchmarks/backbones.py [--write] [--sets ants gear] [--candidates lite0:block10+head:224]
+    python benchmarks/backbones.py [--write] [--sets ants gear] [--candidates lite0:head:224:int8]
 
 Photographs of insects and flowers in 5 folds, gear in 4 folds that keep near-duplicates on one side,
 as published and after the hack's padding to 128 x 128. For each candidate the features are computed
-once in float32 and kept in --keep; heads with TransferClassifier's defaults are judged on them, with
+once, in float32 unless it says otherwise, and kept in --keep; heads with TransferClassifier's defaults are judged on them, with
 --logistic beside them scikit-learn's StandardScaler and LogisticRegression, C by cross-validation,
 and with --flip the mean of the probabilities of each photograph and its mirror image. A candidate
 may join several backbones: lite0:head:224,lite2:head:260. Seconds are those of the processor for one image.
@@ -25,25 +25,27 @@ import gear_transfer as gt
 import processes
 import report
 from gear_accuracy import defaults, groups_of
-from gear_transfer.features.settings import QUALITIES
+from gear_transfer.features.settings import QUALITIES, default_resize
 from gear_transfer.photographs.images import read_image
 
 SETS = {"ants": ("photos", "hymenoptera"), "flowers": ("photos", "flowers"),
         "gear": ("gear", "images"), "gear128": ("gear", "images")}
 SHORT = {"lite0": "efficientnet_lite0", "lite2": "efficientnet_lite2", "inception": "inception_v3"}
 CANDIDATES = [
-    "lite0:head:128", "lite0:block10+head:160", "lite0:head:224", "lite0:block10+head:224",
-    "lite0:block10+head:288", "lite2:head:224", "lite2:head:260", "lite2:block14+block19+head:260",
-    "lite2:block14+block19+head:320", "lite0:head:224,lite2:head:260", "inception:mixed3+mixed4:128",
-    "inception:mixed3+mixed5:224"]
+    "lite0:block10+head:160", "lite0:head:224", "lite0:block10+head:224", "lite0:block10+head:256",
+    "lite0:block10+head:256:bf16", "lite0:block10+head:256:int8", "lite0:block10+head:288",
+    "lite2:head:260", "lite2:block14+block19+head:260", "lite2:block14+block19+head:288",
+    "lite2:block14+block19+head:288:bf16", "lite2:block14+block19+head:288:int8",
+    "inception:mixed3+mixed4:128", "inception:mixed3+mixed5:224"]
 LEAST_COSINE = 0.999
+VERSION = 2  # of how photographs become pixels
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     processes.add_shared_option(parser)
     parser.add_argument("--sets", nargs="+", choices=sorted(SETS), default=sorted(SETS))
-    parser.add_argument("--candidates", nargs="+", metavar="BACKBONE:LAYER[+LAYER]:SIZE",
+    parser.add_argument("--candidates", nargs="+", metavar="BACKBONE:LAYER[+LAYER]:SIZE[:PRECISION]",
                         default=CANDIDATES)
     parser.add_argument("--seeds", type=int, default=2, help="of folds (default: %(default)s)")
     parser.add_argument("--photographs", type=int, metavar="N",
@@ -76,22 +78,23 @@ class Photographs(object):
         return StratifiedGroupKFold(4, shuffle=True, random_state=seed).split(
             self.labels, self.labels, self.groups)
 
-    def pixels(self, path, size):
-        return read_image(read_image(path, 128) if self.name == "gear128" else path, size)
+    def pixels(self, path, backbone):
+        image = read_image(path, 128) if self.name == "gear128" else path
+        return read_image(image, backbone.input_size, default_resize(backbone.network))
 
 
 def features_of(photographs, part, mirrored, keep):
     """Features of all photographs and processor seconds an image, from the file if it is there."""
-    name, layers, size = part.split(":")
+    name, layers, size, precision = (part + ":float32").split(":")[:4]
     backbone = gt.Backbone.load(SHORT.get(name, name), layer=tuple(layers.split("+")),
-                                input_size=int(size), threads=1)
-    key = hashlib.sha256(repr([backbone.fingerprint(), part, mirrored, photographs.name,
+                                input_size=int(size), threads=1, precision=precision)
+    key = hashlib.sha256(repr([backbone.fingerprint(), part, mirrored, photographs.name, VERSION,
                                photographs.paths]).encode("utf-8")).hexdigest()
     path = os.path.join(keep, key + ".npz")
     if not os.path.exists(path):
         parts, seconds = [], 0.0
         for start in range(0, len(photographs.paths), 32):
-            pixels = np.stack([photographs.pixels(each, backbone.input_size)
+            pixels = np.stack([photographs.pixels(each, backbone)
                                for each in photographs.paths[start:start + 32]])
             if mirrored:
                 pixels = np.ascontiguousarray(pixels[:, :, ::-1])
@@ -157,7 +160,7 @@ def stored_against_float32(sets, arguments):
         worst = 1.0
         for photographs in sets:
             for start in range(0, len(photographs.paths), 32):
-                pixels = np.stack([photographs.pixels(each, backbones[0].input_size)
+                pixels = np.stack([photographs.pixels(each, backbones[0])
                                    for each in photographs.paths[start:start + 32]])
                 ours, known = [each.features(pixels).astype(float) for each in backbones]
                 worst = min(worst, ((ours * known).sum(axis=1) / np.linalg.norm(ours, axis=1)
@@ -173,7 +176,7 @@ def main():
     rows = [row(candidate, sets, arguments) for candidate in arguments.candidates]
     kinds = ["our head"] + ["mirrored views"] * arguments.flip + ["logistic"] * arguments.logistic
     parts = [
-        "Held-out accuracy ({}), {} seeds; processor milliseconds an image in float32, one thread, "
+        "Held-out accuracy ({}), {} seeds; processor milliseconds an image, one thread, "
         "without reading. The named settings: {}.".format(" / ".join(kinds), arguments.seeds, "; ".join(
             "{}: {} {} at {}".format(name, setting.backbone, "+".join(setting.layer),
                                      setting.input_size[0]) for name, setting in QUALITIES.items())),

@@ -30,7 +30,7 @@ sed -n 's/^ *\(.*calls failed once.*\)$/\1/p' "$objects/out"
 tail -1 "$objects/out"
 
 # AVX-512 without VNNI; where oneDNN has only its reference for 8 bits or bf16.
-elsewhere="skip_implementation choose_in_float32"
+elsewhere="skip_implementation choose_in_float32 lower_apart"
 if ! grep -q avx512_bf16 /proc/cpuinfo; then
     elsewhere="$elsewhere head/gemm_bf16.c allocate_columns"
 fi

@@ -19,7 +19,8 @@ import pytest
 
 import gear_transfer
 from gear_transfer.features import memory
-from keras_files import conv, image, layer, model_config, small_model, small_weights, write_model
+from keras_files import (conv, functional, image, image_3, layer, layer_3, model_config, small_model,
+                         small_weights, write_archive, write_model)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "fuzz"))
@@ -58,7 +59,8 @@ def forbidden(path, events):
 def test_supported_files(tmp_path):
     """Every kind of file that is read, as made by the fuzzer's seeds."""
     files = []
-    for name, kind in (("native", "network"), ("keras", "network"), ("model", "model"),
+    for name, kind in (("native", "network"), ("keras", "network"), ("keras_archive", "network"),
+                       ("model", "model"),
                        ("images", "image"), ("cache", "cache")):
         target = targets.TARGETS[name](str(tmp_path))
         for i, data in enumerate(target.seeds()):
@@ -98,6 +100,22 @@ def keras(path, **changes):
     entry = layer(changes.pop("kind"), "second", ["input_1"], **changes.pop("config", {}))
     entry.update(changes)
     write_model(path, model_config([image(), entry]), small_weights())
+
+
+def keras_3(path, *entry, **config):
+    """A ``.keras`` archive whose second layer is of another class or module."""
+    write_archive(path, functional([image_3(), layer_3(*entry, **config)]), {})
+
+
+def linked_weights(path):
+    """A ``.keras`` archive whose weights are a link to another file."""
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as stream:
+        group = stream.create_group("layers/conv2d/vars")
+        group["0"] = h5py.ExternalLink(other_file(path), "/beta")
+    write_archive(path, functional([image_3(), layer_3(
+        "Conv2D", "conv", ["input_layer"], filters=1, kernel_size=[1, 1], use_bias=False)]),
+        weights.getvalue())
 
 
 def replaced(path, make):
@@ -186,6 +204,15 @@ ATTACKS = {
     "vocabulary in a file, CVE-2025-12058": lambda path: keras(
         path, kind="StringLookup", config={"vocabulary": "/etc/passwd"}),
     "custom object": lambda path: keras(path, kind="os>system", config={"command": "true"}),
+    "Keras archive, module and class by name, CVE-2025-1550": lambda path: keras_3(
+        path, "function", "second", ["input_layer"], module="os", command="mkdir exploded"),
+    "Keras archive, Lambda layer, CVE-2024-3660": lambda path: keras_3(
+        path, "Lambda", "second", ["input_layer"], function={
+            "class_name": "__lambda__", "config": {"code": "4wEAAAA="}}),
+    "Keras archive, function by name, CVE-2025-8747": lambda path: keras_3(
+        path, "Activation", "second", ["input_layer"], activation={
+            "module": "keras.utils", "class_name": "function", "config": "get_file"}),
+    "Keras archive, weights in another file": linked_weights,
     "Keras archive with a path out of it": lambda path: zipped(path, [
         ("../exploded", b"x"), ("config.json", b"{}"), ("model.weights.h5", b"\x89HDF")]),
     "ONNX external data, CVE-2022-25882 and CVE-2024-27318": onnx_external_data,

@@ -193,3 +193,15 @@ def test_too_few_photographs_to_tell(shapes, tmp_path):
     assert loaded.predict(shapes.paths[:1]).tolist() == model.predict(shapes.paths[:1]).tolist()
     with pytest.raises(DatasetError, match="too few"):
         loaded.known_score(shapes.paths[:1])
+
+
+def test_of_very_many_samples_some_are_looked_at(monkeypatch):
+    X = np.random.RandomState(0).rand(2000, 8).astype(np.float32)
+    y = np.arange(2000) % 4
+    whole = NoveltyDetector().fit(X, y)
+    monkeypatch.setattr("gear_transfer.classifiers.novelty._MOST_SAMPLES", 1000)
+    part = NoveltyDetector().fit(X, y)
+    assert (len(whole.points_), len(part.points_)) == (2000, 1000)
+    # Half as many neighbours are 2^(1/8) as far: squared, 1.19 times.
+    assert 1.0 < np.median(part.quantiles_ / whole.quantiles_) < 1.4
+    assert (part.known_score(X[:100] + 5) == 0).all() and (part.known_score(X) > 0.05).mean() > 0.9

@@ -43,15 +43,25 @@ def test_the_networks_are_of_every_kind():
         seen.add(("pixel", size == (1, 1)))
         for node in network.nodes:
             seen.add(node.op)
-            for key in ("strides", "dilations", "groups", "padding", "count_include_padding"):
+            seen.add((node.op, len(node.inputs), "value" in node.attributes))
+            for key in ("strides", "dilations", "groups", "padding", "count_include_padding",
+                        "ceil_mode", "channels_first", "axis", "coordinates",
+                        "window", "shift"):
                 value = node.attributes.get(key)
                 seen.add((key, value if isinstance(value, (str, bool)) else "other"
                           if value not in (None, 1, [1, 1]) else "plain"))
     for wanted in ("conv2d", "batch_norm", "relu", "bias", "max_pool", "average_pool", "concat",
                    "add", "global_average_pool", "global_max_pool", "flatten", "dense", "softmax",
+                   "layer_norm", "group_norm", "position_embedding", "attention",
                    ("taps", 1), ("taps", 2), ("taps", 3), ("strides", "other"), ("groups", "other"),
                    ("dilations", "other"), ("padding", "same"), ("padding", "valid"),
-                   ("padding", "other"), ("count_include_padding", True)):
+                   ("padding", "other"), ("count_include_padding", True),
+                   "activation", "clip", "prelu", "scale", "multiply", "subtract", "divide",
+                   "maximum", "minimum", "constant", "pad", "crop", "slice", "channel_shuffle",
+                   "local_response_norm", "reduce", "resize", "reshape", "transpose",
+                   ("ceil_mode", True), ("channels_first", True), ("axis", "height"),
+                   ("coordinates", "align_corners"), ("window", "other"), ("shift", "other"),
+                   ("attention", 1, True), ("attention", 3, False)):
         assert wanted in seen, wanted
 
 

@@ -66,6 +66,7 @@ dnnl_status_t gt_exceptions_caught(void);
     GT_CAUGHT(dnnl_memory_desc_create_with_strides(__VA_ARGS__))
 #define dnnl_memory_desc_create_with_tag(...)                                                      \
     GT_CAUGHT(dnnl_memory_desc_create_with_tag(__VA_ARGS__))
+#define dnnl_post_ops_append_binary(...) GT_CAUGHT(dnnl_post_ops_append_binary(__VA_ARGS__))
 #define dnnl_post_ops_append_eltwise(...) GT_CAUGHT(dnnl_post_ops_append_eltwise(__VA_ARGS__))
 #define dnnl_post_ops_append_sum(...) GT_CAUGHT(dnnl_post_ops_append_sum(__VA_ARGS__))
 #define dnnl_post_ops_create(...) GT_CAUGHT(dnnl_post_ops_create(__VA_ARGS__))

@@ -19,6 +19,8 @@ typedef struct {
     int after[2];  /* padding below and to the right */
     gt_pad_mode pad_mode;
     bool count_padding; /* average_pool: padding counts in the divisor */
+    bool ceil_mode;     /* pools: a last window may reach beyond the padding */
+    int beyond[2];      /* by so many pixels, which never count; set by shape inference */
 } gt_window;
 
 static inline bool
@@ -32,6 +34,24 @@ typedef struct {
     int width;  /* 1 for a flat value */
     int channels;
 } gt_shape;
+
+/* What many numbers become. */
+typedef enum {
+    GT_REDUCE_MEAN,
+    GT_REDUCE_SUM,
+    GT_REDUCE_MAX,
+    GT_REDUCE_MIN,
+    GT_REDUCE_L2, /* root of the sum of squares */
+    GT_REDUCTION_COUNT
+} gt_reduction;
+
+/* Where the pixels of a resized map lie in the given one. */
+typedef enum {
+    GT_HALF_PIXEL,    /* corners of the maps on each other */
+    GT_ALIGN_CORNERS, /* centres of the pixels in the corners on each other */
+    GT_ASYMMETRIC,    /* pixel i at i / factor */
+    GT_COORDINATES_COUNT
+} gt_coordinates;
 
 /* Numbers in a map. */
 static inline int64_t

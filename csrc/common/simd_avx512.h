@@ -103,6 +103,32 @@ max_of(vector a, vector b)
     return _mm512_max_ps(a, b);
 }
 
+/* The upper half of a vector beside its lower one. */
+INLINE_AVX512 __m256
+upper_half(vector x)
+{
+    return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
+}
+
+/* Of the lanes, in a fixed order. */
+INLINE_AVX512 float
+sum_of(vector x)
+{
+    __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(x), upper_half(x));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+INLINE_AVX512 float
+largest_of(vector x)
+{
+    __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(x), upper_half(x));
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
 #endif
 
 #endif

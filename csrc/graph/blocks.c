@@ -6,7 +6,8 @@ static bool
 is_convolution(const gt_node *node)
 {
     return node->op == GT_OP_CONV2D && node->arrays[GT_KERNEL].data != NULL &&
-           node->window.dilations[0] == 1 && node->window.dilations[1] == 1;
+           node->window.dilations[0] == 1 && node->window.dilations[1] == 1 &&
+           gt_activation_is_relu(&node->activation);
 }
 
 /* A 1x1 convolution of all pixels. */
@@ -69,6 +70,14 @@ match_projection(const gt_graph *graph, int projection, const gt_block *blocks, 
            (block->expansion >= 0 && is_first_layer(&graph->nodes[block->expansion]));
 }
 
+static bool
+has_shape_of(const gt_graph *graph, int index, int other)
+{
+    const gt_shape *a = &graph->nodes[index].shape;
+    const gt_shape *b = &graph->nodes[other].shape;
+    return a->height == b->height && a->width == b->width && a->channels == b->channels;
+}
+
 /* The block that ends with node `last`. */
 static bool
 match(const gt_graph *graph, int last, const gt_block *blocks, gt_block *block)
@@ -77,11 +86,15 @@ match(const gt_graph *graph, int last, const gt_block *blocks, gt_block *block)
     if (node->op != GT_OP_ADD || node->n_inputs != 2) {
         return match_projection(graph, last, blocks, block);
     }
+    if (!gt_activation_is_relu(&node->activation)) {
+        return false;
+    }
     for (int k = 0; k < 2; k++) {
         int projection = node->inputs[k];
-        if (match_projection(graph, projection, blocks, block) && !graph->nodes[projection].relu &&
+        if (match_projection(graph, projection, blocks, block) &&
+            !gt_activation_exists(&graph->nodes[projection].activation) &&
             gt_graph_only_reader(graph, projection) == last &&
-            block->source == node->inputs[1 - k]) {
+            block->source == node->inputs[1 - k] && has_shape_of(graph, block->source, last)) {
             block->addition = block->last = last;
             return true;
         }

@@ -1,5 +1,6 @@
 #include "graph/graph.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,14 +10,109 @@
 #include "common/arithmetic.h"
 
 static const char *const op_names[GT_OP_COUNT] = {
-    "input",           "conv2d",       "batch_norm", "bias",    "relu",
-    "max_pool",        "average_pool", "concat",     "add",     "global_average_pool",
-    "global_max_pool", "flatten",      "dense",      "softmax",
+    "input",
+    "conv2d",
+    "batch_norm",
+    "bias",
+    "relu",
+    "max_pool",
+    "average_pool",
+    "concat",
+    "add",
+    "global_average_pool",
+    "global_max_pool",
+    "flatten",
+    "dense",
+    "softmax",
+    "activation",
+    "clip",
+    "prelu",
+    "scale",
+    "multiply",
+    "subtract",
+    "divide",
+    "maximum",
+    "minimum",
+    "constant",
+    "pad",
+    "crop",
+    "slice",
+    "channel_shuffle",
+    "local_response_norm",
+    "reduce",
+    "resize",
+    "reshape",
+    "transpose",
+    "layer_norm",
+    "group_norm",
+    "position_embedding",
+    "attention",
 };
 
 static const char *const role_names[GT_ROLE_COUNT] = {
-    "kernel", "bias", "gamma", "beta", "mean", "variance",
+    "kernel", "bias", "gamma", "beta", "mean", "variance", "alpha", "value",
 };
+
+static const char *const function_names[GT_FUNCTION_COUNT] = {
+    "identity", "leaky_relu", "elu",          "selu",    "gelu", "gelu_tanh",
+    "silu",     "hard_swish", "hard_sigmoid", "sigmoid", "tanh", "softplus",
+    "softsign", "mish",       "exp",          "abs",     "sqrt", "square",
+};
+
+gt_function
+gt_function_from_name(const char *name)
+{
+    int function = 0;
+    while (function < GT_FUNCTION_COUNT && strcmp(function_names[function], name) != 0) {
+        function++;
+    }
+    return (gt_function)function;
+}
+
+void
+gt_activation_start(gt_activation *activation, gt_function function)
+{
+    bool is_hard = function == GT_HARD_SIGMOID || function == GT_HARD_SWISH;
+    activation->function = function;
+    activation->alpha = is_hard ? 1.0f / 6.0f : function == GT_LEAKY_RELU ? 0.01f : 1.0f;
+    activation->beta = is_hard ? 0.5f : 0.0f;
+}
+
+bool
+gt_activation_exists(const gt_activation *activation)
+{
+    return activation->function != GT_IDENTITY || activation->low > -INFINITY ||
+           activation->high < INFINITY;
+}
+
+bool
+gt_activation_is_relu(const gt_activation *activation)
+{
+    return !gt_activation_exists(activation) ||
+           (activation->function == GT_IDENTITY && activation->low == 0.0f);
+}
+
+int
+gt_slice_place(int place, int length)
+{
+    int at = place < 0 ? place + length : place;
+    return at < 0 ? 0 : at > length ? length : at;
+}
+
+bool
+gt_op_is_binary(gt_op op)
+{
+    switch (op) {
+    case GT_OP_MULTIPLY:
+    case GT_OP_SUBTRACT:
+    case GT_OP_DIVIDE:
+    case GT_OP_MAXIMUM:
+    case GT_OP_MINIMUM:
+        return true;
+    default:
+        return false;
+    }
+}
 
 const char *
 gt_op_name(gt_op op)
@@ -137,7 +233,12 @@ gt_node_init(gt_node *node, gt_op op)
     memset(node, 0, sizeof(*node));
     node->op = op;
     node->groups = 1;
-    node->relu_max = INFINITY;
+    gt_activation_start(&node->activation, GT_IDENTITY);
+    node->activation.low = op == GT_OP_RELU ? 0.0f : -INFINITY;
+    node->activation.high = INFINITY;
+    node->axis = GT_AXIS_CHANNELS;
+    node->stop = INT_MAX;
+    node->step = 1;
     for (int axis = 0; axis < 2; axis++) {
         node->window.size[axis] = 1;
         node->window.strides[axis] = 1;
@@ -204,13 +305,17 @@ check_inputs(const gt_graph *graph, const gt_node *node, const char *name, const
              int n_inputs, gt_error *error)
 {
     bool many = node->op == GT_OP_CONCAT || node->op == GT_OP_ADD;
-    int wanted = node->op == GT_OP_INPUT ? 0 : 1;
+    bool has_none = node->op == GT_OP_INPUT || node->op == GT_OP_CONSTANT;
+    bool is_three = node->op == GT_OP_ATTENTION && n_inputs == 3;
+    int wanted = has_none ? 0 : is_three ? 3 : gt_op_is_binary(node->op) ? 2 : 1;
     if (many ? n_inputs < 1 : n_inputs != wanted) {
         return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': %s takes %s, not %d", name,
                        gt_op_name(node->op),
-                       many     ? "one input or more"
-                       : wanted ? "one input"
-                                : "no input",
+                       many                          ? "one input or more"
+                       : node->op == GT_OP_ATTENTION ? "one input or three"
+                       : wanted == 2                 ? "two inputs"
+                       : wanted == 1                 ? "one input"
+                                                     : "no input",
                        n_inputs);
     }
     if (n_inputs > MAX_INPUTS) {
@@ -261,7 +366,7 @@ gt_graph_add(gt_graph *graph, const gt_node *node, const char *name, const int *
     }
     size_t length = strlen(name) + 1;
     char *own_name = malloc(length);
-    int *own_inputs = malloc((size_t)(n_inputs + 1) * sizeof(*own_inputs));
+    int *own_inputs = calloc((size_t)n_inputs + 1, sizeof(*own_inputs));
     if (own_name == NULL || own_inputs == NULL) {
         free(own_name);
         free(own_inputs);

@@ -23,17 +23,42 @@ typedef enum {
     GT_OP_FLATTEN,
     GT_OP_DENSE,
     GT_OP_SOFTMAX,
+    GT_OP_ACTIVATION,
+    GT_OP_CLIP,
+    GT_OP_PRELU,
+    GT_OP_SCALE,
+    GT_OP_MULTIPLY,
+    GT_OP_SUBTRACT,
+    GT_OP_DIVIDE,
+    GT_OP_MAXIMUM,
+    GT_OP_MINIMUM,
+    GT_OP_CONSTANT,
+    GT_OP_PAD,
+    GT_OP_CROP,
+    GT_OP_SLICE,
+    GT_OP_CHANNEL_SHUFFLE,
+    GT_OP_LOCAL_RESPONSE_NORM,
+    GT_OP_REDUCE,
+    GT_OP_RESIZE,
+    GT_OP_RESHAPE,
+    GT_OP_TRANSPOSE,
+    GT_OP_LAYER_NORM,
+    GT_OP_GROUP_NORM,
+    GT_OP_POSITION_EMBEDDING,
+    GT_OP_ATTENTION,
     GT_OP_COUNT
 } gt_op;
 
 /* The arrays that a node may have. */
 typedef enum {
     GT_KERNEL,   /* conv2d (height, width, channels_in / groups, channels_out); dense (in, out) */
-    GT_BIAS,     /* (channels,) */
+    GT_BIAS,     /* (channels,); attention (3 * channels,) */
     GT_GAMMA,    /* (channels,) */
     GT_BETA,     /* (channels,) */
     GT_MEAN,     /* (channels,) */
     GT_VARIANCE, /* (channels,) */
+    GT_ALPHA,    /* (channels,) slope below zero of prelu */
+    GT_VALUE, /* constant, position_embedding (height, width, channels); attention (heads, queries, keys) */
     GT_ROLE_COUNT
 } gt_role;
 
@@ -55,6 +80,48 @@ typedef struct {
     bool mapped; /* the data are pages of a file, mapped read-only */
 } gt_array;
 
+/* Functions of one number. */
+typedef enum {
+    GT_IDENTITY,
+    GT_LEAKY_RELU, /* alpha x below zero */
+    GT_ELU,        /* alpha (exp(x) - 1) below zero */
+    GT_SELU,
+    GT_GELU, /* x times the normal distribution function */
+    GT_GELU_TANH,
+    GT_SILU,         /* x / (1 + exp(-x)) */
+    GT_HARD_SWISH,   /* x times hard sigmoid */
+    GT_HARD_SIGMOID, /* alpha x + beta within 0 and 1 */
+    GT_SIGMOID,
+    GT_TANH,
+    GT_SOFTPLUS, /* log(1 + exp(x)) */
+    GT_SOFTSIGN, /* x / (1 + |x|) */
+    GT_MISH,     /* x tanh(softplus(x)) */
+    GT_EXP,
+    GT_ABS,
+    GT_SQRT,
+    GT_SQUARE,
+    GT_FUNCTION_COUNT
+} gt_function;
+
+/* What becomes of every number of a result: a function, then the nearest number within bounds.  A
+ * ReLU is the identity within 0 and infinity. */
+typedef struct {
+    gt_function function;
+    float alpha;
+    float beta;
+    float low;  /* -INFINITY for none */
+    float high; /* INFINITY for none */
+} gt_activation;
+
+typedef enum { GT_AXIS_HEIGHT, GT_AXIS_WIDTH, GT_AXIS_CHANNELS, GT_AXIS_MAP } gt_axis;
+/* How tokens attend to each other. */
+typedef struct {
+    int heads;
+    float scale;   /* of the scores */
+    int window[2]; /* (height, width) of windows, each of which attends to itself; 0 for none */
+    int shift[2];  /* by which the map is rolled up and to the left before it is cut into windows */
+} gt_attending;
+
 typedef struct {
     char *name;
     gt_op op;
@@ -62,15 +129,32 @@ typedef struct {
     int *inputs; /* (n_inputs,) indices of earlier nodes */
     gt_array arrays[GT_ROLE_COUNT];
     gt_window window;
-    int groups;     /* conv2d */
-    double epsilon; /* batch_norm */
-    bool relu;      /* a ReLU is applied to the result */
-    float relu_max; /* its upper limit, INFINITY for none */
-    float *scale;   /* (channels,) factor per output channel, owned; NULL for one */
-    float *shift;   /* (channels,) added per output channel, owned; NULL for zero */
-    gt_shape shape; /* of the result; set by shape inference */
-    float range;    /* magnitude that nearly all numbers of the result keep to; 0: not known */
-    bool negative;  /* the result has numbers below zero; goes with range */
+    int groups;               /* conv2d, channel_shuffle, group_norm */
+    double epsilon;           /* batch_norm, layer_norm, group_norm */
+    gt_activation activation; /* of relu, clip and activation; of others it is applied after them */
+    float *scale;             /* (channels,) factor per output channel, owned; NULL for one */
+    float *shift;             /* (channels,) added per output channel, owned; NULL for zero */
+    gt_shape shape;           /* of the result; set by shape inference */
+    float range;   /* magnitude that nearly all numbers of the result keep to; 0: not known */
+    bool negative; /* the result has numbers below zero; goes with range */
+    gt_axis axis;  /* concat, slice: along it; reduce: the map or the channels become one number */
+    int first;     /* slice: where it begins, ends and how it goes on, as Python has it */
+    int stop;      /* INT_MAX where it goes on to the end */
+    int step;      /* from 1 on */
+    float fill;    /* pad: the number outside the map; pixels are window.before and window.after,
+                     * which crop takes away */
+    gt_reduction reduction;     /* reduce */
+    int factors[2];             /* resize: (height, width) */
+    bool bilinear;              /* resize: else the nearest pixel */
+    gt_coordinates coordinates; /* resize */
+    int extents[3];      /* reshape: height, width, channels; one may be -1, for what is left */
+    int order[3];        /* transpose: which axis comes first, second, last */
+    bool channels_first; /* flatten: all numbers of one channel, then those of the next */
+    int size;     /* local_response_norm: channels; x / (bias + alpha mean of squares)^beta */
+    double alpha; /* likewise */
+    double beta;
+    double offset;          /* likewise: its bias */
+    gt_attending attending; /* attention */
 } gt_node;
 
 typedef struct {
@@ -81,7 +165,8 @@ typedef struct {
     int n_outputs;
 } gt_graph;
 
-/* A zeroed node ready to be filled: window of 1 x 1, stride 1, one group, no upper limit. */
+/* A zeroed node ready to be filled: window of 1 x 1, stride 1, one group, no bounds (those of relu
+ * at zero). */
 void gt_node_init(gt_node *node, gt_op op);
 
 void gt_graph_init(gt_graph *graph);
@@ -108,6 +193,24 @@ gt_status gt_graph_set_outputs(gt_graph *graph, const int *outputs, int n_output
 /* Set the shape of every node for an input of height x width, and the padding of every window.
  * Fails with GT_ERROR_GRAPH, naming the node, where shapes do not fit each other or the arrays. */
 gt_status gt_graph_infer_shapes(gt_graph *graph, int height, int width, gt_error *error);
+
+/* Whether an activation changes anything. */
+bool gt_activation_exists(const gt_activation *activation);
+
+/* Whether it is a ReLU, bounded or not, or nothing. */
+bool gt_activation_is_relu(const gt_activation *activation);
+
+/* The function of that name, or GT_FUNCTION_COUNT. */
+gt_function gt_function_from_name(const char *name);
+
+/* Give a function the alpha and the beta that count where none are said. */
+void gt_activation_start(gt_activation *activation, gt_function function);
+
+/* Where `place` of a slice, from the end where it is negative, is in an axis of that length. */
+int gt_slice_place(int place, int length);
+
+/* Whether an operation has two inputs of which one may be repeated along axes of the other. */
+bool gt_op_is_binary(gt_op op);
 
 const char *gt_op_name(gt_op op);
 

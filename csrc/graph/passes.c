@@ -73,7 +73,7 @@ gt_prune(gt_graph *graph, gt_error *error)
     return GT_OK;
 }
 
-/* The factor and the addend that a bias or batch_norm node applies to channel c. */
+/* The factor and the addend that a bias, scale or batch_norm node applies to channel c. */
 static void
 affine_at(const gt_node *node, int c, float *factor, float *addend)
 {
@@ -81,6 +81,11 @@ affine_at(const gt_node *node, int c, float *factor, float *addend)
     if (node->op == GT_OP_BIAS) {
         *factor = 1.0f;
         *addend = gt_array_at(&arrays[GT_BIAS], c);
+        return;
+    }
+    if (node->op == GT_OP_SCALE) {
+        *factor = gt_array_at(&arrays[GT_GAMMA], c);
+        *addend = 0.0f;
         return;
     }
     double gamma = arrays[GT_GAMMA].data != NULL ? gt_array_at(&arrays[GT_GAMMA], c) : 1.0;
@@ -142,10 +147,11 @@ fold_into(gt_node *target, const gt_node *affine, gt_error *error)
 static bool
 is_linear(const gt_node *node)
 {
-    return (node->op == GT_OP_CONV2D || node->op == GT_OP_DENSE) && !node->relu;
+    return (node->op == GT_OP_CONV2D || node->op == GT_OP_DENSE) &&
+           !gt_activation_exists(&node->activation);
 }
 
-/* Make a bias or batch_norm node a convolution that scales and shifts each channel. */
+/* Make a bias, scale or batch_norm node a convolution that scales and shifts each channel. */
 static gt_status
 become_depthwise(gt_node *node, gt_error *error)
 {
@@ -172,7 +178,7 @@ gt_fold_affine(gt_graph *graph, gt_error *error)
                 status = check_finite(node, node->name, error);
             }
         }
-        if (node->op != GT_OP_BIAS && node->op != GT_OP_BATCH_NORM) {
+        if (node->op != GT_OP_BIAS && node->op != GT_OP_BATCH_NORM && node->op != GT_OP_SCALE) {
             continue;
         }
         int before = node->inputs[0];
@@ -193,34 +199,59 @@ gt_fold_affine(gt_graph *graph, gt_error *error)
     return status == GT_OK ? gt_prune(graph, error) : status;
 }
 
+/* oneDNN's convolutions apply all functions but one; sums and the like have bounds. */
 static bool
-can_apply_relu(const gt_node *node)
+can_apply(const gt_node *node, const gt_activation *activation)
 {
+    if (gt_activation_exists(&node->activation)) {
+        return false;
+    }
     switch (node->op) {
     case GT_OP_CONV2D:
     case GT_OP_DENSE:
+        return activation->function != GT_SOFTSIGN;
     case GT_OP_ADD:
-        return !node->relu;
+        return activation->function == GT_IDENTITY;
     default:
-        return false;
+        return gt_op_is_binary(node->op) && activation->function == GT_IDENTITY;
     }
 }
 
 gt_status
-gt_fuse_relu(gt_graph *graph, gt_error *error)
+gt_fuse_activations(gt_graph *graph, gt_error *error)
 {
     for (int i = 1; i < graph->count; i++) {
-        const gt_node *relu = &graph->nodes[i];
-        if (relu->op != GT_OP_RELU) {
+        const gt_node *node = &graph->nodes[i];
+        if (node->op != GT_OP_RELU && node->op != GT_OP_CLIP && node->op != GT_OP_ACTIVATION) {
             continue;
         }
-        int before = relu->inputs[0];
+        int before = node->inputs[0];
         gt_node *target = &graph->nodes[before];
-        if (can_apply_relu(target) && only_feeds_next(graph, before)) {
-            target->relu = true;
-            target->relu_max = relu->relu_max;
+        if (can_apply(target, &node->activation) && only_feeds_next(graph, before)) {
+            target->activation = node->activation;
             redirect(graph, i, before);
         }
+    }
+    return gt_prune(graph, error);
+}
+
+gt_status
+gt_fold_pads(gt_graph *graph, gt_error *error)
+{
+    for (int i = 1; i < graph->count; i++) {
+        const gt_node *pad = &graph->nodes[i];
+        int reader =
+            pad->op == GT_OP_PAD && pad->fill == 0.0f ? gt_graph_only_reader(graph, i) : -1;
+        if (reader < 0 || graph->nodes[reader].op != GT_OP_CONV2D) {
+            continue;
+        }
+        gt_window *window = &graph->nodes[reader].window;
+        window->pad_mode = GT_PAD_EXPLICIT;
+        for (int axis = 0; axis < 2; axis++) {
+            window->before[axis] += pad->window.before[axis];
+            window->after[axis] += pad->window.after[axis];
+        }
+        redirect(graph, i, pad->inputs[0]);
     }
     return gt_prune(graph, error);
 }
@@ -234,9 +265,9 @@ can_commute(const gt_graph *graph, const gt_node *conv)
     const gt_window *window = &pool->window;
     return conv->op == GT_OP_CONV2D && one->size[0] == 1 && one->size[1] == 1 &&
            one->strides[0] == 1 && one->strides[1] == 1 && !gt_window_has_padding(one) &&
-           conv->groups == 1 && pool->op == GT_OP_AVERAGE_POOL && !pool->relu &&
-           window->strides[0] == 1 && window->strides[1] == 1 &&
-           !(window->count_padding && gt_window_has_padding(window)) &&
+           conv->groups == 1 && pool->op == GT_OP_AVERAGE_POOL &&
+           !gt_activation_exists(&pool->activation) && window->strides[0] == 1 &&
+           window->strides[1] == 1 && !(window->count_padding && gt_window_has_padding(window)) &&
            conv->shape.channels < pool->shape.channels && only_feeds_next(graph, before);
 }
 
@@ -261,9 +292,9 @@ gt_commute_average_pools(gt_graph *graph, gt_error *error)
         const gt_shape *source = &graph->nodes[pool->inputs[0]].shape;
         pool->shape = (gt_shape){source->height, source->width, channels};
         conv->shape.channels = channels;
-        conv->relu = pool->relu;
-        conv->relu_max = pool->relu_max;
-        pool->relu = false;
+        gt_activation none = conv->activation;
+        conv->activation = pool->activation;
+        pool->activation = none;
     }
     return GT_OK;
 }
@@ -276,7 +307,10 @@ gt_optimize(gt_graph *graph, gt_precision precision, gt_error *error)
         status = gt_fold_affine(graph, error);
     }
     if (status == GT_OK) {
-        status = gt_fuse_relu(graph, error);
+        status = gt_fuse_activations(graph, error);
+    }
+    if (status == GT_OK) {
+        status = gt_fold_pads(graph, error);
     }
     if (status == GT_OK && precision != GT_PRECISION_INT8) {
         status = gt_commute_average_pools(graph, error);

@@ -14,12 +14,15 @@ gt_status gt_optimize(gt_graph *graph, gt_precision precision, gt_error *error);
 /* Remove the nodes on which no output depends. */
 gt_status gt_prune(gt_graph *graph, gt_error *error);
 
-/* Fold bias and batch normalisation into the scale and shift of the convolution or dense layer
+/* Fold bias, scale and batch normalisation into the scale and shift of the convolution or dense layer
  * before them; where there is none, turn them into a 1x1 convolution of one channel a group. */
 gt_status gt_fold_affine(gt_graph *graph, gt_error *error);
 
-/* Let the layer before a ReLU apply it. */
-gt_status gt_fuse_relu(gt_graph *graph, gt_error *error);
+/* Let the layer before an activation apply it, where that can. */
+gt_status gt_fuse_activations(gt_graph *graph, gt_error *error);
+
+/* Let a convolution pad its input itself where zeros are laid around it. */
+gt_status gt_fold_pads(gt_graph *graph, gt_error *error);
 
 /* Exchange an average pool of stride 1 with a 1x1 convolution after it that has fewer channels
  * out than in.  Both are linear and the weights of a pool add up to one where padding is not

@@ -44,8 +44,9 @@ gt_same_format(gt_format a, gt_format b)
 static bool
 can_keep_format(const gt_node *node)
 {
-    return !node->relu && (node->op == GT_OP_CONCAT || node->op == GT_OP_MAX_POOL ||
-                           node->op == GT_OP_AVERAGE_POOL);
+    bool concatenates = node->op == GT_OP_CONCAT && node->axis == GT_AXIS_CHANNELS;
+    return !gt_activation_exists(&node->activation) &&
+           (concatenates || node->op == GT_OP_MAX_POOL || node->op == GT_OP_AVERAGE_POOL);
 }
 
 /* A convolution can read 8 bits where the range of what it reads is known.  Bytes of photographs
@@ -245,8 +246,8 @@ float_node(const gt_node *node, gt_precision precision)
                             .result = format,
                             .map_type = is_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32,
                             .has_map_type = true,
-                            .low = node->relu ? 0.0f : -INFINITY,
-                            .high = node->relu ? node->relu_max : INFINITY};
+                            .low = node->activation.low,
+                            .high = node->activation.high};
 }
 
 /* Let a node compute in int8 where it can. */
@@ -269,7 +270,7 @@ set_int8(const quantizer *job, int index, gt_node_format *chosen)
     chosen->has_map_type =
         chosen->source.type == dnnl_u8 && chosen->result.type == dnnl_u8 && input != 0;
     if (chosen->has_map_type) { /* what is beyond would not fit an integer on the way */
-        chosen->low = 0.0f;
+        chosen->low = fmaxf(chosen->low, 0.0f);
         chosen->high = fminf(chosen->high, 255.0f * chosen->result.scale);
     }
 }
@@ -317,6 +318,28 @@ set_block(const quantizer *job, const gt_block *block, gt_node_format *formats)
     }
 }
 
+/* Attention is in bfloat16 where the processor multiplies that, twice as fast as float32, and what
+ * only it reads is written so. */
+static void
+set_attention(const quantizer *job, int index, gt_node_format *formats)
+{
+    const gt_node *node = &job->graph->nodes[index];
+    const gt_format bf16 = {dnnl_bf16, 1.0f};
+    if (node->op != GT_OP_ATTENTION || !gt_precision_is_fast(GT_PRECISION_BF16)) {
+        return;
+    }
+    formats[index].source = bf16;
+    formats[index].result = bf16;
+    formats[index].map_type = GT_MAP_BF16;
+    for (int k = 0; k < node->n_inputs; k++) {
+        gt_node_format *input = &formats[node->inputs[k]];
+        if (input->in_int8 && !gt_is_8_bit(input->result.type) &&
+            gt_graph_only_reader(job->graph, node->inputs[k]) == index) {
+            input->result = bf16;
+        }
+    }
+}
+
 gt_status
 gt_choose_formats(const gt_graph *graph, gt_precision precision, gt_preprocessing preprocessing,
                   const gt_block *blocks, gt_node_format *formats, gt_error *error)
@@ -343,6 +366,7 @@ gt_choose_formats(const gt_graph *graph, gt_precision precision, gt_preprocessin
         else if (blocks[i].fusion == GT_FUSED_U8 && blocks[i].last == i) {
             set_block(&job, &blocks[i], formats);
         }
+        set_attention(&job, i, formats);
     }
     free(job.nodes);
     return GT_OK;

@@ -1,9 +1,10 @@
 /* Shape inference: what each layer produces for an input of a given size. */
 #include <limits.h>
+#include <math.h>
 #include <stddef.h>
 
 #include "common/arithmetic.h"
-#include "graph/graph.h"
+#include "graph/shapes.h"
 
 static bool
 has(const gt_node *node, gt_role role)
@@ -24,11 +25,10 @@ check_vector(const gt_node *node, gt_role role, int channels, gt_error *error)
                    (long long)(array->rank > 0 ? array->shape[0] : 0), array->rank);
 }
 
-/* Check every vector that is there; those in `required` must be. */
-static gt_status
-check_vectors(const gt_node *node, int channels, unsigned required, gt_error *error)
+gt_status
+gt_shapes_check_vectors(const gt_node *node, int channels, unsigned required, gt_error *error)
 {
-    for (int role = GT_BIAS; role < GT_ROLE_COUNT; role++) {
+    for (int role = GT_BIAS; role < GT_VALUE; role++) {
         if (!has(node, (gt_role)role)) {
             if (required & (1u << role)) {
                 return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': %s is missing", node->name,
@@ -77,6 +77,12 @@ slide(gt_node *node, int axis, int input, int *output, gt_error *error)
                        "layer '%s': its window of %lld pixels is larger than its input of %d; the "
                        "input size is too small for this network",
                        node->name, (long long)extent, input);
+    }
+    if (window->ceil_mode) { /* one more window, unless it would begin behind the map */
+        int64_t last = gt_divide_up(room, stride) * stride;
+        last -= last >= (int64_t)input + window->before[axis] ? stride : 0;
+        window->beyond[axis] = last > room ? (int)(last - room) : 0;
+        room = last > room ? last : room;
     }
     if (room / stride >= INT_MAX) {
         return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': its result is too large", node->name);
@@ -146,7 +152,7 @@ infer_conv2d(gt_node *node, const gt_shape *input, gt_error *error)
     node->shape.channels = (int)shape[3];
     gt_status status = infer_window(node, input, error);
     if (status == GT_OK) {
-        status = check_vectors(node, node->shape.channels, 0, error);
+        status = gt_shapes_check_vectors(node, node->shape.channels, 0, error);
     }
     return status;
 }
@@ -167,34 +173,24 @@ infer_dense(gt_node *node, const gt_shape *input, gt_error *error)
                        input->channels);
     }
     node->shape = (gt_shape){1, 1, (int)kernel->shape[1]};
-    return check_vectors(node, node->shape.channels, 0, error);
+    return gt_shapes_check_vectors(node, node->shape.channels, 0, error);
 }
 
 static gt_status
-infer_join(const gt_graph *graph, gt_node *node, gt_error *error)
+infer_bounds(const gt_node *node, gt_error *error)
 {
-    const gt_shape *first = &graph->nodes[node->inputs[0]].shape;
-    int64_t channels = first->channels;
-    for (int i = 1; i < node->n_inputs; i++) {
-        const gt_node *other = &graph->nodes[node->inputs[i]];
-        const gt_shape *shape = &other->shape;
-        bool fits = shape->height == first->height && shape->width == first->width &&
-                    (node->op == GT_OP_CONCAT || shape->channels == first->channels);
-        if (!fits) {
-            return gt_fail(error, GT_ERROR_GRAPH,
-                           "layer '%s': input '%s' of shape %d x %d x %d does not fit '%s' of "
-                           "shape %d x %d x %d",
-                           node->name, other->name, shape->height, shape->width, shape->channels,
-                           graph->nodes[node->inputs[0]].name, first->height, first->width,
-                           first->channels);
-        }
-        channels += node->op == GT_OP_CONCAT ? shape->channels : 0;
+    const gt_activation *activation = &node->activation;
+    if (activation->low <= activation->high && isfinite(activation->alpha) &&
+        isfinite(activation->beta)) {
+        return GT_OK;
     }
-    if (channels > INT_MAX) {
-        return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': too many channels", node->name);
-    }
-    node->shape = (gt_shape){first->height, first->width, (int)channels};
-    return GT_OK;
+    return node->op == GT_OP_RELU
+               ? gt_fail(error, GT_ERROR_GRAPH, "layer '%s': the limit %g of a ReLU is below 0",
+                         node->name, (double)activation->high)
+               : gt_fail(error, GT_ERROR_GRAPH,
+                         "layer '%s': bounds %g and %g, alpha %g and beta %g are not possible",
+                         node->name, (double)activation->low, (double)activation->high,
+                         (double)activation->alpha, (double)activation->beta);
 }
 
 static gt_status
@@ -210,8 +206,14 @@ infer_node(const gt_graph *graph, gt_node *node, gt_error *error)
     case GT_OP_AVERAGE_POOL:
         return infer_window(node, input, error);
     case GT_OP_CONCAT:
+        return gt_shapes_infer_concat(graph, node, error);
     case GT_OP_ADD:
-        return infer_join(graph, node, error);
+    case GT_OP_MULTIPLY:
+    case GT_OP_SUBTRACT:
+    case GT_OP_DIVIDE:
+    case GT_OP_MAXIMUM:
+    case GT_OP_MINIMUM:
+        return gt_shapes_infer_broadcast(graph, node, error);
     case GT_OP_GLOBAL_AVERAGE_POOL:
     case GT_OP_GLOBAL_MAX_POOL:
         node->shape = (gt_shape){1, 1, input->channels};
@@ -222,21 +224,35 @@ infer_node(const gt_graph *graph, gt_node *node, gt_error *error)
     case GT_OP_DENSE:
         return infer_dense(node, input, error);
     case GT_OP_BATCH_NORM:
-        return check_vectors(node, input->channels, moments, error);
+        return gt_shapes_check_vectors(node, input->channels, moments, error);
     case GT_OP_BIAS:
-        return check_vectors(node, input->channels, 1u << GT_BIAS, error);
+        return gt_shapes_check_vectors(node, input->channels, 1u << GT_BIAS, error);
     case GT_OP_SOFTMAX:
-        if (input->height != 1 || input->width != 1) {
-            return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': softmax needs a flat input",
-                           node->name);
-        }
         return GT_OK;
     case GT_OP_RELU:
-        if (!(node->relu_max >= 0.0f)) {
-            return gt_fail(error, GT_ERROR_GRAPH, "layer '%s': the limit %g of a ReLU is below 0",
-                           node->name, (double)node->relu_max);
-        }
-        return GT_OK;
+    case GT_OP_CLIP:
+    case GT_OP_ACTIVATION:
+        return infer_bounds(node, error);
+    case GT_OP_PRELU:
+        return gt_shapes_check_vectors(node, input->channels, 1u << GT_ALPHA, error);
+    case GT_OP_SCALE:
+        return gt_shapes_check_vectors(node, input->channels, 1u << GT_GAMMA, error);
+    case GT_OP_CONSTANT:
+    case GT_OP_PAD:
+    case GT_OP_CROP:
+    case GT_OP_SLICE:
+    case GT_OP_CHANNEL_SHUFFLE:
+    case GT_OP_LOCAL_RESPONSE_NORM:
+    case GT_OP_REDUCE:
+    case GT_OP_RESIZE:
+    case GT_OP_RESHAPE:
+    case GT_OP_TRANSPOSE:
+        return gt_shapes_infer_map(node, input, error);
+    case GT_OP_LAYER_NORM:
+    case GT_OP_GROUP_NORM:
+    case GT_OP_POSITION_EMBEDDING:
+    case GT_OP_ATTENTION:
+        return gt_shapes_infer_tokens(graph, node, error);
     case GT_OP_INPUT:
     case GT_OP_COUNT:
         break;

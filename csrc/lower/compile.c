@@ -49,21 +49,25 @@ gt_compile(gt_plan **plan, const gt_graph *graph, gt_compile_config config, dnnl
     builder.plan = created;
     builder.formats = calloc((size_t)graph->count, sizeof(*builder.formats));
     builder.blocks = calloc((size_t)graph->count, sizeof(*builder.blocks));
+    builder.partners = calloc((size_t)graph->count, sizeof(*builder.partners));
     if (created->outputs == NULL || created->value_of == NULL || builder.formats == NULL ||
-        builder.blocks == NULL) {
+        builder.blocks == NULL || builder.partners == NULL) {
         status = gt_fail_memory(error, "a plan");
         goto done;
     }
     for (int i = 0; i < graph->count; i++) {
         created->value_of[i] = GT_NO_VALUE;
+        builder.partners[i] = GT_NO_VALUE;
     }
     gt_lower_mbconv_mark(&builder);
     status = gt_choose_formats(graph, config.precision, config.preprocessing, builder.blocks,
                                builder.formats, error);
     if (status == GT_OK) {
+        gt_lower_mark_additions(&builder);
         status = build(&builder, error);
     }
 done:
+    free(builder.partners);
     free(builder.blocks);
     free(builder.formats);
     if (status != GT_OK) {

@@ -4,8 +4,8 @@
 
 #include "plan/builder.h"
 
-/* Append the ReLU of node `index` as a step of its own that reads `source`; it sets the node's
- * value. */
-gt_status gt_lower_relu(gt_builder *builder, int index, int source, gt_error *error);
+/* Append the activation of node `index` as steps of their own that read `source`; they set the
+ * node's value. */
+gt_status gt_lower_activation(gt_builder *builder, int index, int source, gt_error *error);
 
 #endif

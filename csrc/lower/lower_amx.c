@@ -42,7 +42,7 @@ is_supported(const gt_builder *builder, int index)
     const gt_node *node = &builder->graph->nodes[index];
     if (node->arrays[GT_KERNEL].data == NULL || node->groups != 1 ||
         node->window.dilations[0] != 1 || node->window.dilations[1] != 1 ||
-        !builder->formats[index].has_map_type) {
+        !builder->formats[index].has_map_type || node->activation.function != GT_IDENTITY) {
         return false;
     }
     gt_amx amx = describe(builder, index);

@@ -17,7 +17,8 @@ static bool
 can_copy(const gt_builder *builder, int index)
 {
     const gt_node *node = &builder->graph->nodes[index];
-    return node->op == GT_OP_CONCAT && !node->relu && node->n_inputs <= GT_U8_MAX_INPUTS;
+    return node->op == GT_OP_CONCAT && node->axis == GT_AXIS_CHANNELS &&
+           node->n_inputs <= GT_U8_MAX_INPUTS;
 }
 
 /* The concatenation that alone reads a result, as it is written; -1 where there is none. */

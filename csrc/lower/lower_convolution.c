@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "lower/implementation.h"
+#include "lower/lower_activation.h"
 #include "lower/primitive.h"
 
 /* How a convolution reads and writes its numbers. */
@@ -12,6 +13,7 @@ typedef struct {
     gt_weight_format weights;
     gt_format source;
     gt_format result;
+    bool fuses_activation;
 } conv_formats;
 
 static conv_formats
@@ -19,7 +21,8 @@ chosen_formats(const gt_builder *builder, int index)
 {
     conv_formats formats = {.in_int8 = builder->formats[index].in_int8,
                             .source = builder->formats[index].source,
-                            .result = builder->formats[index].result};
+                            .result = builder->formats[index].result,
+                            .fuses_activation = true};
     if (formats.in_int8) {
         /* For signed numbers oneDNN halves the weights itself where it must. */
         bool in_pairs = formats.source.type == dnnl_u8 && !gt_adds_products_in_32_bits();
@@ -88,10 +91,30 @@ describe_arrays(const gt_builder *builder, const gt_node *node, const conv_forma
     return gt_check_engine(code, "describing a convolution", node->name, error);
 }
 
-/* *desc stays NULL where oneDNN has no such convolution. */
+/* What follows the convolution: an array of its result's shape and type, in any layout, is added
+ * where `sum` is an addition, whose activation follows then. */
 static gt_status
-create_convolution(const gt_builder *builder, const gt_node *node, const conv_formats *formats,
-                   dnnl_primitive_desc_t *desc, gt_error *error)
+create_attributes(const gt_builder *builder, const gt_node *node, const gt_node *sum,
+                  const conv_formats *formats, dnnl_primitive_attr_t *attributes, gt_error *error)
+{
+    dnnl_memory_desc_t addend = NULL;
+    if (sum == NULL) {
+        return gt_primitive_attributes(attributes, node, formats->fuses_activation, error);
+    }
+    gt_status status = gt_builder_describe(builder, &addend, node->shape, formats->result.type,
+                                           dnnl_format_tag_any, error);
+    if (status == GT_OK) {
+        status = gt_primitive_attributes_of_sum(attributes, sum, addend, error);
+    }
+    (void)dnnl_memory_desc_destroy(addend);
+    return status;
+}
+
+/* *desc stays NULL where oneDNN has no such convolution; `sum` is an addition that follows, or
+ * NULL. */
+static gt_status
+create_convolution(const gt_builder *builder, const gt_node *node, const gt_node *sum,
+                   const conv_formats *formats, dnnl_primitive_desc_t *desc, gt_error *error)
 {
     const gt_window *window = &node->window;
     dnnl_dims_t strides = {window->strides[0], window->strides[1]};
@@ -101,7 +124,7 @@ create_convolution(const gt_builder *builder, const gt_node *node, const conv_fo
     description described = {0};
     gt_status status = describe_arrays(builder, node, formats, &described, error);
     if (status == GT_OK) {
-        status = gt_primitive_attributes(&described.attributes, node, node->relu, error);
+        status = create_attributes(builder, node, sum, formats, &described.attributes, error);
     }
     if (status == GT_OK && formats->in_int8) {
         status = set_scales(described.attributes, formats, node, error);
@@ -140,33 +163,53 @@ skip_implementation(const gt_node *node, dnnl_primitive_desc_t *desc, gt_error *
     return gt_check_engine(code, "choosing a convolution", node->name, error);
 }
 
+/* The first implementation in the chosen formats that is right. */
+static gt_status
+create_right(const gt_builder *builder, const gt_node *node, const gt_node *sum,
+             const conv_formats *formats, dnnl_primitive_desc_t *desc, gt_error *error)
+{
+    gt_status status = create_convolution(builder, node, sum, formats, desc, error);
+    while (status == GT_OK && *desc != NULL && is_faulty(node, *desc)) {
+        status = skip_implementation(node, desc, error);
+    }
+    return status;
+}
+
+static bool
+is_slow(const_dnnl_primitive_desc_t desc)
+{
+    return desc == NULL || gt_primitive_is_reference(desc);
+}
+
 /* Choose again, in float32. */
 static gt_status
-choose_in_float32(const gt_builder *builder, const gt_node *node, conv_formats *formats,
-                  dnnl_primitive_desc_t *desc, gt_error *error)
+choose_in_float32(const gt_builder *builder, const gt_node *node, bool fuses_activation,
+                  conv_formats *formats, dnnl_primitive_desc_t *desc, gt_error *error)
 {
-    const conv_formats float32 = {.source = {dnnl_f32, 1.0f}, .result = {dnnl_f32, 1.0f}};
+    const conv_formats float32 = {.source = {dnnl_f32, 1.0f},
+                                  .result = {dnnl_f32, 1.0f},
+                                  .fuses_activation = fuses_activation};
     (void)dnnl_primitive_desc_destroy(*desc);
     *desc = NULL;
     *formats = float32;
-    return create_convolution(builder, node, formats, desc, error);
+    return create_convolution(builder, node, NULL, formats, desc, error);
 }
 
 /* The implementation in the node's formats, or where oneDNN has only its slow reference for them,
- * in float32, where that too may be all that it has.  Sets `formats` to those chosen. */
+ * in float32, then without the activation; where that too is all that it has, its reference.  Sets
+ * `formats` to those chosen. */
 static gt_status
 choose_convolution(const gt_builder *builder, int index, conv_formats *formats,
                    dnnl_primitive_desc_t *desc, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     *formats = chosen_formats(builder, index);
-    gt_status status = create_convolution(builder, node, formats, desc, error);
-    while (status == GT_OK && *desc != NULL && is_faulty(node, *desc)) {
-        status = skip_implementation(node, desc, error);
+    gt_status status = create_right(builder, node, NULL, formats, desc, error);
+    if (status == GT_OK && formats->source.type != dnnl_f32 && is_slow(*desc)) {
+        status = choose_in_float32(builder, node, true, formats, desc, error);
     }
-    if (status == GT_OK && formats->source.type != dnnl_f32 &&
-        (*desc == NULL || gt_primitive_is_reference(*desc))) {
-        status = choose_in_float32(builder, node, formats, desc, error);
+    if (status == GT_OK && is_slow(*desc) && gt_activation_exists(&node->activation)) {
+        status = choose_in_float32(builder, node, false, formats, desc, error);
     }
     return status == GT_OK && *desc == NULL ? gt_primitive_missing(node, error) : status;
 }
@@ -264,36 +307,129 @@ add_scales(gt_builder *builder, const conv_formats *formats, gt_arg *args, int *
     return status;
 }
 
+/* The arguments of a convolution but its result. */
+static gt_status
+add_args(gt_builder *builder, int index, conv_formats *formats, const_dnnl_primitive_desc_t desc,
+         gt_arg *args, int *n_args, gt_error *error)
+{
+    gt_node folded = {0};
+    gt_status status = GT_OK;
+    formats->weighted = &builder->graph->nodes[index];
+    if (reads_bytes(builder, index) && builder->preprocessing.by_channel) {
+        status = gt_pixels_fold(&builder->preprocessing, formats->weighted, &folded, error);
+        formats->weighted = &folded;
+    }
+    if (status == GT_OK) {
+        status = add_source(builder, index, formats, desc, args, n_args, error);
+    }
+    if (status == GT_OK) {
+        status = add_weights(builder, index, formats, desc, args, n_args, error);
+    }
+    if (status == GT_OK && formats->in_int8) {
+        status = add_scales(builder, formats, args, n_args, error);
+    }
+    formats->weighted = NULL;
+    gt_pixels_clear_folded(&folded);
+    return status;
+}
+
+enum { MAX_ARGS = 8 }; /* source, kernel, shift, three scales, addend, result */
+
 /* A dense layer is a 1x1 convolution of a map of one pixel. */
 static gt_status
 lower_convolution(gt_builder *builder, int index, gt_error *error)
 {
     conv_formats formats = {.in_int8 = false};
     dnnl_primitive_desc_t desc = NULL;
-    gt_arg args[8] = {{0}};
+    gt_arg args[MAX_ARGS] = {{0}};
     int n_args = 0;
-    gt_node folded = {0};
     gt_status status = choose_convolution(builder, index, &formats, &desc, error);
-    formats.weighted = &builder->graph->nodes[index];
-    if (status == GT_OK && reads_bytes(builder, index) && builder->preprocessing.by_channel) {
-        status = gt_pixels_fold(&builder->preprocessing, formats.weighted, &folded, error);
-        formats.weighted = &folded;
-    }
     if (status == GT_OK) {
-        status = add_source(builder, index, &formats, desc, args, &n_args, error);
-    }
-    if (status == GT_OK) {
-        status = add_weights(builder, index, &formats, desc, args, &n_args, error);
-    }
-    if (status == GT_OK && formats.in_int8) {
-        status = add_scales(builder, &formats, args, &n_args, error);
+        status = add_args(builder, index, &formats, desc, args, &n_args, error);
     }
     if (status == GT_OK) {
         status = gt_primitive_finish(builder, index, desc, formats.result, args, n_args, error);
     }
-    gt_pixels_clear_folded(&folded);
+    if (status == GT_OK && !formats.fuses_activation) {
+        status = gt_lower_activation(builder, index, builder->plan->value_of[index], error);
+    }
     (void)dnnl_primitive_desc_destroy(desc);
     return status;
 }
 
 const gt_implementation gt_onednn_convolution = {.lower = lower_convolution};
+
+/* --- and an addition ----------------------------------------------------------------------- */
+
+static bool
+has_partner(const gt_builder *builder, int index)
+{
+    return builder->partners[index] != GT_NO_VALUE;
+}
+
+/* The addition appends the steps. */
+static gt_status
+lower_nothing(gt_builder *builder, int index, gt_error *error)
+{
+    (void)builder;
+    (void)index;
+    (void)error;
+    return GT_OK;
+}
+
+/* What is added, in the layout of the result. */
+static gt_status
+add_addend(gt_builder *builder, int index, const_dnnl_primitive_desc_t desc, gt_arg *args,
+           int *n_args, gt_error *error)
+{
+    const gt_node *sum = &builder->graph->nodes[index];
+    gt_format format = builder->formats[index].result;
+    int other = sum->inputs[sum->inputs[0] == builder->partners[index] ? 1 : 0];
+    int value = GT_NO_VALUE;
+    gt_status status = gt_builder_reorder(builder, builder->plan->value_of[other],
+                                          gt_primitive_query(desc, dnnl_query_dst_md), format,
+                                          sum->name, &value, error);
+    args[(*n_args)++] = gt_value_arg(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, value);
+    return status;
+}
+
+/* Each by itself, where oneDNN has nothing fast for both, at best `desc`. */
+static gt_status
+lower_apart(gt_builder *builder, int index, dnnl_primitive_desc_t desc, gt_error *error)
+{
+    (void)dnnl_primitive_desc_destroy(desc);
+    gt_status status = lower_convolution(builder, builder->partners[index], error);
+    return status == GT_OK ? gt_binary_map.lower(builder, index, error) : status;
+}
+
+static gt_status
+lower_both(gt_builder *builder, int index, gt_error *error)
+{
+    const gt_node *nodes = builder->graph->nodes;
+    int convolution = builder->partners[index];
+    conv_formats formats = chosen_formats(builder, convolution);
+    dnnl_primitive_desc_t desc = NULL;
+    gt_arg args[MAX_ARGS] = {{0}};
+    int n_args = 0;
+    gt_status status =
+        create_right(builder, &nodes[convolution], &nodes[index], &formats, &desc, error);
+    if (status == GT_OK && is_slow(desc)) {
+        return lower_apart(builder, index, desc, error);
+    }
+    if (status == GT_OK) {
+        status = add_args(builder, convolution, &formats, desc, args, &n_args, error);
+    }
+    if (status == GT_OK) {
+        status = add_addend(builder, index, desc, args, &n_args, error);
+    }
+    if (status == GT_OK) {
+        status = gt_primitive_finish(builder, index, desc, formats.result, args, n_args, error);
+    }
+    (void)dnnl_primitive_desc_destroy(desc);
+    return status;
+}
+
+const gt_implementation gt_deferred_convolution = {.is_supported = has_partner,
+                                                   .lower = lower_nothing};
+const gt_implementation gt_convolution_and_addition = {.is_supported = has_partner,
+                                                       .lower = lower_both};

@@ -1,7 +1,7 @@
-/* Flat values. */
+/* Flat values, and maps of another shape. */
 #include "lower/implementation.h"
 
-/* Lay the map out with channels last; the same bytes then are the flat value. */
+/* Lay the map out with channels last; the same bytes then are the value. */
 static gt_status
 lower_flatten(gt_builder *builder, int index, gt_error *error)
 {

@@ -102,8 +102,8 @@ lower_join(gt_builder *builder, int index, gt_error *error)
     if (status == GT_OK) {
         status = gt_primitive_finish(builder, index, desc, format, args, node->n_inputs, error);
     }
-    if (status == GT_OK && node->relu) {
-        status = gt_lower_relu(builder, index, builder->plan->value_of[index], error);
+    if (status == GT_OK && gt_activation_exists(&node->activation)) {
+        status = gt_lower_activation(builder, index, builder->plan->value_of[index], error);
     }
     (void)dnnl_primitive_desc_destroy(desc);
     free(args);

@@ -79,8 +79,8 @@ lower_map_mean(gt_builder *builder, int index, gt_error *error)
     status =
         gt_builder_add_kernel(builder, (gt_kernel){run, &mean, sizeof(mean), "pooling", "mean"},
                               node->name, args, 2, error);
-    return status == GT_OK && node->relu
-               ? gt_lower_relu(builder, index, builder->plan->value_of[index], error)
+    return status == GT_OK && gt_activation_exists(&node->activation)
+               ? gt_lower_activation(builder, index, builder->plan->value_of[index], error)
                : status;
 }
 

@@ -13,7 +13,9 @@ enum { N_ARGS = 4 };
 static bool
 is_bounded(const gt_node *node)
 {
-    return node->relu && (node->range > 0.0f || isfinite(node->relu_max));
+    const gt_activation *activation = &node->activation;
+    return gt_activation_exists(activation) && gt_activation_is_relu(activation) &&
+           (node->range > 0.0f || isfinite(activation->high));
 }
 
 /* Whether the block can read its source in 8 bits, and have integers between its convolutions. */
@@ -45,9 +47,8 @@ map_type(dnnl_data_type_t type)
 static gt_mbconv_result
 describe_result(const gt_node *node, bool in_integers)
 {
-    gt_mbconv_result result = {.low = node->relu ? 0.0f : -INFINITY,
-                               .high = node->relu ? node->relu_max : INFINITY,
-                               .scale = 1.0f};
+    gt_mbconv_result result = {
+        .low = node->activation.low, .high = node->activation.high, .scale = 1.0f};
     if (in_integers && node->range > 0.0f) {
         result.high = fminf(result.high, node->range);
     }

@@ -8,14 +8,27 @@
 
 /* --- oneDNN -------------------------------------------------------------------------------- */
 
+static bool
+reaches_beyond(const gt_window *window)
+{
+    return window->beyond[0] + window->beyond[1] > 0;
+}
+
+/* Whether all of each window counts in a mean.  Without padding, what is beyond alone does not. */
+static bool
+counts_all(const gt_window *window)
+{
+    return window->count_padding && !(reaches_beyond(window) && !gt_window_has_padding(window));
+}
+
 static dnnl_alg_kind_t
 pool_algorithm(const gt_node *node)
 {
     if (node->op == GT_OP_MAX_POOL || node->op == GT_OP_GLOBAL_MAX_POOL) {
         return dnnl_pooling_max;
     }
-    return node->window.count_padding ? dnnl_pooling_avg_include_padding
-                                      : dnnl_pooling_avg_exclude_padding;
+    return counts_all(&node->window) ? dnnl_pooling_avg_include_padding
+                                     : dnnl_pooling_avg_exclude_padding;
 }
 
 /* The window of a pool; that of a global one is the whole map. */
@@ -35,7 +48,7 @@ pool_window(const gt_builder *builder, const gt_node *node)
 typedef struct {
     gt_format format;
     bool keeps_layout; /* of the source, where that has this format; else channels last */
-    bool fuses_relu;
+    bool fuses_activation;
 } variant;
 
 /* The layout in which the variant reads the source; to be destroyed by the caller. */
@@ -65,11 +78,11 @@ create_pool(const gt_builder *builder, const gt_node *node, const variant *chose
     dnnl_dims_t strides = {window.strides[0], window.strides[1]};
     dnnl_dims_t dilations = {0, 0};
     dnnl_dims_t before = {window.before[0], window.before[1]};
-    dnnl_dims_t after = {window.after[0], window.after[1]};
+    dnnl_dims_t after = {window.after[0] + window.beyond[0], window.after[1] + window.beyond[1]};
     gt_status status = gt_builder_describe(builder, &result, node->shape, chosen->format.type,
                                            dnnl_format_tag_any, error);
     if (status == GT_OK) {
-        status = gt_primitive_attributes(&attributes, node, chosen->fuses_relu, error);
+        status = gt_primitive_attributes(&attributes, node, chosen->fuses_activation, error);
     }
     if (status == GT_OK) {
         status = gt_primitive_check(dnnl_pooling_forward_primitive_desc_create(
@@ -83,7 +96,7 @@ create_pool(const gt_builder *builder, const gt_node *node, const variant *chose
     return status;
 }
 
-/* The first variant that oneDNN runs fast: in the node's format with the ReLU or without it, then
+/* The first variant that oneDNN runs fast: in the node's format with the activation or without it, then
  * in float32 with channels last.  Where there is none, its slow reference implementation of the
  * last. */
 static gt_status
@@ -101,7 +114,7 @@ choose_variant(const gt_builder *builder, int index, variant *chosen, dnnl_memor
     gt_status status = GT_OK;
     for (int i = 0; status == GT_OK && i < COUNT; i++) {
         *chosen = variants[i];
-        if (chosen->fuses_relu && !node->relu) {
+        if (chosen->fuses_activation && !gt_activation_exists(&node->activation)) {
             continue;
         }
         status = describe_source(builder, node, chosen, source, error);
@@ -126,7 +139,7 @@ lower_onednn_pool(gt_builder *builder, int index, gt_error *error)
     const gt_node *node = &builder->graph->nodes[index];
     dnnl_primitive_desc_t desc = NULL;
     dnnl_memory_desc_t layout = NULL;
-    variant chosen = {.fuses_relu = false};
+    variant chosen = {.fuses_activation = false};
     int source = builder->plan->value_of[node->inputs[0]];
     gt_status status = choose_variant(builder, index, &chosen, &layout, &desc, error);
     if (status == GT_OK) {
@@ -137,8 +150,8 @@ lower_onednn_pool(gt_builder *builder, int index, gt_error *error)
         gt_arg args[2] = {gt_value_arg(DNNL_ARG_SRC, source)};
         status = gt_primitive_finish(builder, index, desc, chosen.format, args, 1, error);
     }
-    if (status == GT_OK && node->relu && !chosen.fuses_relu) {
-        status = gt_lower_relu(builder, index, builder->plan->value_of[index], error);
+    if (status == GT_OK && gt_activation_exists(&node->activation) && !chosen.fuses_activation) {
+        status = gt_lower_activation(builder, index, builder->plan->value_of[index], error);
     }
     (void)dnnl_memory_desc_destroy(layout);
     (void)dnnl_primitive_desc_destroy(desc);
@@ -166,6 +179,9 @@ is_u8_pool(const gt_builder *builder, int index)
     const gt_node *node = &builder->graph->nodes[index];
     if (!builder->formats[index].in_int8 || builder->formats[index].result.type != dnnl_u8 ||
         (node->op != GT_OP_MAX_POOL && node->op != GT_OP_AVERAGE_POOL)) {
+        return false;
+    }
+    if (node->window.count_padding && reaches_beyond(&node->window)) {
         return false;
     }
     gt_u8_pool pool = describe_pool(builder, node);

@@ -43,10 +43,11 @@ is_supported(const gt_builder *builder, int index)
     int channels_in = builder->graph->nodes[node->inputs[0]].shape.channels;
     int lanes = gt_winograd_lanes(builder->formats[index].map_type);
     return builder->formats[index].has_map_type && node->arrays[GT_KERNEL].data != NULL &&
-           node->groups == 1 && window->size[0] == window->size[1] &&
-           (window->size[0] == 3 || window->size[0] == 5) && window->strides[0] == 1 &&
-           window->strides[1] == 1 && window->dilations[0] == 1 && window->dilations[1] == 1 &&
-           channels_in % lanes == 0 && node->shape.channels % GT_WINOGRAD_COLS == 0;
+           node->activation.function == GT_IDENTITY && node->groups == 1 &&
+           window->size[0] == window->size[1] && (window->size[0] == 3 || window->size[0] == 5) &&
+           window->strides[0] == 1 && window->strides[1] == 1 && window->dilations[0] == 1 &&
+           window->dilations[1] == 1 && channels_in % lanes == 0 &&
+           node->shape.channels % GT_WINOGRAD_COLS == 0;
 }
 
 /* Transformed weights take several times the memory. */

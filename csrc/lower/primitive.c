@@ -3,29 +3,109 @@
 #include <math.h>
 #include <string.h>
 
-gt_status
-gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node, bool with_relu,
-                        gt_error *error)
+int
+gt_primitive_eltwise(const gt_activation *activation, gt_eltwise *functions)
+{
+    /* Those of which oneDNN takes our alpha and beta as they are. */
+    static const dnnl_alg_kind_t algorithms[GT_FUNCTION_COUNT] = {
+        [GT_LEAKY_RELU] = dnnl_eltwise_relu,
+        [GT_ELU] = dnnl_eltwise_elu,
+        [GT_GELU] = dnnl_eltwise_gelu_erf,
+        [GT_GELU_TANH] = dnnl_eltwise_gelu_tanh,
+        [GT_SILU] = dnnl_eltwise_swish,
+        [GT_HARD_SWISH] = dnnl_eltwise_hardswish,
+        [GT_HARD_SIGMOID] = dnnl_eltwise_hardsigmoid,
+        [GT_SIGMOID] = dnnl_eltwise_logistic,
+        [GT_TANH] = dnnl_eltwise_tanh,
+        [GT_SOFTPLUS] = dnnl_eltwise_soft_relu,
+        [GT_MISH] = dnnl_eltwise_mish,
+        [GT_EXP] = dnnl_eltwise_exp,
+        [GT_ABS] = dnnl_eltwise_abs,
+        [GT_SQRT] = dnnl_eltwise_sqrt,
+        [GT_SQUARE] = dnnl_eltwise_square,
+    };
+    const float low = activation->low;
+    const float high = activation->high;
+    if (!gt_activation_exists(activation) || activation->function == GT_SOFTSIGN) {
+        return 0;
+    }
+    if (activation->function == GT_IDENTITY) {
+        bool is_plain_relu = low == 0.0f && isinf(high);
+        functions[0] = (gt_eltwise){is_plain_relu ? dnnl_eltwise_relu : dnnl_eltwise_clip, low,
+                                    is_plain_relu ? 0.0f : high};
+        return 1;
+    }
+    if (activation->function == GT_SELU) {
+        functions[0] = (gt_eltwise){dnnl_eltwise_elu, 1.6732632423543772f, 0.0f};
+        functions[1] = (gt_eltwise){dnnl_eltwise_linear, 1.0507009873554805f, 0.0f};
+        return 2;
+    }
+    functions[0] =
+        (gt_eltwise){algorithms[activation->function], activation->alpha, activation->beta};
+    return 1;
+}
+
+static dnnl_status_t
+append_activation(dnnl_post_ops_t post_ops, const gt_activation *activation)
+{
+    gt_eltwise functions[GT_MAX_ELTWISE];
+    int count = gt_primitive_eltwise(activation, functions);
+    dnnl_status_t code = dnnl_success;
+    for (int i = 0; code == dnnl_success && i < count; i++) {
+        code = dnnl_post_ops_append_eltwise(post_ops, functions[i].algorithm, functions[i].alpha,
+                                            functions[i].beta);
+    }
+    return code;
+}
+
+/* Let what is there of an addend and an activation follow a primitive. */
+static dnnl_status_t
+set_post_ops(dnnl_primitive_attr_t attributes, const_dnnl_memory_desc_t addend,
+             const gt_activation *activation)
 {
     dnnl_post_ops_t post_ops = NULL;
+    dnnl_status_t code = dnnl_post_ops_create(&post_ops);
+    if (code == dnnl_success && addend != NULL) {
+        code = dnnl_post_ops_append_binary(post_ops, dnnl_binary_add, addend);
+    }
+    if (code == dnnl_success && activation != NULL) {
+        code = append_activation(post_ops, activation);
+    }
+    if (code == dnnl_success) {
+        code = dnnl_primitive_attr_set_post_ops(attributes, post_ops);
+    }
+    (void)dnnl_post_ops_destroy(post_ops);
+    return code;
+}
+
+static gt_status
+create_attributes(dnnl_primitive_attr_t *attributes, const char *layer,
+                  const_dnnl_memory_desc_t addend, const gt_activation *activation, gt_error *error)
+{
     dnnl_status_t code = dnnl_primitive_attr_create(attributes);
     if (code == dnnl_success) {
         code = dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
     }
-    if (code == dnnl_success && with_relu) {
-        code = dnnl_post_ops_create(&post_ops);
-        if (code == dnnl_success) {
-            bool bounded = isfinite(node->relu_max);
-            code = dnnl_post_ops_append_eltwise(post_ops,
-                                                bounded ? dnnl_eltwise_clip : dnnl_eltwise_relu,
-                                                0.0f, bounded ? node->relu_max : 0.0f);
-        }
-        if (code == dnnl_success) {
-            code = dnnl_primitive_attr_set_post_ops(*attributes, post_ops);
-        }
-        (void)dnnl_post_ops_destroy(post_ops);
+    if (code == dnnl_success && (addend != NULL || activation != NULL)) {
+        code = set_post_ops(*attributes, addend, activation);
     }
-    return gt_check_engine(code, "setting attributes", node->name, error);
+    return gt_check_engine(code, "setting attributes", layer, error);
+}
+
+gt_status
+gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node,
+                        bool with_activation, gt_error *error)
+{
+    bool follows = with_activation && gt_activation_exists(&node->activation);
+    return create_attributes(attributes, node->name, NULL, follows ? &node->activation : NULL,
+                             error);
+}
+
+gt_status
+gt_primitive_attributes_of_sum(dnnl_primitive_attr_t *attributes, const gt_node *node,
+                               const_dnnl_memory_desc_t addend, gt_error *error)
+{
+    return create_attributes(attributes, node->name, addend, &node->activation, error);
 }
 
 gt_status

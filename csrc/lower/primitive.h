@@ -4,9 +4,26 @@
 
 #include "plan/builder.h"
 
-/* Attributes of every primitive: the scratchpad is the caller's, a ReLU may follow. */
+/* One of oneDNN's functions of a number, with its arguments. */
+typedef struct {
+    dnnl_alg_kind_t algorithm;
+    float alpha;
+    float beta;
+} gt_eltwise;
+
+enum { GT_MAX_ELTWISE = 2 };
+
+/* The functions of oneDNN that one after the other make an activation; their number, 0 where there
+ * is nothing to do or oneDNN lacks the function. */
+int gt_primitive_eltwise(const gt_activation *activation, gt_eltwise *functions);
+
+/* Attributes of every primitive: the scratchpad is the caller's, the node's activation may follow. */
 gt_status gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node,
-                                  bool with_relu, gt_error *error);
+                                  bool with_activation, gt_error *error);
+
+/* Likewise, where an array of that layout, or of any, is added before the activation. */
+gt_status gt_primitive_attributes_of_sum(dnnl_primitive_attr_t *attributes, const gt_node *node,
+                                         const_dnnl_memory_desc_t addend, gt_error *error);
 
 /* The status of creating a descriptor, which stays NULL where oneDNN has no such primitive: that is
  * no failure yet. */

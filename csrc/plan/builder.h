@@ -14,6 +14,8 @@ typedef struct {
     bool low_memory;         /* prefer weights that take little memory to speed */
     gt_node_format *formats; /* (graph->count,) */
     gt_block *blocks;        /* (graph->count,) that each node is fused in */
+    int *partners; /* (graph->count,) of a convolution the addition that it computes as well, and of
+                    * that the convolution; else GT_NO_VALUE */
 } gt_builder;
 
 /* The argument of a step that reads or writes a value. */

@@ -9,74 +9,6 @@
 #include "common/malloc_trim.h"
 #include "common/onednn.h"
 
-void
-gt_weight_store_clear(gt_weight_store *store)
-{
-    for (int i = 0; i < store->count; i++) {
-        free(store->items[i].layer);
-        (void)dnnl_memory_destroy(store->items[i].memory);
-    }
-    free(store->items);
-    memset(store, 0, sizeof(*store));
-}
-
-static int
-find_item(const gt_weight_store *store, const char *layer, gt_weight_kind kind,
-          const_dnnl_memory_desc_t desc)
-{
-    for (int i = 0; i < store->count; i++) {
-        const gt_weight_item *item = &store->items[i];
-        const_dnnl_memory_desc_t own = NULL;
-        if (item->kind == kind && strcmp(item->layer, layer) == 0 &&
-            dnnl_memory_get_memory_desc(item->memory, &own) == dnnl_success &&
-            dnnl_memory_desc_equal(own, desc)) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-/* Append room of layout `desc`; its contents are not yet set. */
-static gt_status
-add_item(gt_weight_store *store, const char *layer, gt_weight_kind kind, dnnl_engine_t engine,
-         const_dnnl_memory_desc_t desc, int *index, gt_error *error)
-{
-    if (desc == NULL) { /* of which oneDNN would make memory without room */
-        return gt_check_engine(dnnl_runtime_error, "asking for a layout", layer, error);
-    }
-    if (store->count == store->capacity) {
-        gt_weight_item *items = gt_grow(store->items, &store->capacity, sizeof(*items));
-        if (items == NULL) {
-            return gt_fail_memory(error, "the list of weights");
-        }
-        store->items = items;
-    }
-    size_t length = strlen(layer) + 1;
-    gt_weight_item item = {.layer = malloc(length), .kind = kind, .memory = NULL};
-    if (item.layer == NULL) {
-        return gt_fail_memory(error, "the name of weights");
-    }
-    memcpy(item.layer, layer, length);
-    gt_status status =
-        gt_check_engine(dnnl_memory_create(&item.memory, desc, engine, DNNL_MEMORY_ALLOCATE),
-                        "memory for weights", layer, error);
-    if (status != GT_OK) {
-        free(item.layer);
-        return status;
-    }
-    store->items[store->count] = item;
-    *index = store->count++;
-    return GT_OK;
-}
-
-static void
-drop_last(gt_weight_store *store)
-{
-    gt_weight_item *item = &store->items[--store->count];
-    free(item->layer);
-    (void)dnnl_memory_destroy(item->memory);
-}
-
 /* What a new item is filled with; a filler reads what concerns it. */
 typedef struct {
     const gt_node *node;
@@ -88,54 +20,6 @@ typedef struct {
     const gt_mbconv *mbconv;
     float number; /* the source's scale, the offset, or the scalar itself */
 } contents;
-
-/* Fill an item's memory, whose numbers are at `data`. */
-typedef gt_status (*filler)(const contents *wanted, dnnl_memory_t memory, void *data,
-                            gt_error *error);
-
-/* Find the item of a layer, or add and fill it; nothing is added after a failure. */
-static gt_status
-provide(gt_weight_store *store, const char *layer, gt_weight_kind kind,
-        const_dnnl_memory_desc_t desc, filler fill, const contents *wanted, int *index,
-        gt_error *error)
-{
-    void *data = NULL;
-    *index = find_item(store, layer, kind, desc);
-    if (*index >= 0) {
-        return GT_OK;
-    }
-    gt_status status = add_item(store, layer, kind, wanted->engine, desc, index, error);
-    if (status != GT_OK) {
-        return status;
-    }
-    dnnl_memory_t memory = store->items[*index].memory;
-    status = gt_check_engine(dnnl_memory_get_data_handle(memory, &data), "memory for weights",
-                             layer, error);
-    if (status == GT_OK) {
-        status = fill(wanted, memory, data, error);
-    }
-    if (status != GT_OK) {
-        drop_last(store);
-    }
-    return status;
-}
-
-/* The same for a flat float32 array. */
-static gt_status
-provide_vector(gt_weight_store *store, const char *layer, gt_weight_kind kind, int64_t length,
-               filler fill, const contents *wanted, int *index, gt_error *error)
-{
-    dnnl_memory_desc_t desc = NULL;
-    dnnl_dims_t dims = {length};
-    gt_status status =
-        gt_check_engine(dnnl_memory_desc_create_with_tag(&desc, 1, dims, dnnl_f32, dnnl_x),
-                        "describing a vector", layer, error);
-    if (status == GT_OK) {
-        status = provide(store, layer, kind, desc, fill, wanted, index, error);
-    }
-    (void)dnnl_memory_desc_destroy(desc);
-    return status;
-}
 
 /* Rows of the array that scaled_kernel makes. */
 static int64_t
@@ -347,8 +231,9 @@ unpack_kernel(const gt_node *node, gt_weight_format format, float **values, gt_e
 /* --- what items are filled with ------------------------------------------------------------ */
 
 static gt_status
-fill_onednn(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+fill_onednn(const void *context, dnnl_memory_t memory, void *data, gt_error *error)
 {
+    const contents *wanted = context;
     const gt_node *node = wanted->node;
     dnnl_memory_desc_t plain = NULL;
     float *values = NULL;
@@ -368,8 +253,9 @@ fill_onednn(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *
 }
 
 static gt_status
-fill_winograd(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+fill_winograd(const void *context, dnnl_memory_t memory, void *data, gt_error *error)
 {
+    const contents *wanted = context;
     float *values = NULL;
     gt_status status = unpack_kernel(wanted->node, GT_WEIGHT_FLOAT, &values, error);
     (void)memory;
@@ -381,8 +267,9 @@ fill_winograd(const contents *wanted, dnnl_memory_t memory, void *data, gt_error
 }
 
 static gt_status
-fill_amx(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+fill_amx(const void *context, dnnl_memory_t memory, void *data, gt_error *error)
 {
+    const contents *wanted = context;
     float *values = NULL;
     gt_status status = unpack_kernel(wanted->node, wanted->format, &values, error);
     (void)memory;
@@ -394,8 +281,9 @@ fill_amx(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *err
 }
 
 static gt_status
-fill_scales(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+fill_scales(const void *context, dnnl_memory_t memory, void *data, gt_error *error)
 {
+    const contents *wanted = context;
     float *values = NULL;
     gt_status status = unpack_kernel(wanted->node, GT_WEIGHT_FLOAT, &values, error);
     (void)memory;
@@ -426,8 +314,9 @@ add_offset(const contents *wanted, float *shift, gt_error *error)
 }
 
 static gt_status
-fill_shift(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+fill_shift(const void *context, dnnl_memory_t memory, void *data, gt_error *error)
 {
+    const contents *wanted = context;
     const gt_node *node = wanted->node;
     float *shift = data;
     (void)memory;
@@ -438,8 +327,9 @@ fill_shift(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *e
 }
 
 static gt_status
-fill_scalar(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+fill_scalar(const void *context, dnnl_memory_t memory, void *data, gt_error *error)
 {
+    const contents *wanted = context;
     (void)memory;
     (void)error;
     *(float *)data = wanted->number;
@@ -454,7 +344,8 @@ gt_weights_onednn(gt_weight_store *store, const gt_node *node, dnnl_engine_t eng
                   gt_error *error)
 {
     const contents wanted = {.node = node, .engine = engine, .format = format};
-    return provide(store, node->name, GT_WEIGHT_KERNEL, desc, fill_onednn, &wanted, index, error);
+    return gt_weight_provide(store, node->name, GT_WEIGHT_KERNEL, desc, engine, fill_onednn,
+                             &wanted, index, error);
 }
 
 gt_status
@@ -464,8 +355,8 @@ gt_weights_winograd(gt_weight_store *store, const gt_node *node, const gt_winogr
     const contents wanted = {
         .node = node, .engine = engine, .winograd = winograd, .number = source_scale};
     int64_t length = (int64_t)(gt_winograd_kernel_size(winograd) / sizeof(float));
-    return provide_vector(store, node->name, GT_WEIGHT_KERNEL, length, fill_winograd, &wanted,
-                          index, error);
+    return gt_weight_provide_vector(store, node->name, GT_WEIGHT_KERNEL, length, engine,
+                                    fill_winograd, &wanted, index, error);
 }
 
 gt_status
@@ -477,8 +368,8 @@ gt_weights_amx(gt_weight_store *store, const gt_node *node, const gt_amx *amx, d
                              .format = amx->type == GT_MAP_U8 ? GT_WEIGHT_INT8 : GT_WEIGHT_FLOAT,
                              .amx = amx};
     int64_t length = (int64_t)(gt_amx_kernel_size(amx) / sizeof(float));
-    return provide_vector(store, node->name, GT_WEIGHT_KERNEL, length, fill_amx, &wanted, index,
-                          error);
+    return gt_weight_provide_vector(store, node->name, GT_WEIGHT_KERNEL, length, engine, fill_amx,
+                                    &wanted, index, error);
 }
 
 gt_status
@@ -486,8 +377,9 @@ gt_weights_scales(gt_weight_store *store, const gt_node *node, dnnl_engine_t eng
                   gt_weight_format format, int *index, gt_error *error)
 {
     const contents wanted = {.node = node, .engine = engine, .format = format};
-    return provide_vector(store, node->name, GT_WEIGHT_KERNEL_SCALES, node->shape.channels,
-                          fill_scales, &wanted, index, error);
+    return gt_weight_provide_vector(store, node->name, GT_WEIGHT_KERNEL_SCALES,
+                                    node->shape.channels, engine, fill_scales, &wanted, index,
+                                    error);
 }
 
 gt_status
@@ -495,8 +387,8 @@ gt_weights_shift(gt_weight_store *store, const gt_node *node, dnnl_engine_t engi
                  int *index, gt_error *error)
 {
     const contents wanted = {.node = node, .engine = engine, .number = offset};
-    return provide_vector(store, node->name, GT_WEIGHT_SHIFT, node->shape.channels, fill_shift,
-                          &wanted, index, error);
+    return gt_weight_provide_vector(store, node->name, GT_WEIGHT_SHIFT, node->shape.channels,
+                                    engine, fill_shift, &wanted, index, error);
 }
 
 gt_status
@@ -506,12 +398,14 @@ gt_weights_scalar(gt_weight_store *store, float scale, dnnl_engine_t engine, int
     const contents wanted = {.engine = engine, .number = scale};
     char name[32];
     (void)snprintf(name, sizeof(name), "(scale %a)", (double)scale);
-    return provide_vector(store, name, GT_WEIGHT_SCALE, 1, fill_scalar, &wanted, index, error);
+    return gt_weight_provide_vector(store, name, GT_WEIGHT_SCALE, 1, engine, fill_scalar, &wanted,
+                                    index, error);
 }
 
 static gt_status
-fill_mbconv(const contents *wanted, dnnl_memory_t memory, void *data, gt_error *error)
+fill_mbconv(const void *context, dnnl_memory_t memory, void *data, gt_error *error)
 {
+    const contents *wanted = context;
     const gt_mbconv_nodes *nodes = wanted->block;
     float *expansion = nodes->expansion != NULL ? scaled_kernel(nodes->expansion) : NULL;
     float *depthwise = scaled_kernel(nodes->depthwise);
@@ -544,6 +438,6 @@ gt_weights_mbconv(gt_weight_store *store, const gt_mbconv_nodes *nodes, const gt
 {
     const contents wanted = {.engine = engine, .block = nodes, .mbconv = mbconv};
     int64_t length = (int64_t)(gt_mbconv_packed_size(mbconv) / sizeof(float));
-    return provide_vector(store, nodes->projection->name, GT_WEIGHT_KERNEL, length, fill_mbconv,
-                          &wanted, index, error);
+    return gt_weight_provide_vector(store, nodes->projection->name, GT_WEIGHT_KERNEL, length,
+                                    engine, fill_mbconv, &wanted, index, error);
 }

@@ -7,33 +7,11 @@
 #include "kernels/amx/amx.h"
 #include "kernels/mbconv/mbconv.h"
 #include "kernels/winograd/winograd.h"
-
-/* What an item of the store is for. */
-typedef enum {
-    GT_WEIGHT_KERNEL,
-    GT_WEIGHT_KERNEL_SCALES, /* of 8-bit kernels: number = element * scale of its channel out */
-    GT_WEIGHT_SHIFT,
-    GT_WEIGHT_SCALE /* of an 8-bit value */
-} gt_weight_kind;
+#include "plan/weight_store.h"
 
 /* How weights are written.  In pairs: so that the products of two neighbouring channels in with
  * bytes add up to no more than 16 bits hold. */
 typedef enum { GT_WEIGHT_FLOAT, GT_WEIGHT_INT8, GT_WEIGHT_INT8_PAIRS } gt_weight_format;
-
-typedef struct {
-    char *layer; /* name of the node they belong to; owned */
-    gt_weight_kind kind;
-    dnnl_memory_t memory; /* owned */
-} gt_weight_item;
-
-typedef struct {
-    gt_weight_item *items; /* (count,) */
-    int count;
-    int capacity;
-} gt_weight_store;
-
-/* Releases what the store owns; accepts a zeroed store. */
-void gt_weight_store_clear(gt_weight_store *store);
 
 /* The kernel of a convolution or dense node, its scale multiplied in, in the type and layout
  * `desc`, which is of 8-bit integers or not; packed on the first call for that layout.  Runs
@@ -72,6 +50,16 @@ gt_status gt_weights_scales(gt_weight_store *store, const gt_node *node, dnnl_en
  * that the kernel is multiplied with. */
 gt_status gt_weights_shift(gt_weight_store *store, const gt_node *node, dnnl_engine_t engine,
                            float offset, int *index, gt_error *error);
+
+/* The array of a role as it is, in float32; a vector of `otherwise`, one for each channel, where the
+ * node has none.  Likewise. */
+gt_status gt_weights_array(gt_weight_store *store, const gt_node *node, gt_role role,
+                           float otherwise, dnnl_engine_t engine, int *index, gt_error *error);
+
+/* The value of a position embedding in the size of the node's result, float32 (height, width,
+ * channels), resampled where the array has another one; likewise. */
+gt_status gt_weights_embedding(gt_weight_store *store, const gt_node *node, dnnl_engine_t engine,
+                               int *index, gt_error *error);
 
 /* One float32 number, likewise. */
 gt_status gt_weights_scalar(gt_weight_store *store, float scale, dnnl_engine_t engine, int *index,

@@ -153,29 +153,199 @@ read_truth(PyObject *attributes, const char *name, bool *value)
     return 1;
 }
 
+/* The place of an attribute among the names that it may have; as read_ints returns. */
+static int
+read_choice(PyObject *attributes, const char *layer, const char *name, const char *const *choices,
+            int count, int *value)
+{
+    PyObject *object = get_attribute(attributes, name);
+    if (object == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    int place = 0;
+    if (PyUnicode_Check(object)) {
+        while (place < count && PyUnicode_CompareWithASCIIString(object, choices[place]) != 0) {
+            place++;
+        }
+    }
+    if (!PyUnicode_Check(object) || place == count) {
+        PyErr_Format(PyExc_ValueError, "layer '%s': %s %R is not known", layer, name, object);
+        Py_DECREF(object);
+        return -1;
+    }
+    Py_DECREF(object);
+    *value = place;
+    return 1;
+}
+
+static int
+read_float(PyObject *attributes, const char *name, float *value)
+{
+    double number = 0.0;
+    int code = read_double(attributes, name, &number);
+    if (code > 0) {
+        *value = (float)number;
+    }
+    return code;
+}
+
+/* The function of an activation, and what it and a limit have for numbers. */
+static int
+read_activation(PyObject *attributes, const char *layer, gt_node *node)
+{
+    gt_activation *activation = &node->activation;
+    if (node->op == GT_OP_ACTIVATION) {
+        PyObject *object = get_attribute(attributes, "function");
+        const char *name = object != NULL ? PyUnicode_AsUTF8(object) : NULL;
+        gt_function function = name != NULL ? gt_function_from_name(name) : GT_FUNCTION_COUNT;
+        Py_XDECREF(object);
+        if (function == GT_FUNCTION_COUNT) {
+            if (!PyErr_Occurred()) {
+                PyErr_Format(PyExc_ValueError, "layer '%s': its function is not known", layer);
+            }
+            return -1;
+        }
+        gt_activation_start(activation, function);
+        if (read_float(attributes, "alpha", &activation->alpha) < 0 ||
+            read_float(attributes, "beta", &activation->beta) < 0) {
+            return -1;
+        }
+    }
+    return read_float(attributes, "min_value", &activation->low) < 0 ||
+                   read_float(attributes, "max_value", &activation->high) < 0
+               ? -1
+               : 0;
+}
+
+/* What of a map is read, in which order. */
+static int
+read_places(PyObject *attributes, const char *layer, gt_node *node)
+{
+    static const char *const axes[] = {"height", "width", "channels", "map"};
+    int sides[4] = {0, 0, 0, 0};
+    int axis = (int)node->axis;
+    int has_sides = read_ints(attributes, layer, "cropping", 4, sides);
+    if (has_sides < 0 || read_choice(attributes, layer, "axis", axes, 4, &axis) < 0 ||
+        read_count(attributes, layer, "start", &node->first) < 0 ||
+        read_count(attributes, layer, "stop", &node->stop) < 0 ||
+        read_count(attributes, layer, "step", &node->step) < 0 ||
+        read_ints(attributes, layer, "shape", 3, node->extents) < 0 ||
+        read_ints(attributes, layer, "axes", 3, node->order) < 0 ||
+        read_truth(attributes, "channels_first", &node->channels_first) < 0) {
+        return -1;
+    }
+    node->axis = (gt_axis)axis;
+    if (has_sides > 0) {
+        memcpy(node->window.before, sides, sizeof(node->window.before));
+        memcpy(node->window.after, sides + 2, sizeof(node->window.after));
+    }
+    return node->op == GT_OP_PAD ? read_float(attributes, "value", &node->fill) : 0;
+}
+
+static int
+read_resize(PyObject *attributes, const char *layer, gt_node *node)
+{
+    static const char *const modes[] = {"nearest", "bilinear"};
+    static const char *const coordinates[] = {"half_pixel", "align_corners", "asymmetric"};
+    int mode = 0;
+    int chosen = 0;
+    if (read_ints(attributes, layer, "factors", 2, node->factors) < 0 ||
+        read_choice(attributes, layer, "mode", modes, 2, &mode) < 0 ||
+        read_choice(attributes, layer, "coordinates", coordinates, GT_COORDINATES_COUNT, &chosen) <
+            0) {
+        return -1;
+    }
+    node->bilinear = mode == 1;
+    node->coordinates = (gt_coordinates)chosen;
+    return 0;
+}
+
+static int
+read_reduction(PyObject *attributes, const char *layer, gt_node *node)
+{
+    static const char *const functions[] = {"mean", "sum", "max", "min", "l2"};
+    int function = 0;
+    if (read_choice(attributes, layer, "function", functions, GT_REDUCTION_COUNT, &function) < 0) {
+        return -1;
+    }
+    node->reduction = (gt_reduction)function;
+    return 0;
+}
+
+static int
+read_response_norm(PyObject *attributes, const char *layer, gt_node *node)
+{
+    return read_count(attributes, layer, "size", &node->size) < 0 ||
+                   read_double(attributes, "alpha", &node->alpha) < 0 ||
+                   read_double(attributes, "beta", &node->beta) < 0 ||
+                   read_double(attributes, "bias", &node->offset) < 0
+               ? -1
+               : 0;
+}
+
+/* What only one operation has. */
+static int
+read_own(PyObject *attributes, const char *layer, gt_node *node)
+{
+    switch (node->op) {
+    case GT_OP_INPUT:
+        return read_count(attributes, layer, "channels", &node->shape.channels);
+    case GT_OP_RELU:
+    case GT_OP_CLIP:
+    case GT_OP_ACTIVATION:
+        return read_activation(attributes, layer, node);
+    case GT_OP_RESIZE:
+        return read_resize(attributes, layer, node);
+    case GT_OP_REDUCE:
+        return read_reduction(attributes, layer, node);
+    case GT_OP_LOCAL_RESPONSE_NORM:
+        return read_response_norm(attributes, layer, node);
+    default:
+        return 0;
+    }
+}
+
+/* Whether an operation has a number of the name that is an array's elsewhere. */
+static bool
+is_number(gt_op op, gt_role role)
+{
+    bool normalises = op == GT_OP_LOCAL_RESPONSE_NORM;
+    return (role == GT_ALPHA && op == GT_OP_ACTIVATION) ||
+           (role == GT_BETA && op == GT_OP_ACTIVATION) || (role == GT_VALUE && op == GT_OP_PAD) ||
+           (normalises && (role == GT_ALPHA || role == GT_BETA || role == GT_BIAS));
+}
+
+static int
+read_attending(PyObject *attributes, const char *layer, gt_attending *attending)
+{
+    double scale = 1.0;
+    if (read_count(attributes, layer, "heads", &attending->heads) < 0 ||
+        read_double(attributes, "scale", &scale) < 0 ||
+        read_ints(attributes, layer, "window", 2, attending->window) < 0 ||
+        read_ints(attributes, layer, "shift", 2, attending->shift) < 0) {
+        return -1;
+    }
+    attending->scale = (float)scale;
+    return 0;
+}
+
 static int
 read_settings(PyObject *attributes, const char *layer, gt_node *node)
 {
     gt_window *window = &node->window;
-    double maximum = 0.0;
     if (read_truth(attributes, "count_include_padding", &window->count_padding) < 0 ||
+        read_truth(attributes, "ceil_mode", &window->ceil_mode) < 0 ||
         read_ints(attributes, layer, "strides", 2, window->strides) < 0 ||
         read_ints(attributes, layer, "dilations", 2, window->dilations) < 0 ||
         read_ints(attributes, layer, "pool_size", 2, window->size) < 0 ||
         read_padding(attributes, layer, window) < 0 ||
-        read_double(attributes, "epsilon", &node->epsilon) < 0) {
+        read_attending(attributes, layer, &node->attending) < 0 ||
+        read_double(attributes, "epsilon", &node->epsilon) < 0 ||
+        read_count(attributes, layer, "groups", &node->groups) < 0 ||
+        read_places(attributes, layer, node) < 0) {
         return -1;
     }
-    int has_maximum = read_double(attributes, "max_value", &maximum);
-    if (has_maximum > 0) {
-        node->relu_max = (float)maximum;
-    }
-    if (has_maximum < 0) {
-        return -1;
-    }
-    return node->op == GT_OP_INPUT
-               ? read_count(attributes, layer, "channels", &node->shape.channels)
-               : read_count(attributes, layer, "groups", &node->groups);
+    return read_own(attributes, layer, node) < 0 ? -1 : 0;
 }
 
 /* Whether the data of an array are pages of a file that is mapped read-only.  Of mmap itself only:
@@ -303,6 +473,9 @@ static int
 read_arrays(PyObject *module, PyObject *attributes, PyObject *arrays, PyObject *keep, gt_node *node)
 {
     for (int role = 0; role < GT_ROLE_COUNT; role++) {
+        if (is_number(node->op, (gt_role)role)) {
+            continue;
+        }
         PyObject *name = get_attribute(attributes, gt_role_name((gt_role)role));
         if (name == NULL) {
             if (PyErr_Occurred()) {

@@ -31,6 +31,9 @@ FEWEST = 20
 
 _COMPONENTS = 64       # directions kept; 128 and 256 reject as much and cost more
 _PER_COMPONENT = 4     # photographs for each direction at least
+# Samples that are looked at: of more the quantiles are no better known, and memory and time stay as
+# they are.
+_MOST_SAMPLES = 20000
 _MOST_POINTS = 10000   # photographs kept to compare with, drawn at random from more
 _ITERATIONS = 2        # of the randomised decomposition
 _MORE_DIRECTIONS = 10  # that it computes beside those that are kept
@@ -101,7 +104,7 @@ class NoveltyDetector(Estimator):
             If the data make no sense.
         """
         check_whole_number("folds", self.folds, 2)
-        X = _signed_root(check_float32_matrix(X))
+        X = check_float32_matrix(X)
         labels = np.unique(np.asarray(y), return_inverse=True)[1].ravel()
         groups = np.arange(len(X)) if groups is None else np.asarray(groups)
         if not len(X) == len(labels) == len(groups):
@@ -113,6 +116,11 @@ class NoveltyDetector(Estimator):
                 "{} photographs in {} classes are too few to tell what is unlike them: {} more "
                 "than there are classes are needed, no two nearly the same".format(
                     len(X), len(set(labels.tolist())), FEWEST))
+        if len(X) > _MOST_SAMPLES:
+            rng = np.random.RandomState(self.random_state)
+            some = np.sort(rng.choice(len(X), _MOST_SAMPLES, replace=False))
+            X, labels, groups = X[some], labels[some], groups[some]
+        X = _signed_root(X)
         folds = assign_groups(labels, groups, np.ones(self.folds), self.random_state)
         distances = np.empty(len(X))
 

@@ -155,7 +155,7 @@ class Backbone(object):
             If another argument makes no sense.
         """
         name = default_name(layer, quality) if name_or_path is None else str(name_or_path)
-        network = load_network(find_backbone(name), preprocessing=preprocessing)
+        network = load_network(find_backbone(name), None, preprocessing, layer)
         return cls.from_network(network, name, layer, input_size, pooling, threads, precision,
                                 ranges, quality)
 

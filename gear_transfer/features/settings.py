@@ -39,6 +39,15 @@ _STRETCHED = ("efficientnet_lite0", "efficientnet_lite2")
 _FLAT = ("global_average_pool", "global_max_pool", "flatten", "dense", "softmax")
 
 
+def _is_flat(node, flat):
+    """Whether a node's result is no map any more; `flat` has those of earlier nodes."""
+    if node.op in _FLAT or (node.op == "reduce" and node.attributes["axis"] == "map"):
+        return True
+    if node.op == "reshape":
+        return node.attributes["shape"][:2] == [1, 1]
+    return node.op != "input" and all(name in flat for name in node.inputs)
+
+
 def check_quality(quality):
     """Refuse what is neither None nor the name of a setting; ValueError."""
     if quality is not None and not (isinstance(quality, str) and quality in QUALITIES):
@@ -74,10 +83,12 @@ def default_layer(network, quality=None):
     names = (layer,) if isinstance(layer, str) else layer
     if names and all(name in network.layers for name in names):
         return layer, size
-    for i, node in enumerate(network.nodes):
-        if node.op in _FLAT:
-            return network.nodes[i - 1].name if i > 1 else node.name, network.input_size
-    return network.nodes[-1].name, network.input_size
+    flat = set()
+    for node in network.nodes:
+        if _is_flat(node, flat):
+            flat.add(node.name)
+    maps = [node.name for node in network.nodes[1:] if node.name not in flat]
+    return (maps or [network.nodes[1].name])[-1], network.input_size
 
 
 def default_resize(network):

@@ -9,8 +9,9 @@ from .preprocessing import ASKED_FOR, resolve
 
 __all__ = ["ChannelQuantizedArray", "Network", "Node", "QuantizedArray", "load_network"]
 
-READABLE = ("Keras HDF5 (.h5: official Inception V3 weights or a whole saved model), EfficientNet-Lite "
-            "(.safetensors, PyTorch names) and the native format (.gtw, safetensors layout)")
+READABLE = ("Keras models (.keras), Keras HDF5 (.h5: whole models, and the weights of networks "
+            "known by name), ONNX (.onnx), EfficientNet-Lite (.safetensors, PyTorch names) and the "
+            "native format (.gtw, safetensors layout)")
 
 
 def _head(path):
@@ -26,19 +27,23 @@ def _head(path):
         raise WeightsError("{}: cannot be read ({})".format(path, error.strerror or error))
 
 
-def load_network(path, layer=None, preprocessing=None):
+def load_network(path, layer=None, preprocessing=None, taps=None):
     """Read a network from a weight file; its kind is told by its content.
 
     Parameters
     ----------
     path : str or Path
-        A Keras HDF5 file, EfficientNet-Lite weights in a safetensors file, or a file in the native
-        format.
-    layer : str, optional
-        Cut the network here: this layer is the last node.
+        A Keras file (.keras, .h5), an ONNX file, EfficientNet-Lite weights in a safetensors file, or a file in
+        the native format.
+    layer : str or sequence of str, optional
+        Cut the network here: this layer is the last node. What lies above may hold operations that
+        are not known.
     preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional
         What pixels the network wants, see `preprocessing.resolve`, in place of what the file says
         or implies.
+    taps : str or sequence of str, optional
+        Layers that are wanted. Where the file has operations that are not known, the network is cut
+        at these; else it is read whole.
 
     Returns
     -------
@@ -60,7 +65,10 @@ def load_network(path, layer=None, preprocessing=None):
         raise WeightsError("{}: the file is empty".format(path))
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         from .keras_h5 import load_keras_h5
-        return load_keras_h5(path, layer, preprocessing)
+        return load_keras_h5(path, layer, preprocessing, taps)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        from .keras_h5 import load_keras_archive
+        return load_keras_archive(path, layer, preprocessing, taps)
     if head[8:9] == b"{":
         from .safetensors import has_tensor
         if has_tensor(path, "_conv_stem.weight"):
@@ -71,5 +79,9 @@ def load_network(path, layer=None, preprocessing=None):
         if preprocessing is not None:
             network.preprocessing, network.preprocessing_reason = preprocessing, ASKED_FOR
         return network if layer is None else network.upto(layer)
-    raise WeightsError("{}: not a weight file of a known kind; readable are {}".format(
-        path, READABLE))
+    from .onnx import load_onnx, looks_like_onnx
+    if looks_like_onnx(path, head):
+        return load_onnx(path, layer, preprocessing, taps)
+    from .unreadable import what_it_is
+    raise WeightsError("{}: {}; readable are {}".format(
+        path, what_it_is(head) or "not a weight file of a known kind", READABLE))

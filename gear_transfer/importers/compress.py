@@ -100,16 +100,20 @@ def _moments(network):
     for node in network.nodes:
         known = [moments[name] for name in node.inputs]
         moments[node.name] = None
-        if node.op == "batch_norm":
+        if node.op in ("batch_norm", "layer_norm", "group_norm"):
             moments[node.name] = _normalised(node, network.arrays)
         elif known and all(each is not None for each in known):
-            moments[node.name] = _passed_on(node, known)
+            moments[node.name] = _passed_on(node, known, network.arrays)
     return moments
 
 
 def _normalised(node, arrays):
     gamma, beta = [_values(arrays, node.attributes.get(role)) for role in ("gamma", "beta")]
-    channels = arrays[node.attributes["mean"]].shape
+    known = [arrays[node.attributes[role]].shape for role in ("mean", "gamma", "beta")
+             if role in node.attributes]
+    if not known:
+        return None
+    channels = known[0]
     return _Moments(np.zeros(channels) if beta is None else beta,
                     np.ones(channels) if gamma is None else gamma ** 2)
 
@@ -122,18 +126,69 @@ def _values(arrays, name):
     return (array if is_plain else array.dequantize()).astype(np.float64)
 
 
-def _passed_on(node, known):
+def _hard_sigmoid(x, alpha, beta):
+    return np.clip(alpha * x + beta, 0.0, 1.0)
+
+
+def _softplus(x):
+    return np.logaddexp(0.0, x)
+
+
+#: Functions of (x, alpha, beta); those of which the moments are not worth the words are missing.
+_FUNCTIONS = {
+    "leaky_relu": lambda x, alpha, beta: np.where(x > 0, x, alpha * x),
+    "elu": lambda x, alpha, beta: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+    "gelu": lambda x, alpha, beta: x / (1 + np.exp(-np.clip(1.702 * x, -80, 80))),
+    "gelu_tanh": lambda x, alpha, beta: x / (1 + np.exp(-np.clip(1.702 * x, -80, 80))),
+    "silu": lambda x, alpha, beta: x * np.exp(-_softplus(-x)),
+    "hard_swish": lambda x, alpha, beta: x * _hard_sigmoid(x, alpha, beta),
+    "hard_sigmoid": _hard_sigmoid,
+    "sigmoid": lambda x, alpha, beta: np.exp(-_softplus(-x)),
+    "tanh": lambda x, alpha, beta: np.tanh(x),
+    "mish": lambda x, alpha, beta: x * np.tanh(_softplus(x)),
+}
+
+
+def _activated(node, known, arrays):
+    """The moments of a function of normal numbers."""
+    values = (known.mean[:, np.newaxis] + np.sqrt(known.variance)[:, np.newaxis] * _PLACES)
+    if node.op == "prelu":
+        values = np.where(values > 0, values, values * _values(
+            arrays, node.attributes["alpha"])[:, np.newaxis])
+    elif node.op == "activation":
+        function, hard = node.attributes["function"], node.attributes["function"].startswith("hard")
+        if function not in _FUNCTIONS:
+            return None
+        alpha = 1 / 6 if hard else 0.01 if function == "leaky_relu" else 1.0
+        values = _FUNCTIONS[function](values, node.attributes.get("alpha", alpha),
+                                      node.attributes.get("beta", 0.5))
+    else:
+        low = 0 if node.op == "relu" else node.attributes.get("min_value", -np.inf)
+        values = np.clip(values, low, node.attributes.get("max_value", np.inf))
+    mean = (values * _WEIGHTS).sum(axis=1)
+    return _Moments(mean, ((values - mean[:, np.newaxis]) ** 2 * _WEIGHTS).sum(axis=1))
+
+
+def _passed_on(node, known, arrays):
     """What a layer makes of the moments of its inputs, which count as independent."""
-    if node.op == "relu":
-        values = np.clip(known[0].mean[:, np.newaxis]
-                         + np.sqrt(known[0].variance)[:, np.newaxis] * _PLACES,
-                         0, node.attributes.get("max_value"))
-        mean = (values * _WEIGHTS).sum(axis=1)
-        return _Moments(mean, ((values - mean[:, np.newaxis]) ** 2 * _WEIGHTS).sum(axis=1))
+    axis = node.attributes.get("axis", "channels")
+    if node.op in ("relu", "clip", "activation", "prelu"):
+        return _activated(node, known[0], arrays)
     if node.op == "add":
         return _Moments(*[sum(each) for each in zip(*known)])
-    if node.op == "concat":
+    if node.op == "scale":
+        gamma = _values(arrays, node.attributes["gamma"])
+        return _Moments(known[0].mean * gamma, known[0].variance * gamma ** 2)
+    if node.op == "concat" and axis == "channels":
         return _Moments(*[np.concatenate(each) for each in zip(*known)])
-    if node.op in ("max_pool", "average_pool", "global_average_pool", "global_max_pool"):
+    if node.op in ("max_pool", "average_pool", "global_average_pool", "global_max_pool", "crop",
+                   "resize") or (node.op == "slice" and axis != "channels"):
         return known[0]
+    if node.op == "slice":
+        places = slice(node.attributes["start"], node.attributes.get("stop"),
+                       node.attributes.get("step", 1))
+        return _Moments(*[each[places] for each in known[0]])
+    if node.op == "channel_shuffle":
+        return _Moments(*[each.reshape(node.attributes["groups"], -1).T.ravel()
+                          for each in known[0]])
     return None

@@ -10,6 +10,8 @@ from .network import Node
 
 INPUT_SIZE = (299, 299)
 EPSILON = 1e-3
+#: Convolutions, each with a batch normalisation.
+CONVOLUTIONS = 94
 LAST_LAYER = "mixed10"
 
 #: The network sees ``uint8 / 127.5 - 1``.

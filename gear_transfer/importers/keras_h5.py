@@ -1,6 +1,6 @@
-"""Keras HDF5 files: official Inception V3 weights, and whole saved models.
+"""Keras files: whole saved models (.h5, .keras), and files of the weights of networks known by name.
 
-A file with a ``model_config`` describes its own graph. A file of weights
+A file with a configuration describes its own graph. A file of weights
 only is taken for Inception V3, whose graph `inception_v3` describes.
 """
 import re
@@ -8,31 +8,36 @@ from collections import OrderedDict
 
 from . import inception_v3, keras_families
 from .json_text import parse_json
-from .keras_config import Wanted, describe
+from .keras import Description, KerasArchive, archive, describe, find_family, find_weights, read_arrays
+from .keras.builder import Place, Wanted
+from .keras.families import FAMILIES
 from .network import Network, needed_nodes, used_arrays
 from .on_disk import keep_on_disk
 from .operations import check_nodes
 from .preprocessing import ASKED_FOR
 from .safe_hdf5 import SafeHDF5
+from .unreadable import WEIGHTS_ONLY, what_archive_is
 
-#: Longest model_config that is read, in characters.
-LONGEST_CONFIG = 16 << 20
+#: Longest configuration that is read, in characters.
+LONGEST_CONFIG = archive.LARGEST_CONFIG
 
-#: Name of a weight in a Keras file by the last part of our array's name.
-KERAS_WEIGHTS = {"kernel": "kernel", "beta": "beta", "mean": "moving_mean",
-                 "variance": "moving_variance"}
+#: Name and number of a weight of Inception V3 in a Keras file by the last part of our array's name.
+KERAS_WEIGHTS = {"kernel": ("kernel", 0), "beta": ("beta", 0), "mean": ("moving_mean", 1),
+                 "variance": ("moving_variance", 2)}
 
 
-def load_keras_h5(path, layer=None, preprocessing=None):
+def load_keras_h5(path, layer=None, preprocessing=None, taps=None):
     """Read a network from a Keras HDF5 file.
 
     Parameters
     ----------
     path : str
-    layer : str, optional
+    layer : str or sequence of str, optional
         Read only what this layer needs.
     preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional
         See `preprocessing.resolve`. Default is what the layers say, see `keras_families`.
+    taps : str or sequence of str, optional
+        Where to cut a network that holds what is not known.
 
     Returns
     -------
@@ -48,54 +53,108 @@ def load_keras_h5(path, layer=None, preprocessing=None):
     with SafeHDF5(path) as source:
         config = source.attribute(source.root(), "model_config")
         if config is None:
-            name, input_size, nodes, wanted, weights = _weights_only(source)
+            version = None
+            weights, description = _weights_only(source)
+            if layer is not None:
+                description = description._replace(nodes=needed_nodes(description.nodes, layer))
         else:
             if len(config) > LONGEST_CONFIG:
                 source.fail("its model_config is too long")
-            name, input_size, nodes, wanted = describe(
-                parse_json(config, source.fail, "model_config", strict=False), source.path)
-            weights = source.group(source.root(), "model_weights")
-            if weights is None:
+            group = source.group(source.root(), "model_weights")
+            if group is None:
                 source.fail("a saved model without the group 'model_weights'")
-        known = keras_families.recognise(
-            nodes, dict((name, want.shape) for name, want in wanted.items()))
-        if layer is not None:
-            nodes = needed_nodes(nodes, layer)
-        arrays = keep_on_disk(_read_arrays(source, weights, wanted, used_arrays(nodes)))
-        version = source.attribute(weights, "keras_version")
+            version = (source.attribute(group, "keras_version")
+                       or source.attribute(source.root(), "keras_version"))
+            description = describe(parse_json(config, source.fail, "model_config", strict=False),
+                                   source.path, _major(version), layer, taps)
+            weights = find_weights(source, group)
+            if weights is None:
+                source.fail("its group 'model_weights' has no 'layer_names'")
+        return _network(source, weights, description, preprocessing, "Keras HDF5", version)
+
+
+def load_keras_archive(path, layer=None, preprocessing=None, taps=None):
+    """Read a network from a ``.keras`` file; for the rest see `load_keras_h5`."""
+    with KerasArchive(path) as opened:
+        config = opened.text(archive.CONFIG, archive.LARGEST_CONFIG)
+        if config is None:
+            opened.fail(what_archive_is(opened.names()))
+        metadata = opened.text(archive.METADATA, archive.LARGEST_METADATA) or b"{}"
+        metadata = parse_json(metadata, opened.fail, archive.METADATA, strict=False)
+        version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+        version = version if isinstance(version, str) else None
+        description = describe(parse_json(config, opened.fail, archive.CONFIG, strict=False),
+                               opened.path, _major(version or "3"), layer, taps)
+        with SafeHDF5(opened.path, opened.weights()) as source:
+            weights = find_weights(source, source.root())
+            if weights is None:
+                source.fail("its member '{}' has no group 'layers'".format(archive.WEIGHTS))
+            return _network(source, weights, description, preprocessing, "Keras archive", version)
+
+
+def _major(version):
+    """The first number of a version; 2 where there is none."""
+    match = re.match("[0-9]{1,3}", version or "")
+    return int(match.group()) if match else 2
+
+
+def _network(source, weights, description, preprocessing, kind, version):
+    nodes = description.nodes
+    arrays = keep_on_disk(read_arrays(weights, description, used_arrays(nodes)))
     check_nodes(nodes, arrays, source.path)
-    provenance = {"format": "Keras HDF5"}
+    provenance = {"format": kind}
     if version:
         provenance["keras_version"] = version
     if preprocessing is not None:
         known = keras_families.Known(preprocessing, ASKED_FOR)
-    return Network(name, nodes, arrays, input_size, known and known.preprocessing, provenance,
+    else:
+        shapes = dict((name, want.shape) for name, want in description.wanted.items())
+        known = keras_families.recognise(description.whole, shapes)
+    return Network(description.name, nodes, arrays, description.input_size,
+                   known and known.preprocessing, provenance,
                    preprocessing_reason=known and known.reason)
 
 
 def _weights_only(source):
-    """Inception V3 from a file of weights: graph from our code, arrays by order."""
-    weights = source.root()
-    names = source.names(weights, "layer_names")
-    if names is None:
-        weights = source.group(weights, "model_weights")
-        names = source.names(weights, "layer_names") if weights is not None else None
-    if names is None:
+    """A network that is known by name, from a file of weights: its graph is from our code."""
+    group = source.root()
+    weights = find_weights(source, group)
+    if weights is None:
+        group = source.group(group, "model_weights")
+        weights = None if group is None else find_weights(source, group)
+    if weights is None:
         source.fail("an HDF5 file, but neither a Keras model (no 'model_config') nor Keras "
-                    "weights (no 'layer_names')")
+                    "weights (no 'layer_names' and no group 'layers')")
+    description = find_family(source, weights, describe)
+    if description is not None:
+        return weights, description
+    names, paths = source.names(group, "layer_names"), {}
+    if names is None:
+        paths = dict(weights.named("conv2d"), **weights.named("batch_normalization"))
+        names = list(paths) if len(paths) == 2 * inception_v3.CONVOLUTIONS else None
+    if names is None:
+        source.fail("Keras weights, but not those of a network known by name ({}): {}".format(
+            ", ".join(sorted(set(name.split("_")[0] for name in FAMILIES))), WEIGHTS_ONLY))
+    return weights, _inception_v3(source, names, paths)
+
+
+def _inception_v3(source, names, paths):
+    """Inception V3, whose arrays are told by the order of their layers' numbers."""
     nodes, shapes = inception_v3.architecture()
     in_file = {}
     for kind in ("conv2d", "batch_normalization"):
         ours = [node.name for node in nodes if node.name.startswith(kind + "_")]
-        in_file.update(_match_by_order(source, weights, kind, ours, names))
+        in_file.update(_match_by_order(source, kind, ours, names))
     wanted = OrderedDict()
     for array, shape in shapes.items():
         layer, role = array.split("/")
-        wanted[array] = Wanted(in_file[layer], KERAS_WEIGHTS[role], shape, shape)
-    return "inception_v3", inception_v3.INPUT_SIZE, nodes, wanted, weights
+        place = Place((in_file[layer],), ("layers", paths.get(in_file[layer])), None)
+        weight, position = KERAS_WEIGHTS[role]
+        wanted[array] = Wanted(place, (weight,), position, shape, shape, None)
+    return Description("inception_v3", inception_v3.INPUT_SIZE, nodes, wanted, {}, nodes)
 
 
-def _match_by_order(source, weights, kind, ours, names):
+def _match_by_order(source, kind, ours, names):
     """Pair our layers of one kind with those of the file, in the order of their numbers.
 
     Keras numbers layers on within a session, so the same network may begin
@@ -118,41 +177,6 @@ def _match_by_order(source, weights, kind, ours, names):
     missing = [name for name in expected if name not in in_file]
     if missing:
         source.fail("layer '{}' is missing; Inception V3 has {} layers of the kind {}, this file "
-                    "{} (a file of weights only must be Inception V3; save other networks whole, "
-                    "with model.save)".format(missing[0], len(ours), kind, len(in_file)))
-    source.fail("has {} layers of the kind {}, Inception V3 has {}; a file of weights only must be "
-                "Inception V3".format(len(in_file), kind, len(ours)))
-
-
-def _read_arrays(source, weights, wanted, names):
-    """Yield the named arrays, each checked against the shape that the graph expects."""
-    tables = {}
-    for name in names:
-        want = wanted[name]
-        if want.layer not in tables:
-            tables[want.layer] = _layer_weights(source, weights, want.layer)
-        dataset = tables[want.layer].get(want.weight)
-        what = "layer '{}': {}".format(want.layer, want.weight)
-        if dataset is None:
-            source.fail("{} is missing".format(what))
-        array = source.array(dataset, what, want.stored_shape)
-        if want.weight == "moving_variance" and array.min() < 0.0:
-            source.fail("{} holds a negative number".format(what))
-        yield name, array.reshape(want.shape)
-
-
-def _layer_weights(source, weights, layer):
-    """Data sets of one layer by the plain name of the weight, such as "kernel"."""
-    group = source.group(weights, layer)
-    if group is None:
-        source.fail("layer '{}' is missing".format(layer))
-    table = {}
-    for path in source.names(group, "weight_names") or []:
-        role = path.split("/")[-1].split(":")[0]
-        dataset = source.member(group, path)
-        if dataset is None:
-            source.fail("layer '{}': the weight '{}' is missing".format(layer, path))
-        if role in table:
-            source.fail("layer '{}' has two weights with the name '{}'".format(layer, role))
-        table[role] = dataset
-    return table
+                    "{} ({})".format(missing[0], len(ours), kind, len(in_file), WEIGHTS_ONLY))
+    source.fail("has {} layers of the kind {}, Inception V3 has {}; {}".format(
+        len(in_file), kind, len(ours), WEIGHTS_ONLY))

@@ -149,7 +149,10 @@ def needed_nodes(nodes, layers):
     for node in reversed(nodes):
         if node.name in needed:
             needed.update(node.inputs)
-    return [node for node in nodes if node.name in needed]
+    kept = [node for node in nodes if node.name in needed]
+    if not any(node.op == "input" for node in kept):
+        kept[:0] = nodes[:1]  # constants do not depend on it
+    return kept
 
 
 def used_arrays(nodes):

@@ -4,6 +4,7 @@ The core packs each kernel once, in a layout and a type of its own. What it was 
 hardly read again, so it lies in a temporary file without a name, mapped read-only: its pages take
 memory only while they are read.
 """
+import io
 import mmap
 import tempfile
 import zlib
@@ -53,6 +54,42 @@ def copy_privately(stream, size, crc=0):
         raise OSError("it became shorter while it was read")
     data.setflags(write=False)
     return data, zlib.crc32(data, crc)
+
+
+def private_file(chunks):
+    """A file without a name that holds these bytes, which nobody else can change.
+
+    Parameters
+    ----------
+    chunks : iterable of bytes
+
+    Returns
+    -------
+    file
+        Open for reading, at its beginning. A small one is in memory.
+
+    Raises
+    ------
+    OSError
+        If there is no room for it.
+    """
+    file = io.BytesIO()
+    try:
+        for chunk in chunks:
+            if isinstance(file, io.BytesIO) and file.tell() + len(chunk) > LARGEST_IN_MEMORY:
+                file = _moved_to_disk(file)
+            file.write(chunk)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
+
+
+def _moved_to_disk(memory):
+    file = tempfile.TemporaryFile()
+    file.write(memory.getvalue())
+    return file
 
 
 def _copy_to_file(stream, size, crc):

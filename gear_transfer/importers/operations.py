@@ -27,6 +27,12 @@ def _pair(value):
     return [_count(item) for item in value]
 
 
+def _shift(value):
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise ValueError("must be a list of two whole numbers")
+    return [0 if _is_int(item) and item == 0 else _count(item) for item in value]
+
+
 def _padding(value):
     if value in ("same", "valid"):
         return value
@@ -166,7 +172,8 @@ OPERATIONS = {
     "transpose": _Operation({"axes": _axes}),
     "position_embedding": _Operation({"value": _array}),
     "attention": _Operation({"heads": _count, "scale": _positive},
-                            {"window": _pair, "shift": _pair, "value": _array}, inputs=(1, 3)),
+                            {"window": _pair, "shift": _shift, "value": _array, "bias": _array},
+                            inputs=(1, 3)),
 }
 
 #: Number of dimensions each array-valued attribute has, by operation.

@@ -38,6 +38,8 @@ class SafeHDF5(object):
     Parameters
     ----------
     path : str
+    stream : file, optional
+        What is read, where it lies inside the file of that name; closed in the end.
 
     Raises
     ------
@@ -45,15 +47,15 @@ class SafeHDF5(object):
         If the file is missing, cut short or not HDF5.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, stream=None):
         self.path = str(path)
         self._stored = 0
         self._total = 0
         try:
-            self._file = open(self.path, "rb")
+            self._file = open(self.path, "rb") if stream is None else stream
         except OSError as error:
             self.fail("cannot be read ({})".format(error.strerror or error))
-        self.file_size = os.fstat(self._file.fileno()).st_size
+        self.file_size = self._file.seek(0, os.SEEK_END)
         self._structure = Structure(self._file, self.file_size, self.fail)
 
     def __enter__(self):
@@ -152,7 +154,7 @@ class SafeHDF5(object):
         """
         if not self._structure.is_dataset(dataset.address):
             self.fail("{} is not a data set".format(what))
-        found = self._shape(dataset, what)
+        found = self.shape(dataset, what)
         if shape is not None and found != tuple(shape):
             self.fail("{} has shape {}, expected {}".format(what, found, tuple(shape)))
         kind = self._number_type(dataset, what)
@@ -166,7 +168,8 @@ class SafeHDF5(object):
             self.fail("{} holds NaN or infinity".format(what))
         return values
 
-    def _shape(self, dataset, what):
+    def shape(self, dataset, what):
+        """The shape of a data set, tuple of int; for the parameters see `array`."""
         body = self._structure.message(dataset.address, DATASPACE)
         shape = None if body is None else self._structure.shape(body)
         if shape is None:

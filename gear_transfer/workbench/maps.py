@@ -105,9 +105,12 @@ def map_extent(model):
 
 def _place_of_first(node, backbone, places):
     """Of a node's result: the input pixel under its first element, and pixels to the next one."""
-    if not node.inputs:
-        return (0.0, 0.0), (1, 1)
-    first, stride = places[node.inputs[0]]
+    known = [places[name] for name in node.inputs if places[name] is not None]
+    if not known:
+        return ((0.0, 0.0), (1, 1)) if node.op == "input" else None  # of a constant
+    first, stride = known[0]
+    if node.op in ("pad", "crop", "resize", "slice"):
+        return _place_moved(node, backbone.node_shapes[node.inputs[0]], first, stride)
     window = node.attributes.get("pool_size")
     if node.op == "conv2d":
         window = backbone.network.arrays[node.attributes["kernel"]].shape[:2]
@@ -121,6 +124,24 @@ def _place_of_first(node, backbone, places):
         before = _padding_before(node.attributes, axis, size[axis], span)
         moved.append(first[axis] + (span / 2 - before) * stride[axis])
     return tuple(moved), tuple(stride[axis] * node.attributes["strides"][axis] for axis in (0, 1))
+
+
+def _place_moved(node, shape, first, stride):
+    """Likewise of what only lays pixels around a map, or takes some of it, or more between them."""
+    moved, steps = [0.0, 0.0], [1.0, 1.0]  # in pixels of the map before
+    if node.op in ("pad", "crop"):
+        sides = node.attributes["padding" if node.op == "pad" else "cropping"][:2]
+        moved = [side * (-1.0 if node.op == "pad" else 1.0) for side in sides]
+    elif node.op == "resize":
+        steps = [1.0 / factor for factor in node.attributes["factors"]]
+        moved = [(step - 1.0) / 2.0 for step in steps]
+    elif node.attributes["axis"] != "channels":
+        axis = ("height", "width").index(node.attributes["axis"])
+        step = node.attributes.get("step", 1)
+        moved[axis] = slice(node.attributes["start"], None).indices(shape[axis])[0]
+        steps[axis] = step
+    return (tuple(first[axis] + moved[axis] * stride[axis] for axis in (0, 1)),
+            tuple(stride[axis] * steps[axis] for axis in (0, 1)))
 
 
 def _padding_before(attributes, axis, size, span):

@@ -293,7 +293,7 @@ build_many_after(gt_net *net, int *outputs)
     int map = pair(net, stem(net));
     gt_node bounded;
     gt_node_init(&bounded, GT_OP_RELU);
-    bounded.relu_max = 1.0f;
+    bounded.activation.high = 1.0f;
     outputs[0] = gt_net_add(net, bounded, NULL, map);
     outputs[1] = gt_net_plain(net, GT_OP_FLATTEN, NULL, map);
     outputs[2] = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, NULL, map);

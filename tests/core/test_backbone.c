@@ -301,7 +301,7 @@ random_node(gt_net *net)
         return gt_net_join(net, GT_OP_ADD, NULL, (int[]){from, other}, 2);
     case 6:
         gt_node_init(&limited, GT_OP_RELU);
-        limited.relu_max = 0.5f;
+        limited.activation.high = 0.5f;
         return gt_net_add(net, limited, NULL, from);
     case 7:
         return gt_net_add(net, gt_net_batch_norm(net, from), NULL, from);

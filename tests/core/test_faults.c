@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fragile.h"
+#include "fragile_maps.h"
 #include "head/head.h"
 #include "threads/parallel.h"
 #include "threads/processors.h"
@@ -44,6 +45,28 @@ add_block(gt_net *net, int from)
     return gt_net_join(net, GT_OP_ADD, NULL, (int[]){from, d}, 2);
 }
 
+/* Attention with a bias after an embedding that is resampled, and both norms. */
+static int
+add_tokens(gt_net *net, int from)
+{
+    gt_shape shape = net->graph.nodes[from].shape;
+    int tokens = shape.height * shape.width;
+    gt_node node;
+    gt_node_init(&node, GT_OP_POSITION_EMBEDDING);
+    node.arrays[GT_VALUE] = gt_net_block(net, 2, 3, shape.channels, -1.0, 1.0);
+    int a = gt_net_add(net, node, NULL, from);
+    gt_node_init(&node, GT_OP_LAYER_NORM);
+    node.epsilon = 1e-5;
+    int b = gt_net_add(net, node, NULL, a);
+    node.op = GT_OP_GROUP_NORM;
+    int c = gt_net_add(net, node, NULL, gt_net_add(net, gt_net_conv(net, b, 1, 1, 24, 1), NULL, b));
+    gt_node_init(&node, GT_OP_ATTENTION);
+    node.attending.heads = 2;
+    node.attending.scale = 0.5f;
+    node.arrays[GT_VALUE] = gt_net_block(net, 2, tokens, tokens, -1.0, 1.0);
+    return gt_net_add(net, node, "attention", c);
+}
+
 /* Most kinds of layers: fused, folded, commuted and alone; Winograd's pays with AVX2 as well. */
 static void
 start_network(gt_net *net, trial *job)
@@ -73,7 +96,7 @@ start_network(gt_net *net, trial *job)
     dense.arrays[GT_KERNEL] = gt_net_matrix(net, net->graph.nodes[l].shape.channels, 4);
     int m = gt_net_add(net, dense, "dense", l);
     int n = gt_net_plain(net, GT_OP_SOFTMAX, "scores", m);
-    start_trial(job, net, (int[]){k, n, j}, 3);
+    start_trial(job, net, (int[]){k, n, j, add_tokens(net, h)}, 4);
 }
 
 static void
@@ -89,9 +112,10 @@ end_network(gt_net *net, trial *job)
 static gt_status
 run_images(const trial *job, gt_backbone *backbone, int count, gt_error *problem)
 {
-    static float results[3][MAX * MAP];
-    gt_status status = gt_backbone_run(backbone, job->images, count,
-                                       (float *[]){results[0], results[1], results[2]}, problem);
+    static float results[4][MAX * MAP];
+    gt_status status =
+        gt_backbone_run(backbone, job->images, count,
+                        (float *[]){results[0], results[1], results[2], results[3]}, problem);
     for (int k = 0; status == GT_OK && k < job->n; k++) {
         int64_t size = count * gt_shape_size(job->net->graph.nodes[job->outputs[k]].shape);
         CHECK_CLOSE(gt_distance(results[k], job->twin.values[job->outputs[k]], size), 0.0, 2e-5);
@@ -117,10 +141,11 @@ visit_steps(gt_backbone *backbone, gt_error *problem)
 static gt_status
 profile(const trial *job, gt_backbone *backbone, gt_error *problem)
 {
-    static float results[3][2 * MAP];
+    static float results[4][2 * MAP];
     static double seconds[256];
     return gt_backbone_profile(backbone, job->images,
-                               (float *[]){results[0], results[1], results[2]}, seconds, problem);
+                               (float *[]){results[0], results[1], results[2], results[3]}, seconds,
+                               problem);
 }
 
 /* Everything that a backbone can do. */
@@ -180,8 +205,8 @@ static gt_status
 make_and_calibrate(void *context, gt_error *problem)
 {
     const trial *job = context;
-    static float results[3][IMAGES * MAP];
-    float *places[] = {results[0], results[1], results[2]};
+    static float results[4][IMAGES * MAP];
+    float *places[] = {results[0], results[1], results[2], results[3]};
     gt_backbone *backbone = NULL;
     gt_status status = make_and_learn(job, &backbone, places, problem);
     if (status == GT_OK) {
@@ -288,6 +313,10 @@ test_backbone(void)
     end_network(&net, &job);
     start_chain(&net, &job);
     survive((fragile){"a chain in int8 from nothing", NULL, make_and_calibrate, NULL, &job});
+    end_trial(&job);
+    gt_net_clear(&net);
+    start_maps(&net, &job);
+    survive((fragile){"operations on maps from nothing", NULL, make_and_run, NULL, &job});
     end_trial(&job);
     gt_net_clear(&net);
     start_wide_network(&net, &job);

@@ -79,7 +79,7 @@ test_far_ranges_share_no_scale(void)
         int large = scaled_conv(&net, 0, 3, CHANNELS, 500.0f);
         gt_node relu = {0};
         gt_node_init(&relu, GT_OP_RELU);
-        relu.relu_max = 1.0f;
+        relu.activation.high = 1.0f;
         int small = gt_net_add(&net, relu, NULL, large);
         int both = gt_net_join(&net, GT_OP_CONCAT, NULL, (int[]){large, small}, 2);
         int pool = gt_net_add(&net, gt_net_pool(pools[i], 3, 1, GT_PAD_SAME), NULL, both);

@@ -45,6 +45,11 @@ test_names_of_operations(void)
     CHECK(strcmp(gt_op_name(GT_OP_GLOBAL_MAX_POOL), "global_max_pool") == 0);
     CHECK(strcmp(gt_role_name(GT_KERNEL), "kernel") == 0);
     CHECK(strcmp(gt_role_name(GT_VARIANCE), "variance") == 0);
+    CHECK(strcmp(gt_op_name(GT_OP_TRANSPOSE), "transpose") == 0);
+    CHECK(strcmp(gt_role_name(GT_VALUE), "value") == 0);
+    CHECK(gt_function_from_name("identity") == GT_IDENTITY);
+    CHECK(gt_function_from_name("square") == GT_SQUARE);
+    CHECK(gt_function_from_name("cube") == GT_FUNCTION_COUNT);
     CHECK(strcmp(gt_role_name(GT_ROLE_COUNT), "unknown") == 0);
 }
 
@@ -118,9 +123,12 @@ test_building_refuses(void)
     for (int op = GT_OP_CONV2D; op < GT_OP_COUNT; op++) {
         gt_node node = plain((gt_op)op);
         bool many = op == GT_OP_CONCAT || op == GT_OP_ADD;
-        CHECK(gt_graph_add(&graph, &node, "none", ten, 0, &index, &error) == GT_ERROR_GRAPH);
+        int wrong = op == GT_OP_CONSTANT ? 1 : 0;
+        CHECK(gt_graph_add(&graph, &node, "none", ten, wrong, &index, &error) == GT_ERROR_GRAPH);
         CHECK(says("'none'") && says(gt_op_name((gt_op)op)));
-        CHECK(many || gt_graph_add(&graph, &node, "two", ten, 2, &index, &error) == GT_ERROR_GRAPH);
+        wrong = gt_op_is_binary((gt_op)op) ? 3 : 2;
+        CHECK(many ||
+              gt_graph_add(&graph, &node, "two", ten, wrong, &index, &error) == GT_ERROR_GRAPH);
     }
     CHECK(graph.count == 1 && gt_graph_find(&graph, "image") == 0);
     CHECK(gt_graph_find(&graph, "early") == -1);
@@ -386,11 +394,10 @@ test_faulty_nodes(void)
     norm.arrays[GT_GAMMA].shape[0] = 1;
     refuses(&net, norm, 0, "gamma must have shape (8,)");
     refuses(&net, plain(GT_OP_BIAS), 0, "bias is missing");
-    refuses(&net, plain(GT_OP_SOFTMAX), 0, "flat");
     gt_node relu = plain(GT_OP_RELU);
-    relu.relu_max = -1.0f;
+    relu.activation.high = -1.0f;
     refuses(&net, relu, 0, "limit");
-    relu.relu_max = NAN;
+    relu.activation.high = NAN;
     refuses(&net, relu, 0, "limit");
     gt_node dense = {.op = GT_OP_DENSE, .arrays = {[GT_KERNEL] = gt_net_matrix(&net, 9, 2)}};
     refuses(&net, dense, 0, "flat input, not a map of 6 x 4");

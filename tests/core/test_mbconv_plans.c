@@ -19,7 +19,7 @@ add_relu(gt_net *net, int from, float max)
 {
     gt_node relu;
     gt_node_init(&relu, GT_OP_RELU);
-    relu.relu_max = max;
+    relu.activation.high = max;
     return gt_net_add(net, relu, NULL, from);
 }
 

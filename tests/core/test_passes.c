@@ -88,7 +88,7 @@ relu(float limit)
 {
     gt_node node;
     gt_node_init(&node, GT_OP_RELU);
-    node.relu_max = limit;
+    node.activation.high = limit;
     return node;
 }
 
@@ -188,7 +188,8 @@ test_fold_into_grouped_and_dense(void)
     int e = gt_net_add(&net, gt_net_batch_norm(&net, d), NULL, d);
     int f = gt_net_add(&net, relu(INFINITY), NULL, e);
     gt_graph graph = optimized(&net, (int[]){f}, 1);
-    CHECK(is(&graph, "ICGD") && graph.nodes[3].relu && graph.nodes[1].groups == 3);
+    CHECK(is(&graph, "ICGD") && graph.nodes[3].activation.low == 0.0f &&
+          graph.nodes[1].groups == 3);
     gt_graph_clear(&graph);
     gt_net_clear(&net);
 }
@@ -205,7 +206,7 @@ test_fold_where_no_convolution_is_before(void)
     int e = gt_net_add(&net, relu(INFINITY), NULL, d);
     gt_graph graph = optimized(&net, (int[]){e}, 1);
     CHECK(is(&graph, "ICMC") && graph.nodes[1].groups == CHANNELS);
-    CHECK(graph.nodes[3].groups == CHANNELS && graph.nodes[3].relu);
+    CHECK(graph.nodes[3].groups == CHANNELS && graph.nodes[3].activation.low == 0.0f);
     CHECK(graph.nodes[1].arrays[GT_GAMMA].data == NULL);
     gt_graph_clear(&graph);
     gt_net_clear(&net);
@@ -294,13 +295,14 @@ test_fuse_relu(void)
         int b = gt_net_add(&net, relu(limits[i]), NULL, a);
         int c = gt_net_add(&net, relu(0.1f), NULL, b); /* only one fits */
         gt_graph graph = optimized(&net, (int[]){b}, 1);
-        CHECK(is(&graph, "IC") && graph.nodes[1].relu && graph.nodes[1].relu_max == limits[i]);
+        CHECK(is(&graph, "IC") && graph.nodes[1].activation.low == 0.0f &&
+              graph.nodes[1].activation.high == limits[i]);
         gt_graph_clear(&graph);
         graph = optimized(&net, (int[]){a, b, c}, 3);
-        CHECK(is(&graph, "ICRR") && !graph.nodes[1].relu);
+        CHECK(is(&graph, "ICRR") && graph.nodes[1].activation.low < 0.0f);
         gt_graph_clear(&graph);
         graph = optimized(&net, (int[]){c}, 1);
-        CHECK(is(&graph, "ICR") && graph.nodes[1].relu);
+        CHECK(is(&graph, "ICR") && graph.nodes[1].activation.low == 0.0f);
         gt_graph_clear(&graph);
         gt_net_clear(&net);
     }
@@ -317,10 +319,11 @@ test_relu_of_what_cannot_apply_it(void)
     int d = gt_net_join(&net, GT_OP_CONCAT, NULL, (int[]){c, a}, 2);
     int e = gt_net_plain(&net, GT_OP_RELU, NULL, d);
     gt_graph graph = optimized(&net, (int[]){e}, 1);
-    CHECK(is(&graph, "IR+|R") && graph.nodes[2].relu && graph.nodes[2].relu_max == 0.75f);
+    CHECK(is(&graph, "IR+|R") && graph.nodes[2].activation.low == 0.0f &&
+          graph.nodes[2].activation.high == 0.75f);
     gt_graph_clear(&graph);
     graph = optimized(&net, (int[]){b, e}, 2);
-    CHECK(is(&graph, "IR+R|R") && !graph.nodes[2].relu);
+    CHECK(is(&graph, "IR+R|R") && graph.nodes[2].activation.low < 0.0f);
     gt_graph_clear(&graph);
     gt_net_clear(&net);
 }
@@ -336,7 +339,8 @@ test_fold_stops_at_a_relu(void)
     int c = gt_net_add(&net, gt_net_batch_norm(&net, b), NULL, b);
     int d = gt_net_add(&net, relu(INFINITY), NULL, c);
     gt_graph graph = optimized(&net, (int[]){d}, 1);
-    CHECK(is(&graph, "ICC") && graph.nodes[1].relu && graph.nodes[2].relu);
+    CHECK(is(&graph, "ICC") && graph.nodes[1].activation.low == 0.0f &&
+          graph.nodes[2].activation.low == 0.0f);
     gt_graph_clear(&graph);
     gt_net_clear(&net);
 }
@@ -359,7 +363,8 @@ commutes(gt_node pool, int out, int kernel, int strides, const char *order)
     CHECK(is(&graph, order));
     if (graph.count == 3) {
         const gt_node *last = &graph.nodes[2];
-        CHECK(last->relu && last->relu_max == 0.5f && !graph.nodes[1].relu);
+        CHECK(last->activation.low == 0.0f && last->activation.high == 0.5f &&
+              graph.nodes[1].activation.low < 0.0f);
         CHECK(last->inputs[0] == 1 && graph.nodes[1].inputs[0] == 0);
     }
     gt_graph_clear(&graph);

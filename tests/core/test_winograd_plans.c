@@ -97,7 +97,7 @@ start_mixed(void)
     int c = gt_net_add(net, gt_net_batch_norm(net, b), NULL, b);
     gt_node bounded;
     gt_node_init(&bounded, GT_OP_RELU);
-    bounded.relu_max = 1.0f;
+    bounded.activation.high = 1.0f;
     int d = gt_net_add(net, bounded, NULL, c);
     gt_node five = gt_net_conv(net, d, 5, 5, 64, 1);
     five.arrays[GT_BIAS] = gt_net_vector(net, 64, -0.5, 0.5);

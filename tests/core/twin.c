@@ -1,9 +1,12 @@
 #include "twin.h"
+#include "twin_maps.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "twin_tokens.h"
 
 static void
 must(bool held, const char *message)
@@ -89,6 +92,12 @@ gt_array
 gt_net_vector(gt_net *net, int channels, double low, double high)
 {
     return fill(net, (gt_array){.rank = 1, .shape = {channels}}, low, high);
+}
+
+gt_array
+gt_net_block(gt_net *net, int height, int width, int channels, double low, double high)
+{
+    return fill(net, (gt_array){.rank = 3, .shape = {height, width, channels}}, low, high);
 }
 
 gt_array
@@ -192,6 +201,12 @@ gt_net_join(gt_net *net, gt_op op, const char *name, const int *from, int n_from
 }
 
 int
+gt_net_add_many(gt_net *net, gt_node node, const int *from, int n_from)
+{
+    return add(net, &node, NULL, from, n_from);
+}
+
+int
 gt_net_plain(gt_net *net, gt_op op, const char *name, int from)
 {
     gt_node node;
@@ -228,24 +243,6 @@ gt_net_graph(const gt_net *net, const int *outputs, int n_outputs)
 }
 
 /* --- evaluating one image ------------------------------------------------------------------ */
-
-/* One value: where it is and its shape. */
-typedef struct {
-    float *data;
-    gt_shape shape;
-} map;
-
-static float *
-at(map value, int y, int x, int c)
-{
-    return &value.data[((int64_t)y * value.shape.width + x) * value.shape.channels + c];
-}
-
-static bool
-inside(map value, int y, int x)
-{
-    return y >= 0 && y < value.shape.height && x >= 0 && x < value.shape.width;
-}
 
 /* Padding above or to the left, from the definition of `same` in TensorFlow. */
 static int
@@ -333,7 +330,12 @@ pool(const gt_node *node, map in, int top, int left, int c)
             }
         }
     }
-    return maximum ? largest : sum / (window->count_padding ? height * width : seen);
+    if (window->count_padding) { /* what is beyond the padding is left out */
+        int rows = in.shape.height + window->after[0] - top;
+        int columns = in.shape.width + window->after[1] - left;
+        seen = (rows < height ? rows : height) * (columns < width ? columns : width);
+    }
+    return maximum ? largest : sum / seen;
 }
 
 static void
@@ -376,16 +378,19 @@ batch_norm(const gt_node *node, map in, map out)
 static void
 softmax(map in, map out)
 {
-    double sum = 0.0;
-    for (int c = 0; c < in.shape.channels; c++) {
-        sum += exp((double)in.data[c]);
-    }
-    for (int c = 0; c < in.shape.channels; c++) {
-        out.data[c] = (float)(exp((double)in.data[c]) / sum);
+    int channels = in.shape.channels;
+    for (int64_t first = 0; first < gt_shape_size(in.shape); first += channels) {
+        double sum = 0.0;
+        for (int c = 0; c < channels; c++) {
+            sum += exp((double)in.data[first + c]);
+        }
+        for (int c = 0; c < channels; c++) {
+            out.data[first + c] = (float)(exp((double)in.data[first + c]) / sum);
+        }
     }
 }
 
-/* Add `in` (add) or put it behind the first `done` channels (concat). */
+/* Add `in` (add) or put it behind what is `done` along an axis (concat). */
 static void
 join(const gt_node *node, map in, map out, int done)
 {
@@ -394,7 +399,9 @@ join(const gt_node *node, map in, map out, int done)
             for (int c = 0; c < in.shape.channels; c++) {
                 float value = *at(in, y, x, c);
                 if (node->op == GT_OP_CONCAT) {
-                    *at(out, y, x, done + c) = value;
+                    *at(out, node->axis == GT_AXIS_HEIGHT ? done + y : y,
+                        node->axis == GT_AXIS_WIDTH ? done + x : x,
+                        node->axis == GT_AXIS_CHANNELS ? done + c : c) = value;
                 }
                 else {
                     *at(out, y, x, c) = done > 0 ? *at(out, y, x, c) + value : value;
@@ -405,11 +412,16 @@ join(const gt_node *node, map in, map out, int done)
 }
 
 static void
-limit(map value, float maximum)
+by_channel(const gt_node *node, map in, map out)
 {
-    for (int64_t i = 0; i < gt_shape_size(value.shape); i++) {
-        float x = value.data[i] > 0.0f ? value.data[i] : 0.0f;
-        value.data[i] = x < maximum ? x : maximum;
+    for (int64_t i = 0; i < gt_shape_size(out.shape); i++) {
+        int64_t c = i % out.shape.channels;
+        float x = in.data[i];
+        out.data[i] = node->op == GT_OP_BIAS    ? x + gt_array_at(&node->arrays[GT_BIAS], c)
+                      : node->op == GT_OP_SCALE ? x * gt_array_at(&node->arrays[GT_GAMMA], c)
+                      : node->op == GT_OP_PRELU && x < 0.0f
+                          ? x * gt_array_at(&node->arrays[GT_ALPHA], c)
+                          : x;
     }
 }
 
@@ -430,28 +442,66 @@ evaluate(const gt_node *node, const map *inputs, map out)
     case GT_OP_BATCH_NORM:
         batch_norm(node, in, out);
         break;
-    case GT_OP_CONCAT:
     case GT_OP_ADD:
+    case GT_OP_CONCAT:
+        if (node->op == GT_OP_ADD && node->n_inputs == 2) {
+            binary(node, inputs[0], inputs[1], out);
+            break;
+        }
         for (int k = 0; k < node->n_inputs; k++) {
             join(node, inputs[k], out, done);
-            done += inputs[k].shape.channels;
+            const gt_shape *shape = &inputs[k].shape;
+            const int lengths[3] = {shape->height, shape->width, shape->channels};
+            done += lengths[node->axis];
         }
         break;
     case GT_OP_SOFTMAX:
         softmax(in, out);
         break;
-    default: /* bias, relu, flatten: the same numbers in the same order */
-        for (int64_t i = 0; i < gt_shape_size(out.shape); i++) {
-            out.data[i] = in.data[i];
-            if (node->op == GT_OP_BIAS) {
-                out.data[i] += gt_array_at(&node->arrays[GT_BIAS], i % out.shape.channels);
-            }
-        }
+    case GT_OP_LAYER_NORM:
+    case GT_OP_GROUP_NORM:
+        norm(node, in, out);
+        break;
+    case GT_OP_POSITION_EMBEDDING:
+        embed(node, in, out);
+        break;
+    case GT_OP_ATTENTION:
+        attention(node, inputs, out);
+        break;
+    case GT_OP_MULTIPLY:
+    case GT_OP_SUBTRACT:
+    case GT_OP_DIVIDE:
+    case GT_OP_MAXIMUM:
+    case GT_OP_MINIMUM:
+        binary(node, inputs[0], inputs[1], out);
+        break;
+    case GT_OP_CONSTANT:
+        gt_array_read(&node->arrays[GT_VALUE], 0, gt_shape_size(out.shape), out.data);
+        break;
+    case GT_OP_PAD:
+    case GT_OP_CROP:
+    case GT_OP_SLICE:
+    case GT_OP_CHANNEL_SHUFFLE:
+    case GT_OP_TRANSPOSE:
+        move(node, in, out);
+        break;
+    case GT_OP_FLATTEN:
+        (node->channels_first ? move : by_channel)(node, in, out);
+        break;
+    case GT_OP_RESIZE:
+        (node->bilinear ? resize : move)(node, in, out);
+        break;
+    case GT_OP_REDUCE:
+        reduce(node, in, out);
+        break;
+    case GT_OP_LOCAL_RESPONSE_NORM:
+        response_norm(node, in, out);
+        break;
+    default: /* the same numbers in the same order, with what the layer does to each channel */
+        by_channel(node, in, out);
         break;
     }
-    if (node->relu || node->op == GT_OP_RELU) {
-        limit(out, node->relu_max);
-    }
+    activate(&node->activation, out);
 }
 
 /* --- evaluating a graph -------------------------------------------------------------------- */

@@ -30,6 +30,7 @@ int gt_net_choice(gt_net *net, int low, int high);
 
 /* A random array, kept by the net.  Kernels are scaled such that activations keep their size. */
 gt_array gt_net_vector(gt_net *net, int channels, double low, double high);
+gt_array gt_net_block(gt_net *net, int height, int width, int channels, double low, double high);
 gt_array gt_net_kernel(gt_net *net, int height, int width, int in, int out);
 gt_array gt_net_u8_kernel(gt_net *net, int height, int width, int in, int out);
 gt_array gt_net_matrix(gt_net *net, int in, int out);
@@ -42,6 +43,9 @@ gt_node gt_net_batch_norm(gt_net *net, int from);
 /* Append a node and infer shapes; returns its index.  A NULL name stands for a fresh one. */
 int gt_net_add(gt_net *net, gt_node node, const char *name, int from);
 int gt_net_join(gt_net *net, gt_op op, const char *name, const int *from, int n_from);
+
+/* Append a node of several inputs. */
+int gt_net_add_many(gt_net *net, gt_node node, const int *from, int n_from);
 
 /* A node that needs nothing but its operation. */
 int gt_net_plain(gt_net *net, gt_op op, const char *name, int from);

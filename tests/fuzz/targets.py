@@ -4,7 +4,7 @@ A run lets pass what the documentation allows (a result, or one of our
 exceptions) and raises anything else. No fuzzer is needed here, so that pytest
 can replay inputs; run.py drives the same targets with coverage.
 """
-import importlib
+import importlib.util
 import io
 import json
 import os
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zipfile
 import zlib
 
 import numpy as np
@@ -342,6 +343,107 @@ def _filtered(path):
                                   shuffle=True, fletcher32=True)
 
 
+class KerasArchive(Target):
+    """A model of Keras 3 (.keras): zip, configuration and weights, each changed in turn."""
+
+    file_name = "input.keras"
+
+    def seeds(self):
+        inner = keras_files.functional(
+            [keras_files.image_3(None, None, 4, name="i"), keras_files.layer_3("ReLU", "r", ["i"])], name="inner")
+        inner["inbound_nodes"] = [{"args": [keras_files.tensor("conv")], "kwargs": {}}]
+        layers = [keras_files.image_3(), keras_files.layer_3(
+            "Conv2D", "conv", ["input_layer"], filters=4, kernel_size=[3, 3])]
+        nested = keras_files.functional(layers + [
+            inner, dict(keras_files.layer_3("Rescaling", "s", scale=[1.0, 2.0, 3.0, 4.0]),
+                        inbound_nodes=[{"args": [keras_files.tensor("inner", 1)], "kwargs": {}}]),
+            keras_files.layer_3("Multiply", "m", ["s", 0.5], module="keras.src.ops.numpy"),
+            keras_files.layer_3("Reshape", "t", ["m"], target_shape=[-1, 4]),
+            keras_files.layer_3("GlobalAveragePooling1D", "g", ["t"])])
+        weights = dict((path, keras_files.small_numbered()[path]) for path in ["conv2d"])
+        return [self.written_by(keras_files.small_archive),
+                self.written_by(lambda path: keras_files.small_archive(
+                    path, compression=zipfile.ZIP_DEFLATED)),
+                self.written_by(lambda path: keras_files.write_archive(path, nested, weights))]
+
+    def mutate(self, data, rng):
+        """Change a member and pack them again, or any byte."""
+        if rng.random() < 0.3:
+            return mutate_bytes(data, rng)
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as stream:
+                members = [(name, stream.read(name)) for name in stream.namelist()]
+        except Exception:  # whatever an earlier change has made of it
+            return mutate_bytes(data, rng)
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for name, text in members:
+                if name == "config.json" and rng.random() < 0.8:
+                    try:
+                        text = json.dumps(mutate_json(json.loads(text.decode()), rng)).encode()
+                    except (ValueError, RecursionError):
+                        text = mutate_bytes(text, rng)
+                elif rng.random() < 0.2:
+                    text = mutate_bytes(text, rng)
+                stream.writestr(name, text)
+        return file.getvalue()
+
+
+class Onnx(Target):
+    """A network in an ONNX file, with a file of weights beside it."""
+
+    file_name = "input.onnx"
+
+    def seeds(self):
+        from onnx_files import Graph, saved
+        with open(os.path.join(self.folder, "weights.bin"), "wb") as stream:
+            stream.write(np.linspace(-1, 1, 500).astype(np.float32).tobytes())
+        made = []
+        for opset in (9, 17):
+            g = Graph(("batch", 3, 8, 8), opset=opset)
+            x = g.add("Relu", g.conv(8))
+            g.add("MatMul", g.add("Transpose", g.add("Reshape", x, g.ints(0, 8, -1)), perm=[0, 2, 1]),
+                  g.tensor((8, 24)))
+            parts = g.add("Transpose", g.add("Reshape", g.last, g.ints(0, 64, 3, 2, 4)),
+                          perm=[2, 0, 3, 1, 4])
+            q, k, v = (g.add("Gather", parts, g.tensor(np.int64(i)), axis=0) for i in range(3))
+            scores = g.add("MatMul", q, g.add("Transpose", k, perm=[0, 1, 3, 2]))
+            y = g.add("MatMul", g.add("Softmax", scores, axis=3), v)
+            y = g.add("Reshape", g.add("Transpose", y, perm=[0, 2, 1, 3]), g.ints(0, 64, 8))
+            g.add("Gemm", g.add("Flatten", g.add("ReduceMean", y, axes=[1])), g.tensor((8, 3)))
+            made.append(g.model())
+        g = Graph((1, 3, 8, 8))
+        x, shape = g.conv(4), g.add("Shape", "image")
+        size = g.add("Concat", g.add("Slice", shape, g.ints(0), g.ints(1), g.ints(0)),
+                     g.ints(4, 16, 16), axis=0)
+        y = g.add("Resize", x, "", "", size, mode="linear")
+        parts = g.add("Split", y, axis=1, outputs=2)
+        g.add("Concat", g.add("Pad", parts[0], g.ints(0, 0, 1, 1, 0, 0, 1, 1)),
+              g.add("Pad", parts[1], g.ints(0, 0, 0, 2, 0, 0, 2, 0)), axis=1)
+        made.append(g.model())
+        beside = Graph((1, 3, 8, 8))
+        beside.conv(4)
+        model = beside.model()
+        tensor = model.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = 1
+        for key, value in (("location", "weights.bin"), ("offset", "64"), ("length", "432")):
+            entry = tensor.external_data.add()
+            entry.key, entry.value = key, value
+        made.append(model)
+        return [self.written_by(lambda path, m=m: saved(os.path.dirname(path), m, os.path.basename(
+            path))) for m in made]
+
+    def run(self, data):
+        self.put(data)
+        try:
+            load_network(self.path)
+        except (errors.WeightsError, errors.GraphError):
+            return False
+        return True
+
+
 class KerasWeights(Target):
     """A file of Inception V3's weights in the layout of Keras's official one (.h5).
 
@@ -474,8 +576,11 @@ class Images(Target):
         return readable
 
 
-TARGETS = {"native": Native, "model": Model, "keras": Keras, "keras_weights": KerasWeights,
+TARGETS = {"native": Native, "model": Model, "keras": Keras, "keras_archive": KerasArchive,
+           "keras_weights": KerasWeights,
            "cache": Cache, "images": Images}
+if importlib.util.find_spec("onnx") is not None:  # left out with old Pythons, see ci/other_pythons.sh
+    TARGETS["onnx"] = Onnx
 
 
 def corpus_folder(name):

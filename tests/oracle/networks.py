@@ -1,13 +1,26 @@
 """Random networks: convolutions and pools of every kind, joins, shared nodes, several taps."""
+import os
+import sys
+
 import numpy as np
 
 from gear_transfer.importers.network import Network, Node
+from gear_transfer.importers.operations import FUNCTIONS
+
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
+
+import tokens  # noqa: E402
 
 #: Largest map, in numbers, that a random network grows to.
 LARGEST_MAP = 6000
 
+#: What else may follow a map than the layers that every network has.
+MAP_KINDS = ("activation", "activation", "activation", "clip", "prelu", "scale", "binary", "binary",
+             "excite", "border", "cut", "shuffle", "response_norm", "reduce", "resize", "move",
+             "stack")
 
-class Builder(object):
+
+class Builder(tokens.TokenMixin):
     """Grows one network from a seed.
 
     Parameters
@@ -54,6 +67,16 @@ class Builder(object):
                 extent += padding[axis] + padding[axis + 2]
             result.append((extent - reach) // strides[axis] + 1)
         return tuple(result) if min(result) > 0 else None
+
+    def ceil_extents(self, source, size, strides, padding):
+        """Likewise where a last window may reach beyond the padding."""
+        result = []
+        for axis in range(2):
+            extent = self.shapes[source][axis]
+            before, after = (0, 0) if padding == "valid" else padding[axis::2]
+            count = -(-(extent + before + after - size[axis]) // strides[axis]) + 1
+            result.append(count - ((count - 1) * strides[axis] >= extent + before))
+        return tuple(result)
 
     def conv2d(self, source):
         channels = self.shapes[source][2]
@@ -110,7 +133,139 @@ class Builder(object):
         attributes = {"pool_size": size, "strides": strides, "padding": padding}
         if op == "average_pool" and self.rng.rand() < 0.4:
             attributes["count_include_padding"] = True
+        if self.rng.rand() < 0.3 and padding != "same":
+            attributes["ceil_mode"] = True
+            extents = self.ceil_extents(source, size, strides, padding)
         return self.add(op, [source], attributes, extents + self.shapes[source][2:])
+
+    def activation(self, source):
+        """A function of each number; those that magnify errors read numbers of a known range."""
+        function = self.pick(*FUNCTIONS)
+        if function in ("exp", "sqrt"):
+            source = self.add("activation", [source], {"function": "softplus" if function == "sqrt"
+                                                       else "tanh"}, self.shapes[source])
+        attributes = {"function": function}
+        if function in ("leaky_relu", "elu") and self.rng.rand() < 0.5:
+            attributes["alpha"] = self.pick(0.1, 0.3)
+        if function == "hard_sigmoid" and self.rng.rand() < 0.5:
+            attributes.update(alpha=0.2, beta=0.5)
+        return self.add("activation", [source], attributes, self.shapes[source])
+
+    def clip(self, source):
+        attributes = self.pick({"min_value": -0.5}, {"max_value": 0.75}, {},
+                               {"min_value": -1.0, "max_value": 1.0},
+                               {"min_value": 0.25, "max_value": 2.0})
+        return self.add("clip", [source], dict(attributes), self.shapes[source])
+
+    def prelu(self, source):
+        name = self.array("s{}".format(len(self.nodes)), self.shapes[source][2:], 0.2, 0.2)
+        return self.add("prelu", [source], {"alpha": name}, self.shapes[source])
+
+    def scale(self, source):
+        name = self.array("f{}".format(len(self.nodes)), self.shapes[source][2:], 0.3, 1.0)
+        return self.add("scale", [source], {"gamma": name}, self.shapes[source])
+
+    def constant(self, shape):
+        """A node of numbers of which none is near zero."""
+        name = self.array("c{}".format(len(self.nodes)), shape, 0.3)
+        self.arrays[name] += np.where(self.arrays[name] < 0.0, np.float32(-0.7), np.float32(0.7))
+        return self.add("constant", [], {"value": name}, shape)
+
+    def binary(self, source):
+        """Two maps, or a map and a constant, of which one may be repeated along axes of the other."""
+        shape = self.shapes[source]
+        op = self.pick("add", "multiply", "multiply", "subtract", "divide", "maximum", "minimum")
+        others = [name for name, other in self.shapes.items() if op != "divide" and name != source
+                  and all(a == b or b == 1 for a, b in zip(shape, other))]
+        if others and self.rng.rand() < 0.6:
+            other = self.pick(*others)
+        else:
+            other = self.constant(self.pick(shape, (1, 1, shape[2]), (1, 1, 1), shape[:2] + (1,),
+                                            (shape[0], 1, shape[2])))
+        inputs = [source, other] if op == "divide" or self.rng.rand() < 0.5 else [other, source]
+        return self.add(op, inputs, {}, shape)
+
+    def excite(self, source):
+        """Each channel times what is made of its mean: squeeze and excite."""
+        shape = self.shapes[source]
+        mean = self.add("global_average_pool", [source], {}, (1, 1, shape[2]))
+        kernel = self.array("e{}".format(len(self.nodes)), (1, 1, shape[2], shape[2]),
+                            shape[2] ** -0.5)
+        dense = self.add("conv2d", [mean], {"kernel": kernel, "strides": [1, 1],
+                                            "padding": "valid"}, (1, 1, shape[2]))
+        gate = self.add("activation", [dense], {"function": self.pick("sigmoid", "hard_sigmoid")},
+                        (1, 1, shape[2]))
+        return self.add("multiply", [source, gate], {}, shape)
+
+    def border(self, source):
+        height, width, channels = self.shapes[source]
+        top, left, bottom, right = sides = [int(side) for side in self.rng.randint(0, 3, 4)]
+        if self.rng.rand() < 0.5:
+            shape = (height + top + bottom, width + left + right, channels)
+            attributes = {"padding": sides}
+            if self.rng.rand() < 0.4:
+                attributes["value"] = 0.5
+            return (self.add("pad", [source], attributes, shape)
+                    if shape[0] * shape[1] * channels <= LARGEST_MAP else None)
+        shape = (height - top - bottom, width - left - right, channels)
+        return self.add("crop", [source], {"cropping": sides}, shape) if min(shape) > 0 else None
+
+    def cut(self, source):
+        shape, axis = list(self.shapes[source]), int(self.rng.randint(3))
+        start, step = int(self.rng.randint(-shape[axis], shape[axis])), self.pick(1, 1, 2)
+        attributes = {"axis": ("height", "width", "channels")[axis], "start": start, "step": step}
+        stop = None
+        if self.rng.rand() < 0.5:
+            attributes["stop"] = stop = self.pick(start % shape[axis] + 1, -1, 1 << 20)
+        shape[axis] = len(range(*slice(start, stop, step).indices(shape[axis])))
+        return self.add("slice", [source], attributes, tuple(shape)) if shape[axis] else None
+
+    def shuffle(self, source):
+        channels = self.shapes[source][2]
+        groups = self.pick(*[n for n in (1, 2, 3, 4, channels) if channels % n == 0])
+        return self.add("channel_shuffle", [source], {"groups": groups}, self.shapes[source])
+
+    def response_norm(self, source):
+        attributes = {"size": self.pick(1, 2, 5), "alpha": self.pick(1e-4, 0.5),
+                      "beta": self.pick(0.75, 0.5), "bias": self.pick(1.0, 2.0)}
+        return self.add("local_response_norm", [source], attributes, self.shapes[source])
+
+    def reduce(self, source):
+        axis, (height, width, channels) = self.pick("map", "channels"), self.shapes[source]
+        return self.add("reduce", [source],
+                        {"axis": axis, "function": self.pick("mean", "max", "min", "l2", "sum")},
+                        (1, 1, channels) if axis == "map" else (height, width, 1))
+
+    def resize(self, source):
+        factors, mode = [self.pick(1, 2), self.pick(1, 2, 3)], self.pick("nearest", "bilinear")
+        height, width, channels = self.shapes[source]
+        shape = (height * factors[0], width * factors[1], channels)
+        if shape[0] * shape[1] * channels > LARGEST_MAP:
+            return None
+        attributes = {"factors": factors, "mode": mode}
+        if mode == "bilinear":
+            attributes["coordinates"] = self.pick("half_pixel", "align_corners", "asymmetric")
+        return self.add("resize", [source], attributes, shape)
+
+    def move(self, source):
+        """A reshape or a transposition."""
+        shape = self.shapes[source]
+        if self.rng.rand() < 0.4:
+            return self.add("reshape", [source], {"shape": [-1, 1, shape[2]]},
+                            (shape[0] * shape[1], 1, shape[2]))
+        axes = [int(axis) for axis in self.rng.permutation(3)]
+        return self.add("transpose", [source], {"axes": axes}, tuple(shape[axis] for axis in axes))
+
+    def stack(self, source):
+        """A concatenation along the height or the width."""
+        shape, axis = list(self.shapes[source]), int(self.rng.randint(2))
+        others = [name for name, other in self.shapes.items()
+                  if other[1 - axis] == shape[1 - axis] and other[2] == shape[2]]
+        inputs = [source] + [self.pick(*others) for _ in range(self.pick(1, 2))]
+        shape[axis] = sum(self.shapes[name][axis] for name in inputs)
+        if shape[0] * shape[1] * shape[2] > LARGEST_MAP:
+            return None
+        return self.add("concat", inputs, {"axis": ("height", "width")[axis]}, tuple(shape))
 
     def join(self, source):
         """A concatenation or a sum with other maps of that extent."""
@@ -128,8 +283,9 @@ class Builder(object):
         """Append a random node after one of the latest, if it fits there."""
         names = list(self.shapes)
         source = names[max(len(names) - 1 - int(self.rng.exponential(1.0)), 0)]
-        kind = self.pick("conv2d", "conv2d", "conv2d", "conv2d", "batch_norm", "relu", "relu",
-                         "bias", "pool", "join", "join")
+        kind = self.pick(*MAP_KINDS) if self.rng.rand() < 0.35 else self.pick(
+            "conv2d", "conv2d", "conv2d", "conv2d", "batch_norm", "relu", "relu", "bias", "pool",
+            "join", "join", "norm", "embedding", "attention", "map_softmax")
         return getattr(self, kind)(source)
 
     def end(self):
@@ -140,7 +296,8 @@ class Builder(object):
             self.add(self.pick("global_average_pool", "global_max_pool"), [source], {},
                      (1, 1, channels))
         elif choice < 0.3:
-            flat = self.add("flatten", [source], {}, (1, 1, height * width * channels))
+            flat = self.add("flatten", [source], self.pick({}, {"channels_first": True}),
+                            (1, 1, height * width * channels))
             kernel = self.array("dense", (height * width * channels, 7),
                                 (1.0 / (height * width * channels)) ** 0.5)
             dense = self.add("dense", [flat], {"kernel": kernel,

@@ -21,7 +21,7 @@ import twin  # noqa: E402
 
 #: Greatest root mean square of the errors, as a share of that of the values' spread.
 #: Random networks of few channels amplify rounding far more than trained ones; what is wrong is off by 1.
-BOUNDS = {"float32": 1e-4, "bf16": 0.06, "int8": 0.5}
+BOUNDS = {"float32": 1e-4, "bf16": 0.1, "int8": 0.5}
 PRECISIONS = ("float32", "bf16", "int8")
 ISAS = ("DEFAULT", "AVX512_CORE_VNNI", "AVX512_CORE", "AVX2", "SSE41")
 
@@ -41,7 +41,8 @@ def parts(network, name):
     node = shapes[name]
     while node.op in ("relu", "batch_norm", "bias") and len(node.inputs) == 1:
         node = shapes[node.inputs[0]]
-    return list(node.inputs) if node.op == "concat" else None
+    joins = node.op == "concat" and node.attributes.get("axis", "channels") == "channels"
+    return list(node.inputs) if joins else None
 
 
 def least_spread(network, name, results):
@@ -55,14 +56,21 @@ def worst_error(network, name, found, results):
     expected = results[name]
     if network.nodes[-1].name == name and network.nodes[-1].op == "softmax":
         return float(np.abs(found - expected).max()) / 4.0  # of one scale; logits are far apart
-    inputs, start, worst = parts(network, name), 0, 0.0
-    floor = 0.0 if inputs else least_spread(network, name, results)
-    widths = [expected.shape[-1]] if inputs is None else [results[each].shape[-1] for each in inputs]
-    for width in widths:
+    start, worst = 0, 0.0
+    for each in parts(network, name) or [name]:
+        width = results[each].shape[-1]
+        floor = least_spread(network, each, results)
         one, other = (values[..., start:start + width] for values in (found, expected))
         worst = max(worst, float(np.sqrt(((one - other) ** 2).mean())) / max(spread(other), floor))
         start += width
     return worst
+
+
+def bound_of(network, name, precision, results, rounded):
+    """The bound of a precision; a norm of few numbers that nearly cancel amplifies rounding beyond it."""
+    if precision != "bf16":
+        return BOUNDS[precision]
+    return max(BOUNDS[precision], 2.0 * worst_error(network, name, rounded[name], results))
 
 
 def check(seed):
@@ -73,7 +81,7 @@ def check(seed):
     batch, threads = int(rng.randint(1, 10)), int(rng.randint(1, 5))
     channels = network.nodes[0].attributes["channels"]
     images = rng.randint(0, 256, (batch,) + size + (channels,)).astype(np.uint8)
-    results = twin.run(network, images)
+    results, rounded = twin.run(network, images), twin.run(network, images, rounded=True)
     findings = []
     for precision in PRECISIONS:
         if not _core.has_fast(precision):
@@ -87,7 +95,7 @@ def check(seed):
             continue
         for name, found in zip(taps, features):
             error = worst_error(network, name, found.reshape(results[name].shape), results)
-            if not error <= BOUNDS[precision]:
+            if not error <= bound_of(network, name, precision, results, rounded):
                 findings.append(Finding(seed, precision, batch, threads,
                                         "wrong: {} is off by {:.3g}".format(name, error)))
     return findings

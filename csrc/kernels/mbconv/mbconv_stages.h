@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/unrolled.h"
 #include "kernels/mbconv/mbconv_types.h"
 
 enum {
@@ -31,19 +32,6 @@ enum {
     GT_MBCONV_LARGEST = 32767,      /* integer that the depthwise convolution reads */
     GT_MBCONV_LARGEST_RESULT = 2047 /* that it writes */
 };
-
-/* Loops over what lies in registers must be unrolled whole, or it would not lie there. */
-#if defined(__clang__)
-#define UNROLLED _Pragma("unroll")
-#elif __GNUC__ >= 8
-#define UNROLLED _Pragma("GCC unroll 16")
-#define ROLLED _Pragma("GCC unroll 1")
-#else
-#define UNROLLED
-#endif
-#ifndef ROLLED
-#define ROLLED
-#endif
 
 /* A convolution of some pixels, to a tile of channels out: of the parts of each pixel that lie so far
  * apart, one for a 1x1 convolution of a map, several where channels are in blocks or a kernel has rows. */

@@ -1,0 +1,33 @@
+#include "common/onednn.h"
+#include "kernels/attention/attention_stages.h"
+
+static bool
+has_fma(void)
+{
+#ifdef __x86_64__
+    return gt_processor_has(dnnl_cpu_isa_avx2) && __builtin_cpu_supports("fma");
+#else
+    return false;
+#endif
+}
+
+gt_attention_stages
+gt_attention_choose(const gt_attention *attention)
+{
+    gt_attention_stages chosen = {0};
+    if (attention->is_plain) {
+        return gt_attention_plain(attention->type);
+    }
+    if (attention->type == GT_MAP_BF16) {
+        if (gt_processor_has(dnnl_cpu_isa_avx512_core_bf16)) {
+            chosen = gt_attention_avx512_bf16();
+        }
+    }
+    else if (gt_processor_has(dnnl_cpu_isa_avx512_core)) {
+        chosen = gt_attention_avx512();
+    }
+    else if (has_fma()) {
+        chosen = gt_attention_avx2();
+    }
+    return chosen.lanes > 0 ? chosen : gt_attention_plain(attention->type);
+}
