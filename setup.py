@@ -311,6 +311,7 @@ setup(
         "docs": ["furo", "sphinx>=5.0"],
         "hub": ["ipykernel>=5.5", "ipywidgets>=8.0", "jupyterhub>=5.0", "jupyterlab>=4.0",
                 "nbclassic>=1.0", "psutil", "selenium>=4.10"],
+        "keras": ["h5py>=2.10"],
         "onnx": ["onnx>=1.10"],
         "serve": SERVE,
         "notebook": ["nbconvert>=5.6", "ipykernel>=5.5"],

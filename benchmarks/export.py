@@ -2,8 +2,8 @@
 
     python benchmarks/export.py [--images GEAR/images] [--quality balanced]
 
-Trains on the photographs, exports to ONNX, and predicts every photograph in float32 here, in ONNX
-Runtime and in OpenVINO, from the same pixels. Fails if a class differs or a probability by more than
+Trains on the photographs, exports to ONNX and for Keras, and predicts every photograph in float32 here,
+in ONNX Runtime, in OpenVINO and in Keras 3, from the same pixels. Fails if a class differs or a probability by more than
 1e-4. Programs that are not installed are left out and named.
 """
 import argparse
@@ -31,6 +31,12 @@ def run_openvino(path):
     return lambda pixels: compiled(pixels)[0]
 
 
+def run_keras(path):
+    import keras
+    model = keras.models.load_model(path)
+    return lambda pixels: np.asarray(model.predict(pixels, verbose=0))
+
+
 def main():
     shared = os.environ.get("GEAR_TRANSFER_SHARED", "../shared")
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -46,8 +52,11 @@ def main():
     wrong = False
     with tempfile.TemporaryDirectory() as folder:
         path = gt.export(model, os.path.join(folder, "gear.onnx"))[0]
-        print("{} photographs, {:,} bytes of ONNX".format(len(pixels), os.path.getsize(path)))
-        for name, load in (("ONNX Runtime", run_onnxruntime), ("OpenVINO", run_openvino)):
+        for_keras = gt.export(model, os.path.join(folder, "gear.keras"))[0]
+        print("{} photographs, {:,} bytes of ONNX, {:,} for Keras".format(
+            len(pixels), os.path.getsize(path), os.path.getsize(for_keras)))
+        for name, load, path in (("ONNX Runtime", run_onnxruntime, path), ("OpenVINO", run_openvino, path),
+                                 ("Keras", run_keras, for_keras)):
             try:
                 run = load(path)
             except ImportError as error:

@@ -9,10 +9,11 @@ from ..common.estimator import check_is_fitted
 from ..classifiers.model_file import whole_network
 from ..errors import ModelFileError
 from ..photographs.decoding import as_resize
+from .keras_file import keras_bytes
 from .onnx_model import onnx_bytes
 
-#: Endings of the files that can be written, each with what they are.
-FORMATS = collections.OrderedDict([(".onnx", "ONNX")])
+#: Endings of the files that can be written, each with the function that makes their content.
+FORMATS = collections.OrderedDict([(".onnx", onnx_bytes), (".keras", keras_bytes)])
 
 
 def export(model, path):
@@ -28,7 +29,8 @@ def export(model, path):
     ----------
     model : TransferClassifier
     path : str or Path
-        Ends in .onnx, which needs the package onnx: ``pip install "gear-transfer[onnx]"``.
+        Ends in .onnx, which needs the package onnx (``pip install "gear-transfer[onnx]"``), or in
+        .keras for Keras 3, which needs h5py (``pip install "gear-transfer[keras]"``).
 
     Returns
     -------
@@ -58,7 +60,8 @@ def export(model, path):
     check_is_fitted(model, "head_")
     facts = describe(model)
     backbone = model.extractor_.backbone_
-    content = onnx_bytes(whole_network(backbone, model.head_), backbone.node_shapes, facts)
+    content = FORMATS[ending.lower()](whole_network(backbone, model.head_), backbone.node_shapes,
+                                      facts)
     texts = [(path, content),
              (base + ".json", (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))]
     for name, text in texts:

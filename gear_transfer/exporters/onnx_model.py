@@ -4,7 +4,7 @@ import json
 import numpy as np
 
 from ..errors import ModelFileError
-from .onnx_nodes import GraphWriter
+from .onnx_maps import MapWriter
 
 #: Read by every ONNX Runtime since 1.13 and every OpenVINO since 2022.
 _OPSET = 17
@@ -34,7 +34,7 @@ def onnx_bytes(network, shapes, facts):
     except ImportError as error:
         raise ImportError("writing ONNX files needs the package onnx, which cannot be imported ({}): "
                           "pip install \"gear-transfer[onnx]\"".format(error)) from error
-    writer = GraphWriter(network, shapes, onnx)
+    writer = MapWriter(network, shapes, onnx)
     for node in network.nodes:
         last = writer.write(node)
     shape = writer.constant("probabilities/shape", np.array([0, -1]))

@@ -18,7 +18,8 @@ _FUNCTIONS = {
 }
 
 _PREFIX = "layers/"
-_AXES = {"channels": 1, "height": 2, "width": 3}
+#: Where the axes of a map are.
+AXES = {"channels": 1, "height": 2, "width": 3}
 
 
 class GraphWriter(object):
@@ -70,15 +71,20 @@ class GraphWriter(object):
                                                       **attributes))
         return output
 
-    def _array(self, name):
+    def shape_of(self, name):
+        """(height, width, channels) of the result of that name."""
+        return self._shapes[name[len(_PREFIX):]]
+
+    def array(self, name):
+        """A float32 array of the network."""
         values = self._network.arrays[name]
         if isinstance(values, (ChannelQuantizedArray, QuantizedArray)):
             return values.dequantize()
         return np.asarray(values, np.float32)
 
-    def _per_channel(self, node, key):
+    def per_channel(self, node, key):
         """An array of a number for each channel as a constant that goes with maps."""
-        values = self._array(node.attributes[key]).reshape(-1, 1, 1)
+        values = self.array(node.attributes[key]).reshape(-1, 1, 1)
         return self.constant("{}/{}".format(node.name, key), values)
 
     def _number(self, node, name, value):
@@ -103,7 +109,7 @@ class GraphWriter(object):
         if padding != "same":
             return list(padding)
         before, after = [], []
-        shape = self._shapes[node.inputs[0][len(_PREFIX):]]
+        shape = self.shape_of(node.inputs[0])
         for extent, side, stride, dilation in zip(shape, size, strides, dilations):
             reach = (side - 1) * dilation + 1
             missing = max((-(-extent // stride) - 1) * stride + reach - extent, 0)
@@ -113,42 +119,42 @@ class GraphWriter(object):
 
     def _write_conv2d(self, node):
         wanted = node.attributes
-        kernel = self._array(wanted["kernel"]).transpose(3, 2, 0, 1)
+        kernel = self.array(wanted["kernel"]).transpose(3, 2, 0, 1)
         dilations = wanted.get("dilations", [1, 1])
         inputs = list(node.inputs) + [self.constant(node.name + "/kernel", kernel)]
         if "bias" in wanted:
-            inputs.append(self.constant(node.name + "/bias", self._array(wanted["bias"])))
+            inputs.append(self.constant(node.name + "/bias", self.array(wanted["bias"])))
         self.add("Conv", inputs, node.name, kernel_shape=kernel.shape[2:], strides=wanted["strides"],
                  dilations=dilations, group=wanted.get("groups", 1),
                  pads=self._pads(node, kernel.shape[2:], wanted["strides"], dilations))
 
     def _write_dense(self, node):
         wanted = node.attributes
-        kernel = self._array(wanted["kernel"]).T[:, :, None, None]  # a convolution of one pixel
+        kernel = self.array(wanted["kernel"]).T[:, :, None, None]  # a convolution of one pixel
         inputs = list(node.inputs) + [self.constant(node.name + "/kernel", kernel)]
         if "bias" in wanted:
-            inputs.append(self.constant(node.name + "/bias", self._array(wanted["bias"])))
+            inputs.append(self.constant(node.name + "/bias", self.array(wanted["bias"])))
         self.add("Conv", inputs, node.name, kernel_shape=[1, 1])
 
     def _write_batch_norm(self, node):
         wanted = node.attributes
-        ones = np.ones(self._array(wanted["mean"]).shape, np.float32)
-        parts = [self._array(wanted["gamma"]) if "gamma" in wanted else ones,
-                 self._array(wanted["beta"]) if "beta" in wanted else 0 * ones,
-                 self._array(wanted["mean"]), self._array(wanted["variance"])]
+        ones = np.ones(self.array(wanted["mean"]).shape, np.float32)
+        parts = [self.array(wanted["gamma"]) if "gamma" in wanted else ones,
+                 self.array(wanted["beta"]) if "beta" in wanted else 0 * ones,
+                 self.array(wanted["mean"]), self.array(wanted["variance"])]
         inputs = [self.constant("{}/{}".format(node.name, role), part)
                   for role, part in zip(("gamma", "beta", "mean", "variance"), parts)]
         self.add("BatchNormalization", list(node.inputs) + inputs, node.name,
                  epsilon=wanted["epsilon"])
 
     def _write_bias(self, node):
-        self.add("Add", [node.inputs[0], self._per_channel(node, "bias")], node.name)
+        self.add("Add", [node.inputs[0], self.per_channel(node, "bias")], node.name)
 
     def _write_scale(self, node):
-        self.add("Mul", [node.inputs[0], self._per_channel(node, "gamma")], node.name)
+        self.add("Mul", [node.inputs[0], self.per_channel(node, "gamma")], node.name)
 
     def _write_prelu(self, node):
-        self.add("PRelu", [node.inputs[0], self._per_channel(node, "alpha")], node.name)
+        self.add("PRelu", [node.inputs[0], self.per_channel(node, "alpha")], node.name)
 
     def _clip(self, node, low, high):
         bounds = ["" if value is None else self._number(node, name, value)
@@ -207,18 +213,41 @@ class GraphWriter(object):
         share = self.add("Add", [curve, self._number(node, "one", 1.0)], node.name + "/share")
         self.add("Mul", [times(source, 0.5, "half"), share], node.name)
 
-    def _pool(self, node, op, **attributes):
+    def _pool(self, node, op, pads, source=None, **attributes):
         wanted = node.attributes
-        self.add(op, node.inputs, node.name, kernel_shape=wanted["pool_size"],
-                 strides=wanted["strides"], ceil_mode=int(wanted.get("ceil_mode", False)),
-                 pads=self._pads(node, wanted["pool_size"], wanted["strides"], (1, 1)), **attributes)
+        self.add(op, [source or node.inputs[0]], node.name, kernel_shape=wanted["pool_size"],
+                 strides=wanted["strides"], pads=pads, **attributes)
+
+    def _pads_of_pool(self, node):
+        """The attribute pads, and how much more the last windows reach with ceil_mode."""
+        wanted = node.attributes
+        pads = self._pads(node, wanted["pool_size"], wanted["strides"], (1, 1))
+        more = [0, 0, 0, 0]
+        for axis in range(2) if wanted.get("ceil_mode", False) else ():
+            extent = self.shape_of(node.inputs[0])[axis]
+            size, stride = wanted["pool_size"][axis], wanted["strides"][axis]
+            whole = extent + pads[axis] + pads[axis + 2]
+            count = -(-(whole - size) // stride) + 1
+            if (count - 1) * stride >= extent + pads[axis]:
+                count -= 1  # it would begin in the padding
+            more[axis + 2] = max((count - 1) * stride + size - whole, 0)
+        return pads, more
 
     def _write_max_pool(self, node):
-        self._pool(node, "MaxPool")
+        pads, more = self._pads_of_pool(node)
+        self._pool(node, "MaxPool", [one + other for one, other in zip(pads, more)])
 
     def _write_average_pool(self, node):
-        self._pool(node, "AveragePool",
-                   count_include_pad=int(node.attributes.get("count_include_padding", False)))
+        pads, more = self._pads_of_pool(node)
+        counts = node.attributes.get("count_include_padding", False)
+        if not counts or not any(more):
+            self._pool(node, "AveragePool", [one + other for one, other in zip(pads, more)],
+                       count_include_pad=int(counts))
+            return
+        # Padding counts, what lies beyond it does not: only the latter is left to the pool.
+        wide = self.constant(node.name + "/pads", np.array([0, 0] + pads[:2] + [0, 0] + pads[2:]))
+        padded = self.add("Pad", [node.inputs[0], wide], node.name + "/padded")
+        self._pool(node, "AveragePool", more, padded, count_include_pad=0)
 
     def _write_global_average_pool(self, node):
         self.add("GlobalAveragePool", node.inputs, node.name)
@@ -228,7 +257,7 @@ class GraphWriter(object):
 
     def _write_concat(self, node):
         self.add("Concat", node.inputs, node.name,
-                 axis=_AXES[node.attributes.get("axis", "channels")])
+                 axis=AXES[node.attributes.get("axis", "channels")])
 
     def _write_add(self, node):
         self.add("Add" if len(node.inputs) == 2 else "Sum", node.inputs, node.name)
