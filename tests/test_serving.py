@@ -195,6 +195,24 @@ def test_an_error_goes_to_who_asked(model, images):
     batcher.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_after_a_fork(model, images):
+    """As gunicorn's --preload forks: the thread stays behind, the child starts its own."""
+    batcher = Batcher(model)
+    expected = batcher.submit(content(images.paths[0])).result(60).probabilities
+    child = os.fork()
+    if child == 0:
+        try:
+            found = batcher.submit(content(images.paths[0])).result(60).probabilities
+            batcher.close()
+            os._exit(0 if (found == expected).all() else 3)
+        except BaseException:
+            os._exit(4)
+    assert os.waitpid(child, 0)[1] == 0
+    batcher.close()
+    Batcher(model).close()  # where nobody has asked for anything
+
+
 @pytest.mark.slow
 def test_many_clients_at_once(service, model, images):
     paths = images.paths * 4

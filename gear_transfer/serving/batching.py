@@ -1,6 +1,7 @@
 """Predictions of many callers at once: what has queued up goes through the network together."""
 import collections
 import concurrent.futures
+import os
 import queue
 import threading
 
@@ -44,11 +45,11 @@ class Batcher(object):
         self._model = model
         self._most_at_once = most_at_once
         self._see_batch = see_batch
+        self._most_waiting = most_waiting
         self._queue = queue.Queue(most_waiting)
         self._lock = threading.Lock()
         self._is_closed = False
-        self._thread = threading.Thread(target=self._work, name="gear_transfer-batches", daemon=True)
-        self._thread.start()
+        self._thread, self._process = None, None
 
     @property
     def model(self):
@@ -84,6 +85,7 @@ class Batcher(object):
         with self._lock:
             if self._is_closed:
                 raise TooManyWaiting("the service is ending")
+            self._start()
             try:
                 self._queue.put_nowait(request)
             except queue.Full:
@@ -94,9 +96,19 @@ class Batcher(object):
         """Answer what is in the queue and end the thread; nothing is taken any more."""
         with self._lock:
             is_first, self._is_closed = not self._is_closed, True
+            if self._thread is None or self._process != os.getpid():
+                return
         if is_first:
             self._queue.put(None)
         self._thread.join()
+
+    def _start(self):
+        """Start the thread where there is none: a fork, as of gunicorn's --preload, has left it behind."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._queue = queue.Queue(self._most_waiting)  # the old one would wake the thread left behind
+            self._thread = threading.Thread(target=self._work, name="gear_transfer-batches", daemon=True)
+            self._thread.start()
 
     def _work(self):
         is_open = True
