@@ -71,7 +71,8 @@ def test_attributes_are_held_while_they_are_read(name, convert, values):
     attributes = {name: item}
     item.place, kept, holders = attributes, weakref.ref(item), []
     item.clear = lambda: (attributes.clear(), holders.append(sys.getrefcount(kept())))
-    nodes = [("input", "input", (), {"channels": 3}), ("pool", "max_pool", ("input",), attributes)]
+    op = "clip" if name == "max_value" else "max_pool"
+    nodes = [("input", "input", (), {"channels": 3}), ("layer", op, ("input",), attributes)]
     del item
     _core.infer_shapes(nodes, {}, 8, 8)
     assert holders == [holders_in_python(convert, *values)]

@@ -258,7 +258,7 @@ def test_bad_labels_and_images(shapes):
             (pathlib.Path(paths[0]), labels[:1], TypeError, "a sequence of images"),
             (iter(paths), labels, TypeError, "a sequence of images"),
             (np.zeros((42, 64, 64, 3)), labels, TypeError, "uint8"),
-            ([1] * 42, labels, TypeError, "a path, a PIL image or a uint8 array")]:
+            ([1] * 42, labels, TypeError, "an open file, a PIL image or a uint8 array")]:
         with pytest.raises(error) as caught:
             classifier().fit(X, y)
         assert part in str(caught.value)

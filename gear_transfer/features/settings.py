@@ -2,7 +2,6 @@
 import collections
 
 from ..importers.weights import packaged_name
-from ..photographs.decoding import DEFAULT_FILTER, Resize, as_resize
 
 #: A backbone known by name, the tapped layer or layers, and the size of its images.
 Setting = collections.namedtuple("Setting", ["backbone", "layer", "input_size"])
@@ -109,6 +108,8 @@ def resize_rule(network, resize):
     str or Resize
         With the filter and the crop of the network's preprocessing, where it has any.
     """
+    # Features of arrays need no Pillow.
+    from ..photographs.decoding import DEFAULT_FILTER, Resize, as_resize
     said = network.preprocessing or {}
     rule = Resize(resize, said.get("resize_filter", DEFAULT_FILTER),
                   said.get("crop", 1.0) if resize == "crop" else 1.0)

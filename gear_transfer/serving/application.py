@@ -204,8 +204,11 @@ class Service(object):
 
 async def _files_of_form(request, body):
     """Pairs (name, bytes) of the files in a form."""
+    parser = MultiPartParser(request.headers, _Body(body))
+    # Photographs stay in memory, where the whole request is; by releases of Starlette:
+    parser.spool_max_size = parser.max_file_size = len(body) + 1
     try:
-        form = await MultiPartParser(request.headers, _Body(body)).parse()
+        form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
         raise Refusal(400, "bad_form", "the form cannot be read: {}".format(
             getattr(error, "message", error))) from None

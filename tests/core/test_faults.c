@@ -188,7 +188,7 @@ make_and_learn(const trial *job, gt_backbone **backbone, float *const *places, g
     gt_graph graph;
     gt_backbone_config config = {.threads = THREADS,
                                  .sub_batch = 2,
-                                 .preprocessing = preprocessing,
+                                 .preprocessing = job->pixels,
                                  .precision = GT_PRECISION_INT8};
     gt_status status = gt_net_copy(job->net, job->outputs, job->n, &graph, problem);
     if (status == GT_OK) {
@@ -245,6 +245,10 @@ start_wide_network(gt_net *net, trial *job)
     start_trial(job, net, &c, 1);
 }
 
+/* Becomes part of the kernel that reads the bytes. */
+static const gt_preprocessing by_channel = {
+    .by_channel = true, .scales = {0.01f, 0.02f, 0.03f}, .offsets = {-1.0f, -2.0f, -3.0f}};
+
 /* Bytes that are read as they are, and layers, a pool and a concatenation in 8 bits one after the
  * other; the first output is a map in 8 bits that is asked for in floats. */
 static void
@@ -262,6 +266,7 @@ start_chain(gt_net *net, trial *job)
     int g = gt_net_plain(net, GT_OP_GLOBAL_AVERAGE_POOL, NULL, add_block(net, f));
     int h = gt_net_plain(net, GT_OP_RELU, NULL, e); /* alone, of bytes that it reads as floats */
     start_trial(job, net, (int[]){c, g, h}, 3);
+    job->pixels = by_channel;
 }
 
 static void

@@ -48,6 +48,7 @@ typedef struct {
     int *outputs;    /* (n,) */
     int n;
     const gt_net *net;
+    gt_preprocessing pixels; /* what a test of its own takes them for */
 } trial;
 
 /* The largest distance over the outputs of one run; INFINITY when it failed.  Each output has
@@ -86,6 +87,7 @@ start_trial(trial *job, gt_net *net, const int *outputs, int n)
     memcpy(job->outputs, outputs, (size_t)n * sizeof(int));
     job->images = make_images(net, MAX);
     job->twin = gt_twin_run(&net->graph, job->images, MAX, preprocessing);
+    job->pixels = preprocessing;
     job->backbone = NULL;
 }
 
