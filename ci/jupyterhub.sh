@@ -40,7 +40,7 @@ need npm nodejs npm
 echo "Making an environment in $folder/environment"
 make_environment "$folder/environment"
 echo "$installing, JupyterHub, JupyterLab and the classic Notebook"
-install "$folder/environment" "${package}[hub,serve]" pytest pandas
+install "$folder/environment" "${package}[hub,serve]" pytest
 echo "Installing JupyterHub's proxy"
 if ! npm install --prefix "$folder/node" --no-audit --no-fund configurable-http-proxy \
     >"$folder/npm.log" 2>&1; then

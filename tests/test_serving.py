@@ -1,4 +1,5 @@
 """The HTTP service, in a process of its own: answers, batches, refusals, and the end."""
+import asyncio
 import base64
 import concurrent.futures
 import http.client
@@ -18,7 +19,9 @@ import pytest
 import gear_transfer as gt
 from gear_transfer import cli
 from gear_transfer.serving import scoring
+from gear_transfer.serving.application import from_environment, make_application
 from gear_transfer.serving.batching import Batcher, TooManyWaiting
+from gear_transfer.serving.limits import DEFAULT_LIMITS
 from served import Served, content, form
 
 
@@ -224,6 +227,72 @@ def test_many_clients_at_once(service, model, images):
     assert single < int(re.search(r"batch_size_count (\d+)", sizes).group(1))  # some went together
 
 
+async def ask_application(application, body, kind="image/jpeg"):
+    """Status, headers and JSON of POST /predict, without a server."""
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/predict", "raw_path": b"/predict",
+             "query_string": b"", "headers": [(b"content-type", kind.encode())], "http_version": "1.1",
+             "scheme": "http", "server": ("localhost", 80), "client": ("localhost", 1), "root_path": ""}
+    try:
+        await application(scope, receive, send)
+    except gt.EngineError:
+        pass  # goes on to the server's log once it is answered
+    text = b"".join(message.get("body", b"") for message in sent)
+    return sent[0]["status"], dict(sent[0]["headers"]), json.loads(text.decode())
+
+
+def run_with(application, work):
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work(application))
+    finally:
+        loop.close()
+
+
+def test_too_many_waiting(model, images):
+    """256 wait at most; whoever comes then is told so at once, and the others are answered."""
+    slow = Slow(model)
+    body, kind = form(*[("a.jpg", content(images.paths[0]))] * 32)
+
+    async def work(application):
+        asked = [asyncio.ensure_future(ask_application(application, body, kind)) for _ in range(10)]
+        await asyncio.sleep(0.5)
+        early = [each.result() for each in asked if each.done()]
+        slow.go.set()
+        return early, await asyncio.gather(*asked)
+
+    early, found = run_with(make_application(slow), work)
+    assert 1 <= len(early) <= 2  # the first batch may have left the queue already
+    for status, headers, text in early:
+        assert (status, headers[b"retry-after"]) == (503, b"1")
+        assert text["error"]["type"] == "overloaded"
+    assert [each[0] for each in found].count(200) == 10 - len(early)
+    assert all(len(each[2]["predictions"]) == 32 for each in found if each[0] == 200)
+
+
+def test_a_prediction_that_takes_too_long(model, images):
+    slow = Slow(model)
+    found = run_with(make_application(slow, DEFAULT_LIMITS._replace(seconds=0.2)),
+                     lambda application: ask_application(application, content(images.paths[0])))
+    slow.go.set()
+    assert found[0] == 504 and found[2]["error"]["type"] == "timeout"
+
+
+def test_an_engine_that_fails(model):
+    slow = Slow(model)
+    slow.go.set()
+    found = run_with(make_application(slow),
+                     lambda application: ask_application(application, b"broken engine"))
+    assert found[0] == 500 and found[2]["error"] == {"type": "internal", "message": "EngineError"}
+
+
 # The end
 
 @pytest.mark.slow
@@ -260,7 +329,6 @@ def test_without_the_packages(model, images, capsys, monkeypatch):
 
 
 def test_an_application_for_gunicorn(model, images, monkeypatch):
-    from gear_transfer.serving.application import from_environment
     monkeypatch.delenv("GEAR_TRANSFER_MODEL", raising=False)
     with pytest.raises(ValueError, match="GEAR_TRANSFER_MODEL must name"):
         from_environment()
