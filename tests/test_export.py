@@ -152,6 +152,17 @@ def test_single_operations(network, expected):
     np.testing.assert_allclose(found, wanted, atol=2e-6)
 
 
+@pytest.mark.parametrize("padding", ["valid", [1, 1, 0, 0], [1, 0, 1, 1]])
+@pytest.mark.parametrize("op, attributes", [
+    ("max_pool", {}), ("average_pool", {}), ("average_pool", {"count_include_padding": True})])
+def test_windows_that_reach_over_the_edge(op, attributes, padding):
+    network = one(op, dict(attributes, pool_size=[3, 2], strides=[2, 2], padding=padding, ceil_mode=True))
+    pixels = np.random.RandomState(0).randint(0, 256, (2, 4, 5, 3)).astype(np.uint8)
+    results = twin.run(network, pixels)
+    found = run_onnx(onnx_bytes(network, {"images": (4, 5, 3)}, FACTS), pixels)
+    np.testing.assert_allclose(found, results["x"].transpose(0, 3, 1, 2).reshape(2, -1), atol=2e-6)
+
+
 def test_an_operation_that_is_not_exported():
     with pytest.raises(gt.GraphError, match="node 'x' has the operation 'attention'"):
         onnx_bytes(one("attention", {"heads": 1, "scale": 1.0}), {}, FACTS)
