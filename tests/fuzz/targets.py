@@ -27,6 +27,7 @@ from PIL import Image, features
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import keras_files  # noqa: E402
+import pytorch_files  # noqa: E402
 from gear_transfer import _core, errors, importers  # noqa: E402
 from gear_transfer.common.cache import FeatureCache  # noqa: E402
 from gear_transfer.features.backbone import describe  # noqa: E402
@@ -167,7 +168,7 @@ def mutate_json(value, rng):
 
 def import_readers():
     """Import the modules that are else imported on first use, so that a fuzzer can see into them."""
-    for found in pkgutil.iter_modules(importers.__path__, importers.__name__ + "."):
+    for found in pkgutil.walk_packages(importers.__path__, importers.__name__ + "."):
         importlib.import_module(found.name)
     for name in ("classifiers.classifier", "classifiers.head", "classifiers.model_file",
                  "photographs.prefetch"):
@@ -287,6 +288,40 @@ class Model(Native):
         except errors.ModelFileError:
             return False
         return True
+
+
+# PyTorch weights
+
+class Pytorch(Native):
+    """Weights of PyTorch in a safetensors file, beside a config.json of timm that changes too.
+
+    The input is the config.json, its length before it, and then the weights.
+    """
+
+    file_name = "model.safetensors"
+
+    def seeds(self):
+        files = [self.written_by(lambda path, shapes=shapes: pytorch_files.write_plain(path, shapes))
+                 for shapes in (pytorch_files.small_vgg(), pytorch_files.small_resnet(2))]
+        return [pytorch_files.joined(config, weights)
+                for config, weights in zip((pytorch_files.CONFIG, b"{}"), files)]
+
+    def mutate(self, data, rng):
+        """Change one of the two files."""
+        config, weights = pytorch_files.parted(data)
+        if rng.random() < 0.7:
+            return pytorch_files.joined(config, super(Pytorch, self).mutate(weights, rng))
+        try:
+            value = mutate_json(json.loads(config.decode("utf-8")), rng)
+            return pytorch_files.joined(json.dumps(value).encode(), weights)
+        except (ValueError, RecursionError):
+            return pytorch_files.joined(mutate_bytes(config, rng), weights)
+
+    def put(self, data):
+        config, weights = pytorch_files.parted(data)
+        super(Pytorch, self).put(weights)
+        with open(os.path.join(self.folder, "config.json"), "wb") as stream:
+            stream.write(config)
 
 
 # Keras HDF5
@@ -576,8 +611,8 @@ class Images(Target):
         return readable
 
 
-TARGETS = {"native": Native, "model": Model, "keras": Keras, "keras_archive": KerasArchive,
-           "keras_weights": KerasWeights,
+TARGETS = {"native": Native, "model": Model, "pytorch": Pytorch, "keras": Keras,
+           "keras_archive": KerasArchive, "keras_weights": KerasWeights,
            "cache": Cache, "images": Images}
 if importlib.util.find_spec("onnx") is not None:  # left out with old Pythons, see ci/other_pythons.sh
     TARGETS["onnx"] = Onnx
