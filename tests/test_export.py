@@ -14,7 +14,7 @@ from gear_transfer import cli
 from gear_transfer.exporters.keras_file import keras_bytes
 from gear_transfer.exporters.keras_order import keras_order
 from gear_transfer.exporters.onnx_model import onnx_bytes
-from gear_transfer.importers.network import Network, Node
+from gear_transfer.importers import Network, Node, load_network
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "oracle"))
 import networks  # noqa: E402
@@ -63,6 +63,18 @@ def test_onnx_runtime_says_the_same(images, tmp_path, parameters):
     assert found.dtype == np.float32 and expected.max() > 0.7
     assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
     np.testing.assert_allclose(found, expected, atol=5e-5)
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "keras"])
+def test_what_is_written_can_be_read_back(images, tmp_path, suffix):
+    model = fit(images)
+    gt.export(model, tmp_path / ("model." + suffix))
+    backbone = gt.Backbone.load(tmp_path / ("model." + suffix), layer=load_network(
+        tmp_path / ("model." + suffix)).layers[-1], input_size=64)
+    pixels = pixels_of(model, images.paths[:6])
+    assert backbone.preprocessing == {"scale": 1.0, "offset": 0.0}
+    np.testing.assert_allclose(backbone.features(pixels), model.predict_proba(images.paths[:6]),
+                               atol=1e-5)
 
 
 def test_what_the_file_says_of_itself(images, tmp_path):
