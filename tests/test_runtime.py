@@ -71,6 +71,7 @@ def run(code, *arguments, **variables):
     return output.decode()
 
 
+@pytest.mark.slow
 def test_prediction_needs_numpy_and_pillow_only(fitted, path, images):
     paths = images.paths[::12]
     found = json.loads(run(PREDICT, path, *paths, GEAR_TRANSFER_MODEL=path))

@@ -277,6 +277,7 @@ def test_too_many_waiting(model, images):
     assert all(len(each[2]["predictions"]) == 32 for each in found if each[0] == 200)
 
 
+@pytest.mark.slow
 def test_a_prediction_that_takes_too_long(model, images):
     slow = Slow(model)
     found = run_with(make_application(slow, DEFAULT_LIMITS._replace(seconds=0.2)),
@@ -317,6 +318,7 @@ def test_a_request_in_flight_is_answered(model, images):
         socket.create_connection(("127.0.0.1", served.port), timeout=5)
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken(service, images, capsys):
     assert cli.main(["serve", path_of(images), "--port", str(service.port)]) == 1
     assert "cannot listen at 127.0.0.1 port {}".format(service.port) in capsys.readouterr().err
