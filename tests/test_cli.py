@@ -618,6 +618,7 @@ def test_check_finds_old_and_missing_libraries(capsys, monkeypatch):
     assert "too old" in wrong[0] and "'pip install nothing'" in wrong[1]
 
 
+@pytest.mark.slow
 def test_check_finds_an_unwritable_cache(capsys, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "below"))
@@ -632,6 +633,7 @@ def test_check_of_a_folder_without_images(tmp_path, capsys):
     assert (code, output) == (1, "") and "no readable images" in errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instructions", ["SSE41", "AVX2"])
 def test_golden_features_on_other_processors(instructions):
     process = subprocess.Popen(
