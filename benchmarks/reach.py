@@ -51,7 +51,9 @@ def measured(path):
 
 
 def keep(rows, row):
-    """Put a row in its place; a size that was not reached gives way to one that was measured."""
+    """Put a row in its place; what was not built gives way to what was measured."""
+    if row["size"]:
+        rows.pop((row["architecture"], row["kind"], ""), None)
     rows[row["architecture"], row["kind"], row["size"]] = row
 
 
