@@ -106,6 +106,25 @@ def group_hashes(images, hashes, threshold=DEFAULT_THRESHOLD):
     return Duplicates(images, groups, exact, pairs, distances, threshold, alike)
 
 
+def groups_of_hashes(packed, contents):
+    """Groups of near-duplicates by hashes alone, see `find_duplicates`.
+
+    Parameters
+    ----------
+    packed : ndarray of uint8, shape (n, 64)
+        Difference hashes, eight bits a byte.
+    contents : sequence of n bytes
+        The same for photographs that are byte for byte the same.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+    """
+    bits = np.unpackbits(packed, axis=1).astype(bool)
+    pairs, _ = _close_pairs(bits, np.ones(len(bits), bool), DEFAULT_THRESHOLD)
+    return _joined(_linked(bits, pairs, DEFAULT_THRESHOLD), numbered(contents))
+
+
 class Duplicates(Result):
     """Groups of photographs that show the same.
 
