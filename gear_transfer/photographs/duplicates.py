@@ -4,6 +4,7 @@ import collections
 import numpy as np
 
 from ..common.tables import Result, counted, plain
+from ..common.threads import one_blas_thread
 from .close_hashes import Hashes, count_bits, near_pairs
 from .hashes import BITS, ImageHashes
 from .sequences import check_images
@@ -247,10 +248,11 @@ def _close_pairs(packed, readable, threshold):
     hashes = Hashes(packed[known])
     most_apart = max(threshold * BITS, 0.5)
     pairs, distances = [np.empty((0, 2), int)], [np.empty(0)]
-    for first, second, apart, shared in near_pairs(hashes, hashes, most_apart, _MOST_EDGES_APART):
-        first, second = known[np.minimum(first, second)], known[np.maximum(first, second)]
-        pairs.append(np.stack([first, second], axis=1))
-        distances.append(apart / float(BITS))
+    with one_blas_thread():
+        for first, second, apart, _ in near_pairs(hashes, hashes, most_apart, _MOST_EDGES_APART):
+            first, second = known[np.minimum(first, second)], known[np.maximum(first, second)]
+            pairs.append(np.stack([first, second], axis=1))
+            distances.append(apart / float(BITS))
     pairs, distances = np.concatenate(pairs), np.concatenate(distances)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     return pairs[order], distances[order]
@@ -293,9 +295,10 @@ def have_close(bits, others):
     if len(bits) and len(others):
         known = Hashes(np.packbits(others, axis=1))
         hashes = Hashes(np.packbits(bits, axis=1), known.basis)
-        for first, _, _, _ in near_pairs(hashes, known, _SURELY * DEFAULT_THRESHOLD * BITS,
-                                         _SURELY * _MOST_EDGES_APART):
-            found[first] = True
+        with one_blas_thread():
+            for first, _, _, _ in near_pairs(hashes, known, _SURELY * DEFAULT_THRESHOLD * BITS,
+                                             _SURELY * _MOST_EDGES_APART):
+                found[first] = True
     return found
 
 
