@@ -1,12 +1,10 @@
-"""What grows with the number of photographs: near-duplicates, and memory of features and predictions.
+"""What finding near-duplicates costs as photographs become many.
 
     python benchmarks/scale.py duplicates gear_images 5000 20000 100000
-    python benchmarks/scale.py memory 1000 100000
 
 Each number of photographs is measured in a process of its own. `duplicates` groups hashes like real
 ones: those of the photographs given, upper and lower parts of two put together and 6 % of the bits
-turned over; 15 % are near-duplicates of others. `memory` says the peak beside the listing, of bytes
-that are the process's own.
+turned over; 15 % are near-duplicates of others.
 """
 import os
 import subprocess
