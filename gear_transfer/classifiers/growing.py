@@ -13,7 +13,7 @@ from .classifier import TrainingPhotographs
 from .description import trained_on_all
 from .kept_features import KeptFeatures, TrainingFeatures, known_features
 from .labelled import check_labelled, extract_labelled
-from .training_record import TrainingRecord, join_records
+from .training_record import TrainingRecord, join_records, training_facts
 
 #: How many photographs joined a classifier, how many of those given it had, and how many of these
 #: have another label now.
@@ -115,6 +115,7 @@ def _train(model, known, new, record):
     model.split_ = Split(parts, groups, _names(model.split_, new, count, parts))
     model.head_, model.classes_, model.history_ = head, head.classes_, head.history_
     model.n_images_ = len(labels)
+    model.trained_ = training_facts(labels, head.classes_)
     everything.held = np.zeros(len(parts), np.uint8)
     if not trained_on_all(model):
         everything.held[parts == 1] = 1
