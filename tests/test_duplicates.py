@@ -92,7 +92,7 @@ def test_close_pairs_against_a_slow_twin():
     for i in range(0, 60, 3):
         bits[i + 1] = bits[i] ^ (rng.rand(BITS) < 0.04 * rng.rand() * 4)
     readable = np.arange(60) != 7
-    pairs, distances = _close_pairs(bits, readable, 0.12)
+    pairs, distances = _close_pairs(np.packbits(bits, axis=1), readable, 0.12)
     expected = {}
     for i in range(60):
         for j in range(i + 1, 60):
@@ -111,9 +111,9 @@ def test_a_chain_is_no_group():
     step = BITS // 12
     for i in range(12):
         bits[i, :i * step] = ~bits[i, :i * step]
-    pairs, _ = _close_pairs(bits, np.ones(12, bool), 0.12)
+    pairs, _ = _close_pairs(np.packbits(bits, axis=1), np.ones(12, bool), 0.12)
     assert set((i, i + 1) for i in range(11)) <= set(map(tuple, pairs.tolist()))
-    groups = _linked(bits, pairs, 0.12)
+    groups = _linked(np.packbits(bits, axis=1), pairs, 0.12)
     assert groups[0] != groups[-1] and 2 < len(set(groups)) < 12
 
 

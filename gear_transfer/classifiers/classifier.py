@@ -3,21 +3,22 @@ import collections
 
 import numpy as np
 
-from ..common.arguments import check_whole_number, is_missing
-from ..common.caller import warn_caller
+from ..common.arguments import check_whole_number
 from ..common.estimator import Estimator, check_is_fitted
-from ..common.labels import as_labels, labels_of_classes
-from ..errors import DatasetError, SkippedImageWarning
+from ..common.labels import labels_of_classes
+from ..errors import DatasetError
 from ..features.distributed import KeepsExecutor
 from ..features.extractor import FeatureExtractor
 from ..features.settings import DEFAULT_QUALITY
 from ..photographs.augmentation import as_augmentation
 from ..photographs.duplicates import group_hashes
-from ..photographs.image_set import ImageSet, SkippedFile
+from ..photographs.image_set import ImageSet
 from ..photographs.sequences import check_images
 from ..photographs.splits import Split, relative_names
 from .description import ShowsSummary, describe, trained_on_all
 from .head import HeadClassifier, check_settings
+from .kept_features import known_features
+from .labelled import check_labelled, extract_labelled, warn_of_failures
 from .novelty import KEEP, UNKNOWN, NoveltyDetector, is_unknown
 from .ranking import most_probable
 from .training_record import TrainingRecord, training_facts
@@ -90,6 +91,9 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     preprocessing : {"tf", "caffe", "torch", "raw"} or dict, optional
         What pixels the backbone was trained on, where its file does not say it, see
         `Backbone.load`. A saved classifier keeps it.
+    keep_features : bool
+        Save the features of the training photographs with the classifier, in 16 bits a number, so
+        that others can join them later, see `add`.
 
     Attributes
     ----------
@@ -128,7 +132,8 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
                  validation_fraction=0.1, early_stopping=False, patience=5, class_weight=None,
                  calibrate=True, random_state=0, threads=None, precision="auto", cache=True,
                  group_duplicates=True, augment=None, strict=False, verbose=None, executor=None,
-                 quality=DEFAULT_QUALITY, refit=True, preprocessing=None):
+                 quality=DEFAULT_QUALITY, refit=True, preprocessing=None,
+                 keep_features=False):
         self.backbone = backbone
         self.layer = layer
         self.input_size = input_size
@@ -159,6 +164,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         self.quality = quality
         self.refit = refit
         self.preprocessing = preprocessing
+        self.keep_features = keep_features
 
     def make_parts(self):
         """A new extractor and a new head with these parameters."""
@@ -200,7 +206,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         if validation_data is None and isinstance(X, ImageSet):
             validation_data = X.validation
         check_settings(self, validation_data is not None)
-        for name in ("group_duplicates", "strict"):
+        for name in ("group_duplicates", "strict", "keep_features"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise ValueError("{} must be True or False, not {!r}".format(
                     name, getattr(self, name)))
@@ -214,13 +220,14 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         keeps_together = groups is None and validation_data is None and (
             self.group_duplicates and self.validation_fraction > 0)
         hashes = extractor.hashes(X)
-        features, labels, positions, skipped = _extract_labelled(extractor, X, y, self.strict,
+        features, labels, positions, skipped = extract_labelled(extractor, X, y, self.strict,
                                                                  hashes)
         read = [X[i] for i in positions]
         views = None if augmentation is None else _views_when_asked(extractor, read, augmentation)
         parts = np.full(len(X), -1)
         parts[positions] = 0
         hashed = [(hashes, positions)]
+        self._groups_given = groups is not None
         if keeps_together:
             groups = group_hashes(X, hashes).groups
         groups_read = None if groups is None else np.asarray(groups)[positions]
@@ -229,29 +236,61 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
                 validation_data, ImageSet) else validation_data
             X_held, y_held = check_labelled(*(tuple(pair) + ("validation_data", 1)))
             hashes = extractor.hashes(X_held)
-            held, held_labels, held_positions, held_skipped = _extract_labelled(
+            held, held_labels, held_positions, held_skipped = extract_labelled(
                 extractor, X_held, y_held, self.strict, hashes)
             hashed.append((hashes, held_positions))
             head.fit(features, labels, validation_data=(held, held_labels), views=views)
+            self._held = held, held_labels
             parts = np.concatenate([parts, np.full(len(X_held), -1)])
             parts[len(X) + held_positions] = 1
             self.split_ = Split(parts, names=relative_names(list(X) + list(X_held)))
             skipped += held_skipped
         else:
             head.fit(features, labels, groups=groups_read, views=views)
+            self._held = features[:0], labels[:0]
             parts[positions[head.validation_indices_]] = 1
             self.split_ = Split(parts, groups, relative_names(X))
         self.extractor_, self.head_, self.skipped_ = extractor, head, skipped
         self.classes_, self.history_ = head.classes_, head.history_
         self.n_images_, self.trained_ = len(features), training_facts(labels, self.classes_)
         self.training_ = TrainingPhotographs(read, labels, features, groups_read)
-        self._novelty = None
+        self._novelty = self._kept = None
         held = self.split_.parts == 1
         if trained_on_all(self):
             held[:] = False
         self._record = TrainingRecord.of(*(
             (hashes, places, held[first + places]) for first, (hashes, places) in zip(
                 (0, len(X)), hashed)))
+        return self
+
+    def add(self, images, labels=None):
+        """Let photographs, of classes old and new, join those that the classifier was trained on.
+
+        Only they are read; the head is trained anew on all features, as `fit` would on all
+        photographs. Of a loaded classifier the features must be in its file, see `save`.
+        Photographs that are byte for byte one of the known ones do not count twice: they take the
+        label given now. What a folder has in ``val/`` joins the photographs that were given
+        apart to validate on, and the others where there were none.
+
+        Parameters
+        ----------
+        images : sequence of str, Path, PIL.Image.Image or uint8 ndarray; or ImageSet
+        labels : array-like of shape (n,)
+            Their labels; not needed with an ImageSet.
+
+        Returns
+        -------
+        TransferClassifier
+            This one; ``added_`` has the numbers of photographs: new, known, and relabelled.
+
+        Raises
+        ------
+        DatasetError
+            If the features of the training photographs were not kept.
+        """
+        check_is_fitted(self, "head_")
+        from .growing import grow
+        grow(self, images, labels)
         return self
 
     def set_params(self, **parameters):
@@ -347,11 +386,11 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     def _novelty_detector(self):
         """The detector, fitted to the training photographs on first use."""
         if self._novelty is None:
-            if self.training_ is None:
+            known = known_features(self)
+            if known is None:
                 raise DatasetError("the loaded model was trained on too few photographs to tell "
                                    "what is unlike them")
-            self._novelty = NoveltyDetector().fit(self.training_.features, self.training_.labels,
-                                                  self.training_.groups)
+            self._novelty = NoveltyDetector().fit(*known[:3])
         return self._novelty
 
     def predict(self, X, unknown=None, keep=KEEP):
@@ -507,20 +546,23 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         check_is_fitted(self, "head_")
         return describe(self)
 
-    def save(self, path):
+    def save(self, path, keep_features=None):
         """Write the classifier to one file that needs nothing else.
 
         Parameters
         ----------
         path : str or Path
             The file appears whole or not at all.
+        keep_features : bool, optional
+            Keep the features of the training photographs in the file, so that others can join them
+            later, see `add`. Default is the parameter of the classifier.
 
         See Also
         --------
         load_model
         """
         from .model_file import save_model
-        save_model(self, path)
+        save_model(self, path, keep_features)
 
     def _more_tags(self):
         return {"X_types": ["images"], "no_validation": True}
@@ -531,36 +573,6 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
         return tags
 
 
-def check_labelled(X, y, name, least=2):
-    """Images and their labels, checked before any image is read."""
-    if isinstance(X, ImageSet):
-        y = X.labels if y is None else y
-        X = X.paths
-    X = check_images(X)
-    if y is None:
-        raise ValueError("labels are missing: give {} or an ImageSet".format(name))
-    if np.ndim(y) != 1 or len(y) != len(X):
-        raise ValueError("{} images need as many labels, found labels of shape {}".format(
-            len(X), np.shape(y)))
-    # Before NumPy makes text of them.
-    labels = y.tolist() if getattr(getattr(y, "dtype", None), "kind", "") == "U" else list(y)
-    missing = [i for i, label in enumerate(labels) if is_missing(label)]
-    if missing:
-        raise ValueError("{} has no label for {} of the images, the first is number {}".format(
-            name, len(missing), missing[0]))
-    y = as_labels(y)
-    _check_classes(y, least)
-    return X, y
-
-
-def _check_classes(y, least, lost=""):
-    classes = sorted(set(y.tolist()), key=str)
-    if len(classes) < least:
-        found = "only {!r}".format(classes[0]) if classes else "none"
-        raise DatasetError("a classifier needs photographs of {} classes or more, found "
-                           "{}{}".format(least, found, lost))
-
-
 def _in_place(extraction, values):
     """Values of the images that could be read at their places among all, NaN elsewhere."""
     n = len(extraction.positions) + len(extraction.failures)
@@ -569,30 +581,9 @@ def _in_place(extraction, values):
     return spread
 
 
-def _extract_labelled(extractor, X, y, strict, hashes=None):
-    """Features, labels and positions of the images that can be read, and a list of the others."""
-    extraction = extractor.extract(X, strict, hashes=hashes)
-    warn_of_failures(extraction.failures)
-    skipped = [SkippedFile(error.path, error.reason) for _, error in extraction.failures]
-    labels = y[extraction.positions]
-    lost = "; {} images cannot be read, the first is {}: {}".format(
-        len(skipped), skipped[0].path, skipped[0].reason) if skipped else ""
-    _check_classes(labels, 2 if len(set(y.tolist())) > 1 else 1, lost)
-    return extraction.features, labels, extraction.positions, skipped
-
-
 def _views_when_asked(extractor, images, augmentation):
     """A function from positions to the features of the views of those images."""
     def views_of(positions):
         return extractor.extract_views([images[i] for i in positions], augmentation,
                                        strict=True).features
     return views_of
-
-
-def warn_of_failures(failures):
-    """Warn once of all images that cannot be read, naming the first few."""
-    if failures:
-        named = "; ".join(str(error) for _, error in failures[:3])
-        more = " and {} more".format(len(failures) - 3) if len(failures) > 3 else ""
-        warn_caller("{} of the images are left out: {}{}".format(len(failures), named, more),
-                    SkippedImageWarning)

@@ -57,9 +57,20 @@ def _facts(model):
         counted(augmentation.views, "view"))
     last = ", ".join("{} {:.3f}".format(key, values[-1])
                      for key, values in model.history_.items() if values)
-    return [("classes", ", ".join(str(name) for name in model.classes_)),
-            ("trained on", "{}{}, {} epochs: {}".format(
-                training_text(model), views, len(model.history_["loss"]), last))]
+    facts = [("classes", ", ".join(str(name) for name in model.classes_)),
+             ("trained on", "{}{}, {} epochs: {}".format(
+                 training_text(model), views, len(model.history_["loss"]), last))]
+    if getattr(model, "keep_features", False):
+        facts.append(("kept", "features of {} for others to join, {:.1f} MB of the file".format(
+            counted(len(model.split_.training) + len(model.split_.validation), "photograph"),
+            kept_bytes(model) / 1e6)))
+    return facts
+
+
+def kept_bytes(model):
+    """Bytes that the features of the training photographs take in the file of a classifier."""
+    used = len(model.split_.training) + len(model.split_.validation)
+    return 2 * used * model.extractor_.backbone_.n_features
 
 
 def training_text(model):

@@ -1,5 +1,6 @@
 """The dense head as a scikit-learn classifier on features."""
 import collections
+import tempfile
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from .samples import check_features, check_samples, check_views, name_bad_value
 # Of means so many deviations from zero the scaling is not folded into the weights: products with
 # the features as they are would be so large that their sum lost the digits that matter.
 _FAR = 1000.0
+
+_ROWS_COPIED = 1024  # at a time
 
 #: Keys of `history_`, named as Keras names them.
 HISTORY_KEYS = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -143,7 +146,7 @@ class HeadClassifier(Estimator):
         Parameters
         ----------
         X : array-like of shape (n, d)
-            Features.
+            Features. A numpy.memmap of float32 is read where it lies, never copied into memory.
         y : array-like of shape (n,)
             Labels.
         validation_data : tuple (X, y), optional
@@ -239,7 +242,7 @@ class HeadClassifier(Estimator):
         lonely = np.setdiff1d(labels, labels[held])
         warn_of_lonely(self.classes_[lonely], self.classes_[labels], "trained on, not validated")
         self.validation_indices_ = held
-        return _to_train_on(X, labels, train, views), (X[held], labels[held])
+        return _to_train_on(X, labels, train, views), (_rows_of(X, held), labels[held])
 
     def _train(self, core, train, held_out, seed, most_epochs=None):
         """Run the epochs; `core` then has its final weights, scaling folded in.
@@ -468,6 +471,17 @@ def _to_train_on(X, labels, rows, views):
         rows = np.arange(len(X))
     chosen = check_views(views(rows), X, rows) if callable(views) else views[rows]
     return with_views(X[rows], labels[rows], chosen) + (None,)
+
+
+def _rows_of(X, rows):
+    """A copy of some rows; of a matrix in a file it goes into a file that nobody else sees."""
+    if not isinstance(X, np.memmap) or not len(rows):
+        return X[rows]
+    with tempfile.TemporaryFile() as stream:
+        copy = np.memmap(stream, X.dtype, "w+", shape=(len(rows), X.shape[1]))
+    for start in range(0, len(rows), _ROWS_COPIED):
+        copy[start:start + _ROWS_COPIED] = X[rows[start:start + _ROWS_COPIED]]
+    return copy
 
 
 def _less(features, offset):

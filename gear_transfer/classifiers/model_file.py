@@ -25,6 +25,7 @@ from ..importers.preprocessing import resolve
 from ..photographs.augmentation import Augmentation, as_augmentation
 from ..photographs.decoding import RESIZE_RULES
 from ..photographs.splits import Split
+from .kept_features import KeptFeatures, kept_from_arrays, known_features
 from .training_record import facts_from_json, record_from_arrays
 
 _PREFIX = "classifier"
@@ -44,21 +45,23 @@ _PARAMETERS = {
     "patience": (int,), "class_weight": (str, list, type(None)), "calibrate": (bool,),
     "random_state": (int, type(None)), "strict": (bool,),
     "group_duplicates": (bool,), "augment": (dict, type(None)), "cache": (bool,), "refit": (bool,),
-    "preprocessing": (str, dict, type(None)),
+    "preprocessing": (str, dict, type(None)), "keep_features": (bool,),
 }
 
 #: What those count as that files of earlier releases lack.
 _ADDED_PARAMETERS = {"calibrate": False, "group_duplicates": True, "augment": None, "cache": True,
-                     "refit": False, "preprocessing": None}
+                     "refit": False, "preprocessing": None, "keep_features": False}
 
 
-def save_model(model, path):
+def save_model(model, path, keep_features=None):
     """Write a fitted TransferClassifier; the file appears whole or not at all.
 
     Parameters
     ----------
     model : TransferClassifier
     path : str or Path
+    keep_features : bool, optional
+        See `TransferClassifier.save`.
 
     Raises
     ------
@@ -70,8 +73,14 @@ def save_model(model, path):
     check_is_fitted(model, "head_")
     backbone = model.extractor_.backbone_
     network = whole_network(backbone, model.head_)
-    network.extra = {_PREFIX: json.dumps(_settings(model, backbone), sort_keys=True)}
+    settings = _settings(model, backbone)
     network.extra_arrays = _novelty_arrays(model)
+    kept = _kept_features(model, model.keep_features if keep_features is None else keep_features)
+    settings["parameters"]["keep_features"] = kept is not None
+    settings["groups_given"] = kept is not None and kept.groups_given
+    if kept is not None:
+        network.extra_arrays.update(kept.to_arrays())
+    network.extra = {_PREFIX: json.dumps(settings, sort_keys=True)}
     record = getattr(model, "_record", None)
     if record is not None:
         for name, values in zip(_RECORD, (record.contents, record.bits, record.held)):
@@ -84,6 +93,21 @@ def save_model(model, path):
         write_network(path, network)
     except WeightsError as error:
         raise ModelFileError("the model cannot be saved: {}".format(error)) from error
+
+
+def _kept_features(model, keep_features):
+    """What the file is to keep of the training photographs; None where that is not wanted."""
+    if not keep_features:
+        return None
+    kept = getattr(model, "_kept", None)
+    if kept is not None:
+        return kept
+    known = known_features(model)
+    if known is None:
+        raise ModelFileError("the model has no features of its training photographs to keep: it was "
+                             "saved without them; train it again on all photographs with "
+                             "keep_features=True")
+    return KeptFeatures.of(known, model.classes_)
 
 
 def _novelty_arrays(model):
@@ -112,7 +136,7 @@ def _settings(model, backbone):
     parameters["pooling"], parameters["resize"] = backbone.pooling, model.extractor_.resize_
     augmentation = as_augmentation(model.augment)
     parameters["augment"] = None if augmentation is None else augmentation.to_dict()
-    for name in ("early_stopping", "calibrate", "strict", "group_duplicates", "refit"):
+    for name in ("early_stopping", "calibrate", "strict", "group_duplicates", "refit", "keep_features"):
         parameters[name] = bool(parameters[name])
     for name, kinds in _PARAMETERS.items():
         if isinstance(parameters[name], np.generic):
@@ -281,6 +305,7 @@ def _checked_settings(network, path):
             "reason for the precision")
     require(isinstance(settings.get("temperature"), (float, type(None))), "temperature")
     require(type(settings.get("n_images")) is int, "number of images")
+    require(type(settings.setdefault("groups_given", False)) is bool, "note on groups")
     history = settings.get("history")
     require(isinstance(history, dict) and isinstance(history.get("loss"), list) and all(
         isinstance(values, list) and all(isinstance(value, float) for value in values)
@@ -395,6 +420,12 @@ def _rebuild(network, settings, path, threads, verbose, cache):
     model.classes_, model.history_ = head.classes_, head.history_
     model.n_images_, model.split_ = settings["n_images"], settings["split"]
     model.trained_, model._record = settings["trained"], _training_record(network, path)
+    try:
+        model._kept = kept_from_arrays(network.extra_arrays, settings["groups_given"],
+                                       head.classes_, model.n_images_, backbone.n_features)
+    except ValueError as error:
+        raise ModelFileError("{}: the kept features of the training photographs are damaged: {}"
+                             .format(path, error)) from error
     model.training_, model._novelty = None, _novelty_detector(network, backbone, path)
     return model
 

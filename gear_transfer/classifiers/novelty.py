@@ -9,14 +9,13 @@ stays small; what of a photograph lies outside those counts as distance as well,
 reconstruction error of principal components does (J. E. Jackson and G. S. Mudholkar, "Control
 procedures for residuals associated with principal component analysis", Technometrics 21, 1979).
 """
-import contextlib
 import copy
 
 import numpy as np
 
 from ..common.arguments import check_float32_matrix, check_whole_number
 from ..common.estimator import Estimator, check_is_fitted
-from ..common.threads import ThreadPool, check_threads, result_of
+from ..common.threads import ThreadPool, check_threads, one_blas_thread, result_of
 from ..errors import DatasetError
 from ..photographs.splits import assign_groups
 
@@ -236,20 +235,6 @@ class NoveltyDetector(Estimator):
         for name, array in arrays.items():
             setattr(detector, name + "_", np.array(array))
         return detector
-
-
-def one_blas_thread():
-    """A block in which NumPy and SciPy compute on one thread.
-
-    Of the many small products of a decomposition the threads of BLAS make
-    nothing faster, and where the processors have other work they make each
-    wait for its time slice.
-    """
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:  # comes with scikit-learn 0.23
-        return contextlib.suppress()
-    return threadpool_limits(1, user_api="blas")
 
 
 def _leading_directions(rows, count, seed):

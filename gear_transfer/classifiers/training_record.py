@@ -67,6 +67,33 @@ class TrainingRecord(object):
     def __len__(self):
         return len(self.contents)
 
+    def subset(self, rows):
+        """The record of some of the photographs.
+
+        Parameters
+        ----------
+        rows : slice or ndarray of int or bool
+
+        Returns
+        -------
+        TrainingRecord
+        """
+        return TrainingRecord(self.contents[rows], self.bits[rows], self.held[rows])
+
+    def rows_of(self, others):
+        """The row of each photograph of another record that is byte for byte the same, else -1.
+
+        Parameters
+        ----------
+        others : TrainingRecord
+
+        Returns
+        -------
+        ndarray of int, shape (len(others),)
+        """
+        rows = dict((content.tobytes(), i) for i, content in enumerate(self.contents))
+        return np.array([rows.get(content.tobytes(), -1) for content in others.contents], int)
+
     def digest(self):
         """SHA-256 of the hashes in order: equal for equal photographs, str of 64 digits."""
         return hashlib.sha256(b"".join(sorted(row.tobytes() for row in self.contents))).hexdigest()
@@ -98,6 +125,21 @@ class TrainingRecord(object):
 def _as_rows(names):
     rows = b"".join((name or b"")[:CONTENT_BYTES].ljust(CONTENT_BYTES, b"\0") for name in names)
     return np.frombuffer(rows, np.uint8).reshape(len(names), CONTENT_BYTES)
+
+
+def join_records(records):
+    """One record of the photographs of several, in order.
+
+    Parameters
+    ----------
+    records : sequence of TrainingRecord
+
+    Returns
+    -------
+    TrainingRecord
+    """
+    return TrainingRecord(*[np.concatenate([getattr(record, name) for record in records])
+                            for name in ("contents", "bits", "held")])
 
 
 def training_facts(labels, classes):

@@ -10,13 +10,19 @@ DESCRIPTION = """\
 Train a classifier on FOLDER and save it as MODEL, one file that needs nothing
 else. FOLDER has one sub-folder for each class, or train/ with val/ and test/
 beside it, each with one sub-folder for each class. A summary goes to standard
-output."""
+output.
+
+With --from OLD the photographs of FOLDER, of classes old and new, join those of
+a classifier that was trained with --keep-features; MODEL is then OLD itself
+unless it is given."""
 EXAMPLES = """\
 examples:
   gear-transfer train gear_images gear.gtm
   gear-transfer train gear_images gear.gtm --quality fast
   gear-transfer train gear_images gear.gtm --layer mixed5 --input-size 299 --epochs 60
   gear-transfer train gear_images gear.gtm --tune
+  gear-transfer train gear_images gear.gtm --keep-features
+  gear-transfer train --from gear.gtm more_photographs
   gear-transfer train gear_images gear.gtm --hidden-layers 128 --dropout 0.3 --json > gear.json"""
 
 #: Options that are parameters of TransferClassifier, which has their defaults and checks.
@@ -26,10 +32,19 @@ _PARAMETERS = ("backbone", "quality", "layer", "input_size", "pooling", "resize"
                "l2", "validation_fraction", "early_stopping", "patience", "class_weight",
                "random_state", "threads", "augment", "strict")
 
+#: Those of them that may be given when photographs join a classifier.
+_WHEN_JOINING = ("threads", "strict")
+
 
 def add_arguments(parser):
     parser.add_argument("folder", metavar="FOLDER", help="the photographs")
-    parser.add_argument("model", metavar="MODEL", help="the file to write, by custom *.gtm")
+    parser.add_argument("model", metavar="MODEL", nargs="?",
+                        help="the file to write, by custom *.gtm; with --from that file by default")
+    parser.add_argument("--from", dest="base", metavar="OLD",
+                        help="let the photographs join those of this saved classifier")
+    parser.add_argument("--keep-features", action="store_true",
+                        help="save the features of the photographs too, 2 bytes a number, so that "
+                             "others can join them later with --from")
     add_json(parser, "the summary")
     group = parser.add_argument_group("features")
     group.add_argument("--backbone", metavar="NAME", help="name or weight file of the network")
@@ -70,25 +85,33 @@ def add_arguments(parser):
                         help="a photograph that cannot be read is an error")
     add_links(parser)
     add_running(parser)
+    parser.set_defaults(refuse=parser.error)
 
 
 def run(arguments):
     from ..classifiers.classifier import TransferClassifier
     from ..importers.native import check_native_ending
     from ..photographs.image_set import load_folder
-    check_native_ending(arguments.model)
-    check_destination(arguments.model)
-    images = load_folder(arguments.folder, strict=arguments.strict,
-                         follow_links=arguments.follow_links)
     given = dict((name, getattr(arguments, name)) for name in _PARAMETERS
                  if getattr(arguments, name) is not None)
-    model = TransferClassifier(cache=cache_of(arguments), verbose=wants_progress(arguments),
-                               **given)
+    _check_usage(arguments, given)
+    check_native_ending(arguments.model)
+    check_destination(arguments.model)
+    base = None if arguments.base is None else _base(arguments)
+    images = load_folder(arguments.folder, strict=arguments.strict,
+                         follow_links=arguments.follow_links,
+                         least_classes=2 if base is None else 1)
     tuning = None
-    if arguments.tune:
-        tuning = _tuned(arguments, model, images)
-        model = tuning.classifier(arguments.tune)
-    model.fit(images)
+    if base is not None:
+        model = base.add(images)
+    else:
+        model = TransferClassifier(cache=cache_of(arguments), verbose=wants_progress(arguments),
+                                   keep_features=arguments.keep_features, **given)
+        if arguments.tune:
+            tuning = _tuned(arguments, model, images)
+            model = tuning.classifier(arguments.tune)
+            model.keep_features = arguments.keep_features
+        model.fit(images)
     model.save(arguments.model)
     skipped = images.skipped + model.skipped_
     if images.skipped and not arguments.quiet:
@@ -98,6 +121,9 @@ def run(arguments):
     if arguments.json:
         write_json(_description(arguments, model, test, skipped, tuning))
     else:
+        if base is not None:
+            write("{:<12} {:,} photographs; {:,} were known, {:,} of them have another label "
+                  "now\n".format("added", *model.added_))
         if tuning is not None:
             write("{:<12} {}\n".format("tuned", tuning.sentence()))
         write(model.summary() + "\n")
@@ -105,6 +131,32 @@ def run(arguments):
             write("{:<12} accuracy {:.3f} on {:,} photographs\n".format(
                 "tested", test, len(images.test)))
     return 0
+
+
+def _check_usage(arguments, given):
+    """Complete what follows from --from, and refuse what makes no sense with it; exit code 2."""
+    if arguments.base is None:
+        if arguments.model is None:
+            arguments.refuse("the following arguments are required: MODEL")
+        return
+    if arguments.model is None:
+        arguments.model = arguments.base
+    fixed = sorted(set(name for name in given if given[name] is not False) - set(_WHEN_JOINING))
+    if arguments.tune:
+        fixed.append("tune")
+    if fixed:
+        arguments.refuse("argument --{}: not allowed with --from, which takes over the settings of "
+                         "the classifier".format(fixed[0].replace("_", "-")))
+
+
+def _base(arguments):
+    """The saved classifier that photographs are to join."""
+    from ..classifiers.model_file import load_model
+    model = load_model(arguments.base, threads=arguments.threads,
+                       verbose=wants_progress(arguments),
+                       cache=False if arguments.no_cache else arguments.cache)
+    model.strict = arguments.strict
+    return model
 
 
 def _tuned(arguments, model, images):
@@ -122,8 +174,9 @@ def _tuned(arguments, model, images):
 
 
 def _description(arguments, model, test, skipped, tuning):
-    from ..classifiers.description import trained_on_all
+    from ..classifiers.description import kept_bytes, trained_on_all
     backbone = model.extractor_.backbone_
+    added = getattr(model, "added_", None)
     return collections.OrderedDict([
         ("model", arguments.model),
         ("classes", model.classes_),
@@ -135,6 +188,8 @@ def _description(arguments, model, test, skipped, tuning):
         ("precision", backbone.precision),
         ("precision_reason", backbone.precision_reason),
         ("tuning", None if tuning is None else tuning.to_dict()),
+        ("added", None if added is None else added._asdict()),
+        ("kept_bytes", kept_bytes(model) if model.keep_features else 0),
         ("history", collections.OrderedDict(model.history_)),
         ("test_accuracy", test),
         ("skipped", skipped_facts(skipped)),

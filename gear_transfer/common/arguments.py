@@ -41,7 +41,7 @@ def is_float32_matrix(value):
     bool
         False also for finite numbers whose sum overflows.
     """
-    if type(value) is not np.ndarray or value.dtype != np.float32 or value.ndim != 2 or (
+    if type(value) not in (np.ndarray, np.memmap) or value.dtype != np.float32 or value.ndim != 2 or (
             not value.size):
         return False
     with np.errstate(over="ignore", invalid="ignore"):

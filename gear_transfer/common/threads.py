@@ -175,3 +175,17 @@ class ThreadPool(object):
             # Threads are released here: a traceback that keeps this object would leave them to some
             # later collection, in whose callbacks Python loses a Ctrl-C.
             self._executor = None
+
+
+def one_blas_thread():
+    """A block in which NumPy and SciPy compute on one thread.
+
+    Of the many small products of a decomposition the threads of BLAS make
+    nothing faster, and where the processors have other work they make each
+    wait for its time slice.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:  # comes with scikit-learn 0.23
+        return contextlib.suppress()
+    return threadpool_limits(1, user_api="blas")

@@ -19,6 +19,7 @@ from ..photographs.decoding import RESIZE_RULES
 from ..photographs.images import centred_on_white, read_picture
 from ..photographs.sequences import check_images
 from .backbone import Backbone
+from .destination import destination
 from .distributed import KeepsExecutor, check_executor, iterate_chunks, make_task
 from .extraction import iterate_features
 from .precision import SAMPLE_SIZE, choice_from_text, choice_to_text, fast_precisions
@@ -133,13 +134,17 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         self.resize_ = self.resize or default_resize(self.backbone_.network)
         return self
 
-    def transform(self, X):
+    def transform(self, X, out=None):
         """Features of images.
 
         Parameters
         ----------
         X : sequence of str, Path, PIL.Image.Image or uint8 ndarray
             As `read_image` takes them; an array (n, h, w, 3) is such a sequence.
+        out : str, Path or float32 ndarray of shape (n, d), optional
+            Where the features go, so that memory stays as it is however many images there are: a
+            file for numpy.load, by custom named .npy, which appears whole or not at all, or an array
+            such as a numpy.memmap.
 
         Returns
         -------
@@ -151,7 +156,12 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         ImageError
             For the first image that cannot be read.
         """
-        return in_container(self, X, self.extract(X, strict=True).features)
+        if out is None:
+            return in_container(self, X, self.extract(X, strict=True).features)
+        if not hasattr(self, "backbone_"):
+            self.fit()
+        with destination(out, (len(check_images(X)), self.backbone_.n_features)) as features:
+            return self._extract(X, True, out=features).features
 
     def fit_transform(self, X, y=None, **fit_params):
         """Load the backbone and compute the features of images, see `transform`."""
@@ -216,7 +226,7 @@ class FeatureExtractor(KeepsExecutor, Estimator):
         if not isinstance(self.backbone, Backbone):
             self.backbone_ = self.backbone_.with_threads(self.threads)
 
-    def _extract(self, X, strict, augmentation=None, hashes=None):
+    def _extract(self, X, strict, augmentation=None, hashes=None, out=None):
         """Features of images or, with an augmentation, those of all views in one row."""
         if not hasattr(self, "backbone_"):
             self.fit()
@@ -228,7 +238,7 @@ class FeatureExtractor(KeepsExecutor, Estimator):
             self._choose_precision(X, contents, cache)
             work = _Work(X, self.backbone_.n_features * (1 if augmentation is None
                                                             else augmentation.views),
-                         cache, self._keys(contents, augmentation))
+                         cache, self._keys(contents, augmentation), out)
             with work:
                 missing = work.take_known()
                 bar.update(len(X) - len(missing))
@@ -378,10 +388,11 @@ class _Work(object):
     """
 
     KEEP_EVERY = 1.0  # seconds
+    _AT_ONCE = 1024  # images that are looked up in the cache
 
-    def __init__(self, X, length, cache, keys):
+    def __init__(self, X, length, cache, keys, out=None):
         self.failures = []
-        self._features = np.empty((len(X), length), np.float32)
+        self._features = np.empty((len(X), length), np.float32) if out is None else out
         self._done = np.zeros(len(X), bool)
         self._cache, self._keys = cache if any(keys) else None, keys
         self._unkept = []
@@ -395,11 +406,13 @@ class _Work(object):
     def take_known(self):
         """Fill in what the cache has; the positions of the others."""
         if self._cache is not None:
-            known = self._cache.get([key for key in self._keys if key], self._features.shape[1])
-            for i, key in enumerate(self._keys):
-                if key in known:
-                    self._features[i] = known[key]
-                    self._done[i] = True
+            for start in range(0, len(self._keys), self._AT_ONCE):
+                keys = self._keys[start:start + self._AT_ONCE]
+                known = self._cache.get([key for key in keys if key], self._features.shape[1])
+                for i, key in enumerate(keys, start):
+                    if key in known:
+                        self._features[i] = known[key]
+                        self._done[i] = True
         return np.flatnonzero(~self._done)
 
     def add(self, positions, features, changed=()):

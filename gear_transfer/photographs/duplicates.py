@@ -4,6 +4,8 @@ import collections
 import numpy as np
 
 from ..common.tables import Result, counted, plain
+from ..common.threads import one_blas_thread
+from .close_hashes import Hashes, count_bits, near_pairs
 from .hashes import BITS, ImageHashes
 from .sequences import check_images
 from .linkage import average_linkage, connected_parts, numbered
@@ -26,7 +28,7 @@ _SAME_COLOURS = 6.0
 # of 40 to 90, 19 of 20 are to the original.
 _SURELY = 0.25
 
-_BLOCK = 256  # photographs compared with all others at a time
+_BLOCK = 4096  # pairs whose colours are compared at a time
 _GROUPS_SHOWN = 20
 
 
@@ -96,14 +98,33 @@ def group_hashes(images, hashes, threshold=DEFAULT_THRESHOLD):
     bits, contents, failures = hashes.complete()
     readable = np.ones(len(images), bool)
     readable[[i for i, _ in failures]] = False
-    pairs, distances = _close_pairs(bits, readable, threshold)
-    near = _linked(bits, pairs, threshold)
+    packed = np.packbits(bits, axis=1)
+    pairs, distances = _close_pairs(packed, readable, threshold)
+    near = _linked(packed, pairs, threshold)
     exact = numbered([("content", content) if content else ("image", i)
                       for i, content in enumerate(contents)])
     # The same file is in one group, whatever its hash says; where it cannot be read, too.
     groups = _joined(near, exact)
-    alike = _joined(_alike(bits, hashes.colours, groups, pairs, threshold), exact)
+    alike = _joined(_alike(packed, hashes.colours, groups, pairs, distances, threshold), exact)
     return Duplicates(images, groups, exact, pairs, distances, threshold, alike)
+
+
+def groups_of_hashes(packed, contents):
+    """Groups of near-duplicates by hashes alone, see `find_duplicates`.
+
+    Parameters
+    ----------
+    packed : ndarray of uint8, shape (n, 64)
+        Difference hashes, eight bits a byte.
+    contents : sequence of n bytes
+        The same for photographs that are byte for byte the same.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+    """
+    pairs, _ = _close_pairs(packed, np.ones(len(packed), bool), DEFAULT_THRESHOLD)
+    return _joined(_linked(packed, pairs, DEFAULT_THRESHOLD), numbered(contents))
 
 
 class Duplicates(Result):
@@ -221,39 +242,37 @@ class Duplicates(Result):
             ("clusters", [[names[i] for i in cluster] for cluster in self.clusters()])])
 
 
-def _close_pairs(bits, readable, threshold):
+def _close_pairs(packed, readable, threshold):
     """Positions (m, 2) of the pairs that may be in one group, and the distances (m,) of hashes."""
-    edges = bits.astype(np.float32)
-    counts = edges.sum(axis=1)
-    columns = np.arange(len(bits))
+    known = np.flatnonzero(readable)
+    hashes = Hashes(packed[known])
+    most_apart = max(threshold * BITS, 0.5)
     pairs, distances = [np.empty((0, 2), int)], [np.empty(0)]
-    for start in range(0, len(bits), _BLOCK):
-        rows, others = slice(start, start + _BLOCK), slice(start, None)
-        shared = edges[rows].dot(edges[others].T)
-        apart = (counts[rows, None] + counts[others] - 2 * shared) / BITS
-        close = _relative(apart, shared, counts[rows, None], counts[others], threshold) <= 1
-        close &= readable[rows, None] & readable[others] & (columns[rows, None] < columns[others])
-        first, second = np.nonzero(close)
-        pairs.append(np.stack([first, second], axis=1) + start)
-        distances.append(apart[first, second].astype(float))
-    return np.concatenate(pairs), np.concatenate(distances)
+    with one_blas_thread():
+        for first, second, apart, _ in near_pairs(hashes, hashes, most_apart, _MOST_EDGES_APART):
+            first, second = known[np.minimum(first, second)], known[np.maximum(first, second)]
+            pairs.append(np.stack([first, second], axis=1))
+            distances.append(apart / float(BITS))
+    pairs, distances = np.concatenate(pairs), np.concatenate(distances)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    return pairs[order], distances[order]
 
 
-def _alike(bits, colours, groups, pairs, threshold):
+def _alike(packed, colours, groups, pairs, distances, threshold):
     """Groups, within the groups, of photographs that show nearly the same in colour too."""
-    first, second = pairs.T
-    edges = bits.astype(np.float32)
-    counts = edges.sum(axis=1)
-    is_alike = groups[first] == groups[second]
+    within = groups[pairs[:, 0]] == groups[pairs[:, 1]]
+    pairs, distances = pairs[within], distances[within]
+    counts = count_bits(packed)
+    is_alike = np.zeros(len(pairs), bool)
     for start in range(0, len(pairs), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        one, other = first[rows], second[rows]
-        shared = (edges[one] * edges[other]).sum(axis=1)
-        apart = (counts[one] + counts[other] - 2 * shared) / BITS
+        one, other = pairs[rows].T
+        apart = distances[rows] * BITS
+        shared = (counts[one] + counts[other] - apart) / 2
         difference = np.abs(colours[one].astype(int) - colours[other]).mean(axis=1)
-        is_alike[rows] &= (_relative(apart, shared, counts[one], counts[other], threshold)
-                           <= _ALIKE) & (difference <= _SAME_COLOURS)
-    return numbered(connected_parts(len(bits), pairs[is_alike]).tolist())
+        is_alike[rows] = (_relative(apart / BITS, shared, counts[one], counts[other], threshold)
+                          <= _ALIKE) & (difference <= _SAME_COLOURS)
+    return numbered(connected_parts(len(packed), pairs[is_alike]).tolist())
 
 
 def have_close(bits, others):
@@ -272,15 +291,14 @@ def have_close(bits, others):
     -------
     ndarray of bool, shape (n,)
     """
-    edges, other_edges = bits.astype(np.float32), others.astype(np.float32)
-    counts, other_counts = edges.sum(axis=1), other_edges.sum(axis=1)
     found = np.zeros(len(bits), bool)
-    for start in range(0, len(bits) if len(others) else 0, _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        shared = edges[rows].dot(other_edges.T)
-        apart = (counts[rows, None] + other_counts - 2 * shared) / BITS
-        distances = _relative(apart, shared, counts[rows, None], other_counts, DEFAULT_THRESHOLD)
-        found[rows] = (distances <= _SURELY).any(axis=1)
+    if len(bits) and len(others):
+        known = Hashes(np.packbits(others, axis=1))
+        hashes = Hashes(np.packbits(bits, axis=1), known.basis)
+        with one_blas_thread():
+            for first, _, _, _ in near_pairs(hashes, known, _SURELY * DEFAULT_THRESHOLD * BITS,
+                                             _SURELY * _MOST_EDGES_APART):
+                found[first] = True
     return found
 
 
@@ -295,16 +313,16 @@ def _relative(apart, shared, counts, other_counts, threshold):
     return np.maximum(apart / max(threshold, 0.5 / BITS), lacking / _MOST_EDGES_APART)
 
 
-def _linked(bits, pairs, threshold):
+def _linked(packed, pairs, threshold):
     """Groups by average linkage.
 
     Members of a group are connected by close pairs, so each connected part is grouped for itself.
     """
-    groups = connected_parts(len(bits), pairs)
+    groups = connected_parts(len(packed), pairs)
     order = np.argsort(groups, kind="mergesort")
     for part in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
         if len(part) > 1:
-            edges = bits[part].astype(np.float32)
+            edges = np.unpackbits(packed[part], axis=1).astype(np.float32)
             shared = edges.dot(edges.T)
             counts = edges.sum(axis=1)
             apart = (counts[:, None] + counts - 2 * shared) / BITS

@@ -128,7 +128,7 @@ def compute_features(images, model=None, groups=None, augment=None):
     -------
     FeatureSet
     """
-    from ..classifiers.classifier import warn_of_failures
+    from ..classifiers.labelled import warn_of_failures
     if not hasattr(images, "paths"):
         raise TypeError("images must be an ImageSet, as load_folder gives it, not {!r}".format(images))
     model = TransferClassifier() if model is None else model

@@ -7,9 +7,9 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
-from ..classifiers.classifier import (HEAD_PARAMETERS, TransferClassifier, check_labelled,
-                                      warn_of_failures)
+from ..classifiers.classifier import HEAD_PARAMETERS, TransferClassifier
 from ..classifiers.head import check_settings
+from ..classifiers.labelled import check_labelled, warn_of_failures
 from ..common.arguments import check_list, check_whole_number, is_path
 from ..common.progress import no_automatic_bars, progress_bar
 from ..errors import GraphError
