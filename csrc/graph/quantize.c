@@ -51,6 +51,16 @@ can_keep_format(const gt_node *node)
            (concatenates || node->op == GT_OP_MAX_POOL || node->op == GT_OP_AVERAGE_POOL);
 }
 
+/* A convolution of all channels, or of one a group that weighs pixels beside each other. */
+static bool
+is_for_8_bits(const gt_graph *graph, const gt_node *node)
+{
+    bool is_depthwise = node->groups == node->shape.channels && node->inputs[0] != 0 &&
+                        node->groups == graph->nodes[node->inputs[0]].shape.channels &&
+                        node->arrays[GT_KERNEL].data != NULL;
+    return node->op == GT_OP_CONV2D && (node->groups == 1 || is_depthwise);
+}
+
 /* A convolution can read 8 bits where the range of what it reads is known.  Bytes of photographs
  * stand for numbers with an offset, which can become part of the bias only where every pixel of the
  * window is a byte too, those around the photograph bytes that stand for 0. */
@@ -58,7 +68,7 @@ static bool
 can_read_8_bits(const quantizer *job, const gt_node *node)
 {
     uint8_t zeros[GT_PIXEL_CHANNELS];
-    if (node->op != GT_OP_CONV2D || node->groups != 1) {
+    if (!is_for_8_bits(job->graph, node)) {
         return false;
     }
     if (node->inputs[0] == 0) {
@@ -292,8 +302,8 @@ static bool
 convolves_in_int8(const quantizer *job, int index)
 {
     const gt_node *node = &job->graph->nodes[index];
-    return node->op == GT_OP_CONV2D && node->groups == 1 &&
-           job->blocks[index].fusion == GT_NOT_FUSED && job->nodes[node->inputs[0]].is_wanted;
+    return is_for_8_bits(job->graph, node) && job->blocks[index].fusion == GT_NOT_FUSED &&
+           job->nodes[node->inputs[0]].is_wanted;
 }
 
 /* Let a convolution compute an addition as well, where both can in int8.  Its own result is nowhere. */
