@@ -279,6 +279,9 @@ def version():
     return re.search(r'^__version__ = "(.+)"$', read("gear_transfer/__init__.py"), re.MULTILINE).group(1)
 
 
+#: What `gear-transfer serve` needs.
+SERVE = ["python-multipart>=0.0.5", "starlette>=0.27", "uvicorn>=0.22"]
+
 check_pip()
 if BUILDING & set(sys.argv):
     check_tools()
@@ -308,14 +311,18 @@ setup(
         "docs": ["furo", "sphinx>=5.0"],
         "hub": ["ipykernel>=5.5", "ipywidgets>=8.0", "jupyterhub>=5.0", "jupyterlab>=4.0",
                 "nbclassic>=1.0", "psutil", "selenium>=4.10"],
+        "keras": ["h5py>=2.10"],
         "onnx": ["onnx>=1.10"],
+        "serve": SERVE,
         "notebook": ["nbconvert>=5.6", "ipykernel>=5.5"],
         "test": ["h5py>=2.10", "pandas>=0.25", "pytest>=6.1", "pytest-xdist>=1.34",
                  "setuptools>=40.8",
                  "onnx>=1.14; python_version >= '3.9'",
+                 "onnxruntime>=1.15; python_version >= '3.9'",
                  "dask>=2022.2; python_version >= '3.9'",
                  "distributed>=2022.2; python_version >= '3.9'",
-                 "ipywidgets>=8.0; python_version >= '3.9'"] + onednn_requirements(
+                 "ipywidgets>=8.0; python_version >= '3.9'"]
+                + [each + "; python_version >= '3.9'" for each in SERVE] + onednn_requirements(
                      "onednn-devel-cpu-gomp", "onednn-cpu-gomp"),
         "widgets": ["ipywidgets>=7.5"],
     },

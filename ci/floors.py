@@ -14,7 +14,7 @@ import sys
 
 CORE = [["common"], ["kernels", "graph", "threads"], ["plan", "head"], ["lower"], ["runtime"], ["python"]]
 PACKAGE = [["errors", "_core"], ["common"], ["importers", "photographs"], ["features"], ["classifiers"],
-           ["workbench"], ["plots"], ["reporting"], ["cli"]]
+           ["workbench", "exporters"], ["plots"], ["reporting"], ["serving"], ["cli"]]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 PRIVATE = re.compile(r"^_[^_]")

@@ -40,7 +40,7 @@ need npm nodejs npm
 echo "Making an environment in $folder/environment"
 make_environment "$folder/environment"
 echo "$installing, JupyterHub, JupyterLab and the classic Notebook"
-install "$folder/environment" "${package}[hub]"
+install "$folder/environment" "${package}[hub,serve]" pytest
 echo "Installing JupyterHub's proxy"
 if ! npm install --prefix "$folder/node" --no-audit --no-fund configurable-http-proxy \
     >"$folder/npm.log" 2>&1; then
@@ -53,4 +53,7 @@ PATH="$folder/environment/bin:$folder/node/node_modules/.bin:$PATH"
 export PATH
 # From another folder, so that the sources here are not imported in place of what was installed.
 cd "$folder"
+echo "Looking at the page of 'gear-transfer serve' in a browser"
+python -m pytest -q -p no:cacheprovider -c "$root/pyproject.toml" --rootdir "$root" \
+    "$root/tests/test_serving_page.py"
 exec python "$root/ci/jupyterhub_session.py" "$root/notebooks" "$folder"

@@ -33,10 +33,16 @@ def left_out():
     if not hasattr(sys, "addaudithook"):
         # Audit hooks came with Python 3.8; what they show does not depend on the interpreter.
         names.append("test_no_code_on_load.py")
-    # Dask is asked for from Python 3.9 on; in CI it must be there.
-    wants_dask = os.environ.get("CI") == "true" and sys.version_info >= (3, 9)
-    if importlib.util.find_spec("distributed") is None and not wants_dask:
-        names.append("test_dask.py")
+    # These are asked for from Python 3.9 on; in CI they must be there.
+    are_asked_for = os.environ.get("CI") == "true" and sys.version_info >= (3, 9)
+    for module, name in (("distributed", "test_dask.py"), ("onnxruntime", "test_export.py"),
+                         ("uvicorn", "test_serving.py")):
+        if importlib.util.find_spec(module) is None and not are_asked_for:
+            names.append(name)
+    # ci/jupyterhub.sh brings a browser.
+    if not (importlib.util.find_spec("selenium") and importlib.util.find_spec("uvicorn")
+            and shutil.which("chromium") and shutil.which("chromedriver")):
+        names.append("test_serving_page.py")
     return names
 
 

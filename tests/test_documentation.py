@@ -10,7 +10,7 @@ import gear_transfer as gt
 from conftest import ROOT
 
 DOCS = os.path.join(ROOT, "docs")
-PAGES = ("how_it_works.rst", "safety.rst", "start.rst", "workbench.rst")
+PAGES = ("how_it_works.rst", "production.rst", "safety.rst", "start.rst", "workbench.rst")
 
 
 def read(*parts):

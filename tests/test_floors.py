@@ -79,6 +79,7 @@ def test_private_attributes_of_another_folder_are_noticed(floors, tmp_path):
     assert "cli" in wrong and "_own" in wrong
 
 
+@pytest.mark.slow
 def test_the_picture_shows_the_folders_as_they_are(floors, tmp_path):
     floors.draw(ROOT, str(tmp_path / "floors.svg"))
     with open(os.path.join(ROOT, "docs", "floors.svg")) as file:

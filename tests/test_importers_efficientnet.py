@@ -194,7 +194,7 @@ DEEP = "_blocks.15._project_conv.weight"
     (renamed(EXPAND, "other"), ["other", "not one of efficientnet_lite0"]),
     (lambda header, data: (header.pop("_bn1.bias"), data.__delitem__(slice(0))),
      ["begins at byte"]),
-    (renamed("_conv_stem.weight", "stem"), ["not EfficientNet-Lite"]),
+    (renamed("_conv_stem.weight", "stem"), ["Looked for", "EfficientNet-Lite"]),
     (renamed(DEEP, "x"), ["one of its variants"]),
     (other_shape(EXPAND, [16, 96, 1, 1]), [EXPAND, "[16, 96, 1, 1]", "[96, 16, 1, 1]"]),
     (other_shape(EXPAND, [96, 16]), [EXPAND, "[96, 16]"]),

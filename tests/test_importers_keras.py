@@ -247,6 +247,7 @@ def test_official_layout_whatever_the_numbers(tmp_path, first):
         assert network.arrays[name].flat[0] == number - 1 + first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first, drop, named", [
     (1, "conv2d_57", "conv2d_57"), (1, "conv2d_1", "conv2d_1"), (95, "conv2d_3", "conv2d_97"),
     (1, "batch_normalization_94", "batch_normalization_94"), (0, "conv2d_1", "conv2d_94")])
@@ -255,6 +256,7 @@ def test_official_layout_with_a_missing_layer(tmp_path, first, drop, named):
     fails(path, "'{}' is missing".format(named) if first else "is missing")
 
 
+@pytest.mark.slow
 def test_official_layout_of_another_network(tmp_path):
     path = str(tmp_path / "other.h5")
     with h5py.File(path, "w") as stream:

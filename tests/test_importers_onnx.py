@@ -530,6 +530,18 @@ def test_pixels_in_the_metadata_of_a_file(tmp_path, mean, std):
     assert network.preprocessing_reason == "metadata in the file"
 
 
+def test_a_network_that_reads_bytes_scales_them_itself(tmp_path):
+    graph = Graph()
+    graph.add("Cast", to=1)
+    graph.add("Mul", graph.last, graph.number(1 / 64))
+    graph.conv(4)
+    model = graph.model()
+    model.graph.input[0].type.tensor_type.elem_type = 2
+    network = load_network(saved(tmp_path, model))
+    assert network.preprocessing == {"scale": 1.0, "offset": 0.0}
+    assert network.preprocessing_reason == "the network reads bytes"
+
+
 def test_pixels_in_a_configuration_beside_the_file(tmp_path):
     path = saved(tmp_path, small_graph().model())
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "x", "pretrained_cfg": {

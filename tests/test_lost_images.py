@@ -171,6 +171,7 @@ def test_links_on_the_command_line(shapes, model, tmp_path, capsys):
 
 # Names
 
+@pytest.mark.slow
 def test_names_that_differ_in_their_form_alone(shapes, tmp_path, capsys):
     accents = "caf\u00e9"
     for form in ("NFD", "NFC"):

@@ -109,6 +109,7 @@ def test_numbers_made_from_nothing_take_no_memory(tmp_path, write):
     tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_ten_thousand_operations_deep(tmp_path):
     g = Graph()
     g.conv(4)

@@ -391,6 +391,7 @@ def test_a_single_mistake_of_many_is_seen():
     assert np.abs(colour - 1).max() > 0.3 and colour[0] > colour[2] + 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count, shown", [(41, 41), (100, 60), (1000, 60)])
 def test_confusion_matrix_of_many_classes_has_a_size(count, shown):
     names = ["c{:04d}".format(i) for i in range(count)]
@@ -481,6 +482,7 @@ def test_nothing_is_shown_and_the_backend_stays(monkeypatch, photographs):
     assert matplotlib.get_backend() == before and dict.copy(matplotlib.rcParams) == settings
 
 
+@pytest.mark.slow
 def test_gear(shared, tmp_path):
     from gear_transfer.photographs.image_set import load_folder, load_images
 

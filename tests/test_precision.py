@@ -303,6 +303,7 @@ def test_bad_precision():
         Backbone.load(precision="float16")
 
 
+@pytest.mark.slow
 def test_model_keeps_its_precision(tmp_path):
     folder = gt.make_shapes(str(tmp_path / "shapes"), per_class=8)
     images = gt.load_folder(folder)

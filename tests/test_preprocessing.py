@@ -289,6 +289,7 @@ def test_every_family_is_known(family):
             assert found is None or found.reason != known.reason
 
 
+@pytest.mark.slow
 def test_inception_is_known_by_its_stem(shared):
     path = os.path.join(str(shared), "weights", "inception_v3_keras2_full.h5")
     network = load_network(path)

@@ -117,6 +117,7 @@ def test_nothing_is_loaded_and_nothing_runs(page):
     assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
 
 
+@pytest.mark.slow
 def test_everybody_can_read_it(page):
     levels = [level for level, _ in page.headings]
     assert levels[0] == 1 and levels.count(1) == 1

@@ -25,6 +25,14 @@ DOWNLOADS = os.path.join("importers", "download.py")
 #: The one file that reads members of archives, into memory and with a cap.
 ARCHIVES = os.path.join("importers", "keras", "archive.py")
 
+#: Files that may import one module more. They write other programs' files and read none, or listen where
+#: the caller says and connect to nothing.
+EXCEPTIONS = {os.path.join("exporters", "onnx_model.py"): ["onnx"],
+              os.path.join("exporters", "keras_file.py"): ["h5py", "zipfile"],
+              os.path.join("serving", "server.py"): ["socket"]}
+#: What those files may not call.
+READING = {"load", "load_model", "extract", "ZipPath", "connect", "create_connection",
+           "connect_ex"}
 #: The one file that parses a message of the package onnx, and all that it may import of it.
 MESSAGES = os.path.join("importers", "onnx", "model_file.py")
 
@@ -88,7 +96,13 @@ def test_nothing_in_the_package_runs_or_unpacks_data():
     found = sources()
     assert len(found) > 30
     for path, tree in found:
-        assert breaches(tree, path == DOWNLOADS, path == ARCHIVES, path == MESSAGES) == [], path
+        allowed = EXCEPTIONS.get(path, [])
+        assert [each for each in breaches(
+            tree, path == DOWNLOADS, path == ARCHIVES, path == MESSAGES)
+                if each not in allowed] == [], path
+        if allowed:
+            called = set(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+            assert not called & READING, path
     assert breaches(ast.parse("archive.extract(name)"), may_read_archives=True)
 
 

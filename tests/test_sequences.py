@@ -181,6 +181,7 @@ def test_bytes_that_are_no_picture(model, content, words):
         assert model.predict([content]).tolist() == [None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_open_files_go_wherever_paths_go(model, images, name):
     call = callers(model)[name]

@@ -10,6 +10,7 @@ from gear_transfer.importers.network import Network
 from gear_transfer.importers.weights import PACKAGED, packaged_path
 
 
+@pytest.mark.slow
 def test_every_setting_can_be_loaded():
     for name in PACKAGED:
         network = load_network(packaged_path(name))
@@ -34,6 +35,7 @@ def test_the_official_weights_are_tapped_at_their_last_block():
     assert default_layer(ours.upto("mixed3"), "balanced") == ("mixed3", (299, 299))
 
 
+@pytest.mark.slow
 def test_how_photographs_become_square(tmp_path):
     """The EfficientNets of the package stretch; others, and who says otherwise, pad."""
     def found(**settings):

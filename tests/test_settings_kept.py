@@ -206,6 +206,7 @@ def test_runnable_choice(monkeypatch):
         "float32", "this processor has no instructions for bf16, which was chosen elsewhere", None)
 
 
+@pytest.mark.slow
 def test_a_pickle_goes_to_another_process(model, images):
     """Nothing that was loaded here may be needed there."""
     program = ("import pickle, sys; model = pickle.load(sys.stdin.buffer); "

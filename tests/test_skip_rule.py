@@ -17,6 +17,7 @@ TESTS = ("import pytest\n\n\ndef test_data(shared):\n    assert shared\n\n\n"
     ("true", False, "2 skipped"),
     ("", True, "1 passed, 1 skipped"),
 ])
+@pytest.mark.slow
 def test_skips_count(tmp_path, ci, has_data, outcome):
     shutil.copy(os.path.join(ROOT, "tests", "conftest.py"), str(tmp_path))
     (tmp_path / "test_sample.py").write_text(TESTS)
@@ -32,6 +33,7 @@ def test_skips_count(tmp_path, ci, has_data, outcome):
     assert (process.returncode != 0) == ("failed" in outcome)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ci, outcome", [
     ("", "1 passed"), ("true", "1 error" if sys.version_info >= (3, 9) else "1 passed")])
 def test_without_dask(tmp_path, ci, outcome):

@@ -64,6 +64,7 @@ def test_photographs_of_the_training_are_known_again(request, images, others, wh
     assert not model.seen_in_training([os.devnull + "/none.jpg"]).trained.any()
 
 
+@pytest.mark.slow
 def test_in_another_form_too(loaded, images, tmp_path):
     again = []
     for i in loaded.split_.training[:6]:
@@ -187,6 +188,7 @@ def test_a_report_on_its_training_photographs_does_not(loaded, images, tmp_path)
     assert "accuracy of the recipe, cross-validated" in page and "not trained on" not in page
 
 
+@pytest.mark.slow
 def test_photographs_of_the_training_are_left_out_of_the_figure(loaded, images, others):
     mixed = gt.ImageSet(others.paths + images.paths[:7],
                         others.labels.tolist() + images.labels[:7].tolist())

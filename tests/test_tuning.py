@@ -444,6 +444,7 @@ def test_layers_tapped_together(shapes, model):
     assert tuning.tapped(["b", ("a", "b"), "c"]) == ("b", "a", "c")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("speeds", [
     (40, 41, 42), (10, 30, 1000), (2, 300, 900), (100, 180, 900), (5, 400, 420)])
 @pytest.mark.parametrize("name", ["mixed3", "efficientnet_block6_expand+efficientnet_top"])

@@ -70,6 +70,18 @@ PyObject *gt_new_hidden_list(void);
  * runs while they are read may alter the dictionary given.  -1 with an exception, and NULL. */
 int gt_own_keywords(PyObject **keywords);
 
+/* --- attributes.c --- */
+
+/* The attribute of that name, a new reference since reading it may run code that takes it out of the
+ * attributes; or NULL, with an exception only if the look-up failed. */
+PyObject *gt_get_attribute(PyObject *attributes, const char *name);
+
+/* The items of a sequence, which no code that runs meanwhile can alter; NULL with an exception. */
+PyObject *gt_as_tuple(PyObject *object, const char *what);
+
+/* What is no array among the attributes of a node; -1 with an exception that names `layer`. */
+int gt_read_settings(PyObject *attributes, const char *layer, gt_node *node);
+
 /* --- network.c --- */
 
 /* Fill `graph` from a sequence of (name, op, inputs, attributes) and a mapping from names to

@@ -3,7 +3,7 @@ import collections
 
 import numpy as np
 
-from ..common.arguments import is_missing
+from ..common.arguments import check_whole_number, is_missing
 from ..common.caller import warn_caller
 from ..common.estimator import Estimator, check_is_fitted
 from ..common.labels import as_labels, labels_of_classes
@@ -19,7 +19,8 @@ from ..photographs.splits import Split, relative_names
 from .description import ShowsSummary, describe, trained_on_all
 from .head import HeadClassifier, check_settings
 from .novelty import KEEP, UNKNOWN, NoveltyDetector, is_unknown
-from .training_record import TrainingRecord
+from .ranking import most_probable
+from .training_record import TrainingRecord, training_facts
 
 _EXTRACTOR_PARAMETERS = ("backbone", "layer", "input_size", "pooling", "resize", "threads",
                          "precision", "cache", "verbose", "executor", "quality", "preprocessing")
@@ -102,6 +103,9 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
     training_ : TrainingPhotographs or None
         The photographs of the last `fit` with their labels and features; None
         in a loaded model.
+    trained_ : TrainingFacts or None
+        The day of the last `fit` and how many photographs each class had; None in a model that an
+        earlier release saved.
     extractor_ : FeatureExtractor
     head_ : HeadClassifier
 
@@ -239,7 +243,7 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
             self.split_ = Split(parts, groups, relative_names(X))
         self.extractor_, self.head_, self.skipped_ = extractor, head, skipped
         self.classes_, self.history_ = head.classes_, head.history_
-        self.n_images_ = len(features)
+        self.n_images_, self.trained_ = len(features), training_facts(labels, self.classes_)
         self.training_ = TrainingPhotographs(read, labels, features, groups_read)
         self._novelty = None
         held = self.split_.parts == 1
@@ -377,6 +381,30 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
             return self.classes_from(probabilities)
         return self.classes_from(probabilities, self.known_scores_of(extraction), unknown, keep)
 
+    def predict_top_k(self, X, k=5):
+        """The most probable classes of each photograph, with their probabilities.
+
+        Parameters
+        ----------
+        X : sequence
+            Photographs, as for `fit`.
+        k : int
+            How many; all where there are fewer classes.
+
+        Returns
+        -------
+        list of list of Ranked
+            For each photograph pairs (label, probability), the most probable first. The list of
+            an image that cannot be read is empty.
+
+        Examples
+        --------
+        >>> model.predict_top_k(["new/axe.jpg"], k=2)           # doctest: +SKIP
+        [[Ranked(label='axes', probability=0.98), Ranked(label='tents', probability=0.01)]]
+        """
+        check_whole_number("k", k, 1)
+        return most_probable(self.classes_, self.predict_proba(X), k)
+
     def seen_in_training(self, images):
         """Which photographs the classifier was trained on, or held back to watch its training.
 
@@ -393,12 +421,24 @@ class TransferClassifier(ShowsSummary, KeepsExecutor, Estimator):
             that was; ``held`` for others that were held back. None for a model that was saved by
             a release that kept no hashes.
         """
-        check_is_fitted(self, "head_")
-        record = getattr(self, "_record", None)
+        record = self.training_record()
         if record is None:
             return None
         images = check_images(getattr(images, "paths", images))
         return record.find(self.extractor_.hashes(images))
+
+    def training_record(self):
+        """The hashes of the photographs of the training, a TrainingRecord; None without any."""
+        check_is_fitted(self, "head_")
+        return getattr(self, "_record", None)
+
+    def knows_unlike(self):
+        """Whether it can tell photographs unlike those of its training, see `known_score`."""
+        try:
+            self._novelty_detector()
+        except DatasetError:
+            return False
+        return True
 
     def classes_from(self, probabilities, known_scores=None, unknown=UNKNOWN, keep=KEEP):
         """The most probable classes, given what `predict_proba` returned.

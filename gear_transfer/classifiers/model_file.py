@@ -25,7 +25,7 @@ from ..importers.preprocessing import resolve
 from ..photographs.augmentation import Augmentation, as_augmentation
 from ..photographs.decoding import RESIZE_RULES
 from ..photographs.splits import Split
-from .training_record import record_from_arrays
+from .training_record import facts_from_json, record_from_arrays
 
 _PREFIX = "classifier"
 _NOVELTY = "novelty/"
@@ -69,7 +69,7 @@ def save_model(model, path):
     """
     check_is_fitted(model, "head_")
     backbone = model.extractor_.backbone_
-    network = _with_head(backbone, model.head_)
+    network = whole_network(backbone, model.head_)
     network.extra = {_PREFIX: json.dumps(_settings(model, backbone), sort_keys=True)}
     network.extra_arrays = _novelty_arrays(model)
     record = getattr(model, "_record", None)
@@ -135,6 +135,7 @@ def _settings(model, backbone):
         "history": dict((key, [float(value) for value in values])
                         for key, values in model.history_.items()),
         "n_images": int(model.n_images_),
+        "trained": model.trained_ and {"day": model.trained_.day, "counts": list(model.trained_.counts)},
         "temperature": getattr(model.head_, "temperature_", None),
         "split": _split_settings(model.split_),
     }
@@ -179,7 +180,7 @@ def _split_from(settings):
     return Split(parts, groups, names)
 
 
-def _with_head(backbone, head):
+def whole_network(backbone, head):
     """The backbone's network with the head behind it."""
     network = backbone.network
     nodes, arrays = list(network.nodes), collections.OrderedDict(network.arrays)
@@ -284,10 +285,12 @@ def _checked_settings(network, path):
     require(isinstance(history, dict) and isinstance(history.get("loss"), list) and all(
         isinstance(values, list) and all(isinstance(value, float) for value in values)
         for values in history.values()), "history")
-    try:
-        settings["split"] = _split_from(settings.get("split"))
-    except ValueError:
-        require(False, "split")
+    for name, parse in (("split", _split_from),
+                        ("trained", lambda value: facts_from_json(value, len(classes)))):
+        try:
+            settings[name] = parse(settings.get(name))
+        except ValueError:
+            require(False, name)
     parameters = settings.get("parameters")
     require(isinstance(parameters, dict), "parameters")
     for name, value in _ADDED_PARAMETERS.items():
@@ -391,7 +394,7 @@ def _rebuild(network, settings, path, threads, verbose, cache):
     model.extractor_, model.head_, model.skipped_ = extractor, head, []
     model.classes_, model.history_ = head.classes_, head.history_
     model.n_images_, model.split_ = settings["n_images"], settings["split"]
-    model._record = _training_record(network, path)
+    model.trained_, model._record = settings["trained"], _training_record(network, path)
     model.training_, model._novelty = None, _novelty_detector(network, backbone, path)
     return model
 

@@ -1,5 +1,9 @@
 """Which photographs a classifier has seen in its training, by hashes that travel with it."""
 import collections
+import hashlib
+import os
+import re
+import time
 
 import numpy as np
 
@@ -9,6 +13,10 @@ from ..photographs.hashes import BITS
 #: For each of some photographs whether it, or one that is nearly the same, was trained on, and
 #: else whether it was held back to watch the training; two arrays of bool (n,).
 Seen = collections.namedtuple("Seen", ["trained", "held"])
+
+#: The day of a training, in universal time as 2026-01-31, and the number of photographs of each
+#: class, in the order of the classes.
+TrainingFacts = collections.namedtuple("TrainingFacts", ["day", "counts"])
 
 #: Bytes of the SHA-256 of each photograph that are kept.
 CONTENT_BYTES = 16
@@ -59,6 +67,10 @@ class TrainingRecord(object):
     def __len__(self):
         return len(self.contents)
 
+    def digest(self):
+        """SHA-256 of the hashes in order: equal for equal photographs, str of 64 digits."""
+        return hashlib.sha256(b"".join(sorted(row.tobytes() for row in self.contents))).hexdigest()
+
     def find(self, hashes):
         """Which photographs were in the training.
 
@@ -86,6 +98,38 @@ class TrainingRecord(object):
 def _as_rows(names):
     rows = b"".join((name or b"")[:CONTENT_BYTES].ljust(CONTENT_BYTES, b"\0") for name in names)
     return np.frombuffer(rows, np.uint8).reshape(len(names), CONTENT_BYTES)
+
+
+def training_facts(labels, classes):
+    """The facts of a training that takes place now.
+
+    The day is that of SOURCE_DATE_EPOCH where the variable is set, as in builds that are to be
+    reproduced.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+    classes : ndarray of shape (c,)
+
+    Returns
+    -------
+    TrainingFacts
+    """
+    now = os.environ.get("SOURCE_DATE_EPOCH", "")
+    day = time.strftime("%Y-%m-%d", time.gmtime(int(now) if now.isdigit() else time.time()))
+    return TrainingFacts(day, tuple(int((labels == name).sum()) for name in classes))
+
+
+def facts_from_json(value, n_classes):
+    """The facts of a saved model, None where it has none; ValueError where they make no sense."""
+    if value is None:
+        return None
+    if (not isinstance(value, dict) or not isinstance(value.get("day"), str)
+            or not re.match(r"\d{4}-\d\d-\d\d$", value["day"])
+            or not isinstance(value.get("counts"), list) or len(value["counts"]) != n_classes
+            or not all(type(count) is int and count >= 0 for count in value["counts"])):
+        raise ValueError("facts of a training of another form")
+    return TrainingFacts(value["day"], tuple(value["counts"]))
 
 
 def record_from_arrays(contents, bits, held):

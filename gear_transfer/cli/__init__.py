@@ -11,11 +11,12 @@ import sys
 from .. import __version__
 from ..common.progress import no_automatic_bars
 from ..errors import GearTransferError
-from . import cache, check, convert, download, evaluate, predict, report, train, tune
+from . import cache, check, convert, download, evaluate, export, info, predict, report, serve, train, tune
 from .options import pixels_allowed
 from .output import complain, messages_to_stderr, open_closed_streams
 
-_COMMANDS = (train, tune, predict, evaluate, report, check, convert, download, cache)
+_COMMANDS = (train, tune, predict, evaluate, report, info, serve, export, check, convert, download,
+             cache)
 
 _EXIT_CODES = """\
 exit codes:

@@ -6,7 +6,7 @@ from .output import file_facts, write, write_json
 
 SUMMARY = "turn a weight file into the native format"
 DESCRIPTION = """\
-Turn a weight file (Keras HDF5, EfficientNet-Lite in safetensors, or native) into the
+Turn a weight file (Keras HDF5, PyTorch weights in safetensors, or native) into the
 native format, which loads in milliseconds. One line about what was written goes to standard output, or with --json
 its path, size, SHA-256, last layer, number of layers, input size (height, width),
 preprocessing and fingerprint: the SHA-256 of the graph and the weights, whatever the file."""

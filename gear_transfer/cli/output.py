@@ -73,9 +73,11 @@ def write_csv(rows, columns):
         Written as they come; None becomes an empty field.
     columns : sequence of str
     """
-    write(_csv_line(columns))
+    header = _csv_line(columns)  # comes with the first row, so that an error before it stands alone
     for row in rows:
-        write(_csv_line("" if row.get(name) is None else row[name] for name in columns))
+        write(header + _csv_line("" if row.get(name) is None else row[name] for name in columns))
+        header = ""
+    write(header)
 
 
 def write_json_rows(rows):
@@ -85,6 +87,12 @@ def write_json_rows(rows):
         write(start + json.dumps(_plain(row)))
         start = ",\n"
     write("\n]\n" if start == ",\n" else "[]\n")
+
+
+def write_json_lines(rows):
+    """Write an iterable of dict as JSON, one row a line and nothing between, as they come."""
+    for row in rows:
+        write(json.dumps(_plain(row)) + "\n")
 
 
 def file_facts(path):

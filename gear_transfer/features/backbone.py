@@ -101,7 +101,7 @@ class Backbone(object):
             come with the package (see `gear_transfer.backbones` and
             gear_transfer/data/PROVENANCE.md); "inception_v3_imagenet": Keras's
             official weights, found as `find_official_weights` describes; or
-            the path of a Keras HDF5 file, of EfficientNet-Lite weights in a
+            the path of a Keras HDF5 file, of PyTorch weights in a
             safetensors file, of a file in the native format or of a saved
             model. Default is what `quality` says, where layers are asked for
             that this one does not have the one in the package that has them.

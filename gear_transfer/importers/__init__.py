@@ -10,8 +10,8 @@ from .preprocessing import ASKED_FOR, resolve
 __all__ = ["ChannelQuantizedArray", "Network", "Node", "QuantizedArray", "load_network"]
 
 READABLE = ("Keras models (.keras), Keras HDF5 (.h5: whole models, and the weights of networks "
-            "known by name), ONNX (.onnx), EfficientNet-Lite (.safetensors, PyTorch names) and the "
-            "native format (.gtw, safetensors layout)")
+             "known by name), ONNX (.onnx), PyTorch weights (.safetensors, names of torchvision or "
+             "timm) and the native format (.gtw, safetensors layout)")
 
 
 def _head(path):
@@ -33,7 +33,7 @@ def load_network(path, layer=None, preprocessing=None, taps=None):
     Parameters
     ----------
     path : str or Path
-        A Keras file (.keras, .h5), an ONNX file, EfficientNet-Lite weights in a safetensors file, or a file in
+        A Keras file (.keras, .h5), an ONNX file, PyTorch weights in a safetensors file, or a file in
         the native format.
     layer : str or sequence of str, optional
         Cut the network here: this layer is the last node. What lies above may hold operations that
@@ -70,11 +70,10 @@ def load_network(path, layer=None, preprocessing=None, taps=None):
         from .keras_h5 import load_keras_archive
         return load_keras_archive(path, layer, preprocessing, taps)
     if head[8:9] == b"{":
-        from .safetensors import has_tensor
-        if has_tensor(path, "_conv_stem.weight"):
-            from .efficientnet_lite import load_efficientnet_lite
-            return load_efficientnet_lite(path, layer, preprocessing)
-        from .native import read_network
+        from .native import is_native, read_network
+        if not is_native(path):
+            from .pytorch import load_pytorch
+            return load_pytorch(path, layer, preprocessing)
         network = read_network(path)
         if preprocessing is not None:
             network.preprocessing, network.preprocessing_reason = preprocessing, ASKED_FOR

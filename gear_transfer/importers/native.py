@@ -34,7 +34,7 @@ from .network import ChannelQuantizedArray, Network, Node, QuantizedArray, used_
 from .on_disk import copy_privately
 from .operations import LARGEST_EXTENT, check_nodes
 from .preprocessing import check_known, is_plain, resolve
-from .safetensors import LONGEST_HEADER, check_entries, is_size, read_header
+from .safetensors import LONGEST_HEADER, check_entries, is_size, read_header, read_metadata
 
 FORMAT = "gear_transfer network"
 VERSIONS = ("1", "2", "3")
@@ -45,6 +45,8 @@ _SCALE, _MINIMUM = "scale/", "minimum/"
 _DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "U8": np.dtype("u1")}
 _METADATA = ("format", "version", "name", "graph", "preprocessing", "input_size", "provenance",
              "quantization", "extra")
+
+_ENDINGS = (".gtm", ".gtw")
 
 _CHECKSUM = "crc32"
 _NO_DIGITS = "0" * 8
@@ -178,6 +180,24 @@ def _version(preprocessing, arrays):
     return "2" if is_new else "1"
 
 
+def is_native(path):
+    """Whether a file of the safetensors layout is to be read as one of ours.
+
+    Parameters
+    ----------
+    path : str
+
+    Returns
+    -------
+    bool
+        Also where its header cannot be read, or only its ending says so, for `read_network` says
+        why it is none.
+    """
+    metadata = read_metadata(path)
+    return (metadata is None or metadata.get("format") == FORMAT or "graph" in metadata
+            or path.endswith(_ENDINGS))
+
+
 def read_network(path):
     """Read a network; its arrays are not writable, and no longer depend on the file.
 
@@ -232,7 +252,7 @@ def read_network(path):
 def _check_metadata(metadata, fail):
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         fail("a safetensors file, but not one of gear_transfer's networks (its metadata do not "
-             "say so) and not EfficientNet-Lite (no tensor '_conv_stem.weight')")
+             "say so)")
     if metadata.get("version") not in VERSIONS:
         fail("has version {!r} of the native format, this gear_transfer reads {}".format(
             metadata.get("version"), ", ".join(VERSIONS)))

@@ -17,8 +17,14 @@ MOST_TENSORS = 1 << 16
 HIGHEST_RANK = 6
 
 
+#: Types of tensors that are read as weights. BF16 is the upper half of float32.
+_WEIGHTS = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+#: Types of what PyTorch keeps beside them, such as the number of batches seen.
+_COUNTERS = {"I64": np.dtype("<i8"), "I32": np.dtype("<i4")}
+
+
 class TensorFile(object):
-    """A safetensors file of float32, open for reading; use it in a ``with`` block.
+    """A safetensors file of PyTorch weights, open for reading; use it in a ``with`` block.
 
     Parameters
     ----------
@@ -48,13 +54,16 @@ class TensorFile(object):
             text, header = read_header(self._stream, size, self.fail)
             start = len(text)
             metadata = header.pop("__metadata__", {})
-            entries = check_entries(header, size - start, {"F32": np.dtype("<f4")}, self.fail)
+            kinds = dict((name, entry.get("dtype")) for name, entry in header.items()
+                         if isinstance(entry, dict))
+            entries = check_entries(header, size - start, dict(_WEIGHTS, **_COUNTERS), self.fail, 0)
         except BaseException:
             self._stream.close()
             raise
         self.metadata = metadata if isinstance(metadata, dict) else {}
         self.shapes = OrderedDict((entry[2], entry[4]) for entry in entries)
-        self._places = dict((entry[2], (start + entry[0], entry[1] - entry[0])) for entry in entries)
+        self._places = dict((entry[2], (start + entry[0], entry[1] - entry[0], kinds[entry[2]]))
+                            for entry in entries)
 
     def fail(self, reason):
         """Raise a WeightsError that names the file."""
@@ -67,7 +76,9 @@ class TensorFile(object):
         if self.shapes[name] != tuple(shape):
             self.fail("tensor '{}' has shape {}, expected {}".format(
                 name, list(self.shapes[name]), list(shape)))
-        place, length = self._places[name]
+        place, length, kind = self._places[name]
+        if kind not in _WEIGHTS:
+            self.fail("tensor '{}' has dtype '{}', expected floating point".format(name, kind))
         try:
             self._stream.seek(place)
             data = self._stream.read(length)
@@ -75,7 +86,10 @@ class TensorFile(object):
             self.fail("cannot be read ({})".format(error.strerror or error))
         if len(data) != length:
             self.fail("cut short while tensor '{}' was read".format(name))
-        values = np.frombuffer(data, "<f4").astype(np.float32).reshape(shape)
+        values = np.frombuffer(data, _WEIGHTS[kind])
+        if kind == "BF16":
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        values = values.astype(np.float32).reshape(shape)
         if not (np.isfinite(values.min()) and np.isfinite(values.max())):
             self.fail("tensor '{}' holds NaN or infinity".format(name))
         return values
@@ -87,25 +101,28 @@ class TensorFile(object):
         self._stream.close()
 
 
-def has_tensor(path, name):
-    """Whether the header of a file, if it can be read, has a tensor of that name.
+def read_metadata(path):
+    """The metadata of a file, as its header has them.
 
     Parameters
     ----------
-    path, name : str
+    path : str
 
     Returns
     -------
-    bool
+    dict or None
+        Empty where there are none; None where the header cannot be read.
     """
     def fail(reason):
         raise WeightsError(reason)
 
     try:
         with open_regular(path) as stream:
-            return name in read_header(stream, os.fstat(stream.fileno()).st_size, fail)[1]
+            header = read_header(stream, os.fstat(stream.fileno()).st_size, fail)[1]
     except (OSError, WeightsError):
-        return False
+        return None
+    metadata = header.get("__metadata__")
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def read_header(stream, size, fail):
@@ -146,7 +163,7 @@ def is_size(value):
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def check_entries(header, data_size, dtypes, fail):
+def check_entries(header, data_size, dtypes, fail, lowest_rank=1):
     """What the header says of every tensor, in the order of the data.
 
     The tensors must cover the data exactly, without gap or overlap.
@@ -161,6 +178,8 @@ def check_entries(header, data_size, dtypes, fail):
         The types that are read, by their names in the file.
     fail : callable
         ``fail(reason)`` raises the error.
+    lowest_rank : int
+        0 where a tensor may be a single number.
 
     Returns
     -------
@@ -176,7 +195,7 @@ def check_entries(header, data_size, dtypes, fail):
         if not isinstance(kind, str) or kind not in dtypes:
             fail("tensor '{}' has dtype {!r}, only {} are read".format(
                 name, kind, ", ".join(sorted(dtypes))))
-        if (not isinstance(shape, list) or not 1 <= len(shape) <= HIGHEST_RANK
+        if (not isinstance(shape, list) or not lowest_rank <= len(shape) <= HIGHEST_RANK
                 or not all(is_size(side) and side > 0 for side in shape)):
             fail("tensor '{}' has shape {!r}".format(name, shape))
         if (not isinstance(offsets, list) or len(offsets) != 2

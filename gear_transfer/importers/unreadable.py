@@ -32,6 +32,10 @@ def what_it_is(head):
                 "converted from makes a readable file")
     if head[:8] == b"\x93NUMPY\x01\x00":
         return "an array of NumPy and not a network"
+    if head.lstrip()[:1] == b"{":
+        return ("a text of JSON and not weights; of a network in several files that it is the index "
+                "of, safetensors.torch.save_file(model.state_dict(), \"model.safetensors\") makes one "
+                "file")
     if head[:2] == b"\x1f\x8b":
         return "compressed with gzip; unpack it first"
     return None

@@ -94,6 +94,12 @@ class FolderSearch(object):
     def entries(self, folder):
         """Sorted paths of the folders and of the files in a folder, hidden ones left out."""
         folders, files = [], []
+        for path, is_folder in self._iterate_entries(folder):
+            (folders if is_folder else files).append(path)
+        return folders, files
+
+    def _iterate_entries(self, folder):
+        """Pairs (path, whether it is a folder) of what is in a folder, in order of the names."""
         for name in sorted(os.listdir(folder)):
             if name.startswith(".") or name.lower() in _SYSTEM_NAMES:
                 continue
@@ -102,8 +108,7 @@ class FolderSearch(object):
                 if os.path.isdir(path):
                     self.lost_links.append(path)
                 continue
-            (folders if os.path.isdir(path) else files).append(path)
-        return folders, files
+            yield path, os.path.isdir(path)
 
     def _may_follow(self, link):
         """Whether a symbolic link is a file within the folder; if not it is skipped."""
@@ -121,24 +126,33 @@ class FolderSearch(object):
         return False
 
     def images_below(self, folder):
-        """Paths of the images in a folder and all folders below it."""
-        images, seen = [], set()
-        waiting = [folder]
+        """Paths of the images in a folder and all folders below it, sorted."""
+        return list(self.iterate_images_below(folder))
+
+    def iterate_images_below(self, folder):
+        """The same one by one, the first before the others are looked at."""
+        seen, waiting = set(), [iter([(folder, True)])]
         while waiting:
-            current = waiting.pop()
-            real = os.path.realpath(current)
-            if real in seen:
-                self.skip(current, "it is a symbolic link to a folder that was searched already")
-                continue
-            seen.add(real)
-            try:
-                folders, files = self.entries(current)
-            except OSError as error:
-                self.skip(current, "the folder cannot be listed: {}".format(error.strerror))
-                continue
-            images.extend(path for path in files if self.is_image(path))
-            waiting.extend(folders)
-        return sorted(images, key=lambda path: path.split(os.sep))
+            path, is_folder = next(waiting[-1], (None, False))
+            if path is None:
+                waiting.pop()
+            elif is_folder:
+                waiting.append(self._entries_once(path, seen))
+            elif self.is_image(path):
+                yield path
+
+    def _entries_once(self, folder, seen):
+        """What is in a folder, unless it is among those `seen`, which it joins, or cannot be listed."""
+        real = os.path.realpath(folder)
+        if real in seen:
+            self.skip(folder, "it is a symbolic link to a folder that was searched already")
+            return
+        seen.add(real)
+        try:
+            for entry in self._iterate_entries(folder):
+                yield entry
+        except OSError as error:
+            self.skip(folder, "the folder cannot be listed: {}".format(error.strerror))
 
     def is_image(self, path):
         """Whether a file is an image by its header; if not it is skipped."""

@@ -419,19 +419,56 @@ def load_images(folder, strict=False, recursive=False, follow_links=False, verbo
         With `strict`, for the first file that cannot be used.
     """
     folder = check_path("folder", folder)
+    if recursive:
+        skipped = []
+        with progress_bar(None, "Listing", "file", verbose) as bar:
+            paths = list(iterate_images(folder, skipped, strict, follow_links, bar))
+        return ImageList(paths, skipped)
     with progress_bar(None, "Listing", "file", verbose) as bar:
         search = FolderSearch(folder, strict, follow_links, bar)
         folders, files = search.root_entries()
-        if recursive:  # anew: a link that is skipped would be noted twice
-            search = FolderSearch(folder, strict, follow_links, bar)
-        paths = search.images_below(folder) if recursive else [
-            path for path in files if search.is_image(path)]
+        paths = [path for path in files if search.is_image(path)]
     if not paths:
         hint = ("; it has sub-folders: did you mean one of them, recursive=True, or load_folder?"
-                if folders and not recursive else "")
+                if folders else "")
         raise DatasetError("no readable images in {!r}{}{}".format(
             folder, hint, _first_reasons(search.skipped)))
     return ImageList(paths, [SkippedFile(*entry) for entry in search.skipped])
+
+
+def iterate_images(folder, skipped, strict=False, follow_links=False, bar=None):
+    """The images in a folder and below it, each as soon as it is found.
+
+    Parameters
+    ----------
+    folder : str
+    skipped : list
+        Receives a SkippedFile for what is left out.
+    strict, follow_links
+        See `load_images`.
+    bar : progress bar, optional
+        Counts the files.
+
+    Yields
+    ------
+    str
+        Paths, in the order of `load_images`.
+
+    Raises
+    ------
+    DatasetError, ImageError
+        As `load_images` raises them; that there is no image after the last file.
+    """
+    FolderSearch(folder, strict, follow_links).root_entries()  # whether it can be listed
+    search = FolderSearch(folder, strict, follow_links, bar)
+    found = False
+    for path in search.iterate_images_below(folder):
+        found = True
+        yield path
+    if not found:
+        raise DatasetError("no readable images in {!r}{}".format(
+            folder, _first_reasons(search.skipped)))
+    skipped.extend(SkippedFile(*entry) for entry in search.skipped)
 
 
 def _expression_with_one_group(pattern):

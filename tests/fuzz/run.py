@@ -29,7 +29,8 @@ import time
 import warnings
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NAMES = ("native", "model", "keras", "keras_weights", "cache", "images")
+NAMES = ("native", "model", "pytorch", "keras", "keras_archive", "keras_weights", "onnx", "cache",
+         "images")
 LARGEST = 1 << 16
 HANG = 100  # seconds after which libFuzzer ends an input; the bound itself is run_checked's
 NOTHING = {"inputs": 0, "seconds": 0.0, "crashes": 0, "not_again": 0, "slowest": 0.0, "memory": 0}

@@ -26,12 +26,16 @@ from PIL import Image, features
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
 import keras_files  # noqa: E402
+import pytorch_files  # noqa: E402
+from mutations import Target, mutate_bytes, mutate_json  # noqa: E402
+from seed_networks import compressed_network, modern_network, small_network  # noqa: E402
 from gear_transfer import _core, errors, importers  # noqa: E402
 from gear_transfer.common.cache import FeatureCache  # noqa: E402
 from gear_transfer.features.backbone import describe  # noqa: E402
-from gear_transfer.importers import (ChannelQuantizedArray, Network, Node,  # noqa: E402
-                                     QuantizedArray, load_network)
+from gear_transfer.importers import load_network  # noqa: E402
 from gear_transfer.importers.native import write_network  # noqa: E402
 from gear_transfer.photographs.images import read_image  # noqa: E402
 
@@ -44,130 +48,10 @@ DRIFT = 1 << 20
 #: Pixels that the image target allows; 4 bytes each, some formats hold three copies.
 MOST_PIXELS = 1 << 22
 
-INTERESTING = [0, 1, 2, 3, 4, 8, 127, 128, 255, 256, 1 << 15, (1 << 16) - 1, (1 << 31) - 1, 1 << 31,
-               (1 << 32) - 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
-
-
-class Target(object):
-    """A parser under test.
-
-    Parameters
-    ----------
-    folder : str
-        Where the input is put as a file.
-    """
-
-    #: The name of the file that holds the input.
-    file_name = "input"
-    #: Bytes of memory held when the peak was last reset; see `run_checked`.
-    resident = None
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.path = os.path.join(folder, self.file_name)
-
-    def seeds(self):
-        """A few whole files, list of bytes."""
-        raise NotImplementedError
-
-    def mutate(self, data, rng):
-        """Another input made of `data`, bytes."""
-        return mutate_bytes(data, rng)
-
-    def put(self, data):
-        """Make the file."""
-        with open(self.path, "wb") as stream:
-            stream.write(data)
-
-    def run(self, data):
-        """Read the input as a user would; whether there was something to read."""
-        raise NotImplementedError
-
-    def written_by(self, write):
-        """The bytes of the file that ``write(path)`` makes."""
-        path = os.path.join(self.folder, "seed")
-        write(path)
-        with open(path, "rb") as stream:
-            data = stream.read()
-        os.remove(path)
-        return data
-
-
-def mutate_bytes(data, rng):
-    """Flip, overwrite, copy, insert, cut or repeat, one to eight times."""
-    data = bytearray(data)
-    for _ in range(1 << rng.randrange(4)):
-        if not data:
-            data = bytearray(b"\0")
-        place = rng.randrange(len(data))
-        kind = rng.randrange(7)
-        if kind == 0:
-            data[place] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            data[place] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
-        elif kind == 2:
-            width = rng.choice((2, 4, 8))
-            number = rng.choice(INTERESTING) & ((1 << 8 * width) - 1)
-            order = rng.choice(("little", "big"))
-            data[place:place + width] = number.to_bytes(width, order)
-        elif kind == 3:
-            other, length = rng.randrange(len(data)), rng.randrange(1, 33)
-            data[place:place + length] = data[other:other + length]
-        elif kind == 4:
-            data[place:place] = bytes(rng.randrange(256) for _ in range(rng.randrange(1, 9)))
-        elif kind == 5:
-            del data[place:place + rng.randrange(1, 33)]
-        else:
-            width = rng.choice((1, 2, 4, 8))
-            piece = bytes(data[place:place + width])
-            number = int.from_bytes(piece, "little") + rng.randrange(-8, 9)
-            data[place:place + width] = (number % (1 << 8 * len(piece))).to_bytes(
-                len(piece), "little")
-    return bytes(data)
-
-
-def mutate_json(value, rng):
-    """A value of JSON with one place changed."""
-    places = []
-
-    def visit(item, replace):
-        places.append((item, replace))
-        children = item.items() if isinstance(item, dict) else (
-            enumerate(item) if isinstance(item, list) else ())
-        for key, child in list(children):
-            visit(child, lambda new, key=key: item.__setitem__(key, new))
-
-    box = [value]
-    visit(value, lambda new: box.__setitem__(0, new))
-    item, replace = rng.choice(places)
-    other = rng.choice(places)[0]
-    if isinstance(item, dict) and item and rng.random() < 0.5:
-        key = rng.choice(sorted(item, key=str))
-        if rng.random() < 0.5:
-            del item[key]
-        else:
-            item[key + "x"] = item[key]
-    elif isinstance(item, list) and item and rng.random() < 0.5:
-        if rng.random() < 0.5:
-            item.pop(rng.randrange(len(item)))
-        else:
-            item.insert(rng.randrange(len(item) + 1), json.loads(json.dumps(other)))
-    elif isinstance(item, str) and item[:1] in "[{" and item:
-        try:
-            replace(json.dumps(mutate_json(json.loads(item), rng)))
-        except ValueError:
-            replace("")
-    elif isinstance(item, (int, float)) and not isinstance(item, bool) and rng.random() < 0.5:
-        replace(rng.choice(INTERESTING + [-1, item + 1, item - 1, -item, item * 0.5, 1e308, 1e-320]))
-    else:
-        replace(rng.choice([None, True, False, 0, -1, 1.5, "", "same", "valid", "conv", [], {},
-                            [1, 1], json.loads(json.dumps(other))]))
-    return box[0]
-
 
 def import_readers():
     """Import the modules that are else imported on first use, so that a fuzzer can see into them."""
-    for found in pkgutil.iter_modules(importers.__path__, importers.__name__ + "."):
+    for found in pkgutil.walk_packages(importers.__path__, importers.__name__ + "."):
         importlib.import_module(found.name)
     for name in ("classifiers.classifier", "classifiers.head", "classifiers.model_file",
                  "photographs.prefetch"):
@@ -182,48 +66,6 @@ def check_shapes(network):
 
 # The native format
 
-def small_network():
-    """Every operation that a native file may hold."""
-    rng = np.random.RandomState(1)
-
-    def normal(*shape):
-        return rng.normal(size=shape).astype(np.float32)
-
-    window = {"pool_size": [3, 3], "strides": [1, 1], "padding": "same"}
-    nodes = [
-        Node("in", "input", (), {"channels": 3}),
-        Node("a", "conv2d", ["in"], {"kernel": "a/k", "bias": "a/b", "strides": [2, 2],
-                                     "padding": [0, 1, 2, 3], "groups": 1, "dilations": [1, 1]}),
-        Node("n", "batch_norm", ["a"], {"mean": "n/m", "variance": "n/v", "epsilon": 1e-3}),
-        Node("r", "relu", ["n"], {"max_value": 6.0}),
-        Node("p", "average_pool", ["r"], dict(window, count_include_padding=False)),
-        Node("m", "max_pool", ["r"], dict(window)),
-        Node("s", "add", ["p", "m"]),
-        Node("c", "concat", ["r", "s"]),
-        Node("o", "bias", ["c"], {"bias": "o/b"}),
-        Node("g", "global_average_pool", ["o"]),
-        Node("d", "dense", ["g"], {"kernel": "d/k", "bias": "d/b"}),
-        Node("e", "softmax", ["d"]),
-    ]
-    arrays = {
-        "a/k": QuantizedArray(rng.randint(0, 256, (3, 3, 3, 5)).astype(np.uint8), 0.1, -3.7),
-        "a/b": normal(5), "n/m": QuantizedArray(np.arange(5, dtype=np.uint8), 1e-3, 0.3),
-        "n/v": np.linspace(0.5, 2, 5).astype(np.float32), "o/b": normal(10),
-        "d/k": normal(10, 3), "d/b": normal(3)}
-    return Network("small", nodes, arrays, (32, 48), {"scale": 1 / 127.5, "offset": -1.0},
-                   {"source": "a test"})
-
-
-def compressed_network():
-    """The small network with what a file of version 2 may hold."""
-    network = small_network()
-    rng = np.random.RandomState(2)
-    network.arrays["a/k"] = ChannelQuantizedArray(
-        network.arrays["a/k"].values, rng.uniform(0.01, 0.1, 5), rng.normal(size=5))
-    network.arrays["d/k"] = network.arrays["d/k"].astype(np.float16)
-    return network
-
-
 class Native(Target):
     """A network in the native format (.gtw)."""
 
@@ -232,7 +74,7 @@ class Native(Target):
     def seeds(self):
         short = small_network().upto("r")
         return [self.written_by(lambda path: write_network(path, network))
-                for network in (small_network(), short, compressed_network())]
+                for network in (small_network(), short, compressed_network(), modern_network())]
 
     def mutate(self, data, rng):
         """Change the JSON of the header and its length with it, or any byte."""
@@ -287,6 +129,40 @@ class Model(Native):
         except errors.ModelFileError:
             return False
         return True
+
+
+# PyTorch weights
+
+class Pytorch(Native):
+    """Weights of PyTorch in a safetensors file, beside a config.json of timm that changes too.
+
+    The input is the config.json, its length before it, and then the weights.
+    """
+
+    file_name = "model.safetensors"
+
+    def seeds(self):
+        files = [self.written_by(lambda path, shapes=shapes: pytorch_files.write_plain(path, shapes))
+                 for shapes in (pytorch_files.small_vgg(), pytorch_files.small_resnet(2))]
+        return [pytorch_files.joined(config, weights)
+                for config, weights in zip((pytorch_files.CONFIG, b"{}"), files)]
+
+    def mutate(self, data, rng):
+        """Change one of the two files."""
+        config, weights = pytorch_files.parted(data)
+        if rng.random() < 0.7:
+            return pytorch_files.joined(config, super(Pytorch, self).mutate(weights, rng))
+        try:
+            value = mutate_json(json.loads(config.decode("utf-8")), rng)
+            return pytorch_files.joined(json.dumps(value).encode(), weights)
+        except (ValueError, RecursionError):
+            return pytorch_files.joined(mutate_bytes(config, rng), weights)
+
+    def put(self, data):
+        config, weights = pytorch_files.parted(data)
+        super(Pytorch, self).put(weights)
+        with open(os.path.join(self.folder, "config.json"), "wb") as stream:
+            stream.write(config)
 
 
 # Keras HDF5
@@ -388,6 +264,14 @@ class KerasArchive(Target):
                     text = mutate_bytes(text, rng)
                 stream.writestr(name, text)
         return file.getvalue()
+
+    def run(self, data):
+        self.put(data)
+        try:
+            load_network(self.path)
+        except (errors.WeightsError, errors.GraphError):
+            return False
+        return True
 
 
 class Onnx(Target):
@@ -576,8 +460,8 @@ class Images(Target):
         return readable
 
 
-TARGETS = {"native": Native, "model": Model, "keras": Keras, "keras_archive": KerasArchive,
-           "keras_weights": KerasWeights,
+TARGETS = {"native": Native, "model": Model, "pytorch": Pytorch, "keras": Keras,
+           "keras_archive": KerasArchive, "keras_weights": KerasWeights,
            "cache": Cache, "images": Images}
 if importlib.util.find_spec("onnx") is not None:  # left out with old Pythons, see ci/other_pythons.sh
     TARGETS["onnx"] = Onnx

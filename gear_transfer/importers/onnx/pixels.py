@@ -4,9 +4,10 @@ import os
 from ...common.regular_file import open_regular
 from ...errors import WeightsError
 from ..json_text import parse_json
-from ..preprocessing import from_statistics
+from ..preprocessing import from_statistics, resolve
 
 _LARGEST = 1 << 20  # bytes of a configuration
+_UINT8 = 2  # TensorProto.UINT8
 
 #: Filters by their numbers in configurations of image processors, as Pillow has them.
 _FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
@@ -35,7 +36,16 @@ def preprocessing_of(model, path):
         found = None if settings is None else read(settings)
         if found is not None:
             return found, "{} beside the file".format(name)
+    if _reads_bytes(model.graph):
+        return resolve("raw"), "the network reads bytes"
     return None, None
+
+
+def _reads_bytes(graph):
+    """Whether the image that the network reads is of uint8."""
+    arrays = set(tensor.name for tensor in graph.initializer)
+    types = [value.type.tensor_type.elem_type for value in graph.input if value.name not in arrays]
+    return types == [_UINT8]
 
 
 def _fail(reason):

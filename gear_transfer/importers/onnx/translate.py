@@ -21,6 +21,7 @@ _CONSTANTS = {"value_float": np.float32, "value_int": np.int64, "value_floats": 
 _STANDARD = ("", "ai.onnx")
 #: What Python says of a number where a list is due, and the like: each operation has such places.
 _MALFORMED = (TypeError, ValueError, IndexError, OverflowError, ZeroDivisionError)
+_BY_PIXEL = ("Cast", "Mul", "Div", "Add", "Sub", "Identity")
 _CHANNELS_FIRST = ("Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LRN",
                    "BatchNormalization", "InstanceNormalization", "GroupNormalization",
                    "DepthToSpace", "SpaceToDepth")
@@ -110,10 +111,13 @@ class Translation(object):
 
     def _channels_are_last(self, name, sizes):
         """Told by the first operation that knows, else by which size is one of images."""
+        names = set([name])  # of the image, and of what its pixels are scaled to
         for node in self.graph.node:
             if node.op_type in _CHANNELS_FIRST:
                 return False
-            if node.op_type == "Transpose" and name in node.input:
+            if node.op_type in _BY_PIXEL and names.intersection(node.input):
+                names.update(node.output)
+            if node.op_type == "Transpose" and names.intersection(node.input):
                 return [list(entry.ints) for entry in node.attribute
                         if entry.name == "perm"] == [[0, 3, 1, 2]]
         first, last = (side in (1, 3, 4) for side in (sizes[1], sizes[3]))
