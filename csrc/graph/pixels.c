@@ -71,6 +71,20 @@ gt_zero_is_byte(gt_preprocessing preprocessing, int *zero)
     return true;
 }
 
+bool
+gt_zeros_are_bytes(const gt_preprocessing *preprocessing, uint8_t zeros[GT_PIXEL_CHANNELS])
+{
+    for (int c = 0; c < GT_PIXEL_CHANNELS; c++) {
+        float scale = gt_pixel_scale(preprocessing, c);
+        float place = scale > 0.0f ? -gt_pixel_offset(preprocessing, c) / scale : -1.0f;
+        if (!(place >= 0.0f && place <= 255.0f)) {
+            return false;
+        }
+        zeros[c] = (uint8_t)lrintf(place);
+    }
+    return true;
+}
+
 /* Scale the rows of the kernel by channel in, and add to the shifts what the offsets make of them. */
 static void
 fold_rows(const gt_preprocessing *preprocessing, const gt_node *node, int64_t rows, float *kernel,

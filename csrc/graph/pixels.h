@@ -33,6 +33,9 @@ float gt_pixel_common_scale(const gt_preprocessing *preprocessing);
 /* Whether a byte stands for 0 in all channels, of one scale, which then is *zero. */
 bool gt_zero_is_byte(gt_preprocessing preprocessing, int *zero);
 
+/* Whether a byte stands for 0 in each channel, to half a byte: then zeros[c] is that of channel c. */
+bool gt_zeros_are_bytes(const gt_preprocessing *preprocessing, uint8_t zeros[GT_PIXEL_CHANNELS]);
+
 /* A copy of a convolution that reads bytes of the common scale and without any offset as `node` would
  * the numbers that they stand for.  It has arrays of its own, for gt_pixels_clear_folded; the rest is
  * the node's. */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "graph/additions.h"
 #include "graph/blocks.h"
 
 /* Values share a scale up to this ratio of their ranges: the smallest then keeps 6 of the 8 bits.
@@ -15,6 +16,7 @@ typedef struct {
     bool is_wanted;   /* it is read in 8 bits */
     bool is_mixed;    /* the ranges of its channels are too far apart for one scale */
     bool shares;      /* the node's inputs and result have one scale */
+    int convolution;  /* that computes this addition in 8 bits; -1 for none */
     int parent;       /* towards the root, the node that stands for all those of one scale */
     float smallest;   /* of a root: range among the nodes that it stands for */
     float largest;    /* likewise */
@@ -49,17 +51,31 @@ can_keep_format(const gt_node *node)
            (concatenates || node->op == GT_OP_MAX_POOL || node->op == GT_OP_AVERAGE_POOL);
 }
 
+/* A convolution of all channels, or of one a group that weighs pixels beside each other. */
+static bool
+is_for_8_bits(const gt_graph *graph, const gt_node *node)
+{
+    bool is_depthwise = node->groups == node->shape.channels && node->inputs[0] != 0 &&
+                        node->groups == graph->nodes[node->inputs[0]].shape.channels &&
+                        node->arrays[GT_KERNEL].data != NULL;
+    return node->op == GT_OP_CONV2D && (node->groups == 1 || is_depthwise);
+}
+
 /* A convolution can read 8 bits where the range of what it reads is known.  Bytes of photographs
  * stand for numbers with an offset, which can become part of the bias only where every pixel of the
- * window is one of the photograph's. */
+ * window is a byte too, those around the photograph bytes that stand for 0. */
 static bool
 can_read_8_bits(const quantizer *job, const gt_node *node)
 {
-    if (node->op != GT_OP_CONV2D || node->groups != 1) {
+    uint8_t zeros[GT_PIXEL_CHANNELS];
+    if (!is_for_8_bits(job->graph, node)) {
         return false;
     }
     if (node->inputs[0] == 0) {
-        return gt_pixels_lack_offset(&job->preprocessing) || !gt_window_has_padding(&node->window);
+        return gt_pixels_lack_offset(&job->preprocessing) ||
+               !gt_window_has_padding(&node->window) ||
+               (job->graph->nodes[0].shape.channels == GT_PIXEL_CHANNELS &&
+                gt_zeros_are_bytes(&job->preprocessing, zeros));
     }
     return job->graph->nodes[node->inputs[0]].range > 0.0f;
 }
@@ -82,6 +98,37 @@ reads_8_bits(const quantizer *job, int index)
     return can_read_8_bits(job, node);
 }
 
+/* The convolution that computes an addition in 8 bits; -1 for none.  Numbers below zero would halve
+ * the range: such a sum stays in floats. */
+static int
+find_convolution(const quantizer *job, int sum)
+{
+    const gt_graph *graph = job->graph;
+    const gt_node *node = &graph->nodes[sum];
+    if (!job->nodes[sum].is_wanted || node->negative || job->blocks[sum].fusion != GT_NOT_FUSED ||
+        !gt_addition_is_of_two(graph, sum)) {
+        return -1;
+    }
+    for (int k = 1; k >= 0; k--) {
+        if (gt_addition_can_follow(graph, node->inputs[k], sum) &&
+            reads_8_bits(job, node->inputs[k])) {
+            return node->inputs[k];
+        }
+    }
+    return -1;
+}
+
+/* Mark the inputs of a node as read in 8 bits, where their range is known. */
+static void
+mark_inputs(quantizer *job, const gt_node *node)
+{
+    for (int k = 0; k < node->n_inputs; k++) {
+        int input = node->inputs[k];
+        bool is_known = input == 0 || job->graph->nodes[input].range > 0.0f;
+        job->nodes[input].is_wanted = job->nodes[input].is_wanted || is_known;
+    }
+}
+
 /* Mark the nodes whose result is read in 8 bits: from the last node to the first, so that all
  * readers of a node are known before it. */
 static void
@@ -90,11 +137,11 @@ mark_wanted(quantizer *job)
     const gt_graph *graph = job->graph;
     for (int i = graph->count - 1; i > 0; i--) {
         const gt_node *node = &graph->nodes[i];
-        bool reads = reads_8_bits(job, i) || (job->nodes[i].is_wanted && can_keep_format(node));
-        for (int k = 0; reads && k < node->n_inputs; k++) {
-            int input = node->inputs[k];
-            bool is_known = input == 0 || graph->nodes[input].range > 0.0f;
-            job->nodes[input].is_wanted = job->nodes[input].is_wanted || is_known;
+        choice *own = &job->nodes[i];
+        own->convolution = find_convolution(job, i);
+        if (reads_8_bits(job, i) || (own->is_wanted && can_keep_format(node)) ||
+            own->convolution >= 0) {
+            mark_inputs(job, node);
         }
     }
 }
@@ -250,6 +297,31 @@ float_node(const gt_node *node, gt_precision precision)
                             .high = node->activation.high};
 }
 
+/* Whether a node is a convolution in int8. */
+static bool
+convolves_in_int8(const quantizer *job, int index)
+{
+    const gt_node *node = &job->graph->nodes[index];
+    return is_for_8_bits(job->graph, node) && job->blocks[index].fusion == GT_NOT_FUSED &&
+           job->nodes[node->inputs[0]].is_wanted;
+}
+
+/* Let a convolution compute an addition as well, where both can in int8.  Its own result is nowhere. */
+static void
+set_addition(const quantizer *job, int index, gt_node_format *formats)
+{
+    const choice *own = &job->nodes[index];
+    gt_node_format *chosen = &formats[index];
+    if (!own->is_wanted || own->convolution < 0 || !convolves_in_int8(job, own->convolution)) {
+        return;
+    }
+    gt_node_format *convolution = &formats[own->convolution];
+    chosen->in_int8 = true;
+    chosen->convolution = own->convolution;
+    chosen->has_map_type = convolution->has_map_type = false;
+    chosen->result = convolution->result = own->format;
+}
+
 /* Let a node compute in int8 where it can. */
 static void
 set_int8(const quantizer *job, int index, gt_node_format *chosen)
@@ -257,7 +329,7 @@ set_int8(const quantizer *job, int index, gt_node_format *chosen)
     const gt_node *node = &job->graph->nodes[index];
     const choice *own = &job->nodes[index];
     int input = index > 0 ? node->inputs[0] : 0;
-    bool convolves = node->op == GT_OP_CONV2D && node->groups == 1 && job->nodes[input].is_wanted;
+    bool convolves = index > 0 && convolves_in_int8(job, index);
     chosen->in_int8 = convolves || own->shares;
     if (own->is_wanted && (chosen->in_int8 || index == 0)) {
         chosen->result = own->format;
@@ -362,6 +434,7 @@ gt_choose_formats(const gt_graph *graph, gt_precision precision, gt_preprocessin
     for (int i = 0; i < graph->count; i++) {
         if (blocks[i].fusion == GT_NOT_FUSED) {
             set_int8(&job, i, &formats[i]);
+            set_addition(&job, i, formats);
         }
         else if (blocks[i].fusion == GT_FUSED_U8 && blocks[i].last == i) {
             set_block(&job, &blocks[i], formats);

@@ -1,5 +1,6 @@
 #include "lower/lower.h"
 
+#include "graph/additions.h"
 #include "lower/implementation.h"
 
 /* The ways to run one operation, the first that a node can and should run by is taken. */
@@ -89,42 +90,43 @@ choose(const gt_builder *builder, int index)
     return NULL;
 }
 
-static bool
-same_shape(const gt_node *a, const gt_node *b)
-{
-    return a->shape.height == b->shape.height && a->shape.width == b->shape.width &&
-           a->shape.channels == b->shape.channels;
-}
-
-/* Whether a convolution can add what addition `sum` adds to its result.  A map of one pixel oneDNN
- * takes for a vector where there is one image, and rounds otherwise. */
+/* Whether a convolution can add what addition `sum` adds to its result. */
 static bool
 can_add(const gt_builder *builder, int convolution, int sum)
 {
-    const gt_node *node = &builder->graph->nodes[convolution];
-    return node->op == GT_OP_CONV2D && node->groups == 1 &&
-           node->shape.height * node->shape.width > 1 && !gt_activation_exists(&node->activation) &&
-           gt_graph_only_reader(builder->graph, convolution) == sum &&
+    return gt_addition_can_follow(builder->graph, convolution, sum) &&
            gt_same_format(builder->formats[convolution].result, builder->formats[sum].result) &&
            choose(builder, convolution) == &gt_onednn_convolution;
+}
+
+/* The convolution that computes an addition as well; GT_NO_VALUE where none does. */
+static int
+find_convolution(const gt_builder *builder, int sum)
+{
+    const int *inputs = builder->graph->nodes[sum].inputs;
+    int later = inputs[0] > inputs[1] ? 0 : 1;
+    if (builder->formats[sum].in_int8) {
+        return builder->formats[sum].convolution;
+    }
+    for (int k = 0; k < 2; k++) {
+        int convolution = inputs[k == 0 ? later : 1 - later];
+        if (can_add(builder, convolution, sum)) {
+            return convolution;
+        }
+    }
+    return GT_NO_VALUE;
 }
 
 void
 gt_lower_mark_additions(gt_builder *builder)
 {
-    const gt_node *nodes = builder->graph->nodes;
     for (int i = 1; !builder->low_memory && i < builder->graph->count; i++) {
-        const int *inputs = nodes[i].inputs;
-        if (nodes[i].op != GT_OP_ADD || nodes[i].n_inputs != 2 ||
-            builder->blocks[i].fusion != GT_NOT_FUSED || inputs[0] == inputs[1] ||
-            !same_shape(&nodes[inputs[0]], &nodes[i]) ||
-            !same_shape(&nodes[inputs[1]], &nodes[i])) {
+        if (builder->blocks[i].fusion != GT_NOT_FUSED ||
+            !gt_addition_is_of_two(builder->graph, i)) {
             continue;
         }
-        int later = inputs[0] > inputs[1] ? inputs[0] : inputs[1];
-        int earlier = inputs[0] > inputs[1] ? inputs[1] : inputs[0];
-        int convolution = can_add(builder, later, i) ? later : earlier;
-        if (can_add(builder, convolution, i)) {
+        int convolution = find_convolution(builder, i);
+        if (convolution != GT_NO_VALUE) {
             builder->partners[i] = convolution;
             builder->partners[convolution] = i;
         }

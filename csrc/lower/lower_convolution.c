@@ -1,6 +1,9 @@
 /* Convolutions and dense layers as oneDNN primitives. */
+#include <omp.h>
 #include <string.h>
 
+#include "graph/additions.h"
+#include "kernels/u8/u8.h"
 #include "lower/implementation.h"
 #include "lower/lower_activation.h"
 #include "lower/primitive.h"
@@ -14,7 +17,36 @@ typedef struct {
     gt_format source;
     gt_format result;
     bool fuses_activation;
+    gt_format addend;  /* of what is added to the result; scale 1 where there is none */
+    bool reads_padded; /* photographs' bytes with the padding around them */
+    gt_shape from;     /* what the convolution then reads */
+    gt_window window;
 } conv_formats;
+
+/* Whether a node reads photographs that the plan has as they are, without scale and offset. */
+static bool
+reads_bytes(const gt_builder *builder, int index)
+{
+    return builder->plan->reads_u8 && builder->graph->nodes[index].inputs[0] == 0;
+}
+
+/* What the convolution slides over.  oneDNN pads with bytes of 0, which stand for the offset. */
+static void
+set_geometry(const gt_builder *builder, int index, conv_formats *formats)
+{
+    const gt_node *node = &builder->graph->nodes[index];
+    gt_window *window = &formats->window;
+    formats->from = builder->graph->nodes[node->inputs[0]].shape;
+    *window = node->window;
+    formats->reads_padded = reads_bytes(builder, index) && gt_window_has_padding(window) &&
+                            !gt_pixels_lack_offset(&builder->preprocessing);
+    if (formats->reads_padded) {
+        formats->from.height += window->before[0] + window->after[0];
+        formats->from.width += window->before[1] + window->after[1];
+        memset(window->before, 0, sizeof(window->before));
+        memset(window->after, 0, sizeof(window->after));
+    }
+}
 
 static conv_formats
 chosen_formats(const gt_builder *builder, int index)
@@ -22,13 +54,22 @@ chosen_formats(const gt_builder *builder, int index)
     conv_formats formats = {.in_int8 = builder->formats[index].in_int8,
                             .source = builder->formats[index].source,
                             .result = builder->formats[index].result,
+                            .addend = gt_builder_float_format(builder),
                             .fuses_activation = true};
     if (formats.in_int8) {
         /* For signed numbers oneDNN halves the weights itself where it must. */
         bool in_pairs = formats.source.type == dnnl_u8 && !gt_adds_products_in_32_bits();
         formats.weights = in_pairs ? GT_WEIGHT_INT8_PAIRS : GT_WEIGHT_INT8;
     }
+    set_geometry(builder, index, &formats);
     return formats;
+}
+
+/* The result's scale in units of what is added. */
+static float
+scale_of_result(const conv_formats *formats)
+{
+    return formats->result.scale / formats->addend.scale;
 }
 
 static gt_status
@@ -43,7 +84,7 @@ set_scales(dnnl_primitive_attr_t attributes, const conv_formats *formats, const 
     if (code == dnnl_success) {
         code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_WEIGHTS, PER_CHANNEL_OUT);
     }
-    if (code == dnnl_success && formats->result.scale != 1.0f) {
+    if (code == dnnl_success && scale_of_result(formats) != 1.0f) {
         code = dnnl_primitive_attr_set_scales_mask(attributes, DNNL_ARG_DST, WHOLE);
     }
     return gt_check_engine(code, "setting the scales of 8-bit numbers", node->name, error);
@@ -68,7 +109,7 @@ static gt_status
 describe_arrays(const gt_builder *builder, const gt_node *node, const conv_formats *formats,
                 description *described, gt_error *error)
 {
-    gt_shape from = builder->graph->nodes[node->inputs[0]].shape;
+    gt_shape from = formats->from;
     dnnl_dims_t kernel = {0};
     int rank = gt_kernel_dims(node, from.channels, kernel);
     dnnl_dims_t channels = {node->shape.channels};
@@ -91,8 +132,8 @@ describe_arrays(const gt_builder *builder, const gt_node *node, const conv_forma
     return gt_check_engine(code, "describing a convolution", node->name, error);
 }
 
-/* What follows the convolution: an array of its result's shape and type, in any layout, is added
- * where `sum` is an addition, whose activation follows then. */
+/* What follows the convolution: an array of its result's shape, of bytes or beside them with channels
+ * last, else in any layout, is added where `sum` is an addition, whose activation follows then. */
 static gt_status
 create_attributes(const gt_builder *builder, const gt_node *node, const gt_node *sum,
                   const conv_formats *formats, dnnl_primitive_attr_t *attributes, gt_error *error)
@@ -101,10 +142,12 @@ create_attributes(const gt_builder *builder, const gt_node *node, const gt_node 
     if (sum == NULL) {
         return gt_primitive_attributes(attributes, node, formats->fuses_activation, error);
     }
-    gt_status status = gt_builder_describe(builder, &addend, node->shape, formats->result.type,
-                                           dnnl_format_tag_any, error);
+    gt_status status =
+        gt_builder_describe(builder, &addend, node->shape, formats->addend.type,
+                            formats->in_int8 ? dnnl_nhwc : dnnl_format_tag_any, error);
     if (status == GT_OK) {
-        status = gt_primitive_attributes_of_sum(attributes, sum, addend, error);
+        status =
+            gt_primitive_attributes_of_sum(attributes, sum, addend, formats->addend.scale, error);
     }
     (void)dnnl_memory_desc_destroy(addend);
     return status;
@@ -116,7 +159,7 @@ static gt_status
 create_convolution(const gt_builder *builder, const gt_node *node, const gt_node *sum,
                    const conv_formats *formats, dnnl_primitive_desc_t *desc, gt_error *error)
 {
-    const gt_window *window = &node->window;
+    const gt_window *window = &formats->window;
     dnnl_dims_t strides = {window->strides[0], window->strides[1]};
     dnnl_dims_t dilations = {window->dilations[0] - 1, window->dilations[1] - 1};
     dnnl_dims_t before = {window->before[0], window->before[1]};
@@ -188,7 +231,11 @@ choose_in_float32(const gt_builder *builder, const gt_node *node, bool fuses_act
 {
     const conv_formats float32 = {.source = {dnnl_f32, 1.0f},
                                   .result = {dnnl_f32, 1.0f},
-                                  .fuses_activation = fuses_activation};
+                                  .addend = {dnnl_f32, 1.0f},
+                                  .fuses_activation = fuses_activation,
+                                  .reads_padded = formats->reads_padded,
+                                  .from = formats->from,
+                                  .window = formats->window};
     (void)dnnl_primitive_desc_destroy(*desc);
     *desc = NULL;
     *formats = float32;
@@ -238,6 +285,43 @@ adopt_input_layout(gt_builder *builder, const_dnnl_memory_desc_t wanted, gt_erro
     return status;
 }
 
+static void
+run_padding(const void *context, void *const *memory)
+{
+    gt_u8_pad_run(context, memory[0], memory[1]);
+}
+
+/* The photographs' bytes with those around them that stand for 0. */
+static gt_status
+pad_bytes(gt_builder *builder, const gt_node *node, const conv_formats *formats, int *value,
+          gt_error *error)
+{
+    gt_plan *plan = builder->plan;
+    gt_format format = builder->formats[0].result;
+    gt_u8_pad pad = {.batch = plan->batch,
+                     .from = plan->input,
+                     .to = formats->from,
+                     .before = {node->window.before[0], node->window.before[1]},
+                     .threads = omp_get_max_threads()};
+    dnnl_memory_desc_t desc = NULL;
+    int bytes = GT_NO_VALUE;
+    (void)gt_zeros_are_bytes(&builder->preprocessing, pad.pixel);
+    gt_status status = gt_builder_fetch_last(builder, node, 0, format, &bytes, error);
+    if (status == GT_OK) {
+        status = gt_builder_describe(builder, &desc, pad.to, dnnl_u8, dnnl_nhwc, error);
+    }
+    if (status == GT_OK) {
+        status = gt_builder_add_value(builder, desc, format, node->name, value, error);
+    }
+    (void)dnnl_memory_desc_destroy(desc);
+    if (status != GT_OK) {
+        return status;
+    }
+    const gt_arg args[2] = {gt_value_arg(DNNL_ARG_SRC, bytes), gt_value_arg(DNNL_ARG_DST, *value)};
+    return gt_builder_add_kernel(builder, (gt_kernel){run_padding, &pad, sizeof(pad), "pad", "u8"},
+                                 node->name, args, 2, error);
+}
+
 /* The source in the layout that the primitive wants, as its first argument. */
 static gt_status
 add_source(gt_builder *builder, int index, const conv_formats *formats,
@@ -247,7 +331,10 @@ add_source(gt_builder *builder, int index, const conv_formats *formats,
     const_dnnl_memory_desc_t wanted = gt_primitive_query(desc, dnnl_query_src_md);
     gt_status status = GT_OK;
     int source = builder->plan->value_of[node->inputs[0]];
-    if (source == builder->plan->input_value) {
+    if (formats->reads_padded) {
+        status = pad_bytes(builder, node, formats, &source, error);
+    }
+    else if (source == builder->plan->input_value) {
         status = adopt_input_layout(builder, wanted, error);
     }
     if (status == GT_OK) {
@@ -256,13 +343,6 @@ add_source(gt_builder *builder, int index, const conv_formats *formats,
     }
     args[(*n_args)++] = gt_value_arg(DNNL_ARG_SRC, source);
     return status;
-}
-
-/* Whether a node reads photographs that the plan has as they are, without scale and offset. */
-static bool
-reads_bytes(const gt_builder *builder, int index)
-{
-    return builder->plan->reads_u8 && builder->graph->nodes[index].inputs[0] == 0;
 }
 
 static gt_status
@@ -301,8 +381,8 @@ add_scales(gt_builder *builder, const conv_formats *formats, gt_arg *args, int *
             gt_builder_scale_arg(builder, DNNL_ARG_SRC, formats->source.scale, args, n_args, error);
     }
     if (status == GT_OK) {
-        status =
-            gt_builder_scale_arg(builder, DNNL_ARG_DST, formats->result.scale, args, n_args, error);
+        status = gt_builder_scale_arg(builder, DNNL_ARG_DST, scale_of_result(formats), args, n_args,
+                                      error);
     }
     return status;
 }
@@ -377,28 +457,49 @@ lower_nothing(gt_builder *builder, int index, gt_error *error)
     return GT_OK;
 }
 
-/* What is added, in the layout of the result. */
+static int
+addend_of(const gt_builder *builder, int index)
+{
+    return gt_addition_other(builder->graph, index, builder->partners[index]);
+}
+
+/* How what is added is stored: a convolution in int8 reads that as it is. */
+static gt_format
+addend_format(const gt_builder *builder, int index, const conv_formats *formats)
+{
+    const gt_plan *plan = builder->plan;
+    gt_format stored = plan->values[plan->value_of[addend_of(builder, index)]].format;
+    return formats->in_int8 && gt_is_8_bit(stored.type) ? stored : gt_builder_float_format(builder);
+}
+
+/* What is added, in the layout that the primitive wants. */
 static gt_status
-add_addend(gt_builder *builder, int index, const_dnnl_primitive_desc_t desc, gt_arg *args,
-           int *n_args, gt_error *error)
+add_addend(gt_builder *builder, int index, const conv_formats *formats,
+           const_dnnl_primitive_desc_t desc, gt_arg *args, int *n_args, gt_error *error)
 {
     const gt_node *sum = &builder->graph->nodes[index];
-    gt_format format = builder->formats[index].result;
-    int other = sum->inputs[sum->inputs[0] == builder->partners[index] ? 1 : 0];
+    int other = addend_of(builder, index);
+    int place = gt_primitive_addend_place(formats->addend.scale);
     int value = GT_NO_VALUE;
-    gt_status status = gt_builder_reorder(builder, builder->plan->value_of[other],
-                                          gt_primitive_query(desc, dnnl_query_dst_md), format,
-                                          sum->name, &value, error);
-    args[(*n_args)++] = gt_value_arg(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, value);
+    gt_status status = formats->in_int8
+                           ? gt_builder_fetch_last(builder, sum, sum->inputs[0] == other ? 0 : 1,
+                                                   formats->addend, &value, error)
+                           : gt_builder_reorder(builder, builder->plan->value_of[other],
+                                                gt_primitive_query(desc, dnnl_query_dst_md),
+                                                formats->addend, sum->name, &value, error);
+    args[(*n_args)++] = gt_value_arg(DNNL_ARG_ATTR_MULTIPLE_POST_OP(place) | DNNL_ARG_SRC_1, value);
     return status;
 }
 
-/* Each by itself, where oneDNN has nothing fast for both, at best `desc`. */
+/* Each by itself and in floats, where oneDNN has nothing fast for both, at best `desc`. */
 static gt_status
 lower_apart(gt_builder *builder, int index, dnnl_primitive_desc_t desc, gt_error *error)
 {
+    int convolution = builder->partners[index];
     (void)dnnl_primitive_desc_destroy(desc);
-    gt_status status = lower_convolution(builder, builder->partners[index], error);
+    builder->formats[convolution].result = gt_builder_float_format(builder);
+    builder->formats[index].result = gt_builder_float_format(builder);
+    gt_status status = lower_convolution(builder, convolution, error);
     return status == GT_OK ? gt_binary_map.lower(builder, index, error) : status;
 }
 
@@ -408,6 +509,7 @@ lower_both(gt_builder *builder, int index, gt_error *error)
     const gt_node *nodes = builder->graph->nodes;
     int convolution = builder->partners[index];
     conv_formats formats = chosen_formats(builder, convolution);
+    formats.addend = addend_format(builder, index, &formats);
     dnnl_primitive_desc_t desc = NULL;
     gt_arg args[MAX_ARGS] = {{0}};
     int n_args = 0;
@@ -420,7 +522,7 @@ lower_both(gt_builder *builder, int index, gt_error *error)
         status = add_args(builder, convolution, &formats, desc, args, &n_args, error);
     }
     if (status == GT_OK) {
-        status = add_addend(builder, index, desc, args, &n_args, error);
+        status = add_addend(builder, index, &formats, desc, args, &n_args, error);
     }
     if (status == GT_OK) {
         status = gt_primitive_finish(builder, index, desc, formats.result, args, n_args, error);

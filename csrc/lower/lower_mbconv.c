@@ -132,6 +132,18 @@ describe(const gt_builder *builder, const gt_block *block, ends formats)
     return mbconv;
 }
 
+/* In int8 what lies inside is integers of 16 bits or floats, which take longer to project than the
+ * bytes of convolutions apart: only a map much wider than those around it makes up for that. */
+static bool
+is_profitable(const gt_builder *builder, const gt_mbconv *mbconv)
+{
+    int around = mbconv->to.channels;
+    if (mbconv->has_expansion && mbconv->from.channels > around) {
+        around = mbconv->from.channels;
+    }
+    return builder->precision != GT_PRECISION_INT8 || mbconv->inner.channels >= 2 * around;
+}
+
 void
 gt_lower_mbconv_mark(gt_builder *builder)
 {
@@ -142,7 +154,7 @@ gt_lower_mbconv_mark(gt_builder *builder)
             continue;
         }
         gt_mbconv mbconv = describe(builder, &block, expected_ends(builder, &block));
-        if (gt_mbconv_is_supported(&mbconv)) {
+        if (gt_mbconv_is_supported(&mbconv) && is_profitable(builder, &mbconv)) {
             const int parts[] = {block.expansion, block.depthwise, block.projection,
                                  block.addition};
             block.fusion = mbconv.type == GT_MAP_U8 ? GT_FUSED_U8 : GT_FUSED_FLOAT;

@@ -58,15 +58,33 @@ append_activation(dnnl_post_ops_t post_ops, const gt_activation *activation)
     return code;
 }
 
-/* Let what is there of an addend and an activation follow a primitive. */
+int
+gt_primitive_addend_place(float scale)
+{
+    return scale != 1.0f ? 1 : 0;
+}
+
+/* Add an array to a result, which is brought to its scale before. */
 static dnnl_status_t
-set_post_ops(dnnl_primitive_attr_t attributes, const_dnnl_memory_desc_t addend,
+append_addend(dnnl_post_ops_t post_ops, const_dnnl_memory_desc_t addend, float scale)
+{
+    dnnl_status_t code = dnnl_success;
+    if (gt_primitive_addend_place(scale) > 0) {
+        code = dnnl_post_ops_append_eltwise(post_ops, dnnl_eltwise_linear, 1.0f / scale, 0.0f);
+    }
+    return code == dnnl_success ? dnnl_post_ops_append_binary(post_ops, dnnl_binary_add, addend)
+                                : code;
+}
+
+/* Let what is there of an addend of a scale and an activation follow a primitive. */
+static dnnl_status_t
+set_post_ops(dnnl_primitive_attr_t attributes, const_dnnl_memory_desc_t addend, float scale,
              const gt_activation *activation)
 {
     dnnl_post_ops_t post_ops = NULL;
     dnnl_status_t code = dnnl_post_ops_create(&post_ops);
     if (code == dnnl_success && addend != NULL) {
-        code = dnnl_post_ops_append_binary(post_ops, dnnl_binary_add, addend);
+        code = append_addend(post_ops, addend, scale);
     }
     if (code == dnnl_success && activation != NULL) {
         code = append_activation(post_ops, activation);
@@ -80,14 +98,15 @@ set_post_ops(dnnl_primitive_attr_t attributes, const_dnnl_memory_desc_t addend,
 
 static gt_status
 create_attributes(dnnl_primitive_attr_t *attributes, const char *layer,
-                  const_dnnl_memory_desc_t addend, const gt_activation *activation, gt_error *error)
+                  const_dnnl_memory_desc_t addend, float scale, const gt_activation *activation,
+                  gt_error *error)
 {
     dnnl_status_t code = dnnl_primitive_attr_create(attributes);
     if (code == dnnl_success) {
         code = dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
     }
     if (code == dnnl_success && (addend != NULL || activation != NULL)) {
-        code = set_post_ops(*attributes, addend, activation);
+        code = set_post_ops(*attributes, addend, scale, activation);
     }
     return gt_check_engine(code, "setting attributes", layer, error);
 }
@@ -97,15 +116,18 @@ gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node,
                         bool with_activation, gt_error *error)
 {
     bool follows = with_activation && gt_activation_exists(&node->activation);
-    return create_attributes(attributes, node->name, NULL, follows ? &node->activation : NULL,
+    return create_attributes(attributes, node->name, NULL, 1.0f, follows ? &node->activation : NULL,
                              error);
 }
 
 gt_status
 gt_primitive_attributes_of_sum(dnnl_primitive_attr_t *attributes, const gt_node *node,
-                               const_dnnl_memory_desc_t addend, gt_error *error)
+                               const_dnnl_memory_desc_t addend, float scale, gt_error *error)
 {
-    return create_attributes(attributes, node->name, addend, &node->activation, error);
+    gt_activation bounds = node->activation; /* an addition has no other */
+    bounds.low /= scale;
+    bounds.high /= scale;
+    return create_attributes(attributes, node->name, addend, scale, &bounds, error);
 }
 
 gt_status

@@ -21,9 +21,14 @@ int gt_primitive_eltwise(const gt_activation *activation, gt_eltwise *functions)
 gt_status gt_primitive_attributes(dnnl_primitive_attr_t *attributes, const gt_node *node,
                                   bool with_activation, gt_error *error);
 
-/* Likewise, where an array of that layout, or of any, is added before the activation. */
+/* Likewise, where an array of that layout, or of any, is added before the activation, its elements
+ * times `scale`.  Then all that is done to the result is in units of that scale. */
 gt_status gt_primitive_attributes_of_sum(dnnl_primitive_attr_t *attributes, const gt_node *node,
-                                         const_dnnl_memory_desc_t addend, gt_error *error);
+                                         const_dnnl_memory_desc_t addend, float scale,
+                                         gt_error *error);
+
+/* Of which post-operation that array is an argument. */
+int gt_primitive_addend_place(float scale);
 
 /* The status of creating a descriptor, which stays NULL where oneDNN has no such primitive: that is
  * no failure yet. */

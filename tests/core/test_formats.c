@@ -75,7 +75,7 @@ test_far_ranges_share_no_scale(void)
     static const gt_op pools[] = {GT_OP_MAX_POOL, GT_OP_AVERAGE_POOL};
     for (int i = 0; i < 2; i++) {
         gt_net net;
-        gt_net_start(&net, 16, 15, 3);
+        gt_net_start(&net, 16, 15, 4); /* four channels are padded in floats, rounded to no byte */
         int large = scaled_conv(&net, 0, 3, CHANNELS, 500.0f);
         gt_node relu = {0};
         gt_node_init(&relu, GT_OP_RELU);

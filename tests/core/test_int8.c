@@ -47,7 +47,30 @@ add_whole(gt_net *net, int from, int size, int out, gt_array kernel)
     return gt_net_add(net, node, NULL, from);
 }
 
-/* One convolution of bytes with an offset, its result in floats. */
+/* One convolution of bytes, its result in floats. */
+static void
+verify_bytes(gt_preprocessing scaling, gt_pad_mode mode, int stride)
+{
+    gt_net net;
+    trial job;
+    gt_net_start(&net, 9, 7, 3);
+    gt_node node = gt_net_conv(&net, 0, 3, 3, 20, 1);
+    node.arrays[GT_KERNEL] = whole_kernel(&net, 3, 3, 20);
+    node.window.pad_mode = mode;
+    node.window.strides[0] = node.window.strides[1] = stride;
+    int a = gt_net_add(&net, node, NULL, 0);
+    start_trial(&job, &net, &a, 1);
+    gt_twin_clear(&job.twin);
+    job.twin = gt_twin_run(&net.graph, job.images, MAX, scaling);
+    job.backbone = make_int8(&net, &a, 1, scaling, 2);
+    gt_range unused = {"no such layer", 1.0f, false};
+    CHECK(gt_backbone_set_range(job.backbone, unused, &error) == GT_OK);
+    CHECK_CLOSE(distance_of_run(&job, 7), 0.0, 1e-6);
+    end_trial(&job);
+    gt_net_clear(&net);
+}
+
+/* With an offset. */
 static void
 test_bytes_are_read_as_they_are(void)
 {
@@ -59,20 +82,31 @@ test_bytes_are_read_as_they_are(void)
                                                  .scales = {0.5f, 0.5f, 0.5f},
                                                  .offsets = {-64.0f, 3.0f, 0.0f}}};
     for (size_t i = 0; i < sizeof(scalings) / sizeof(*scalings); i++) {
-        gt_net net;
-        trial job;
-        gt_net_start(&net, 9, 7, 3);
-        int a = add_whole(&net, 0, 3, 20, whole_kernel(&net, 3, 3, 20));
-        start_trial(&job, &net, &a, 1);
-        gt_twin_clear(&job.twin);
-        job.twin = gt_twin_run(&net.graph, job.images, MAX, scalings[i]);
-        job.backbone = make_int8(&net, &a, 1, scalings[i], 2);
-        gt_range unused = {"no such layer", 1.0f, false};
-        CHECK(gt_backbone_set_range(job.backbone, unused, &error) == GT_OK);
-        CHECK_CLOSE(distance_of_run(&job, 7), 0.0, 1e-6);
-        end_trial(&job);
-        gt_net_clear(&net);
+        verify_bytes(scalings[i], GT_PAD_VALID, 1);
     }
+}
+
+/* Where a whole byte stands for 0, padding is as exact as the photograph; where none does, that is
+ * half a byte off at most, and where 0 lies outside of all bytes, floats are padded. */
+static void
+test_padding_is_of_bytes_that_mean_zero(void)
+{
+    static const gt_preprocessing scalings[] = {
+        {.scale = 1.0f, .offset = 0.0f},
+        {.scale = 0.5f, .offset = -64.0f},
+        {.scale = 2.0f, .offset = 3.0f},
+        {.by_channel = true, .scales = {0.5f, 0.5f, 0.5f}, .offsets = {-64.0f, -127.5f, 0.0f}}};
+    for (size_t i = 0; i < sizeof(scalings) / sizeof(*scalings); i++) {
+        verify_bytes(scalings[i], GT_PAD_SAME, 1);
+        verify_bytes(scalings[i], GT_PAD_SAME, 2);
+    }
+    uint8_t zeros[GT_PIXEL_CHANNELS] = {0};
+    gt_preprocessing imagenet = {.by_channel = true,
+                                 .scales = {0.0171f, 0.0175f, 0.0174f},
+                                 .offsets = {-2.118f, -2.036f, -1.804f}};
+    CHECK(gt_zeros_are_bytes(&imagenet, zeros));
+    CHECK(zeros[0] == 124 && zeros[1] == 116 && zeros[2] == 104);
+    CHECK(!gt_zeros_are_bytes(&scalings[2], zeros));
 }
 
 /* The largest weights beside each other on the brightest pixels, of either sign. */
@@ -168,6 +202,60 @@ test_whole_numbers_stay_exact(void)
     for (int count = 1; count < 8; count++) {
         CHECK_CLOSE(distance_of_run(&job, count), 0.0, 1e-6);
     }
+    end_trial(&job);
+    gt_net_clear(&net);
+}
+
+static void
+count_step(void *context, const gt_step *step)
+{
+    int *counts = context;
+    counts[0]++;
+    counts[1] += strcmp(step->operation, "convolution") == 0;
+}
+
+/* A convolution that takes from each channel the next one, with its result added to what it read:
+ * the sum, in 8 bits with a scale of 1, is exact, as is the one after it and what reads that. */
+static void
+test_sums_in_8_bits_are_exact(void)
+{
+    static const gt_preprocessing plain = {.scale = 1.0f, .offset = 0.0f};
+    enum { CHANNELS = 32 };
+    gt_net net;
+    trial job;
+    gt_net_start(&net, 12, 11, 3);
+    gt_array copy = gt_net_kernel(&net, 1, 1, 3, CHANNELS);
+    float *numbers = (float *)(uintptr_t)copy.data;
+    for (int i = 0; i < 3 * CHANNELS; i++) {
+        numbers[i] = i % CHANNELS % 3 == i / CHANNELS ? 1.0f : 0.0f;
+    }
+    int last = gt_net_plain(&net, GT_OP_RELU, "relu", add_whole(&net, 0, 1, CHANNELS, copy));
+    for (int k = 0; k < 2; k++) {
+        gt_array next = gt_net_kernel(&net, 1, 1, CHANNELS, CHANNELS);
+        float *weights = (float *)(uintptr_t)next.data;
+        for (int i = 0; i < CHANNELS * CHANNELS; i++) {
+            weights[i] = i / CHANNELS == (i + 1 + k) % CHANNELS ? -1.0f : 0.0f;
+        }
+        int taken = add_whole(&net, last, 1, CHANNELS, next);
+        int sum = gt_net_join(&net, GT_OP_ADD, NULL,
+                              k == 0 ? (int[]){last, taken} : (int[]){taken, last}, 2);
+        last = gt_net_plain(&net, GT_OP_RELU, NULL, sum);
+    }
+    int all = add_whole(&net, last, 3, 24, whole_kernel(&net, 3, CHANNELS, 24));
+    start_trial(&job, &net, (int[]){all, last}, 2);
+    gt_twin_clear(&job.twin);
+    job.twin = gt_twin_run(&net.graph, job.images, MAX, plain);
+    job.backbone = make_int8(&net, job.outputs, 2, plain, 2);
+    for (int i = 0; i < gt_backbone_range_count(job.backbone); i++) {
+        gt_range range = {gt_backbone_range(job.backbone, i).layer, 255.0f, false};
+        CHECK(gt_backbone_set_range(job.backbone, range, &error) == GT_OK);
+    }
+    for (int count = 1; count < 8; count += 3) {
+        CHECK_CLOSE(distance_of_run(&job, count), 0.0, 1e-6);
+    }
+    int counts[2] = {0, 0};
+    CHECK(gt_backbone_visit_steps(job.backbone, count_step, counts, &error) == GT_OK);
+    CHECK(counts[0] == 6 && counts[1] == 4); /* and a reorder of each output */
     end_trial(&job);
     gt_net_clear(&net);
 }
@@ -330,6 +418,8 @@ main(void)
     RUN(test_ranges_are_those_of_the_numbers);
     if (gt_precision_is_fast(GT_PRECISION_INT8)) {
         RUN(test_bytes_are_read_as_they_are);
+        RUN(test_padding_is_of_bytes_that_mean_zero);
+        RUN(test_sums_in_8_bits_are_exact);
         RUN(test_sums_do_not_saturate);
         RUN(test_flat_pictures_are_closer_than_a_unit);
         RUN(test_whole_numbers_stay_exact);

@@ -8,7 +8,7 @@
 
 #include "common/geometry.h"
 
-enum { GT_U8_MAX_INPUTS = 8 /* of a concatenation */ };
+enum { GT_U8_MAX_INPUTS = 8 /* of a concatenation */, GT_U8_PAD_CHANNELS = 3 };
 
 typedef struct {
     int batch;
@@ -28,6 +28,15 @@ typedef struct {
     int threads;
 } gt_u8_concat;
 
+typedef struct {
+    int batch;
+    gt_shape from;
+    gt_shape to;                       /* with the padding */
+    int before[2];                     /* pixels above and to the left */
+    uint8_t pixel[GT_U8_PAD_CHANNELS]; /* of the padding */
+    int threads;
+} gt_u8_pad;
+
 /* Whether a window is small enough: means then are less than 5/8 off, rounding included. */
 bool gt_u8_pool_is_supported(const gt_u8_pool *pool);
 
@@ -36,5 +45,8 @@ void gt_u8_pool_run(const gt_u8_pool *pool, const uint8_t *source, uint8_t *targ
 
 /* Put the channels of each pixel of the sources to their place. */
 void gt_u8_concat_run(const gt_u8_concat *concat, const uint8_t *const *sources, uint8_t *target);
+
+/* Lay padding around photographs of GT_U8_PAD_CHANNELS channels. */
+void gt_u8_pad_run(const gt_u8_pad *pad, const uint8_t *source, uint8_t *target);
 
 #endif
