@@ -385,7 +385,8 @@ def shapes(tmp_path_factory):
 def test_classifiers_keep_it(shapes, tmp_path):
     path = small_model(tmp_path / "mine.h5")
     full = dict(BY_CHANNEL, resize_filter="box")
-    model = TransferClassifier(path, layer="norm", epochs=3, preprocessing=full, cache=False)
+    model = TransferClassifier(path, layer="norm", epochs=3, preprocessing=full, cache=False,
+                               validation_fraction=0)
     assert clone(model).preprocessing is not None and model.get_params()["preprocessing"] == full
     model.fit(shapes)
     expected = model.predict_proba(shapes.paths)

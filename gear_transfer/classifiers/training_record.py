@@ -159,7 +159,9 @@ def training_facts(labels, classes):
     """
     now = os.environ.get("SOURCE_DATE_EPOCH", "")
     day = time.strftime("%Y-%m-%d", time.gmtime(int(now) if now.isdigit() else time.time()))
-    return TrainingFacts(day, tuple(int((labels == name).sum()) for name in classes))
+    # Old releases of NumPy cannot make one str of a name with half a surrogate pair.
+    return TrainingFacts(day, tuple(int((labels == classes[i:i + 1]).sum())
+                                    for i in range(len(classes))))
 
 
 def facts_from_json(value, n_classes):

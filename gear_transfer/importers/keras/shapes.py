@@ -1,6 +1,5 @@
 """Layers that change the shape of a value, take its mean, or leave everything as it is."""
-import numpy as np
-
+from ..hdf5_structure import product
 from .builder import Plane
 from .layer import LARGEST
 from .windows import cropped
@@ -55,7 +54,7 @@ def flatten(layer):
     if len(value.shape) == 1:
         return value
     layer.check_format()
-    size = None if None in value.shape else int(np.prod(value.shape, dtype=object))
+    size = None if None in value.shape else product(value.shape)
     return layer.add("flatten", [value], {}, (size,), value.node in layer.builder.not_negative)
 
 
@@ -132,13 +131,13 @@ def reshape(layer):
     if len(target) not in (1, 2, 3):
         layer.fail("target shape {} has {} dimensions, at most (height, width, channels) are "
                    "supported".format(target, len(target)))
-    known = None if None in value.shape else int(np.prod(value.shape, dtype=object))
+    known = None if None in value.shape else product(value.shape)
     shape = tuple(target)
     if -1 in shape:
-        rest = int(np.prod([n for n in shape if n != -1], dtype=object))
+        rest = product(n for n in shape if n != -1)
         left = None if known is None else known // rest
         shape = tuple(left if n == -1 else n for n in shape)
-    if known is not None and int(np.prod(shape, dtype=object)) != known:
+    if known is not None and product(shape) != known:
         layer.fail("target shape {} does not fit its input of shape {}".format(
             target, value.shape))
     ours = _in_network(tuple(target))
