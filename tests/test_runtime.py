@@ -95,6 +95,9 @@ def test_a_saved_classifier_needs_no_weights_of_the_package(path, images, tmp_pa
     """So a container that only predicts may leave them out."""
     shutil.copytree(os.path.join(HOME, "gear_transfer"), str(tmp_path / "gear_transfer"),
                     ignore=shutil.ignore_patterns("*.gtw", "__pycache__"))
+    libraries = os.path.join(HOME, "gear_transfer.libs")  # a wheel has some beside it
+    if os.path.isdir(libraries):
+        shutil.copytree(libraries, str(tmp_path / "gear_transfer.libs"))
     code = ("import gear_transfer as gt\nassert gt.__file__.startswith(sys.argv[1]), gt.__file__\n"
             "print(gt.load_model(sys.argv[2], cache=False).predict([sys.argv[3]])[0])")
     assert run(code, str(tmp_path), path, images.paths[0], home=str(tmp_path)).strip() == "circle"
