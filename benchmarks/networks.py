@@ -5,7 +5,8 @@
 Each engine runs the whole network in a process of its own that stays alive; they are asked in turn,
 round after round.  What counts are the seconds of all threads, which other work on the machine
 disturbs least.  The peers get pixels that are scaled already, in their own layout.  OpenVINO's int8
-is what NNCF makes of the file.  `reach_onnx.py --keep FOLDER` writes such files.
+is what NNCF makes of the file.  PyTorch writes such files with
+`torch.onnx.export`.
 """
 import argparse
 import collections

@@ -53,7 +53,7 @@ def load_keras_h5(path, layer=None, preprocessing=None, taps=None):
     with SafeHDF5(path) as source:
         config = source.attribute(source.root(), "model_config")
         if config is None:
-            version = None
+            version = source.attribute(source.root(), "keras_version")
             weights, description = _weights_only(source)
             if layer is not None:
                 description = description._replace(nodes=needed_nodes(description.nodes, layer))
