@@ -22,10 +22,18 @@ UBSAN_OPTIONS="print_stacktrace=1"
 export ASAN_OPTIONS UBSAN_OPTIONS
 compile_all test_faults && link_test test_faults || exit 1
 program=$objects/test_faults
-if ! FAULT_PLACES=$objects/failed "$program" >"$objects/out" 2>&1; then
-    cat "$objects/out"
-    exit 1
-fi
+
+# run_program: add the places that failed to the list.
+run_program() {
+    if ! FAULT_PLACES=$objects/failed_now "$program" >"$objects/out" 2>&1; then
+        cat "$objects/out"
+        exit 1
+    fi
+    cat "$objects/failed_now" >>"$objects/failed"
+}
+
+rm -f "$objects/failed"
+run_program
 sed -n 's/^ *\(.*calls failed once.*\)$/\1/p' "$objects/out"
 tail -1 "$objects/out"
 
@@ -51,24 +59,35 @@ objdump -d --no-show-raw-insn "$program" | awk '
             called = ""
         }
     }' "$objects/names" - >"$objects/calls"
-awk '{ print $1 }' "$objects/calls" | addr2line -f -e "$program" | sed 's/ (disc.*//' |
-    paste -d ' ' - - | paste -d ' ' "$objects/calls" - |
-    awk -v "folder=$here/csrc/" -v "elsewhere=$elsewhere" '
-    BEGIN { split(elsewhere, names); for (i in names) { left_out[names[i]] = 1 } }
-    NR == FNR { failed[$1] = 1; next }
-    {
-        at = index($0, folder) # address, name, function, place
-        place = substr($0, at + length(folder))
-        file = place
-        sub(/:.*/, "", file)
-    }
-    !at || file in left_out || $3 in left_out { next }
-    !($1 in failed) {
-        print "never failed: " place ", " $2
-        left++
-    }
-    { all++ }
-    END {
-        printf "%d places of calls that can fail, %d of them never failed\n", all, left
-        exit all == 0 || left > 0
-    }' "$objects/failed" -
+
+# report: the places that are left, and the counts; false if there are any.
+report() {
+    awk '{ print $1 }' "$objects/calls" | addr2line -f -e "$program" | sed 's/ (disc.*//' |
+        paste -d ' ' - - | paste -d ' ' "$objects/calls" - |
+        awk -v "folder=$here/csrc/" -v "elsewhere=$elsewhere" '
+        BEGIN { split(elsewhere, names); for (i in names) { left_out[names[i]] = 1 } }
+        NR == FNR { failed[$1] = 1; next }
+        {
+            at = index($0, folder) # address, name, function, place
+            place = substr($0, at + length(folder))
+            file = place
+            sub(/:.*/, "", file)
+        }
+        !at || file in left_out || $3 in left_out { next }
+        !($1 in failed) {
+            print "never failed: " place ", " $2
+            left++
+        }
+        { all++ }
+        END {
+            printf "%d places of calls that can fail, %d of them never failed\n", all, left
+            exit all == 0 || left > 0
+        }' "$objects/failed" -
+}
+
+# Which of several threads comes first differs from run to run, and with it what a sample meets.
+for run in 1 2 3; do
+    report >"$objects/report" && break
+    run_program
+done
+report
