@@ -64,9 +64,25 @@ def check_shapes(network):
     _core.infer_shapes(nodes, arrays, *(network.input_size or (32, 32)))
 
 
+class NetworkFile(Target):
+    """A file that a network is read from."""
+
+    def read(self):
+        """Read it and do what is done with every network."""
+        check_shapes(load_network(self.path))
+
+    def run(self, data):
+        self.put(data)
+        try:
+            self.read()
+        except (errors.WeightsError, errors.GraphError):
+            return False
+        return True
+
+
 # The native format
 
-class Native(Target):
+class Native(NetworkFile):
     """A network in the native format (.gtw)."""
 
     file_name = "input.gtw"
@@ -92,14 +108,6 @@ class Native(Target):
         text = json.dumps(header).encode("utf-8")
         text += b" " * (-len(text) % 8)
         return struct.pack("<Q", len(text)) + text + data[8 + length:]
-
-    def run(self, data):
-        self.put(data)
-        try:
-            check_shapes(load_network(self.path))
-        except (errors.WeightsError, errors.GraphError):
-            return False
-        return True
 
 
 class Model(Native):
@@ -167,7 +175,7 @@ class Pytorch(Native):
 
 # Keras HDF5
 
-class Keras(Target):
+class Keras(NetworkFile):
     """A whole model saved by Keras (.h5)."""
 
     file_name = "input.h5"
@@ -195,14 +203,6 @@ class Keras(Target):
                 pass
         return mutate_bytes(data, rng)
 
-    def run(self, data):
-        self.put(data)
-        try:
-            check_shapes(load_network(self.path))
-        except (errors.WeightsError, errors.GraphError):
-            return False
-        return True
-
 
 def _filtered(path):
     """A model whose data sets are in chunks, with every filter that is read."""
@@ -219,7 +219,7 @@ def _filtered(path):
                                   shuffle=True, fletcher32=True)
 
 
-class KerasArchive(Target):
+class KerasArchive(NetworkFile):
     """A model of Keras 3 (.keras): zip, configuration and weights, each changed in turn."""
 
     file_name = "input.keras"
@@ -265,16 +265,11 @@ class KerasArchive(Target):
                 stream.writestr(name, text)
         return file.getvalue()
 
-    def run(self, data):
-        self.put(data)
-        try:
-            load_network(self.path)
-        except (errors.WeightsError, errors.GraphError):
-            return False
-        return True
+    def read(self):
+        load_network(self.path)
 
 
-class Onnx(Target):
+class Onnx(NetworkFile):
     """A network in an ONNX file, with a file of weights beside it."""
 
     file_name = "input.onnx"
@@ -319,16 +314,11 @@ class Onnx(Target):
         return [self.written_by(lambda path, m=m: saved(os.path.dirname(path), m, os.path.basename(
             path))) for m in made]
 
-    def run(self, data):
-        self.put(data)
-        try:
-            load_network(self.path)
-        except (errors.WeightsError, errors.GraphError):
-            return False
-        return True
+    def read(self):
+        load_network(self.path)
 
 
-class KerasWeights(Target):
+class KerasWeights(NetworkFile):
     """A file of Inception V3's weights in the layout of Keras's official one (.h5).
 
     The real file is 88 MB; this one has the attributes and groups of it, and data sets
@@ -359,13 +349,8 @@ class KerasWeights(Target):
 
         return [self.written_by(write)]
 
-    def run(self, data):
-        self.put(data)
-        try:
-            check_shapes(load_network(self.path, "activation_1"))
-        except (errors.WeightsError, errors.GraphError):
-            return False
-        return True
+    def read(self):
+        check_shapes(load_network(self.path, "activation_1"))
 
 
 # The cache
