@@ -141,26 +141,26 @@ def _constant_value(layer, value, array):
     return Value(made.node, shape, None)
 
 
+def _by_channel(layer, value, numbers, part, kind):
+    """The node ("scale" or "bias") that applies one number, or one for each channel."""
+    role, words = {"scale": ("gamma", "factors"), "bias": ("bias", "offsets")}[kind]
+    array = per_channel(layer, value, np.asarray(numbers, dtype=np.float32))
+    if array is None:
+        layer.fail("has {} of shape {}, its input has {} channels".format(
+            words, np.shape(numbers), value.shape[-1]))
+    positive = value.node in layer.builder.not_negative and bool((array >= 0).all())
+    name = layer.builder.constant(layer, role if part is None else part + "/" + role, array)
+    return layer.add(kind, [value], {role: name}, value.shape, positive, part)
+
+
 def scaled(layer, value, factor, part=None):
     """The value times a number or one number for each channel."""
-    gamma = per_channel(layer, value, np.asarray(factor, dtype=np.float32))
-    if gamma is None:
-        layer.fail("has factors of shape {}, its input has {} channels".format(
-            np.shape(factor), value.shape[-1]))
-    positive = value.node in layer.builder.not_negative and bool((gamma >= 0).all())
-    name = layer.builder.constant(layer, "gamma" if part is None else part + "/gamma", gamma)
-    return layer.add("scale", [value], {"gamma": name}, value.shape, positive, part)
+    return _by_channel(layer, value, factor, part, "scale")
 
 
 def shifted(layer, value, offset, part=None):
     """The value and a number or one number for each channel."""
-    bias = per_channel(layer, value, np.asarray(offset, dtype=np.float32))
-    if bias is None:
-        layer.fail("has offsets of shape {}, its input has {} channels".format(
-            np.shape(offset), value.shape[-1]))
-    positive = value.node in layer.builder.not_negative and bool((bias >= 0).all())
-    name = layer.builder.constant(layer, "bias" if part is None else part + "/bias", bias)
-    return layer.add("bias", [value], {"bias": name}, value.shape, positive, part)
+    return _by_channel(layer, value, offset, part, "bias")
 
 
 def rescaling(layer):

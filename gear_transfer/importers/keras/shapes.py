@@ -178,15 +178,23 @@ def _wanted_size(layer):
     return layer.count("height"), layer.count("width")
 
 
-def resizing(layer):
-    """The size of the images, or nothing where they have it."""
-    value = layer.map(layer.plain())
-    size = _wanted_size(layer)
+def _of_size(layer, value, size):
+    """The value if it has that size, or is an image of any, which then gets it; else None."""
     if value.shape[:2] == size:
         return value
     if value.shape[:2] == (None, None) and layer.builder.is_whole_image(value):
         layer.builder.fix_size(*size)
         return value._replace(shape=size + value.shape[2:])
+    return None
+
+
+def resizing(layer):
+    """The size of the images, or nothing where they have it."""
+    value = layer.map(layer.plain())
+    size = _wanted_size(layer)
+    made = _of_size(layer, value, size)
+    if made is not None:
+        return made
     layer.fail("changes the size from {} to {}; photographs are brought to the input's size before "
                "the network, so save the model without this layer".format(value.shape[:2], size))
 
@@ -194,11 +202,9 @@ def resizing(layer):
 def center_crop(layer):
     value = layer.map(layer.plain())
     size = _wanted_size(layer)
-    if value.shape[:2] == size:
-        return value
-    if value.shape[:2] == (None, None) and layer.builder.is_whole_image(value):
-        layer.builder.fix_size(*size)
-        return value._replace(shape=size + value.shape[2:])
+    made = _of_size(layer, value, size)
+    if made is not None:
+        return made
     if None in value.shape[:2] or value.shape[0] < size[0] or value.shape[1] < size[1]:
         layer.fail("cuts {} out of {}, which must be known and no smaller".format(
             size, value.shape[:2]))
