@@ -22,6 +22,16 @@ gt_processor_has(dnnl_cpu_isa_t wanted)
 }
 
 bool
+gt_processor_has_fma(void)
+{
+#ifdef __x86_64__
+    return gt_processor_has(dnnl_cpu_isa_avx2) && __builtin_cpu_supports("fma");
+#else
+    return false;
+#endif
+}
+
+bool
 gt_precision_is_fast(gt_precision precision)
 {
     switch (precision) {

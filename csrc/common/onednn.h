@@ -16,6 +16,9 @@ int gt_precision_from_name(const char *name);
 /* Whether the processor has those instructions and ONEDNN_MAX_CPU_ISA does not forbid them. */
 bool gt_processor_has(dnnl_cpu_isa_t wanted);
 
+/* Whether it has AVX2, likewise, and FMA, which oneDNN does not tell by itself. */
+bool gt_processor_has_fma(void);
+
 /* Whether the processor has instructions for it. */
 bool gt_precision_is_fast(gt_precision precision);
 

@@ -5,12 +5,6 @@
 #include "kernels/maps/maps.h"
 #include "lower/implementation.h"
 
-static gt_map_type
-map_type(const gt_builder *builder)
-{
-    return builder->plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
-}
-
 /* --- layouts ------------------------------------------------------------------------------- */
 
 /* Channels in blocks of so many, or last (0). */
@@ -188,7 +182,7 @@ lower_binary(gt_builder *builder, int index, gt_error *error)
 {
     const gt_node *node = &builder->graph->nodes[index];
     gt_binary binary = {.function = function_of(node->op),
-                        .type = map_type(builder),
+                        .type = gt_builder_float_map_type(builder),
                         .low = node->activation.low,
                         .high = node->activation.high,
                         .threads = omp_get_max_threads()};
@@ -224,7 +218,7 @@ lower_with(gt_builder *builder, int index, gt_binary_function function, gt_error
     gt_plan *plan = builder->plan;
     gt_format format = gt_builder_float_format(builder);
     gt_binary binary = {.function = function,
-                        .type = map_type(builder),
+                        .type = gt_builder_float_map_type(builder),
                         .low = node->activation.low,
                         .high = node->activation.high,
                         .threads = omp_get_max_threads()};

@@ -4,35 +4,10 @@
 #include "kernels/maps/maps.h"
 #include "lower/implementation.h"
 
-static gt_map_type
-map_type(const gt_builder *builder)
-{
-    return builder->plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
-}
-
 static gt_shape
 input_shape(const gt_builder *builder, int index)
 {
     return builder->graph->nodes[builder->graph->nodes[index].inputs[0]].shape;
-}
-
-/* Append a kernel that reads the map of a node and writes its result. */
-static gt_status
-append(gt_builder *builder, int index, gt_kernel kernel, gt_error *error)
-{
-    const gt_node *node = &builder->graph->nodes[index];
-    gt_format format = gt_builder_float_format(builder);
-    int source = GT_NO_VALUE;
-    gt_status status = gt_builder_fetch_last(builder, node, 0, format, &source, error);
-    if (status == GT_OK) {
-        status = gt_builder_add_result(builder, index, format, error);
-    }
-    if (status != GT_OK) {
-        return status;
-    }
-    const gt_arg args[2] = {gt_value_arg(DNNL_ARG_SRC, source),
-                            gt_value_arg(DNNL_ARG_DST, builder->plan->value_of[index])};
-    return gt_builder_add_kernel(builder, kernel, node->name, args, 2, error);
 }
 
 static void
@@ -47,12 +22,13 @@ lower_reduce(gt_builder *builder, int index, gt_error *error)
     const gt_node *node = &builder->graph->nodes[index];
     const gt_reduce reduce = {.batch = builder->plan->batch,
                               .from = input_shape(builder, index),
-                              .type = map_type(builder),
+                              .type = gt_builder_float_map_type(builder),
                               .function = node->reduction,
                               .over_channels = node->axis != GT_AXIS_MAP,
                               .threads = omp_get_max_threads()};
-    return append(builder, index,
-                  (gt_kernel){run_reduce, &reduce, sizeof(reduce), "reduction", "maps"}, error);
+    return gt_builder_add_map_kernel(
+        builder, index, gt_builder_float_format(builder),
+        (gt_kernel){run_reduce, &reduce, sizeof(reduce), "reduction", "maps"}, error);
 }
 
 static void
@@ -68,11 +44,12 @@ lower_resize(gt_builder *builder, int index, gt_error *error)
     const gt_resize resize = {.batch = builder->plan->batch,
                               .from = input_shape(builder, index),
                               .to = node->shape,
-                              .type = map_type(builder),
+                              .type = gt_builder_float_map_type(builder),
                               .coordinates = node->coordinates,
                               .threads = omp_get_max_threads()};
-    return append(builder, index,
-                  (gt_kernel){run_resize, &resize, sizeof(resize), "resize", "maps"}, error);
+    return gt_builder_add_map_kernel(
+        builder, index, gt_builder_float_format(builder),
+        (gt_kernel){run_resize, &resize, sizeof(resize), "resize", "maps"}, error);
 }
 
 static void
@@ -88,15 +65,15 @@ lower_response_norm(gt_builder *builder, int index, gt_error *error)
     const gt_response_norm norm = {.pixels = (int64_t)builder->plan->batch * node->shape.height *
                                              node->shape.width,
                                    .channels = node->shape.channels,
-                                   .type = map_type(builder),
+                                   .type = gt_builder_float_map_type(builder),
                                    .size = node->size,
                                    .alpha = node->alpha,
                                    .beta = node->beta,
                                    .bias = node->offset,
                                    .threads = omp_get_max_threads()};
-    return append(builder, index,
-                  (gt_kernel){run_response_norm, &norm, sizeof(norm), "normalisation", "maps"},
-                  error);
+    return gt_builder_add_map_kernel(
+        builder, index, gt_builder_float_format(builder),
+        (gt_kernel){run_response_norm, &norm, sizeof(norm), "normalisation", "maps"}, error);
 }
 
 /* Padding counts in the mean, what is beyond it does not: oneDNN knows both alone. */
@@ -122,11 +99,12 @@ lower_mean_pool(gt_builder *builder, int index, gt_error *error)
     const gt_mean_pool pool = {.batch = builder->plan->batch,
                                .from = input_shape(builder, index),
                                .to = node->shape,
-                               .type = map_type(builder),
+                               .type = gt_builder_float_map_type(builder),
                                .window = node->window,
                                .threads = omp_get_max_threads()};
-    return append(builder, index,
-                  (gt_kernel){run_mean_pool, &pool, sizeof(pool), "pooling", "maps"}, error);
+    return gt_builder_add_map_kernel(
+        builder, index, gt_builder_float_format(builder),
+        (gt_kernel){run_mean_pool, &pool, sizeof(pool), "pooling", "maps"}, error);
 }
 
 const gt_implementation gt_reduced_map = {.lower = lower_reduce};

@@ -34,7 +34,7 @@ inner_type(const gt_builder *builder, const gt_block *block)
         gt_mbconv_is_available(GT_MAP_U8)) {
         return GT_MAP_U8;
     }
-    return builder->plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
+    return gt_builder_float_map_type(builder);
 }
 
 static gt_map_type

@@ -212,7 +212,7 @@ lower_constant(gt_builder *builder, int index, gt_error *error)
     const gt_node *node = &builder->graph->nodes[index];
     gt_plan *plan = builder->plan;
     const repetition constant = {gt_shape_size(node->shape), plan->batch,
-                                 plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32};
+                                 gt_builder_float_map_type(builder)};
     int array = -1;
     gt_status status =
         gt_weights_array(plan->weights, node, GT_VALUE, 0.0f, plan->engine, &array, error);

@@ -197,22 +197,10 @@ run_pool(const void *context, void *const *memory)
 static gt_status
 lower_u8_pool(gt_builder *builder, int index, gt_error *error)
 {
-    const gt_node *node = &builder->graph->nodes[index];
-    gt_format format = builder->formats[index].result;
-    int source = GT_NO_VALUE;
-    gt_status status = gt_builder_fetch_last(builder, node, 0, format, &source, error);
-    if (status == GT_OK) {
-        status = gt_builder_add_result(builder, index, format, error);
-    }
-    if (status != GT_OK) {
-        return status;
-    }
-    gt_arg args[2] = {gt_value_arg(DNNL_ARG_SRC, source),
-                      gt_value_arg(DNNL_ARG_DST, builder->plan->value_of[index])};
-    gt_u8_pool pool = describe_pool(builder, node);
-    return gt_builder_add_kernel(builder,
-                                 (gt_kernel){run_pool, &pool, sizeof(pool), "pooling", "u8"},
-                                 node->name, args, 2, error);
+    gt_u8_pool pool = describe_pool(builder, &builder->graph->nodes[index]);
+    return gt_builder_add_map_kernel(builder, index, builder->formats[index].result,
+                                     (gt_kernel){run_pool, &pool, sizeof(pool), "pooling", "u8"},
+                                     error);
 }
 
 const gt_implementation gt_u8_pool_by_rows = {.is_supported = is_u8_pool, .lower = lower_u8_pool};

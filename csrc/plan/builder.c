@@ -21,6 +21,12 @@ gt_builder_float_format(const gt_builder *builder)
     return (gt_format){builder->plan->type, 1.0f};
 }
 
+gt_map_type
+gt_builder_float_map_type(const gt_builder *builder)
+{
+    return builder->plan->type == dnnl_bf16 ? GT_MAP_BF16 : GT_MAP_FLOAT32;
+}
+
 gt_arg
 gt_value_arg(int role, int value)
 {
@@ -395,4 +401,22 @@ gt_builder_add_output(gt_builder *builder, int index, gt_error *error)
     plan->n_outputs = index + 1;
     return add_reorder(builder, plan->value_of[node_index], to, plan->outputs[index], 1.0f,
                        node->name, error);
+}
+
+gt_status
+gt_builder_add_map_kernel(gt_builder *builder, int index, gt_format format, gt_kernel kernel,
+                          gt_error *error)
+{
+    const gt_node *node = &builder->graph->nodes[index];
+    int source = GT_NO_VALUE;
+    gt_status status = gt_builder_fetch_last(builder, node, 0, format, &source, error);
+    if (status == GT_OK) {
+        status = gt_builder_add_result(builder, index, format, error);
+    }
+    if (status != GT_OK) {
+        return status;
+    }
+    const gt_arg args[2] = {gt_value_arg(DNNL_ARG_SRC, source),
+                            gt_value_arg(DNNL_ARG_DST, builder->plan->value_of[index])};
+    return gt_builder_add_kernel(builder, kernel, node->name, args, 2, error);
 }

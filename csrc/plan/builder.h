@@ -75,6 +75,14 @@ gt_status gt_builder_describe(const gt_builder *builder, dnnl_memory_desc_t *des
 /* The format of floats in the plan that is being built. */
 gt_format gt_builder_float_format(const gt_builder *builder);
 
+/* The same for the project's own kernels. */
+gt_map_type gt_builder_float_map_type(const gt_builder *builder);
+
+/* Append a kernel that reads the map of a node's only input and writes its result, both in `format`
+ * with channels last. */
+gt_status gt_builder_add_map_kernel(gt_builder *builder, int index, gt_format format,
+                                    gt_kernel kernel, gt_error *error);
+
 /* Add a value of so many bytes for what a kernel of our own writes on the way. */
 gt_status gt_builder_add_scratch(gt_builder *builder, size_t size, const char *layer, int *value,
                                  gt_error *error);

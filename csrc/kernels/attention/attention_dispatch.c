@@ -1,16 +1,6 @@
 #include "common/onednn.h"
 #include "kernels/attention/attention_stages.h"
 
-static bool
-has_fma(void)
-{
-#ifdef __x86_64__
-    return gt_processor_has(dnnl_cpu_isa_avx2) && __builtin_cpu_supports("fma");
-#else
-    return false;
-#endif
-}
-
 gt_attention_stages
 gt_attention_choose(const gt_attention *attention)
 {
@@ -26,7 +16,7 @@ gt_attention_choose(const gt_attention *attention)
     else if (gt_processor_has(dnnl_cpu_isa_avx512_core)) {
         chosen = gt_attention_avx512();
     }
-    else if (has_fma()) {
+    else if (gt_processor_has_fma()) {
         chosen = gt_attention_avx2();
     }
     return chosen.lanes > 0 ? chosen : gt_attention_plain(attention->type);

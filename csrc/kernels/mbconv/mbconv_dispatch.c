@@ -4,16 +4,6 @@
 #include "kernels/mbconv/mbconv.h"
 #include "kernels/mbconv/mbconv_stages.h"
 
-static bool
-has_fma(void)
-{
-#ifdef __x86_64__
-    return gt_processor_has(dnnl_cpu_isa_avx2) && __builtin_cpu_supports("fma");
-#else
-    return false;
-#endif
-}
-
 /* The stages of this processor for blocks of that type; less than AVX-512 has no instruction for
  * bfloat16, and none for bytes with which they were faster than float32. */
 static gt_mbconv_stages
@@ -23,7 +13,7 @@ choose(gt_map_type type)
     switch (type) {
     case GT_MAP_FLOAT32:
         return gt_processor_has(dnnl_cpu_isa_avx512_core) ? gt_mbconv_avx512()
-               : has_fma()                                ? gt_mbconv_avx2()
+               : gt_processor_has_fma()                   ? gt_mbconv_avx2()
                                                           : none;
     case GT_MAP_BF16:
         return gt_processor_has(dnnl_cpu_isa_avx512_core_bf16) ? gt_mbconv_avx512_bf16() : none;

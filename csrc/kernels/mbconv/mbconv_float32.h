@@ -1,19 +1,5 @@
 /* The stages between maps of float32, on the vectors of the file that includes this. */
-typedef vector sums_vector;
-
-INLINE sums_vector
-start_sums(const float *shift)
-{
-    return load(shift);
-}
-
-/* The shift is in the sums already. */
-INLINE vector
-scale_sums(sums_vector sums, vector scale, vector shift)
-{
-    (void)scale, (void)shift;
-    return sums;
-}
+#include "kernels/mbconv/mbconv_float_sums.h"
 
 INLINE vector
 finish_sums(sums_vector sums, vector scale, vector shift, const gt_mbconv_result *result)
